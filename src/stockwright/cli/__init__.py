@@ -1,0 +1,81 @@
+"""The command line: `stockwright COMMAND`. A command is a module, loaded when it is used."""
+
+import difflib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError
+
+from stockwright import __version__
+from stockwright.cli import output
+from stockwright.domain.errors import StockwrightError
+
+COMMANDS: Final[dict[str, str]] = {
+    "init": "Write a commented stockwright.toml.",
+    "lint": "Check the configuration: file, line, field and fix.",
+    "up": "Run the API, the workers and the console.",
+    "status": "Show whether everything runs, and what waits.",
+    "doctor": "Check this machine, the database and the configuration.",
+    "import": "Import items, units, kits, listings, bindings or locations from CSV.",
+    "key": "Create, list and revoke API keys.",
+    "why": "Explain every quantity of a SKU.",
+    "trace": "Follow one event from the door to the channels.",
+    "audit": "Prove that the books add up.",
+    "demo": "Replay a wholesaler's real days, live in the console.",
+    "bench": "Measure speed against a stored procedure.",
+}
+"""Every command and its one-line help, in the order a newcomer meets them."""
+
+_GROUPS: Final = frozenset({"key"})
+
+
+def build_app() -> App:
+    """The command line as a cyclopts app; no command's module is loaded yet."""
+    app = App(
+        name="stockwright",
+        help="One true stock position across every system that holds or sells goods.",
+        version=__version__,
+        help_format="plaintext",
+    )
+    for order, (name, summary) in enumerate(COMMANDS.items()):
+        module = f"stockwright.cli.{name}_" if name == "import" else f"stockwright.cli.{name}"
+        target = "app" if name in _GROUPS else "command"
+        # Help comes from the function's docstring once loaded; the summary serves the overview.
+        app.command(f"{module}:{target}", name=name, sort_key=order, help=summary)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and answers its exit code; failures are explained in one line."""
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    if tokens and not tokens[0].startswith("-") and tokens[0] not in COMMANDS:
+        return _unknown(tokens[0])
+    try:
+        result = build_app()(
+            tokens, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as failure:
+        sys.stderr.write(f"error: {failure}\nSee: stockwright {' '.join(tokens[:1])} --help\n")
+        return output.USAGE
+    except StockwrightError as failure:
+        output.explain(failure, "--json" in tokens)
+        return output.exit_code_of(failure)
+    except KeyboardInterrupt:
+        return output.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our pipe has seen enough; that is no failure.
+        sys.stderr.close()
+        return output.OK
+    except Exception:  # noqa: BLE001  a fault of ours: shown whole, under its own exit code
+        traceback.print_exc()
+        return output.INTERNAL
+    return result if isinstance(result, int) else output.OK
+
+
+def _unknown(name: str) -> int:
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(COMMANDS)}"
+    sys.stderr.write(f"error: no command {name!r}; {hint}\n")
+    return output.USAGE
