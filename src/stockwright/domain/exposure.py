@@ -1,0 +1,77 @@
+"""What a channel may be shown and may be granted: the rules of its exposure policy.
+
+Every quantity of a policy is in base units of one SKU, except `cap` and `pack_size`, which are in the
+units the channel sells (pieces of its listing). Order and meaning of the rules: `RULES`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a channel's exposure policy; sku and sku_group None match every SKU.
+
+    safety is withheld from publication; hard_safety from publication and from requests. ring_fence is
+    held for this channel against all others. buffer and cap shape publication only.
+    """
+
+    channel: str = ""
+    position: int = 0
+    sku: str | None = None
+    sku_group: str | None = None
+    safety: int = 0
+    hard_safety: int = 0
+    ring_fence: int = 0
+    buffer: int = 0
+    cap: int | None = None
+    pack_size: int = 1
+
+    def matches(self, sku: str, sku_group: str) -> bool:
+        """True where this row speaks of the SKU."""
+        return self.sku in (None, sku) and self.sku_group in (None, sku_group)
+
+
+NEUTRAL: Final = Policy()
+"""Applies where no row matches: nothing withheld, nothing capped."""
+
+RULES: Final = (
+    (
+        "free",
+        "what is free at each place of the pool; a shortage at one place counts against the rest",
+    ),
+    ("safety", "safety stock withheld, at most what is free"),
+    ("ring_fence", "units held for other channels that they have not claimed yet"),
+    ("buffer", "units held back for sales that we learn of too late"),
+    ("component", "base units to listing units: whole sets of the component's quantity"),
+    ("cap", "the most this channel may see"),
+    ("pack_size", "whole packs only"),
+    ("floor", "never below zero"),
+)
+"""The rules in the order in which they apply, by the name of their step."""
+
+
+def match_policy(policies: Sequence[Policy], sku: str, sku_group: str) -> Policy:
+    """The policy row of one channel that applies to a SKU: the lowest position that matches."""
+    found: Policy | None = None
+    for policy in policies:
+        if policy.matches(sku, sku_group) and (found is None or policy.position < found.position):
+            found = policy
+    return NEUTRAL if found is None else found
+
+
+def unused_fence(ring_fence: int, open_claims: int) -> int:
+    """The part of a channel's ring-fence it has not claimed yet, in base units."""
+    return max(0, ring_fence - max(0, open_claims))
+
+
+def grantable(
+    pool_free: int, *, hard_safety: int, other_fences_unused: int, backorders: int = 0
+) -> int:
+    """What a request of a channel is compared with, in base units; below zero after a shortage.
+
+    backorders are those owed to the same or a higher class. Buffers and caps are no part of it: a
+    channel that asks is not blind.
+    """
+    return pool_free - backorders - other_fences_unused - hard_safety
