@@ -1,7 +1,7 @@
 """What a channel may be shown and may be granted: the rules of its exposure policy.
 
-Every quantity of a policy is in base units of one SKU, except `cap` and `pack_size`, which are in the
-units the channel sells (pieces of its listing). Order and meaning of the rules: `RULES`.
+Every quantity of a policy is in base units of one SKU, except `cap` and `pack_size`, which are in
+the units the channel sells (pieces of its listing). Order and meaning of the rules: `RULES`.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ import msgspec
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a channel's exposure policy; sku and sku_group None match every SKU.
 
-    safety is withheld from publication; hard_safety from publication and from requests. ring_fence is
-    held for this channel against all others. buffer and cap shape publication only.
+    safety is withheld from publication, hard_safety from publication and from requests. ring_fence
+    is held for this channel against all others. buffer and cap shape publication only.
     """
 
     channel: str = ""
