@@ -1,0 +1,12 @@
+"""The kit a connector is written with. A connector imports this and `domain`, nothing else.
+
+messages      what crosses between the hub and a connector
+verbs         what a connection can do, as Protocols
+declaration   a connector declared once: settings, limits, capabilities
+mapping       a partner's form into facts, as data
+local_time    a partner's wall clock into instants
+transports    the network behind one seam
+pacing        calls per second, as arithmetic
+contract      the tests every connector passes
+hostile       a partner that misbehaves, over real HTTP
+"""

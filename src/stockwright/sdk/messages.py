@@ -1,0 +1,151 @@
+"""What crosses between the hub and a connector: levels out with their results, payloads in."""
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+
+from stockwright.domain.events import Item
+
+__all__ = [
+    "Applied",
+    "Failure",
+    "InDoubt",
+    "Item",
+    "LevelKey",
+    "LevelToSend",
+    "Mapped",
+    "Page",
+    "Payload",
+    "PublishResult",
+    "Refused",
+    "Retry",
+    "ShownLevel",
+]
+
+
+class LevelKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Names one level of a channel. location is empty where the channel shows one pooled number."""
+
+    listing: str
+    location: str = ""
+
+
+class LevelToSend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An absolute quantity to show, never a difference; safe to send twice.
+
+    A partner that keeps versions ignores one lower than it has. expected is what we believe is
+    shown now, for partners that compare and set; None where we do not know.
+    """
+
+    channel: str
+    listing: str
+    quantity: int
+    version: int
+    location: str = ""
+    expected: int | None = None
+
+    @property
+    def key(self) -> LevelKey:
+        """Names the level; unique within one channel."""
+        return LevelKey(listing=self.listing, location=self.location)
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied", omit_defaults=True):
+    """The partner says that it shows this level now.
+
+    shown and version are what it answered, where it answered more than yes: a higher version than
+    the one sent means that a later write was there first and stays.
+    """
+
+    shown: int | None = None
+    version: int | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused", omit_defaults=True):
+    """The partner never takes this level as it is. reason is stable: one work item per reason."""
+
+    reason: str
+    message: str = ""
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, tag="retry", omit_defaults=True):
+    """Surely not applied; send the then current level again after retry_after_s.
+
+    shown is set where a compare-and-set failed and the partner told what it shows.
+    """
+
+    retry_after_s: float
+    reason: str = ""
+    shown: int | None = None
+
+
+class InDoubt(msgspec.Struct, frozen=True, kw_only=True, tag="in_doubt", omit_defaults=True):
+    """Nobody knows whether it was applied: a time-out, a 5xx, no answer for this level."""
+
+    reason: str
+    retry_after_s: float = 0.0
+
+
+PublishResult = Applied | Refused | Retry | InDoubt
+
+
+class ShownLevel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a partner shows now, as it answered itself. version is None where it keeps none."""
+
+    listing: str
+    quantity: int
+    location: str = ""
+    version: int | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why something could not be mapped.
+
+    path leads to the value at fault ("$.data.lines[2].sku", "line 17, column qty"); missing names
+    the code that would cure it ("item:CODE", "location:CODE"), empty where a person must look.
+    """
+
+    path: str
+    reason: str
+    missing: str = ""
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a partner, byte for byte as received.
+
+    Payloads with the same non-empty raw_key are mapped in the order of their arrival, and wait
+    behind a parked one. problem is set where it can be told at the door that mapping is useless.
+    """
+
+    body: bytes
+    content_type: str = ""
+    headers: dict[str, str] = {}
+    raw_key: str = ""
+    problem: Failure | None = None
+
+
+class Mapped(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a payload after mapping: an item for the ledger, or why there is none.
+
+    place says where in the payload the part stands ("$.data.lines[2]", "line 17"); the same bytes
+    give the same places for ever, whatever the mapping says.
+    """
+
+    place: str
+    item: Item | Failure
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of a poll.
+
+    next_cursor resumes after these payloads. started_at is our clock before the partner was asked.
+    complete is True where the partner had nothing more at that time.
+    receipt is the connector's own mark, handed back to `acknowledge` once the payloads are kept.
+    """
+
+    payloads: tuple[Payload, ...]
+    next_cursor: str
+    started_at: dt.datetime
+    complete: bool
+    receipt: Any = None

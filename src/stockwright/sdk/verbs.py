@@ -1,0 +1,101 @@
+"""What a connection can do. A connection offers the verbs it knows; the hub asks with isinstance.
+
+Errors every verb may raise: `Misconfigured` (an operator must act; nothing was done), `Transient`
+and `Throttled` (nothing was done; again later). Nothing else may leave a connection.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from stockwright.sdk.messages import (
+    LevelKey,
+    LevelToSend,
+    Mapped,
+    Page,
+    Payload,
+    PublishResult,
+    ShownLevel,
+)
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """Shows levels to a channel."""
+
+    async def publish(self, levels: Sequence[LevelToSend]) -> Sequence[PublishResult]:
+        """Sends absolute levels, at most `limits.batch_size` of one channel, each key once.
+
+        Results are aligned with levels. Returns within `limits.timeout_s`, also where the partner
+        does not answer: what was not answered is in doubt. Safe to repeat.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsBack(Protocol):
+    """Tells what a channel shows now."""
+
+    async def read_back(self, keys: Sequence[LevelKey]) -> Sequence[ShownLevel | None]:
+        """What the partner shows, aligned with keys; None where it does not know the listing."""
+        ...
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """Is asked for what happened since a cursor."""
+
+    async def read(self, cursor: str) -> Page:
+        """The page after cursor; the empty cursor is the beginning. Reads again what it read
+        before.
+        """
+        ...
+
+    async def acknowledge(self, page: Page) -> None:
+        """The payloads of page are kept for good. Safe to repeat, and not called after a crash."""
+        ...
+
+
+@runtime_checkable
+class Receives(Protocol):
+    """Accepts what a partner sends by itself."""
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Payload:
+        """The payload, proven to come from the partner by a signature over the raw body.
+
+        Header names are matched without case. Raises Rejected where nothing may be kept: reason
+        `signature` (with field `headers`) or `too_large` (with field `body`).
+        """
+        ...
+
+
+@runtime_checkable
+class Snapshots(Protocol):
+    """Gives a partner's own count of everything."""
+
+    async def snapshot(self) -> Sequence[ShownLevel]:
+        """All the partner shows, each (listing, location) once."""
+        ...
+
+
+@runtime_checkable
+class Maps(Protocol):
+    """Turns a partner's payload into items for the ledger."""
+
+    def map(self, payload: Payload) -> list[Mapped]:
+        """The parts of a payload in its own order. Pure: the same bytes give the same list for
+        ever.
+
+        Never raises on any bytes: what cannot be mapped is a Failure at its place; one Failure at
+        the place "$" says that no part of the payload can be told.
+        """
+        ...
+
+
+class Connection(Maps, Protocol):
+    """One configured instance of a connector. Other verbs are found with isinstance."""
+
+    system: str
+
+    async def close(self) -> None:
+        """Gives back sockets and files. Safe to repeat."""
+        ...
