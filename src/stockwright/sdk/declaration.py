@@ -1,0 +1,157 @@
+"""A connector, declared once: the settings it takes, the limits it keeps, what its partner can do.
+
+The settings are a msgspec Struct; each field carries its doc in `Meta(description=...)`. The same
+declaration yields the parsed settings, every problem in them by name, and a JSON Schema.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from stockwright.domain.codes import did_you_mean
+from stockwright.domain.errors import Misconfigured
+from stockwright.sdk.secrets import Secret, secret_from
+
+Role = Literal["erp", "wms", "3pl", "store", "shop", "marketplace", "edi", "crm", "planning", "pos"]
+S = TypeVar("S", bound="ConnectorSettings")
+_AT: Final = re.compile(r" - at `(?:\$|key in \$)\.?([^`]*)`$")
+
+
+class ConnectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of a connector's settings."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the hub keeps to when it calls a partner.
+
+    longest_apply_delay_s: how long after its deadline a request we gave up on may still be applied.
+    """
+
+    batch_size: int
+    calls_per_s: float
+    burst: int
+    concurrency: int
+    timeout_s: float
+    longest_apply_delay_s: float
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What the partner offers.
+
+    order_watermark: a complete poll of its orders proves that none before its start is unseen.
+    """
+
+    read_back: bool = False
+    compare_and_set: bool = False
+    order_watermark: bool = False
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with a connection's settings. field is a dotted name inside them."""
+
+    field: str
+    message: str
+
+
+class Declaration(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
+    """What there is to know about a connector before it is configured."""
+
+    name: str
+    roles: tuple[Role, ...]
+    summary: str
+    settings: type[S]
+    limits: Limits
+    capabilities: Capabilities
+    partner_docs: str = ""
+
+    def problems(
+        self, given: Mapping[str, Any], secret: Callable[[str], str] | None = None
+    ) -> list[Problem]:
+        """Everything wrong with the settings, in the order they are declared; unknown ones last.
+
+        secret resolves references such as `env:NAME`; without it they are only checked for form.
+        """
+        found: list[Problem] = []
+        fields = msgspec.structs.fields(self.settings)
+        for field in fields:
+            if field.name in given:
+                found += _problem_with(field.name, given[field.name], field.type, secret)
+            elif field.required:
+                found.append(Problem(field=field.name, message="is required and was not given"))
+        names = [field.name for field in fields]
+        for name in given:
+            if name not in names:
+                hint = did_you_mean(name, names) or f"settings are {', '.join(names)}"
+                message = f"is not a setting of the connector {self.name}; {hint}"
+                found.append(Problem(field=name, message=message))
+        return found or self._problem_of_the_whole(given, secret)
+
+    def _problem_of_the_whole(
+        self, given: Mapping[str, Any], secret: Callable[[str], str] | None
+    ) -> list[Problem]:
+        """What only shows when the settings are seen together (a Struct's __post_init__)."""
+        try:
+            _convert(given, self.settings, secret)
+        except msgspec.ValidationError as error:
+            return [Problem(field=_field_at("", error), message=_words(error))]
+        return []
+
+    def parse_settings(
+        self,
+        given: Mapping[str, Any],
+        secret: Callable[[str], str],
+        where: str = "settings",
+    ) -> S:
+        """The settings, typed, with defaults filled in and secrets resolved.
+
+        Raises Misconfigured with the full name of the first setting at fault, `where` in front.
+        """
+        for problem in self.problems(given, secret):
+            setting = f"{where}.{problem.field}" if problem.field else where
+            raise Misconfigured(setting, f"{setting} {problem.message}")
+        settings: S = _convert(given, self.settings, secret)
+        return settings
+
+    def json_schema(self) -> dict[str, Any]:
+        """The settings as JSON Schema 2020-12, for editors and for the reference page."""
+        return msgspec.json.schema(self.settings, schema_hook=_schema_of_secret)
+
+
+def _problem_with(
+    name: str, value: Any, kind: Any, secret: Callable[[str], str] | None
+) -> list[Problem]:
+    try:
+        _convert(value, kind, secret)
+    except msgspec.ValidationError as error:
+        return [Problem(field=_field_at(name, error), message=_words(error))]
+    return []
+
+
+def _convert(value: Any, kind: Any, secret: Callable[[str], str] | None) -> Any:
+    def hook(expected: type, found: Any) -> Any:
+        if expected is Secret:
+            return secret_from(found, secret)
+        raise NotImplementedError(f"settings of type {expected} are not supported")
+
+    return msgspec.convert(value, kind, dec_hook=hook)
+
+
+def _field_at(name: str, error: msgspec.ValidationError) -> str:
+    inner = _AT.search(str(error))
+    tail = inner.group(1) if inner else ""
+    if not tail:
+        return name
+    return f"{name}{tail}" if tail.startswith("[") or not name else f"{name}.{tail}"
+
+
+def _words(error: msgspec.ValidationError) -> str:
+    text = _AT.sub("", str(error)).replace("`", "'")
+    return f"is wrong: {text[:1].lower()}{text[1:]}"
+
+
+def _schema_of_secret(kind: type) -> dict[str, Any]:
+    if kind is Secret:
+        return {"type": "string", "pattern": "^(env|file):", "writeOnly": True}
+    raise NotImplementedError(f"settings of type {kind} are not supported")

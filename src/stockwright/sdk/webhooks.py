@@ -1,0 +1,66 @@
+"""Webhooks in the form of standardwebhooks.com: proven by a signature over the raw body."""
+
+import base64
+import binascii
+import datetime as dt
+import secrets
+from collections.abc import Mapping, Sequence
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from stockwright.domain.errors import Misconfigured, Rejected
+from stockwright.sdk.secrets import Secret
+
+
+def new_secret() -> Secret:
+    """A fresh signing secret of 24 random bytes, in the `whsec_` form."""
+    return Secret("whsec_" + base64.b64encode(secrets.token_bytes(24)).decode())
+
+
+def verify(
+    headers: Mapping[str, str],
+    body: bytes,
+    signing_secrets: Sequence[Secret],
+    setting: str = "webhook_secrets",
+) -> str:
+    """The webhook-id of a body that one of the secrets signed within the last five minutes.
+
+    Several secrets stand for the time of a change-over. Raises Rejected (`signature`), without
+    saying which part failed to a stranger, and Misconfigured where a secret is unusable.
+    """
+    lowered = {name.lower(): value for name, value in headers.items()}
+    for hook in [_hook(secret, setting) for secret in signing_secrets]:
+        try:
+            hook.verify(body, dict(lowered), json_parse=False)
+        except (WebhookVerificationError, ValueError):
+            # ValueError: a header or a body that is no text at all, from which no signature
+            # follows.
+            continue
+        return lowered["webhook-id"]
+    raise Rejected(
+        "signature",
+        "headers",
+        "the signature does not match: sign `webhook-id.webhook-timestamp.body` (UTF-8) with the "
+        "shared secret, within five minutes of sending, and send webhook-id, webhook-timestamp and "
+        "webhook-signature",
+    )
+
+
+def signed(secret: Secret, message_id: str, body: bytes, at: dt.datetime) -> dict[str, str]:
+    """The headers that prove a body, as the sender adds them. at is timezone-aware."""
+    moment = at.astimezone(dt.UTC)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(moment.timestamp())),
+        "webhook-signature": Webhook(secret.reveal()).sign(message_id, moment, body.decode()),
+        "content-type": "application/json",
+    }
+
+
+def _hook(secret: Secret, setting: str) -> Webhook:
+    try:
+        return Webhook(secret.reveal())
+    except (binascii.Error, ValueError, RuntimeError):
+        raise Misconfigured(
+            setting, f"{setting} must hold secrets in base64, with or without the prefix whsec_"
+        ) from None
