@@ -1,0 +1,233 @@
+"""One level: the number a channel should show, the numbers it may be showing, and what to do next.
+
+A level is settled when the channel can be showing nothing but the desired number. What it may show:
+the acknowledged number, the one a call is carrying now, and those that earlier calls left in doubt.
+Each function is one thing that can happen to a level; it changes the level in place. Times are
+those of the database's clock.
+"""
+
+import datetime as dt
+from typing import Literal
+
+import msgspec
+
+State = Literal["due", "sending", "settled", "refused"]
+Lane = Literal["decrease", "increase"]
+Outcome = Literal["acknowledged", "superseded", "retry", "refused", "doubtful"]
+
+
+class Level(msgspec.Struct, kw_only=True):
+    """An absolute quantity for (channel, listing, location), in pieces of the listing.
+
+    acknowledged is None where we never learned what the channel shows. call, lease_until and the
+    sent fields are set together while a call carries the level; the doubt fields while an earlier
+    call may still be applied (any number from doubt_low to doubt_high, until doubt_until).
+    """
+
+    channel: str
+    listing: str
+    location: str
+    desired: int
+    version: int
+    sequence: int
+    projected_at: dt.datetime
+    acknowledged: int | None = None
+    acknowledged_version: int | None = None
+    acknowledged_at: dt.datetime | None = None
+    call: int | None = None
+    lease_until: dt.datetime | None = None
+    sent: int | None = None
+    sent_version: int | None = None
+    sent_at: dt.datetime | None = None
+    doubt_low: int | None = None
+    doubt_high: int | None = None
+    doubt_until: dt.datetime | None = None
+    state: State = "due"
+    lane: Lane = "increase"
+    due_at: dt.datetime
+    waiting_since: dt.datetime
+    attempts: int = 0
+    last_error: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """(channel, listing, location)."""
+        return (self.channel, self.listing, self.location)
+
+
+def possible(level: Level) -> set[int]:
+    """The extremes of what the channel may be showing; empty where nothing is known."""
+    known = (level.acknowledged, level.sent, level.doubt_low, level.doubt_high)
+    return {value for value in known if value is not None}
+
+
+def lane_of(level: Level) -> Lane:
+    """decrease where the channel may be showing more than it should.
+
+    A level never acknowledged may show anything: a zero goes first, the rest of a first load would
+    only crowd out the decreases we know of.
+    """
+    if level.acknowledged is None and level.desired == 0:
+        return "decrease"
+    return "decrease" if any(level.desired < value for value in possible(level)) else "increase"
+
+
+def is_settled(level: Level) -> bool:
+    """True where the channel can only be showing the desired number."""
+    return level.acknowledged == level.desired and possible(level) == {level.desired}
+
+
+def desire(level: Level, value: int, sequence: int, now: dt.datetime) -> bool:
+    """The projection found `value`, true as of a ledger sequence. Answers whether that is new.
+
+    The version is raised by the smallest step that also follows the clock, and never goes back.
+    """
+    level.sequence = max(level.sequence, sequence)
+    if level.version > 0 and value == level.desired:
+        return False
+    if level.state == "settled" or level.version == 0:
+        level.waiting_since = now
+    urgent_before = level.lane == "decrease"
+    level.desired = value
+    level.version = max(level.version + 1, int(now.timestamp() * 1000))
+    level.projected_at = now
+    if level.state == "sending":
+        level.lane = lane_of(level)
+        return True
+    backing_off = level.state == "due" and level.attempts > 0
+    level.attempts = level.attempts if backing_off else 0
+    _schedule(level, level.due_at if backing_off else now)
+    if level.lane == "decrease" and not urgent_before:
+        level.due_at = min(level.due_at, now)
+    return True
+
+
+def start(level: Level, call: int, now: dt.datetime, lease: dt.timedelta) -> None:
+    """A call takes the level's current number along; from here on the channel may show it."""
+    assert level.call is None, "a level is carried by one call at a time"
+    level.state = "sending"
+    level.call = call
+    level.lease_until = now + lease
+    level.sent, level.sent_version, level.sent_at = level.desired, level.version, now
+
+
+def applied(
+    level: Level, now: dt.datetime, retry_at: dt.datetime, shown: int | None, version: int | None
+) -> Outcome:
+    """The channel took the number that was sent (not the newest), or told what it shows instead.
+
+    version is the one the channel holds, where it keeps any; a higher one than ours was there
+    first and stays. retry_at is used where it shows something else than it was sent.
+    """
+    assert level.sent is not None
+    assert level.sent_version is not None
+    assert level.sent_at is not None
+    overtaken = version is not None and version > level.sent_version
+    now_shown = shown if shown is not None else None if overtaken else level.sent
+    took_it = now_shown == level.sent and not overtaken
+    level.acknowledged = now_shown
+    if took_it:
+        level.acknowledged_version = level.sent_version
+        level.acknowledged_at = now
+    if overtaken and version is not None:
+        level.version = max(level.version, version + 1)
+    if level.doubt_until is not None and level.doubt_until <= level.sent_at:
+        # Whatever was in doubt has been applied or lost by now; this call came after it.
+        _clear_doubt(level)
+    _release(level)
+    level.attempts = 0 if took_it else level.attempts + 1
+    level.last_error = "" if took_it else f"the channel shows {now_shown}"
+    level.waiting_since = max(level.waiting_since, level.projected_at)
+    _schedule(level, now if took_it else retry_at)
+    return "acknowledged" if took_it else "superseded"
+
+
+def refused(level: Level, now: dt.datetime, reason: str) -> Outcome:
+    """The channel will never take the number that was sent; only another one is sent again."""
+    same = level.sent_version == level.version
+    _release(level)
+    level.last_error = reason
+    level.attempts = 0
+    _schedule(level, now)
+    if same and level.state == "due":
+        level.state = "refused"
+    return "refused"
+
+
+def retry(level: Level, retry_at: dt.datetime, reason: str, shown: int | None = None) -> Outcome:
+    """The number was surely not applied; the number wanted by then goes at retry_at."""
+    if shown is not None:
+        level.acknowledged = shown
+    _release(level)
+    level.attempts += 1
+    level.last_error = reason
+    _schedule(level, retry_at)
+    return "retry"
+
+
+def put_back(level: Level, now: dt.datetime, reason: str) -> Outcome:
+    """The whole call failed before anything was done: no fault of this level."""
+    _release(level)
+    level.last_error = reason
+    _schedule(level, now)
+    return "retry"
+
+
+def doubtful(level: Level, retry_at: dt.datetime, doubt_until: dt.datetime, reason: str) -> Outcome:
+    """Nobody knows whether the number was applied; until doubt_until it still may be."""
+    assert level.sent is not None
+    _doubt(level, level.sent, doubt_until)
+    _release(level)
+    level.attempts += 1
+    level.last_error = reason
+    _schedule(level, retry_at)
+    return "doubtful"
+
+
+def abandoned(level: Level, now: dt.datetime, apply_delay: dt.timedelta) -> None:
+    """The lease ran out before an answer came: whoever held it is gone, its number in doubt."""
+    assert level.sent is not None
+    assert level.lease_until is not None
+    _doubt(level, level.sent, level.lease_until + apply_delay)
+    _release(level)
+    level.attempts += 1
+    level.last_error = "the sender did not come back"
+    _schedule(level, now)
+
+
+def answered_late(level: Level, value: int, doubt_until: dt.datetime) -> None:
+    """An answer to a call that no longer holds the level: its number may be shown, and no more."""
+    _doubt(level, value, doubt_until)
+    if level.state == "settled":
+        _schedule(level, doubt_until)
+    else:
+        level.lane = lane_of(level)
+
+
+def _doubt(level: Level, value: int, until: dt.datetime) -> None:
+    low, high, before = level.doubt_low, level.doubt_high, level.doubt_until
+    level.doubt_low = value if low is None else min(low, value)
+    level.doubt_high = value if high is None else max(high, value)
+    level.doubt_until = until if before is None else max(before, until)
+
+
+def _clear_doubt(level: Level) -> None:
+    level.doubt_low = level.doubt_high = level.doubt_until = None
+
+
+def _release(level: Level) -> None:
+    level.call = level.lease_until = None
+    level.sent = level.sent_version = level.sent_at = None
+
+
+def _schedule(level: Level, at: dt.datetime) -> None:
+    """Decides what a level that no call carries waits for: nothing, or to be sent at a time."""
+    level.lane = lane_of(level)
+    if is_settled(level):
+        level.state = "settled"
+        return
+    level.state = "due"
+    if level.acknowledged == level.desired and level.doubt_until is not None:
+        # Only an older call may still change what is shown: assert again once it no longer can.
+        at = max(at, level.doubt_until)
+    level.due_at = at
