@@ -1,0 +1,1 @@
+"""The main job on a real wholesaler's orders: the replay, its sellers and the counterfactual."""

@@ -1,0 +1,82 @@
+"""One world to replay: the lines of a period with the overlay, merged in the order of time."""
+
+import datetime as dt
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from stockwright.demo.happenings import Happening, Move, happenings
+from stockwright.demo.lines import LONDON, Line, shipped_lines
+from stockwright.demo.overlay import Chance, Plan, inspected, plan_stock
+from stockwright.demo.prepare import BURST_MINUTE, PEAK_DAY
+
+Profile = Literal["days", "peak"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A period ready to replay, as often as wanted: each call of `play` starts anew."""
+
+    lines: Callable[[], Iterable[Line]]
+    chance: Chance
+    plan: Plan
+    line_count: int
+
+    @classmethod
+    def over(cls, lines: Callable[[], Iterable[Line]], seed: int) -> "World":
+        """The world of these lines; reads them once to lay the stock over them."""
+        chance = Chance(seed)
+        counted = _Counted(lines())
+        return cls(lines, chance, plan_stock(counted, chance), counted.count)
+
+    def play(self) -> Iterator[Happening]:
+        """Everything that happens, sorted by time; a return is followed by its inspection."""
+        return _with_inspections(
+            heapq.merge(happenings(self.lines()), self.plan.receipts, key=_moment), self.chance
+        )
+
+
+class _Counted:
+    """Counts what passes, so that a year is read once and not kept."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self.lines = lines
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Line]:
+        for line in self.lines:
+            self.count += 1
+            yield line
+
+
+def profile_lines(profile: Profile, zone: ZoneInfo = LONDON) -> list[Line]:
+    """The shipped lines a profile replays.
+
+    `days`: four whole days. `peak`: the largest invoice's minute, then the busiest day.
+    """
+    burst = dt.datetime.fromisoformat(BURST_MINUTE).replace(tzinfo=zone)
+    lines = shipped_lines()
+    if profile == "days":
+        return [line for line in lines if line.at > burst]
+    return [
+        line for line in lines if line.at == burst or line.at.astimezone(zone).date() == PEAK_DAY
+    ]
+
+
+def _with_inspections(world: Iterable[Happening], chance: Chance) -> Iterator[Happening]:
+    waiting: list[tuple[dt.datetime, int, Move]] = []
+    for number, happening in enumerate(world):
+        while waiting and waiting[0][0] <= happening.at:
+            yield heapq.heappop(waiting)[2]
+        yield happening
+        if isinstance(happening, Move) and happening.kind == "return":
+            result = inspected(happening, chance)
+            heapq.heappush(waiting, (result.at, number, result))
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+
+
+def _moment(happening: Happening) -> dt.datetime:
+    return happening.at
