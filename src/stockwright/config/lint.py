@@ -1,0 +1,133 @@
+"""Reads stockwright.toml and says everything that is wrong with it, each with its line."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from stockwright.config import rules
+from stockwright.config.expect import convert
+from stockwright.config.findings import Finding, Report
+from stockwright.config.locator import locate
+from stockwright.config.model import Config, Database, Server
+from stockwright.config.secrets import absolute_references
+from stockwright.config.sections import Values, build, read_family, read_table
+from stockwright.domain.codes import did_you_mean
+from stockwright.domain.network import Channel, Location, System
+
+FAMILIES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "systems": System,
+    "locations": Location,
+    "channels": Channel,
+}
+"""Tables of tables: [systems.CODE] and so on."""
+TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {"server": Server, "database": Database}
+MAX_FILE_BYTES: Final = 10_000_000
+
+
+def lint(path: Path | str) -> list[Finding]:
+    """Everything that is wrong with a configuration file, in the order of its lines; [] if nothing.
+
+    A file that cannot be read as TOML has one finding with the line of the fault.
+    """
+    return read(Path(path))[1]
+
+
+def read(path: Path) -> tuple[Config | None, list[Finding]]:
+    """The configuration, or None where a finding is an error; and all findings."""
+    name = str(path)
+    try:
+        with path.open("rb") as source:
+            raw = source.read(MAX_FILE_BYTES + 1)
+    except OSError as failure:
+        return None, [_unreadable(name, 1, f"cannot be read: {failure.strerror}", "check the path")]
+    if len(raw) > MAX_FILE_BYTES:
+        fix = "import items and locations by CSV instead"
+        return None, [_unreadable(name, 1, f"is larger than {MAX_FILE_BYTES} bytes", fix)]
+    try:
+        text = raw.decode("utf-8-sig")
+        table = tomllib.loads(text)
+    except UnicodeDecodeError as failure:
+        line = raw.count(b"\n", 0, failure.start) + 1
+        return None, [_unreadable(name, line, "is not UTF-8", "save the file as UTF-8")]
+    except RecursionError:
+        return None, [_unreadable(name, 1, "is nested too deeply", "write plain tables")]
+    except tomllib.TOMLDecodeError as failure:
+        return None, [_syntax(name, text, str(failure))]
+    return _check(Report(name, locate(text)), path, table)
+
+
+def _unreadable(file: str, line: int, problem: str, fix: str) -> Finding:
+    return Finding(file=file, line=line, field="(file)", problem=problem, fix=fix)
+
+
+def _syntax(file: str, text: str, message: str) -> Finding:
+    """A finding from the parser's sentence, which ends in '(at line 3, column 7)' or the like."""
+    found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    line = int(found[1]) if found else text.rstrip().count("\n") + 1
+    what = re.sub(r" \(at .*\)$", "", message)
+    problem = f"is not TOML: {what[:1].lower()}{what[1:]}"
+    fix = f"correct the line at column {found[2]}" if found else "complete the last line"
+    return Finding(file=file, line=line, field="(syntax)", problem=problem, fix=fix)
+
+
+def _check(
+    report: Report, path: Path, table: dict[str, Any]
+) -> tuple[Config | None, list[Finding]]:
+    _check_top_level(report, table)
+    top: Values = {
+        name: read_table(report, (name,), kind, table.get(name, {}))
+        for name, kind in TABLES.items()
+    }
+    families = {
+        name: read_family(report, name, kind, table.get(name, {}))
+        for name, kind in FAMILIES.items()
+    }
+    if "imported_places" in table:
+        declared = _field_type("imported_places")
+        value, problem, fix, index = convert(declared, table["imported_places"])
+        if problem:
+            report.add(("imported_places", *index), problem, fix)
+        else:
+            top["imported_places"] = value
+    rules.check_all(report, top, families)
+    findings = report.findings()
+    if any(finding.level == "error" for finding in findings):
+        return None, findings
+    return _configuration(path, top, families), findings
+
+
+def _check_top_level(report: Report, table: dict[str, Any]) -> None:
+    known = [*TABLES, *FAMILIES, "imported_places"]
+    for key in table:
+        if key not in known:
+            fix = did_you_mean(key, known) or f"remove it; known here: {', '.join(known)}"
+            report.add((key,), "is unknown", fix)
+
+
+def _field_type(name: str) -> Any:
+    return next(field.type for field in msgspec.structs.fields(Config) if field.name == name)
+
+
+def _configuration(path: Path, top: Values, families: dict[str, dict[str, Values]]) -> Config:
+    folder = path.absolute().parent
+    for system in families["systems"].values():
+        if "settings" in system:
+            system["settings"] = absolute_references(system["settings"], folder)
+    database = absolute_references(top["database"], folder)
+    if database.get("data_dir"):
+        database["data_dir"] = str(folder / Path(database["data_dir"]).expanduser())
+    parts: dict[str, Any] = {
+        name: tuple(build(kind, values, code=code) for code, values in families[name].items())
+        for name, kind in FAMILIES.items()
+    }
+    return Config(
+        server=Server(**top["server"]),
+        database=Database(**database),
+        imported_places=top.get("imported_places", ()),
+        file=str(path),
+        **parts,
+    )

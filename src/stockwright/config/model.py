@@ -1,0 +1,46 @@
+"""The shape of stockwright.toml: what is declared here is what `stockwright lint` checks."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from stockwright.domain.codes import Code
+from stockwright.domain.network import Network
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """Where the API and the console are served."""
+
+    host: Annotated[
+        str, Meta(min_length=1, description="address to listen on; 0.0.0.0 for every network")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on")] = 8080
+    base: Annotated[
+        str, Meta(description="address under which others reach us; empty for the one above")
+    ] = ""
+
+
+class Database(Struct, frozen=True, kw_only=True):
+    """Where the truth is kept: in an embedded PostgreSQL, or in a server of your own."""
+
+    url: Annotated[
+        str,
+        Meta(description="PostgreSQL 15 or newer as postgresql://..., or env:NAME or file:PATH"),
+    ] = ""
+    data_dir: Annotated[
+        str,
+        Meta(description="folder of the embedded database; empty for the user's data folder"),
+    ] = ""
+
+
+class Config(Network, frozen=True, kw_only=True):
+    """Everything a process needs to know at its start. Secrets are references, never values."""
+
+    server: Server = Server()
+    database: Database = Database()
+    imported_places: Annotated[
+        tuple[Code, ...],
+        Meta(description="locations and groups that come by CSV import; pools may name them"),
+    ] = ()
+    file: str = ""
+    """The file this was read from; empty where there is none and all is default."""

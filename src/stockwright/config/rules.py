@@ -1,0 +1,200 @@
+"""What must hold between the parts of the file: references, authorities, order of policies."""
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from stockwright.config.findings import Report
+from stockwright.config.locator import Path
+from stockwright.config.secrets import carries_password, is_reference, literal_secrets
+from stockwright.config.sections import Values
+from stockwright.domain.codes import did_you_mean
+from stockwright.domain.network import BEGINNING
+
+Family = Mapping[str, Values]
+
+CONNECTORS: Final = ("json_http", "csv_drop")
+"""Names of the connectors that are part of this version."""
+
+_SECRET_FIX: Final = "put it into the environment or a file and write env:NAME or file:PATH here"
+_POSTING: Final = ("inbound", "outbound", "internal")
+
+
+def check_all(report: Report, top: Values, families: Mapping[str, Family]) -> None:
+    """Runs every rule over what could be read."""
+    systems, places = families["systems"], families["locations"]
+    check_database(report, top.get("database", {}))
+    check_server(report, top.get("server", {}))
+    check_connectors(report, systems)
+    check_groups(report, places)
+    check_priorities(report, places)
+    check_authorities(report, places, systems)
+    check_channels(report, families["channels"], systems, places, top.get("imported_places", ()))
+
+
+def check_database(report: Report, database: Values) -> None:
+    """One database, named without its password."""
+    url = database.get("url", "")
+    path = ("database", "url")
+    if url and database.get("data_dir"):
+        report.add(path, "is given beside data_dir", "give one of the two")
+    if not url or is_reference(url):
+        return
+    if carries_password(url):
+        report.add(path, "carries a password", _SECRET_FIX)
+    elif not url.startswith(("postgresql://", "postgres://")):
+        report.add(path, "is no PostgreSQL address", "give postgresql://..., env:NAME or file:PATH")
+
+
+def check_server(report: Report, server: Values) -> None:
+    """An outside address that a browser can follow."""
+    base = server.get("base", "")
+    if base and (urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).netloc):
+        report.add(("server", "base"), "is no web address", "give https://host or http://host:port")
+
+
+def check_connectors(report: Report, systems: Family) -> None:
+    """Known connectors, settings that can be kept as JSON, no secret written out."""
+    for code, system in systems.items():
+        path = ("systems", code)
+        connector = system.get("connector", "")
+        if connector and connector not in CONNECTORS:
+            known = f"give one of {', '.join(CONNECTORS)}, or leave it empty"
+            near = did_you_mean(connector, CONNECTORS)
+            report.add((*path, "connector"), "is no connector of this version", near or known)
+        settings = system.get("settings", {})
+        for literal in literal_secrets((*path, "settings"), settings):
+            report.add(literal, "holds a secret as itself", _SECRET_FIX)
+        for odd in _not_json((*path, "settings"), settings):
+            report.add(odd, "cannot be kept as JSON", "give text, a finite number, true or false")
+
+
+def _not_json(path: Path, value: object) -> Iterator[Path]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _not_json((*path, key), part)
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _not_json((*path, index), part)
+    elif (isinstance(value, float) and not math.isfinite(value)) or (
+        isinstance(value, str) and "\x00" in value
+    ):
+        yield path
+
+
+def check_groups(report: Report, places: Family) -> None:
+    """A pool names locations and groups alike, so that no code may mean both."""
+    for code, place in places.items():
+        for index, group in enumerate(place.get("groups", ())):
+            if group in places:
+                report.add(
+                    ("locations", code, "groups", index),
+                    f"the group {group} has the code of a location",
+                    "give the group another code",
+                )
+
+
+def check_priorities(report: Report, places: Family) -> None:
+    """Equal priorities, where they were stated, are decided by code: perhaps not what was meant."""
+    first: dict[int, str] = {}
+    for code, place in places.items():
+        if "priority" not in place:
+            continue
+        other = first.setdefault(place["priority"], code)
+        if other != code:
+            report.add(
+                ("locations", code, "priority"),
+                f"is that of {other} too",
+                "give each its own, or let the lower code go first",
+                "warning",
+            )
+
+
+def check_authorities(report: Report, places: Family, systems: Family) -> None:
+    """Authorities name systems, once each; where two systems post, somebody must hold the word."""
+    posting = [code for code, system in systems.items() if system.get("role") in ("wms", "3pl")]
+    for code, place in places.items():
+        path: Path = ("locations", code, "authority")
+        seen: dict[tuple[str, dt.datetime], int] = {}
+        for index, entry in enumerate(place.get("authority", ())):
+            _check_authority(report, (*path, index), entry, systems, seen)
+        held = {group for group, _ in seen}
+        open_groups = [group for group in _POSTING if group not in held]
+        if len(posting) > 1 and open_groups and place.get("feed") != "snapshot":
+            report.add(
+                path,
+                f"nobody holds {', '.join(open_groups)}, and {' and '.join(posting)} may post both",
+                f'add {{ group = "{open_groups[0]}", system = "{posting[0]}" }}',
+                "warning",
+            )
+
+
+def _check_authority(
+    report: Report,
+    path: Path,
+    entry: Values,
+    systems: Family,
+    seen: dict[tuple[str, dt.datetime], int],
+) -> None:
+    _check_system(report, path, entry, systems)
+    group = entry.get("group")
+    if isinstance(group, str):
+        key = (group, entry.get("valid_from", BEGINNING))
+        if key in seen:
+            report.add(path, f"{group} is given twice from the same time", "remove one of the two")
+        seen[key] = 1
+
+
+def _check_system(report: Report, path: Path, values: Values, systems: Family) -> None:
+    system = values.get("system")
+    if system is not None and system not in systems:
+        fix = did_you_mean(system, systems) or f"add [systems.{system}], or name one there is"
+        report.add((*path, "system"), f"there is no system {system}", fix)
+
+
+def check_channels(
+    report: Report, channels: Family, systems: Family, places: Family, imported: tuple[str, ...]
+) -> None:
+    """Channels sell from places that exist, for a system that exists, by rules that are reached."""
+    groups = {group for place in places.values() for group in place.get("groups", ())}
+    known = {*places, *groups, *imported}
+    for code, channel in channels.items():
+        path: Path = ("channels", code)
+        _check_system(report, path, channel, systems)
+        pool: tuple[str, ...] = channel.get("pool", ())
+        for index, member in enumerate(pool):
+            if member not in known:
+                fix = did_you_mean(member, known) or (
+                    f"add [locations.{member}], or name it in imported_places"
+                )
+                report.add((*path, "pool", index), f"there is no location or group {member}", fix)
+            elif member in pool[:index]:
+                report.add((*path, "pool", index), f"{member} stands twice", "remove one")
+        _check_policies(report, (*path, "policies"), channel.get("policies", ()))
+
+
+def _check_policies(report: Report, path: Path, policies: list[Values] | tuple[()]) -> None:
+    seen: dict[tuple[Any, Any], int] = {}
+    for index, policy in enumerate(policies):
+        sku, group = policy.get("sku"), policy.get("sku_group")
+        # Every row that matches at least what this one does, and stands before it.
+        for wider in ((None, None), (sku, None), (None, group), (sku, group)):
+            if wider in seen:
+                report.add(
+                    (*path, index),
+                    f"is never reached: policies[{seen[wider]}] matches before it",
+                    "put the general policy last",
+                    "warning",
+                )
+                break
+        seen.setdefault((sku, group), index)
+        cap, pack = policy.get("cap"), policy.get("pack_size", 1)
+        if cap is not None and cap < pack:
+            report.add(
+                (*path, index, "cap"),
+                "is below pack_size, so that nothing is ever shown",
+                "raise cap, or set it to 0 and pack_size to 1",
+                "warning",
+            )

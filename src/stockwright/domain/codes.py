@@ -1,0 +1,38 @@
+"""Codes: how partners and people name a SKU, a place or a system. Kept exactly as written."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+import msgspec
+
+from stockwright.domain.events import MAX_CODE
+
+# Nothing unprintable, and no blanks at the ends: both are invisible and match nothing.
+_PATTERN: Final = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
+
+Code = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CODE, pattern=_PATTERN)]
+"""1 to 128 printable characters without blanks at the ends; case and leading zeros count."""
+
+
+def code_problem(code: str) -> str:
+    """Why a text cannot be a code, as words that follow its name; '' where it can."""
+    if not code:
+        return "is empty"
+    if len(code) > MAX_CODE:
+        return f"is longer than {MAX_CODE} characters"
+    if code != code.strip():
+        return "begins or ends with a blank"
+    for character in code:
+        if character < " " or character == "\x7f":
+            return f"contains the control character U+{ord(character):04X}"
+        if "\ud800" <= character <= "\udfff":
+            return "contains bytes that are not UTF-8"
+    return ""
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """The known word closest to a wrong one as the question 'did you mean X?'; '' if none is."""
+    words = {word.casefold(): word for word in known}
+    close = difflib.get_close_matches(wrong.casefold(), words, n=1, cutoff=0.6)
+    return f"did you mean {words[close[0]]}?" if close else ""

@@ -1,0 +1,90 @@
+"""The item master: what is stocked, counted, packed, listed, and what partners call it."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from stockwright.domain.codes import Code
+from stockwright.domain.events import MAX_QUANTITY
+
+Control = Literal["none", "lot", "serial"]
+Subject = Literal["item", "location"]
+
+MAX_FACTOR: Final = 1_000_000
+Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
+Factor = Annotated[int, Meta(ge=1, le=MAX_FACTOR)]
+
+
+class Sku(Struct, frozen=True, kw_only=True):
+    """One stock keeping unit, counted in whole base units."""
+
+    code: Code
+    description: str = ""
+    sku_group: str = ""
+    unit_cost: Annotated[Decimal, Meta(ge=0)] = Decimal(0)
+    currency: str = ""
+    base_unit: Code = "EA"
+    control: Control = "none"
+    active: bool = True
+
+
+class Unit(Struct, frozen=True, kw_only=True):
+    """A unit of measure of a SKU: one of it holds `factor` base units."""
+
+    sku: Code
+    code: Code
+    factor: Factor
+
+
+class Binding(Struct, frozen=True, kw_only=True):
+    """A partner's own code for an item or a location.
+
+    unit is the unit of measure the partner means by this code; '' for the base unit.
+    """
+
+    system: Code
+    partner_code: Code
+    code: Code
+    subject: Subject = "item"
+    unit: str = ""
+
+
+class KitLine(Struct, frozen=True, kw_only=True):
+    """One component of a kit: one `sku` needs `quantity` of it, in base units."""
+
+    sku: Code
+    component: Code
+    quantity: Quantity
+
+
+class ListingLine(Struct, frozen=True, kw_only=True):
+    """One SKU of what a channel sells under a listing's code, in base units."""
+
+    channel: Code
+    code: Code
+    sku: Code
+    quantity: Quantity = 1
+    active: bool = True
+
+
+def path_to(kits: Mapping[str, Iterable[str]], start: str, goal: str) -> list[str]:
+    """The way down from one SKU to another through bills of materials, both included; [] if none.
+
+    kits maps a kit to its components. A kit `goal` with the component `start` would contain itself
+    exactly where this finds a way.
+    """
+    came_from: dict[str, str] = {start: ""}
+    queue = [start]
+    for sku in queue:
+        if sku == goal:
+            way = [sku]
+            while came_from[way[-1]]:
+                way.append(came_from[way[-1]])
+            return way[::-1]
+        for component in kits.get(sku, ()):
+            if component not in came_from:
+                came_from[component] = sku
+                queue.append(component)
+    return []
