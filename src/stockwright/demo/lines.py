@@ -97,7 +97,7 @@ def _correction(line: Line) -> Meaning:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """The rows of a file in their order, gzip or plain CSV. Raises Misconfigured naming the flaw."""
+    """The rows of a file (gzip or plain CSV) in their order; Misconfigured names the flaw."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as text:

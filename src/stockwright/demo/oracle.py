@@ -1,8 +1,8 @@
 """The judge: the true free stock, kept apart from everything that sells or synchronises it.
 
-Both worlds are judged by this one rule, each with its own stock: pieces on the shelf that nobody was
-promised. An accepted line takes its whole quantity, also below zero: who was promised too much waits
-for the next receipt.
+Both worlds are judged by this one rule, each with its own stock: pieces on the shelf that nobody
+was promised. An accepted line takes its whole quantity, also below zero: who was promised too much
+waits for the next receipt.
 """
 
 from collections import Counter

@@ -112,11 +112,11 @@ def inspected(received: Move, chance: Chance) -> Move:
 
 def plan_stock(lines: Iterable[Line], chance: Chance) -> Plan:
     """Opening stock and receipts for the lines of a period (reads them once, in order)."""
-    lines = _stock_lines(lines)
-    if not lines:
+    rows = _stock_lines(lines)
+    if not rows:
         return Plan({}, [], frozenset())
-    spans = _spans(lines[0][1], lines[-1][1])
-    demand = _demand(lines, spans)
+    spans = _spans(rows[0][1], rows[-1][1])
+    demand = _demand(rows, spans)
     hot = _hot(demand)
     opening: dict[str, int] = {}
     receipts: list[Move] = []
@@ -145,12 +145,12 @@ def _spans(first: dt.datetime, last: dt.datetime) -> _Spans:
     return [(first + length * n, first + length * (n + 1)) for n in range(count)]
 
 
-def _demand(lines: list[_StockLine], spans: _Spans) -> dict[str, Demand]:
+def _demand(rows: list[_StockLine], spans: _Spans) -> dict[str, Demand]:
     start, length = spans[0][0], (spans[0][1] - spans[0][0]) or dt.timedelta(seconds=1)
     asked: Counter[str] = Counter()
     sold: defaultdict[str, Counter[int]] = defaultdict(Counter)
     lost: Counter[str] = Counter()
-    for sku, at, means, quantity in lines:
+    for sku, at, means, quantity in rows:
         lost[sku] += 0
         if means == "sale":
             asked[sku] += 1
