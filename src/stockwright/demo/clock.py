@@ -1,0 +1,143 @@
+"""The virtual clock, and the closed loop that replays a world on it.
+
+While anything is under way the clock runs at real speed, so that what Stockwright takes is what
+sellers wait. Once nothing is, it jumps to the next happening. A year is compressed by leaving out
+the time in which nothing happens, and by nothing else.
+"""
+
+import asyncio
+import datetime as dt
+import heapq
+import time
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+
+Action = Callable[[], Awaitable[None]]
+Step = tuple[dt.datetime, Action]
+
+LOOK_AGAIN_S: Final = 0.004
+"""How long to wait between two looks whether the pipeline is idle."""
+MAX_UNDER_WAY: Final = 256
+STUCK_S: Final = 60.0
+
+
+class VirtualClock:
+    """Replay time: real seconds since the last jump, after the moment jumped to."""
+
+    def __init__(self, start: dt.datetime, real: Callable[[], float] = time.time) -> None:
+        self._real = real
+        self._jumps_real = [real()]
+        self._jumps_virtual = [start]
+
+    def now(self) -> dt.datetime:
+        """The virtual moment."""
+        return self.at(self._real())
+
+    def at(self, real_s: float) -> dt.datetime:
+        """The virtual moment of a real one (seconds since the epoch), also of one long past."""
+        jump = max(0, bisect_right(self._jumps_real, real_s) - 1)
+        return self._jumps_virtual[jump] + dt.timedelta(seconds=real_s - self._jumps_real[jump])
+
+    def jump(self, moment: dt.datetime) -> None:
+        """Leave out the time until this moment; never backwards."""
+        if moment > self.now():
+            self._jumps_real.append(self._real())
+            self._jumps_virtual.append(moment)
+
+
+class ClosedLoop:
+    """Starts each action at its moment, and leaves out the time in which nothing is under way.
+
+    The next action starts when everything before it has come to rest (`at_rest` answers True), or
+    when its own moment has come in real time, whichever is first: compression never makes a queue.
+    """
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        at_rest: Callable[[], Awaitable[bool]],
+        rested: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.clock = clock
+        self.longest_rest_s = 0.0
+        self._at_rest = at_rest
+        self._rested = rested
+        self._later: list[tuple[dt.datetime, int, Action]] = []
+        self._number = 0
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+
+    def at(self, moment: dt.datetime, action: Action) -> None:
+        """Do this at a later moment of the replay."""
+        self._number += 1
+        heapq.heappush(self._later, (moment, self._number, action))
+
+    async def run(self, world: Iterator[Step]) -> None:
+        """Replay steps sorted by moment together with what they put off, until all is at rest.
+
+        Raises what an action raised; then nothing further is started.
+        """
+        upcoming = next(world, None)
+        try:
+            while upcoming or self._later:
+                if self._later and (upcoming is None or self._later[0][0] <= upcoming[0]):
+                    moment, _, action = heapq.heappop(self._later)
+                else:
+                    assert upcoming is not None
+                    moment, action = upcoming
+                    upcoming = next(world, None)
+                await self._reach(moment)
+                self._start(action)
+            await self._rest()
+        finally:
+            for task in self._under_way:
+                task.cancel()
+
+    async def _reach(self, moment: dt.datetime) -> None:
+        began = time.monotonic()
+        while self.clock.now() < moment or len(self._under_way) >= MAX_UNDER_WAY:
+            if await self._look(began):
+                self.clock.jump(moment)
+                return
+            remaining_s = (moment - self.clock.now()).total_seconds()
+            await asyncio.sleep(min(LOOK_AGAIN_S, max(0.0, remaining_s)))
+        self._raise_failure()
+
+    async def _rest(self) -> None:
+        began = time.monotonic()
+        while True:
+            if await self._look(began):
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _look(self, began: float) -> bool:
+        self._raise_failure()
+        if self._under_way or not await self._at_rest():
+            if time.monotonic() - began > STUCK_S:
+                raise TimeoutError(
+                    f"nothing came to rest within {STUCK_S:g} s: "
+                    f"{len(self._under_way)} calls are still under way"
+                )
+            return False
+        self.longest_rest_s = max(self.longest_rest_s, time.monotonic() - began)
+        self._rested()
+        return True
+
+    def _start(self, action: Action) -> None:
+        task = asyncio.ensure_future(_run(action))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and self._failure is None:
+            self._failure = task.exception()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+async def _run(action: Action) -> None:
+    await action()
