@@ -1,0 +1,162 @@
+"""Every kind of damage to the books is found, by the proof that should find it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stockwright.flow.audit import AuditReport, run_audit
+from stockwright.store.audit import check_names
+from stockwright.store.connection import Connection, connect
+
+WORLD = (Path(__file__).parent / "world.sql").read_text()
+
+
+@pytest.fixture
+def books(database_url: str) -> Iterator[Connection]:
+    """A database whose small world adds up."""
+    with connect(database_url, autocommit=True) as connection:
+        connection.execute(WORLD.encode())
+        yield connection
+
+
+def failed(report: AuditReport) -> set[str]:
+    return {check.name for check in report.checks if not check.ok}
+
+
+def test_an_empty_ledger_adds_up(database_url: str) -> None:
+    with connect(database_url) as connection:
+        report = run_audit(connection, rebuild=True)
+    assert report.ok
+    assert [check.rows for check in report.checks] == [0] * len(report.checks)
+
+
+def test_books_that_add_up_pass_every_proof(books: Connection) -> None:
+    report = run_audit(books)
+    assert failed(report) == set()
+    assert report.ok
+    rows = {check.name: check.rows for check in report.checks}
+    assert rows["sequence"] == rows["identities"] == 7
+    assert rows["entries"] == 7
+    assert rows["grants"] == 1
+
+
+# One line = one damage, and the proofs that must name it (others may notice it too).
+DAMAGE = [
+    ("update balance set sellable = sellable + 1 where sku = 'A'", {"balances", "conservation"}),
+    ("update balance set inspection = 2, sellable = sellable - 2 where sku = 'A'", {"balances"}),
+    ("update balance set reserved = 0 where sku = 'A'", {"balances", "promises"}),
+    ("delete from balance where sku = 'B' and lot = 'lot9'", {"balances", "conservation"}),
+    ("update balance set lot = 'lot8' where lot = 'lot9'", {"balances"}),
+    ("insert into balance (sku, location, lot, damaged) values ('B', 'L1', 'x', 1)", {"balances"}),
+    ("update claim set reserved = reserved + 1", {"claims", "promises"}),
+    ("update claim set location = 'L2'", {"claims", "promises"}),
+    ("delete from claim", {"claims", "promises"}),
+    ("delete from entry where sequence = 1", {"balances", "conservation"}),
+    ("delete from entry where sequence = 4 and n = 1", {"entries", "balances", "conservation"}),
+    ("delete from entry where sequence = 5", {"transfers", "balances"}),
+    ("update entry set quantity = 11 where sequence = 1", {"balances", "grants"}),
+    ("update entry set line_id = null where sequence = 2", {"claims"}),
+    ("update entry set to_account = 'adjustment' where sequence = 2", {"shapes", "claims"}),
+    ("update entry set free_after = 4 where sequence = 2", {"grants"}),
+    ("update demand_line set shipped = 3", {"demand"}),
+    ("update demand_line set final = true", {"demand"}),
+    ("update demand_line set cancelled = 6", {"demand"}),
+    ("update demand_line set sku = 'B'", {"demand"}),
+    ("update demand_line set state = 'released'", {"transitions"}),
+    ("update demand_line set transitions = 2", {"transitions"}),
+    ("delete from transition where n = 2", {"transitions"}),
+    ("delete from transition where n = 3", {"transitions"}),
+    ("update transition set sequence = 99 where n = 3", {"transitions"}),
+    ("insert into transition values (21, 1, 'open', 3)", {"transitions"}),
+    ("update transfer set arrived = 1", {"transfers", "conservation"}),
+    ("delete from transfer", {"transfers", "conservation"}),
+    ("delete from identity where sequence = 3", {"identities"}),
+    ("insert into identity values ('wms|again', '\\x00', 3, 'done')", {"identities"}),
+    ("insert into identity values ('wms|none', '\\x00', 8, 'done')", {"identities"}),
+    ("update identity set outcome = 'expired' where sequence = 2", {"identities"}),
+    ("delete from event where sequence = 3", {"sequence", "identities", "entries"}),
+    ("update ledger_head set sequence = 8", {"sequence", "batches"}),
+    ("delete from batch where first_sequence = 1", {"batches"}),
+]
+
+
+@pytest.mark.parametrize(("damage", "proofs"), DAMAGE, ids=[damage for damage, _ in DAMAGE])
+def test_planted_damage_is_found(books: Connection, damage: str, proofs: set[str]) -> None:
+    books.execute("set session_replication_role = replica")
+    books.execute(damage.encode())
+    report = run_audit(books)
+    assert not report.ok
+    assert proofs <= failed(report)
+
+
+def test_a_negative_free_after_is_found_although_the_database_forbids_it(
+    books: Connection,
+) -> None:
+    books.execute("alter table entry drop constraint entry_free_after_check")
+    books.execute("update entry set free_after = -1 where sequence = 2")
+    assert "grants" in failed(run_audit(books))
+
+
+def test_a_grant_beyond_the_stock_is_found_even_where_it_notes_the_right_number(
+    books: Connection,
+) -> None:
+    books.execute("alter table entry drop constraint entry_free_after_check")
+    books.execute("update entry set quantity = 12, free_after = -2 where sequence = 2")
+    assert "grants" in failed(run_audit(books))
+
+
+def test_every_proof_is_exercised_by_some_damage() -> None:
+    assert set(check_names()) == set().union(*(proofs for _, proofs in DAMAGE))
+
+
+def test_a_finding_names_the_cell_and_both_numbers(books: Connection) -> None:
+    books.execute("update balance set sellable = 50 where sku = 'A'")
+    found = {check.name: check.detail for check in run_audit(books).checks}
+    assert found["balances"] == 'A at L1 lot "": balance 50/0/0/0/1/2/0, ledger 5/0/0/0/1/2/0'
+    assert found["conservation"] == "A: 8 units came in, 53 are held"
+
+
+def test_many_findings_are_counted_and_the_first_ones_shown(books: Connection) -> None:
+    books.execute("insert into sku select 'C' || n from generate_series(10, 29) as n")
+    books.execute(
+        "insert into balance (sku, location, sellable) "
+        "select 'C' || n, 'L1', 1 from generate_series(10, 29) as n"
+    )
+    found = {check.name: check.detail for check in run_audit(books).checks}
+    assert found["balances"].endswith("; and 15 more")
+
+
+def test_rebuild_compares_the_stored_balances_byte_for_byte(books: Connection) -> None:
+    checks = {check.name: check for check in run_audit(books, rebuild=True).checks}
+    assert checks["rebuild"].ok
+    assert checks["rebuild"].rows == 2
+    books.execute("update balance set damaged = 1 where sku = 'B' and lot = 'lot9'")
+    report = run_audit(books, rebuild=True)
+    detail = {check.name: check.detail for check in report.checks if not check.ok}["rebuild"]
+    assert 'B at L2 lot "lot9": balance 6/0/0/1/0/0/0, ledger 6/0/0/0/0/0/0' in detail
+
+
+def test_writers_go_on_during_an_audit_and_do_not_disturb_it(
+    books: Connection, database_url: str
+) -> None:
+    def write(name: str, number: int, total: int) -> None:
+        with connect(database_url, autocommit=True) as other:
+            other.execute("update balance set sellable = sellable + 1 where sku = 'A'")
+
+    assert run_audit(books, write).ok
+    assert not run_audit(books).ok
+
+
+def test_an_audit_changes_nothing_and_may_be_repeated(books: Connection) -> None:
+    first = run_audit(books, rebuild=True)
+    assert run_audit(books, rebuild=True) == first
+    left = books.execute("select count(*) from pg_class where relname like 'audit_%'").fetchone()
+    assert left == (0,)
+
+
+def test_progress_tells_every_check_before_it_runs(books: Connection) -> None:
+    told: list[tuple[str, int, int]] = []
+    report = run_audit(books, lambda *step: told.append(step), rebuild=True)
+    assert [step[0] for step in told] == [check.name for check in report.checks]
+    assert told[-1][1:] == (len(told), len(told))
