@@ -1,10 +1,12 @@
 """Every kind of damage to the books is found, by the proof that should find it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stockwright.cli import main
 from stockwright.flow.audit import AuditReport, run_audit
 from stockwright.store.audit import check_names
 from stockwright.store.connection import Connection, connect
@@ -160,3 +162,19 @@ def test_progress_tells_every_check_before_it_runs(books: Connection) -> None:
     report = run_audit(books, lambda *step: told.append(step), rebuild=True)
     assert [step[0] for step in told] == [check.name for check in report.checks]
     assert told[-1][1:] == (len(told), len(told))
+
+
+def test_the_command_ends_with_1_and_says_where_the_books_do_not_add_up(
+    books: Connection,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("STOCKWRIGHT_DATABASE_URL", database_url)
+    assert main(["audit", "--rebuild", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+    books.execute("update balance set damaged = 3 where sku = 'A'")
+    assert main(["audit"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAILED" in shown
+    assert "balance 5/0/0/3/1/2/0, ledger 5/0/0/0/1/2/0" in shown
