@@ -1,0 +1,342 @@
+"""What an item's page shows: its books by place, its levels by channel, and how both came about.
+
+Read only. Every function takes a connection and reads at its moment; quantities are base units
+unless they belong to a level, which counts pieces of its listing.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import msgspec
+
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+END_OF_TIME: Final = 2**62
+"""A sequence no ledger reaches: reads from the newest on."""
+
+Account = Literal[
+    "sellable", "inspection", "quarantined", "damaged", "reserved", "allocated", "picked"
+]
+ACCOUNTS: Final[Sequence[Account]] = (
+    "sellable",
+    "inspection",
+    "quarantined",
+    "damaged",
+    "reserved",
+    "allocated",
+    "picked",
+)
+
+
+class ItemRow(msgspec.Struct, frozen=True):
+    """One line of the list of items, over all places."""
+
+    sku: str
+    description: str
+    group: str
+    on_hand: int
+    promised: int
+    free: int
+
+
+class ItemCard(msgspec.Struct, frozen=True):
+    """What the item master says of a SKU."""
+
+    sku: str
+    description: str
+    group: str
+    unit_cost: Decimal
+    currency: str
+    base_unit: str
+    control: str
+    active: bool
+    units: Sequence[str]
+    partner_codes: Sequence[str]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The two books of one SKU at one location, lots together."""
+
+    location: str
+    name: str
+    sellable: int
+    inspection: int
+    quarantined: int
+    damaged: int
+    reserved: int
+    allocated: int
+    picked: int
+
+    @property
+    def on_hand(self) -> int:
+        """The goods at the place, in every bucket."""
+        return self.sellable + self.inspection + self.quarantined + self.damaged
+
+    @property
+    def free(self) -> int:
+        """Sellable goods that nobody was promised; below zero is a shortage."""
+        return self.sellable - self.reserved - self.allocated - self.picked
+
+
+class ShownLevel(msgspec.Struct, frozen=True):
+    """Desired, sent and acknowledged of one listing; `quantity` base units make one piece of it."""
+
+    channel: str
+    listing: str
+    location: str
+    quantity: int
+    desired: int
+    version: int
+    sequence: int
+    projected_at: dt.datetime
+    sent: int | None
+    sent_version: int | None
+    sent_at: dt.datetime | None
+    acknowledged: int | None
+    acknowledged_version: int | None
+    acknowledged_at: dt.datetime | None
+    doubt_until: dt.datetime | None
+    state: str
+    lane: str
+    due_at: dt.datetime
+    waiting_since: dt.datetime
+    attempts: int
+    last_error: str
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One entry of the ledger: units leave one account and enter another."""
+
+    lot: str
+    from_account: str
+    from_location: str
+    to_account: str
+    to_location: str
+    quantity: int
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """One event and the moves it made of this SKU."""
+
+    sequence: int
+    kind: str
+    system: str
+    document: str
+    order: str
+    outcome: str
+    occurred_at: dt.datetime
+    received_at: dt.datetime
+    recorded_at: dt.datetime
+    moves: Sequence[Move]
+
+
+class LevelChange(msgspec.Struct, frozen=True):
+    """A number a channel was meant to show from then on; `before` None is the first one."""
+
+    sequence: int
+    channel: str
+    listing: str
+    location: str
+    version: int
+    value: int
+    before: int | None
+    projected_at: dt.datetime
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """Events and level changes, newest first; `older` is where the next page starts, or None."""
+
+    events: Sequence[Recorded]
+    changes: Sequence[LevelChange]
+    older: int | None
+
+
+class KindSum(msgspec.Struct, frozen=True):
+    """What the events of one kind moved into (or out of) one account."""
+
+    kind: str
+    units: int
+    entries: int
+    last_at: dt.datetime
+
+
+class OpenClaim(msgspec.Struct, frozen=True):
+    """A demand line that holds a promise."""
+
+    system: str
+    order: str
+    line: str
+    channel: str
+    state: str
+    reserved: int
+    allocated: int
+    picked: int
+    expires_at: dt.datetime | None
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try to bring a number to a channel; outcome None is not known yet."""
+
+    version: int
+    value: int
+    started_at: dt.datetime
+    finished_at: dt.datetime | None
+    outcome: str | None
+    detail: str
+
+
+def items(
+    connection: Connection, *, after: str = "", text: str = "", limit: int = 50
+) -> list[ItemRow]:
+    """SKUs in order of code after a code, whose code, description or partner code contains text."""
+    return [
+        ItemRow(*row)
+        for row in _rows(
+            connection, "items", after=after, pattern=_contains(text), limit=min(limit, 500)
+        )
+    ]
+
+
+def sku_of(connection: Connection, text: str) -> str | None:
+    """The SKU that a SKU code or a partner's code means; None where none or several do."""
+    found = _row(connection, "sku_of", text=text)
+    return str(found[0]) if found else None
+
+
+def item(connection: Connection, sku: str) -> ItemCard | None:
+    """The item master's card of a SKU, None where there is no such SKU."""
+    found = _row(connection, "item", sku=sku)
+    return ItemCard(*found) if found else None
+
+
+def matrix(connection: Connection, sku: str) -> list[Place]:
+    """Every location that has or had any of the SKU, in order of the location's priority."""
+    return [Place(*row) for row in _rows(connection, "matrix", sku=sku)]
+
+
+def in_transit(connection: Connection, sku: str) -> int:
+    """Units on the way between locations, in nobody's on_hand."""
+    found = _row(connection, "in_transit", sku=sku)
+    return int(found[0]) if found else 0
+
+
+def shown_levels(connection: Connection, sku: str) -> list[ShownLevel]:
+    """The levels of every listing that contains the SKU, sorted by channel and listing."""
+    return [ShownLevel(*row) for row in _rows(connection, "levels", sku=sku)]
+
+
+def unpublished_listings(connection: Connection, sku: str) -> list[tuple[str, str]]:
+    """(channel, listing) of the SKU that no level was ever computed for."""
+    return [(row[0], row[1]) for row in _rows(connection, "unpublished_listings", sku=sku)]
+
+
+def timeline(
+    connection: Connection, sku: str, *, before: int = END_OF_TIME, limit: int = 50
+) -> Timeline:
+    """The newest `limit` sequences below `before` that changed the SKU's books or its levels."""
+    cut = [
+        row[0] for row in _rows(connection, "timeline_cut", sku=sku, before=before, limit=limit + 1)
+    ]
+    page = cut[:limit]
+    if not page:
+        return Timeline((), (), None)
+    span = {"sku": sku, "first": page[-1], "last": page[0]}
+    changes = [LevelChange(*row) for row in _rows(connection, "timeline_levels", **span)]
+    events = _recorded(_rows(connection, "timeline_events", **span))
+    return Timeline(events, changes, page[-1] if len(cut) > limit else None)
+
+
+def _recorded(rows: Sequence[tuple[Any, ...]]) -> list[Recorded]:
+    moves: dict[int, list[Move]] = {}
+    heads: dict[int, tuple[Any, ...]] = {}
+    for row in rows:
+        heads.setdefault(row[0], row)
+        moves.setdefault(row[0], []).append(Move(*row[10:16]))
+    return [
+        Recorded(
+            sequence=sequence,
+            kind=head[1],
+            system=head[2],
+            document=head[3] or "",
+            order=head[4] or "",
+            outcome=head[5],
+            occurred_at=head[6],
+            received_at=head[7],
+            recorded_at=head[8],
+            moves=moves[sequence],
+        )
+        for sequence, head in heads.items()
+    ]
+
+
+def free_changes(
+    connection: Connection, sku: str, *, limit: int = 2000
+) -> list[tuple[dt.datetime, int]]:
+    """(recorded_at, units) by which the newest events changed free stock, newest first."""
+    return [(row[0], row[1]) for row in _rows(connection, "free_changes", sku=sku, limit=limit)]
+
+
+def acknowledged_values(
+    connection: Connection, sku: str, *, limit: int = 2000
+) -> dict[tuple[str, str], list[tuple[dt.datetime, int]]]:
+    """What channels were brought to show, by (channel, listing), in order of time.
+
+    Only listings of this SKU alone, in base units; the newest `limit` of each.
+    """
+    shown: dict[tuple[str, str], list[tuple[dt.datetime, int]]] = {}
+    for channel, listing, at, value in _rows(
+        connection, "acknowledged_values", sku=sku, limit=limit
+    ):
+        shown.setdefault((channel, listing), []).append((at, value))
+    return shown
+
+
+def account_by_kind(
+    connection: Connection, sku: str, location: str, account: Account
+) -> list[KindSum]:
+    """How one balance came about, by kind of event; the units sum to the balance."""
+    return [
+        KindSum(*row)
+        for row in _rows(connection, "account_by_kind", sku=sku, location=location, account=account)
+    ]
+
+
+def open_claims(
+    connection: Connection, sku: str, location: str, *, limit: int = 50
+) -> list[OpenClaim]:
+    """The largest promises of the SKU at a location."""
+    found = _rows(connection, "open_claims", sku=sku, location=location, limit=limit)
+    return [OpenClaim(*row) for row in found]
+
+
+def attempts(
+    connection: Connection, channel: str, listing: str, location: str = "", *, limit: int = 20
+) -> list[Attempt]:
+    """The newest attempts to publish one level."""
+    found = _rows(
+        connection, "attempts", channel=channel, listing=listing, location=location, limit=limit
+    )
+    return [Attempt(*row) for row in found]
+
+
+def newest_mark(connection: Connection, sku: str) -> str:
+    """Changes whenever anything on the SKU's page may have; equal marks mean an equal page."""
+    found = _row(connection, "newest_sequence", sku=sku)
+    assert found is not None
+    return "|".join(str(part) for part in found)
+
+
+def _contains(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%" if text else "%"
+
+
+def _rows(connection: Connection, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    return connection.execute(load("positions")[query].encode(), parameters).fetchall()
+
+
+def _row(connection: Connection, query: str, **parameters: Any) -> tuple[Any, ...] | None:
+    return connection.execute(load("positions")[query].encode(), parameters).fetchone()

@@ -1,0 +1,216 @@
+-- name: items
+-- SKUs after a code, in order of code: (code, description, sku_group, on_hand, promised, free).
+-- `pattern` is an escaped ILIKE pattern over code, description and partner codes; '%' is everything.
+select s.code, s.description, s.sku_group,
+       coalesce(sum(b.sellable + b.inspection + b.quarantined + b.damaged), 0)::bigint as on_hand,
+       coalesce(sum(b.reserved + b.allocated + b.picked), 0)::bigint as promised,
+       coalesce(sum(b.sellable - b.reserved - b.allocated - b.picked), 0)::bigint as free
+from (
+    select code, description, sku_group
+    from sku
+    where code > %(after)s
+      and (%(pattern)s = '%%'
+           or code ilike %(pattern)s
+           or description ilike %(pattern)s
+           or exists (select 1 from binding
+                      where subject = 'item' and binding.code = sku.code
+                        and partner_code ilike %(pattern)s))
+    order by code
+    limit %(limit)s
+) s
+left join balance b on b.sku = s.code
+group by s.code, s.description, s.sku_group
+order by s.code;
+
+-- name: sku_of
+-- The SKU that a code means: (code), itself first, then the one bound to it where only one is.
+select code from sku where code = %(text)s
+union all
+select min(code) from binding
+where subject = 'item' and partner_code = %(text)s
+  and not exists (select 1 from sku where code = %(text)s)
+having count(distinct code) = 1;
+
+-- name: item
+-- One SKU: (code, description, sku_group, unit_cost, currency, base_unit, control, active,
+-- its units as text[], the partners' codes as text[]).
+select s.code, s.description, s.sku_group, s.unit_cost, s.currency, s.base_unit, s.control, s.active,
+       array(select u.code || ' = ' || u.factor || ' ' || s.base_unit from unit u
+             where u.sku = s.code order by u.factor, u.code),
+       array(select distinct b.system || ': ' || b.partner_code from binding b
+             where b.subject = 'item' and b.code = s.code order by 1 limit 20)
+from sku s
+where s.code = %(sku)s;
+
+-- name: matrix
+-- The two books of one SKU at every location that has or had any of it, lots together: (location,
+-- name, sellable, inspection, quarantined, damaged, reserved, allocated, picked).
+select b.location, l.name,
+       sum(b.sellable)::bigint, sum(b.inspection)::bigint, sum(b.quarantined)::bigint,
+       sum(b.damaged)::bigint, sum(b.reserved)::bigint, sum(b.allocated)::bigint,
+       sum(b.picked)::bigint
+from balance b
+join location l on l.code = b.location
+where b.sku = %(sku)s
+group by b.location, l.name, l.priority
+order by l.priority, b.location;
+
+-- name: in_transit
+-- Units of one SKU on the way between two locations: (bigint).
+select coalesce(sum(greatest(sent + excess - arrived - closed, 0)), 0)::bigint
+from transfer where sku = %(sku)s;
+
+-- name: levels
+-- What every channel should show, was sent and acknowledged of one SKU's listings.
+select l.channel, l.listing, l.location, c.quantity, l.desired, l.version, l.sequence,
+       l.projected_at, l.sent, l.sent_version, l.sent_at, l.acknowledged, l.acknowledged_version,
+       l.acknowledged_at, l.doubt_until, l.state, l.lane, l.due_at, l.waiting_since, l.attempts,
+       l.last_error
+from listing_component c
+join level l on l.channel = c.channel and l.listing = c.listing
+where c.sku = %(sku)s
+order by l.channel, l.listing, l.location;
+
+-- name: unpublished_listings
+-- Listings of one SKU that no level was ever computed for: (channel, listing).
+select c.channel, c.listing
+from listing_component c
+where c.sku = %(sku)s
+  and not exists (select 1 from level l where l.channel = c.channel and l.listing = c.listing)
+order by c.channel, c.listing;
+
+-- name: timeline_cut
+-- Sequences at which a SKU's books or levels changed, newest first, below `before`: (sequence).
+select sequence from (
+    (select distinct sequence from entry
+     where sku = %(sku)s and sequence < %(before)s
+     order by sequence desc limit %(limit)s)
+    union
+    (select changed.sequence
+     from listing_component c
+     cross join lateral (
+         select distinct lc.sequence from level_change lc
+         where lc.channel = c.channel and lc.listing = c.listing and lc.sequence < %(before)s
+         order by lc.sequence desc limit %(limit)s
+     ) changed
+     where c.sku = %(sku)s)
+) both_books
+order by sequence desc
+limit %(limit)s;
+
+-- name: timeline_events
+-- The events that touched a SKU between two sequences, both included, newest first.
+select v.sequence, v.kind, v.system, v.body ->> 'document', v.body ->> 'order', v.outcome,
+       v.occurred_at, v.received_at, v.recorded_at,
+       e.n, e.lot, e.from_account::text, e.from_location, e.to_account::text, e.to_location,
+       e.quantity
+from entry e
+join event v on v.sequence = e.sequence
+where e.sku = %(sku)s and e.sequence between %(first)s and %(last)s
+order by e.sequence desc, e.n
+limit 2000;
+
+-- name: timeline_levels
+-- The level changes of a SKU's listings between two sequences, both included, newest first:
+-- (sequence, channel, listing, location, version, value, value before, projected_at).
+select lc.sequence, lc.channel, lc.listing, lc.location, lc.version, lc.value,
+       (select older.value from level_change older
+        where older.channel = lc.channel and older.listing = lc.listing
+          and older.location = lc.location
+          and (older.sequence, older.version) < (lc.sequence, lc.version)
+        order by older.sequence desc, older.version desc limit 1),
+       lc.projected_at
+from listing_component c
+join level_change lc on lc.channel = c.channel and lc.listing = c.listing
+where c.sku = %(sku)s and lc.sequence between %(first)s and %(last)s
+order by lc.sequence desc, lc.version desc
+limit 2000;
+
+-- name: free_changes
+-- By how much each event changed a SKU's free stock over all places, newest first:
+-- (recorded_at, units).
+with changed as (
+    select sequence,
+           sum(quantity * (
+               (to_account = 'sellable')::int - (from_account = 'sellable')::int
+               - (to_account in ('reserved', 'allocated', 'picked'))::int
+               + (from_account in ('reserved', 'allocated', 'picked'))::int))::bigint as units
+    from entry
+    where sku = %(sku)s
+    group by sequence
+    order by sequence desc
+    limit %(limit)s
+)
+select v.recorded_at, changed.units
+from changed
+join event v using (sequence)
+where changed.units <> 0
+order by changed.sequence desc;
+
+-- name: acknowledged_values
+-- What the channels were brought to show of a SKU's plain listings, newest first per channel:
+-- (channel, listing, finished_at, value in base units).
+select c.channel, c.listing, shown.finished_at, shown.value * c.quantity
+from listing_component c
+cross join lateral (
+    select a.finished_at, a.value
+    from attempt a
+    where a.channel = c.channel and a.listing = c.listing and a.location = ''
+      and a.outcome = 'acknowledged'
+    order by a.version desc
+    limit %(limit)s
+) shown
+where c.sku = %(sku)s
+  and not exists (select 1 from listing_component other
+                  where other.channel = c.channel and other.listing = c.listing
+                    and other.sku <> c.sku)
+order by c.channel, c.listing, shown.finished_at;
+
+-- name: account_by_kind
+-- How a balance came about: the entries of one account at one location, by kind of event: (kind,
+-- units, entries, last recorded_at). Their units sum to the balance.
+select v.kind,
+       sum(case when e.to_account = %(account)s::account and e.to_location = %(location)s
+                then e.quantity else 0 end
+           - case when e.from_account = %(account)s::account and e.from_location = %(location)s
+                  then e.quantity else 0 end)::bigint as units,
+       count(*),
+       max(v.recorded_at)
+from entry e
+join event v on v.sequence = e.sequence
+where e.sku = %(sku)s
+  and ((e.to_account = %(account)s::account and e.to_location = %(location)s)
+       or (e.from_account = %(account)s::account and e.from_location = %(location)s))
+group by v.kind
+order by max(v.sequence);
+
+-- name: open_claims
+-- The demand lines that hold promises of a SKU at one location: (system, order_ref, line, channel,
+-- state, reserved, allocated, picked, expires_at), largest first.
+select d.system, d.order_ref, d.line, d.channel, d.state,
+       c.reserved, c.allocated, c.picked, d.expires_at
+from claim c
+join demand_line d on d.id = c.line_id
+where c.sku = %(sku)s and c.location = %(location)s
+  and c.reserved + c.allocated + c.picked > 0
+order by c.reserved + c.allocated + c.picked desc, d.system, d.order_ref, d.line
+limit %(limit)s;
+
+-- name: attempts
+-- The attempts to bring one listing to a channel, newest first: (version, value, started_at,
+-- finished_at, outcome, detail).
+select version, value, started_at, finished_at, outcome, detail
+from attempt
+where channel = %(channel)s and listing = %(listing)s and location = %(location)s
+order by version desc, call desc
+limit %(limit)s;
+
+-- name: newest_sequence
+-- The last sequence that touched a SKU's books, and the last version of any of its levels:
+-- (sequence, version, acknowledged_at).
+select coalesce((select max(sequence) from entry where sku = %(sku)s), 0),
+       coalesce(max(l.version), 0),
+       max(l.acknowledged_at)
+from listing_component c
+join level l on l.channel = c.channel and l.listing = c.listing
+where c.sku = %(sku)s;
