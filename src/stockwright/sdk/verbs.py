@@ -7,6 +7,7 @@ and `Throttled` (nothing was done; again later). Nothing else may leave a connec
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     LevelKey,
     LevelToSend,
@@ -92,9 +93,13 @@ class Maps(Protocol):
 
 
 class Connection(Maps, Protocol):
-    """One configured instance of a connector. Other verbs are found with isinstance."""
+    """One configured instance of a connector. Other verbs are found with isinstance.
+
+    limits are the declaration's, with what the settings say in their place.
+    """
 
     system: str
+    limits: Limits
 
     async def close(self) -> None:
         """Gives back sockets and files. Safe to repeat."""

@@ -1,0 +1,300 @@
+"""Speaks the protocol: levels out in batches, orders in by webhook or page by page."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+from urllib.parse import urlencode
+
+import msgspec
+
+from stockwright.connectors.json_http.declaration import JsonHttpSettings
+from stockwright.connectors.json_http.mapping import key_of, map_message
+from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.declaration import Limits
+from stockwright.sdk.local_time import zone_of
+from stockwright.sdk.messages import (
+    Applied,
+    InDoubt,
+    LevelKey,
+    LevelToSend,
+    Mapped,
+    Page,
+    Payload,
+    PublishResult,
+    Refused,
+    Retry,
+    ShownLevel,
+)
+from stockwright.sdk.transports import (
+    Http,
+    HttpRequest,
+    HttpResponse,
+    NotSent,
+    Unanswered,
+    json_body,
+    retry_after_s,
+)
+from stockwright.sdk.webhooks import verify
+
+_KEPT_HEADERS: Final[Sequence[str]] = (
+    "content-type",
+    "user-agent",
+    "webhook-id",
+    "webhook-timestamp",
+)
+_WHOLE_BATCH_REFUSED: Final = frozenset({400, 413, 422})
+_OPERATOR: Final = {401: "token", 403: "token", 404: "base_url", 405: "publish_method"}
+_DEFAULT_RETRY_S: Final = 5.0
+_KEYS_PER_READ_BACK: Final = 50
+
+
+class LevelResult(msgspec.Struct):
+    """What the partner says about one level of a batch."""
+
+    listing: str
+    status: Literal["applied", "refused", "retry"]
+    location: str = ""
+    reason: str = ""
+    retry_after_s: float = _DEFAULT_RETRY_S
+    quantity: int | None = None
+    version: int | None = None
+
+
+class LevelResults(msgspec.Struct):
+    """The partner's answer to a batch, in any order."""
+
+    results: list[LevelResult]
+
+
+class ShownLevels(msgspec.Struct):
+    """The partner's answer to the question what it shows."""
+
+    levels: list[ShownLevel]
+    next: str = ""
+
+
+class OrderPage(msgspec.Struct):
+    """The partner's answer to a poll. orders stay the bytes they came as."""
+
+    orders: list[msgspec.Raw]
+    next: str
+    more: bool = False
+
+
+class JsonHttpConnection:
+    """One partner. Publishes, reads, receives, reads back, gives a snapshot, maps."""
+
+    def __init__(self, opening: Opening, settings: JsonHttpSettings) -> None:
+        self.system = opening.system
+        self.limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
+        self._settings = settings
+        self._clock = opening.clock
+        self._zone = zone_of(opening.time_zone)
+        self._channel = settings.channel or opening.system
+        self._transport = opening.transport or Http(settings.concurrency)
+
+    async def close(self) -> None:
+        """Closes the connections to the partner."""
+        await self._transport.close()
+
+    # ---------------------------------------------------------------- out
+
+    async def publish(self, levels: Sequence[LevelToSend]) -> Sequence[PublishResult]:
+        """Sends one batch; where it is refused as a whole, halves find the level at fault."""
+        if not levels:
+            return []
+        deadline = asyncio.get_running_loop().time() + self.limits.timeout_s
+        return await self._publish(list(levels), deadline)
+
+    async def _publish(self, levels: list[LevelToSend], deadline: float) -> list[PublishResult]:
+        left_s = deadline - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            return [Retry(retry_after_s=0.0, reason="no time was left to send it")] * len(levels)
+        body = json_body({"levels": [_wire(level) for level in levels]})
+        try:
+            response = await self._call(
+                self._settings.publish_method,
+                self._settings.levels_path,
+                body=body,
+                headers={"idempotency-key": hashlib.sha256(body).hexdigest()},
+                timeout_s=left_s,
+            )
+        except NotSent as error:
+            return [Retry(retry_after_s=_DEFAULT_RETRY_S, reason=str(error))] * len(levels)
+        except Unanswered as error:
+            return [InDoubt(reason=str(error))] * len(levels)
+        if response.status in _WHOLE_BATCH_REFUSED and len(levels) > 1:
+            middle = len(levels) // 2
+            first = await self._publish(levels[:middle], deadline)
+            return first + await self._publish(levels[middle:], deadline)
+        return self._results(levels, response)
+
+    def _results(self, levels: list[LevelToSend], response: HttpResponse) -> list[PublishResult]:
+        status = response.status
+        if status in (200, 207):
+            return _per_level(levels, response.body)
+        self._raise_for_operator(response)
+        wait_s = self._wait_s(response)
+        result: PublishResult
+        if status in _WHOLE_BATCH_REFUSED:
+            result = Refused(reason=f"http_{status}", message=_excerpt(response.body))
+        elif status == 429:
+            result = Retry(retry_after_s=wait_s, reason="the partner's rate limit")
+        else:
+            result = InDoubt(reason=f"http_{status}", retry_after_s=wait_s)
+        return [result] * len(levels)
+
+    async def read_back(self, keys: Sequence[LevelKey]) -> Sequence[ShownLevel | None]:
+        """What the partner shows for these keys, asked fifty at a time."""
+        shown: dict[LevelKey, ShownLevel] = {}
+        for start in range(0, len(keys), _KEYS_PER_READ_BACK):
+            asked = keys[start : start + _KEYS_PER_READ_BACK]
+            query = [("listing", key.listing) for key in asked]
+            answer = await self._get(self._settings.levels_path, query, ShownLevels)
+            shown |= {LevelKey(listing=x.listing, location=x.location): x for x in answer.levels}
+        return [shown.get(key) for key in keys]
+
+    async def snapshot(self) -> Sequence[ShownLevel]:
+        """All the partner shows, page by page. Raises Transient where the pages do not end."""
+        found: dict[LevelKey, ShownLevel] = {}
+        after = ""
+        while True:
+            query = [("after", after), ("limit", "1000")]
+            answer = await self._get(self._settings.levels_path, query, ShownLevels)
+            found |= {LevelKey(listing=x.listing, location=x.location): x for x in answer.levels}
+            if not answer.next:
+                return list(found.values())
+            if answer.next <= after:
+                raise Transient(f"{self.system} answered the page {answer.next!r} twice")
+            after = answer.next
+
+    # ---------------------------------------------------------------- in
+
+    async def read(self, cursor: str) -> Page:
+        """The orders after cursor, each a payload of its own with the partner's own bytes."""
+        started_at = self._clock()
+        query = [("since", cursor), ("limit", str(self._settings.page_size))]
+        answer = await self._get(self._settings.orders_path, query, OrderPage)
+        if answer.more and answer.next == cursor:
+            raise Transient(f"{self.system} has more orders but its cursor {cursor!r} stands still")
+        return Page(
+            payloads=tuple(self._payload(bytes(order), {}) for order in answer.orders),
+            next_cursor=answer.next,
+            started_at=started_at,
+            complete=not answer.more,
+        )
+
+    async def acknowledge(self, page: Page) -> None:
+        """The cursor says it all: there is nothing to tell the partner."""
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Payload:
+        """A webhook whose signature is right."""
+        if len(body) > self._settings.max_body_bytes:
+            raise Rejected(
+                "too_large", "body", f"send at most {self._settings.max_body_bytes} bytes"
+            )
+        if not self._settings.webhook_secrets:
+            raise Misconfigured(
+                "webhook_secrets", f"set webhook_secrets of {self.system} to receive its webhooks"
+            )
+        verify(headers, body, self._settings.webhook_secrets)
+        lowered = {name.lower(): value for name, value in headers.items()}
+        kept = {name: lowered[name] for name in _KEPT_HEADERS if name in lowered}
+        return self._payload(body, kept)
+
+    def map(self, payload: Payload) -> list[Mapped]:
+        """The facts of one message."""
+        settings = self._settings
+        return map_message(
+            payload, settings.rules, settings.ignore, settings.event_type, self._zone, self._channel
+        )
+
+    def _payload(self, body: bytes, headers: dict[str, str]) -> Payload:
+        return Payload(
+            body=body,
+            content_type=headers.get("content-type", "application/json"),
+            headers=headers,
+            raw_key=key_of(body, self._settings.raw_key),
+        )
+
+    # ---------------------------------------------------------------- calls
+
+    async def _get(self, path: str, query: list[tuple[str, str]], form: type[Any]) -> Any:
+        response = await self._call("GET", f"{path}?{urlencode(query)}")
+        if response.status == 429 or (response.status == 503 and "retry-after" in response.headers):
+            raise Throttled(f"{self.system} asked us to slow down", self._wait_s(response))
+        self._raise_for_operator(response)
+        if response.status != 200:
+            raise Transient(f"{self.system} answered {response.status} to GET {path}")
+        try:
+            return msgspec.json.decode(response.body, type=form)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Transient(f"{self.system} answered GET {path} unreadably: {error}") from None
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> HttpResponse:
+        sent = {"accept": "application/json", **(headers or {})}
+        if body:
+            sent["content-type"] = "application/json"
+        if self._settings.token:
+            sent["authorization"] = f"Bearer {self._settings.token.reveal()}"
+        url = self._settings.base_url.rstrip("/") + path
+        timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
+        request = HttpRequest(method=method, url=url, headers=sent, body=body, timeout_s=timeout_s)
+        return await self._transport.send(request)
+
+    def _wait_s(self, response: HttpResponse) -> float:
+        return retry_after_s(response.headers, self._clock(), _DEFAULT_RETRY_S)
+
+    def _raise_for_operator(self, response: HttpResponse) -> None:
+        """Raises Misconfigured for answers that no new try will change."""
+        setting = _OPERATOR.get(response.status)
+        if 300 <= response.status < 400:
+            setting = "base_url"
+        if setting:
+            raise Misconfigured(
+                setting, f"{self.system} answered {response.status}: check its setting {setting}"
+            )
+
+
+def _wire(level: LevelToSend) -> dict[str, Any]:
+    wire: dict[str, Any] = {
+        "listing": level.listing,
+        "quantity": level.quantity,
+        "version": level.version,
+    }
+    return wire | {"location": level.location} if level.location else wire
+
+
+def _per_level(levels: list[LevelToSend], body: bytes) -> list[PublishResult]:
+    """The results by name: partners answer in any order, twice, or not for all."""
+    try:
+        results = msgspec.json.decode(body, type=LevelResults).results
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return [InDoubt(reason="the partner's answer cannot be read")] * len(levels)
+    by_key = {LevelKey(listing=x.listing, location=x.location): x for x in results}
+    return [_result(by_key.get(level.key)) for level in levels]
+
+
+def _result(answer: LevelResult | None) -> PublishResult:
+    if answer is None:
+        return InDoubt(reason="the partner's answer does not name this level")
+    if answer.status == "applied":
+        return Applied(shown=answer.quantity, version=answer.version)
+    if answer.status == "refused":
+        return Refused(reason=answer.reason or "refused")
+    wait_s = min(max(answer.retry_after_s, 0.0), 3600.0)
+    return Retry(retry_after_s=wait_s, reason=answer.reason, shown=answer.quantity)
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:200].decode("utf-8", "replace")
