@@ -51,21 +51,26 @@ class Binding(Struct, frozen=True, kw_only=True):
     unit: str = ""
 
 
-class KitLine(Struct, frozen=True, kw_only=True):
-    """One component of a kit: one `sku` needs `quantity` of it, in base units."""
+class Component(Struct, frozen=True, kw_only=True):
+    """A SKU with a quantity in base units, as part of a kit or of a listing."""
 
     sku: Code
-    component: Code
-    quantity: Quantity
+    quantity: Quantity = 1
 
 
-class ListingLine(Struct, frozen=True, kw_only=True):
-    """One SKU of what a channel sells under a listing's code, in base units."""
+class Kit(Struct, frozen=True, kw_only=True):
+    """A SKU made of others. components are unique by SKU and sorted by it."""
+
+    sku: Code
+    components: Annotated[tuple[Component, ...], Meta(min_length=1)]
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """What a channel sells under one code. components are unique by SKU and sorted by it."""
 
     channel: Code
     code: Code
-    sku: Code
-    quantity: Quantity = 1
+    components: Annotated[tuple[Component, ...], Meta(min_length=1)]
     active: bool = True
 
 

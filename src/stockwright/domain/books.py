@@ -1,0 +1,534 @@
+"""The state a batch is decided on: balances, demand lines and what hangs on them.
+
+`Books` holds what was read for the whole batch. Each item works on an `Overlay` of it, which is merged
+only when the item is complete, so that a failing item leaves no trace on its neighbours.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, Final
+
+from stockwright.domain.catalog import Catalog
+from stockwright.domain.quantity import LIMIT, bounded
+
+BUCKETS: Final = ("sellable", "inspection", "quarantined", "damaged")
+STAGES: Final = ("reserved", "allocated", "picked")
+CELLS: Final = frozenset(BUCKETS + STAGES)
+
+Key = tuple[str, str, str]
+"""(sku, location, lot); lot is '' where none is named."""
+
+
+class Balance:
+    """What lies and what is promised at one (sku, location, lot). version 0 means: not stored yet."""
+
+    __slots__ = ("allocated", "damaged", "inspection", "picked", "quarantined", "reserved", "sellable", "version")
+
+    def __init__(
+        self,
+        sellable: int = 0,
+        inspection: int = 0,
+        quarantined: int = 0,
+        damaged: int = 0,
+        reserved: int = 0,
+        allocated: int = 0,
+        picked: int = 0,
+        version: int = 0,
+    ) -> None:
+        self.sellable = sellable
+        self.inspection = inspection
+        self.quarantined = quarantined
+        self.damaged = damaged
+        self.reserved = reserved
+        self.allocated = allocated
+        self.picked = picked
+        self.version = version
+
+    def copy(self) -> "Balance":
+        """An independent balance of equal content."""
+        return Balance(
+            self.sellable,
+            self.inspection,
+            self.quarantined,
+            self.damaged,
+            self.reserved,
+            self.allocated,
+            self.picked,
+            self.version,
+        )
+
+    @property
+    def free(self) -> int:
+        """sellable - reserved - allocated - picked; below zero is a shortage."""
+        return self.sellable - self.reserved - self.allocated - self.picked
+
+    @property
+    def on_hand(self) -> int:
+        """The sum of the goods buckets."""
+        return self.sellable + self.inspection + self.quarantined + self.damaged
+
+    def add(self, account: str, quantity: int) -> None:
+        """Changes one account. Raises Rejected beyond the range of the ledger."""
+        value = getattr(self, account) + quantity
+        if not -LIMIT < value < LIMIT:
+            bounded(value)
+        setattr(self, account, value)
+
+
+class Claim:
+    """Units promised to one demand line at one (location, lot), by stage."""
+
+    __slots__ = ("allocated", "picked", "reserved", "version")
+
+    def __init__(self, reserved: int = 0, allocated: int = 0, picked: int = 0, version: int = 0) -> None:
+        self.reserved = reserved
+        self.allocated = allocated
+        self.picked = picked
+        self.version = version
+
+    @property
+    def units(self) -> int:
+        """Open units over all stages."""
+        return self.reserved + self.allocated + self.picked
+
+
+class DemandLine:
+    """One line of one order, and what became of it. version 0 means: not stored yet."""
+
+    __slots__ = (
+        "cancel_requested",
+        "cancelled",
+        "channel",
+        "claims",
+        "expires_at",
+        "final",
+        "fresh_until",
+        "id",
+        "line",
+        "lot",
+        "order",
+        "ordered",
+        "picked",
+        "returned",
+        "shipped",
+        "sku",
+        "state",
+        "system",
+        "transitions",
+        "version",
+    )
+
+    def __init__(self, id: int, system: str, order: str, line: str, sku: str, channel: str = "") -> None:
+        self.id = id
+        self.system = system
+        self.order = order
+        self.line = line
+        self.sku = sku
+        self.channel = channel
+        self.lot = ""
+        self.fresh_until: dt.date | None = None
+        self.ordered = self.shipped = self.cancelled = self.cancel_requested = 0
+        self.returned = self.picked = 0
+        self.final = False
+        self.state = ""
+        self.expires_at: dt.datetime | None = None
+        self.transitions = 0
+        self.version = 0
+        self.claims: dict[tuple[str, str], Claim] = {}
+
+    def copy(self) -> "DemandLine":
+        """An independent demand line of equal content, its claims included."""
+        other = DemandLine.__new__(DemandLine)
+        for name in DemandLine.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.claims = {
+            place: Claim(claim.reserved, claim.allocated, claim.picked, claim.version)
+            for place, claim in self.claims.items()
+        }
+        return other
+
+    @property
+    def open(self) -> int:
+        """Units still claimed."""
+        return sum(claim.units for claim in self.claims.values())
+
+    @property
+    def remaining(self) -> int:
+        """Units that may still be claimed or shipped: what was ordered, less shipped and cancelled.
+
+        A pick for an order not heard of yet counts as ordered, so that both may arrive in any order.
+        """
+        if self.final:
+            return 0
+        return max(0, max(self.ordered, self.picked) - self.shipped - self.cancelled)
+
+    def stage(self, name: str) -> int:
+        """Open units in one stage."""
+        return sum(getattr(claim, name) for claim in self.claims.values())
+
+
+class Transfer:
+    """One line of goods under way, keyed by its document. excess arrived before it was sent."""
+
+    __slots__ = ("arrived", "closed", "eta", "excess", "from_location", "sent", "to_location", "version")
+
+    def __init__(self) -> None:
+        self.sent = self.arrived = self.closed = self.excess = self.version = 0
+        self.from_location = self.to_location = ""
+        self.eta: dt.datetime | None = None
+
+    def copy(self) -> "Transfer":
+        """An independent transfer of equal content."""
+        other = Transfer()
+        for name in Transfer.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other
+
+    @property
+    def under_way(self) -> int:
+        """Units in transit; never below zero."""
+        return self.sent - self.arrived - self.closed
+
+
+class Count:
+    """A count of one cell as of a time. reverses is False where the clocks left it undecided."""
+
+    __slots__ = ("as_of", "position", "reverses", "system")
+
+    def __init__(self, as_of: dt.datetime, system: str, position: int | None, reverses: bool) -> None:
+        self.as_of = as_of
+        self.system = system
+        self.position = position
+        self.reverses = reverses
+
+
+class Lot:
+    """What is known of one lot of one SKU."""
+
+    __slots__ = ("expires_on", "recalled", "stored")
+
+    def __init__(self, expires_on: dt.date | None = None, recalled: bool = False, stored: bool = False) -> None:
+        self.expires_on = expires_on
+        self.recalled = recalled
+        self.stored = stored
+
+
+class Waiting:
+    """An inspection result, or the rest of one, that waits for goods to inspect."""
+
+    __slots__ = ("occurred_at", "quantity", "sequence", "to_bucket")
+
+    def __init__(self, sequence: int, to_bucket: str, quantity: int, occurred_at: dt.datetime) -> None:
+        self.sequence = sequence
+        self.to_bucket = to_bucket
+        self.quantity = quantity
+        self.occurred_at = occurred_at
+
+
+Move = tuple[str, str, str, str, str, str, int, dt.datetime, int | None, str, int | None]
+"""(sku, lot, from_account, from_location, to_account, to_location, quantity, occurred_at, line_id,
+transfer, free_after): one entry of the ledger."""
+
+WorkNote = tuple[str, str, str, str, str, str, dict[str, Any]]
+"""("open" or "close", kind, subject, sku, location, system, detail)."""
+
+
+class Books:
+    """Everything one batch may touch, read under the lane. Missing keys mean: nothing there yet."""
+
+    def __init__(self, catalog: Catalog, now: dt.datetime, sequence: int) -> None:
+        self.catalog = catalog
+        self.now = now
+        self.sequence = sequence
+        self.balances: dict[Key, Balance] = {}
+        self.lots_at: dict[tuple[str, str], set[str]] = {}
+        self.free_before: dict[tuple[str, str], int] = {}
+        self.demand: dict[tuple[str, str], dict[str, DemandLine]] = {}
+        self.identities: dict[str, tuple[bytes, int, str, Any]] = {}
+        self.counts: dict[tuple[str, str, str, str], list[Count]] = {}
+        self.after: dict[tuple[str, str], tuple[int, bool]] = {}
+        self.transfers: dict[tuple[str, str, str], Transfer] = {}
+        self.lots: dict[tuple[str, str], Lot] = {}
+        self.fresh: dict[tuple[str, str, dt.date], int] = {}
+        self.waiting: dict[Key, list[Waiting]] = {}
+        self.owners: dict[tuple[str, str, str], str] = {}
+        self.revisions: dict[str, tuple[int, int]] = {}
+        self.reversible: dict[int, list[Move]] = {}
+        self.channel_claims: dict[tuple[str, str], int] = {}
+        self.contained: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = None
+
+    def put_balance(self, key: Key, balance: Balance) -> None:
+        """Adds a balance as read from the store."""
+        self.balances[key] = balance
+        place = (key[0], key[1])
+        self.lots_at.setdefault(place, set()).add(key[2])
+        self.free_before[place] = self.free_before.get(place, 0) + balance.free
+
+    def put_demand(self, line: DemandLine) -> None:
+        """Adds a demand line as read from the store."""
+        self.demand.setdefault((line.system, line.order), {})[line.line] = line
+
+
+class Overlay:
+    """One item's view of the books: reads fall through, writes stay here until `merge`."""
+
+    __slots__ = (
+        "balances",
+        "books",
+        "channel_claims",
+        "counts",
+        "demand",
+        "documents",
+        "fresh",
+        "lots",
+        "moves",
+        "new_counts",
+        "observations",
+        "owners",
+        "sequence",
+        "system",
+        "transfers",
+        "transitions",
+        "waiting",
+        "work",
+    )
+
+    def __init__(self, books: Books, sequence: int, system: str) -> None:
+        self.books = books
+        self.sequence = sequence
+        self.system = system
+        self.balances: dict[Key, Balance] = {}
+        self.demand: dict[tuple[str, str, str], DemandLine] = {}
+        self.moves: list[Move] = []
+        self.transitions: list[tuple[int, int, str]] = []
+        self.work: list[WorkNote] = []
+        self.transfers: dict[tuple[str, str, str], Transfer] = {}
+        self.counts: dict[tuple[str, str, str, str], list[Count]] = {}
+        self.new_counts: list[tuple[Key, str, Count, int]] = []
+        self.lots: dict[tuple[str, str], Lot] = {}
+        self.fresh: dict[tuple[str, str, dt.date], int] = {}
+        self.waiting: dict[Key, list[Waiting]] = {}
+        self.owners: dict[tuple[str, str, str], str] = {}
+        self.documents: dict[str, tuple[int, int]] = {}
+        self.observations: list[tuple[str, str, str, str, str, str, int]] = []
+        self.channel_claims: dict[tuple[str, str], int] = {}
+
+    # ------------------------------------------------------------ reading
+
+    def look(self, key: Key) -> Balance | None:
+        """The balance at a key, not to be changed, or None."""
+        return self.balances.get(key) or self.books.balances.get(key)
+
+    def free(self, sku: str, location: str) -> int:
+        """Free units of a SKU at a place, over all its lots."""
+        known = self.books.catalog.skus.get(sku)
+        if known is None or known.control == "none":
+            found = self.look((sku, location, ""))
+            return found.free if found is not None else 0
+        lots = self.lots_here(sku, location)
+        return sum(found.free for lot in lots if (found := self.look((sku, location, lot))))
+
+    def lots_here(self, sku: str, location: str) -> set[str]:
+        """Lots that have a balance at a place, those opened by this item included."""
+        lots = self.books.lots_at.get((sku, location), set())
+        own = {key[2] for key in self.balances if key[0] == sku and key[1] == location}
+        return lots | own if own - lots else lots
+
+    def lot(self, sku: str, lot: str) -> Lot | None:
+        """What is known of a lot, or None."""
+        return self.lots.get((sku, lot)) or self.books.lots.get((sku, lot))
+
+    def lines_of(self, system: str, order: str) -> Iterator[DemandLine]:
+        """The demand lines of an order, those of this item included, by line code."""
+        stored = self.books.demand.get((system, order), {})
+        names = set(stored) | {key[2] for key in self.demand if key[0] == system and key[1] == order}
+        for name in sorted(names):
+            found = self.demand.get((system, order, name))
+            yield found if found is not None else stored[name]
+
+    def find_line(self, system: str, order: str, line: str) -> DemandLine | None:
+        """A demand line, not to be changed, or None."""
+        found = self.demand.get((system, order, line))
+        if found is not None:
+            return found
+        lines = self.books.demand.get((system, order))
+        return lines.get(line) if lines else None
+
+    # ------------------------------------------------------------ changing
+
+    def balance(self, key: Key) -> Balance:
+        """The balance at a key, to be changed by this item."""
+        found = self.balances.get(key)
+        if found is None:
+            stored = self.books.balances.get(key)
+            found = self.balances[key] = stored.copy() if stored else Balance()
+        return found
+
+    def line(self, system: str, order: str, line: str) -> DemandLine | None:
+        """A demand line to be changed by this item, or None where there is none."""
+        key = (system, order, line)
+        found = self.demand.get(key)
+        if found is None:
+            lines = self.books.demand.get((system, order))
+            stored = lines.get(line) if lines else None
+            if stored is None:
+                return None
+            found = self.demand[key] = stored.copy()
+        return found
+
+    def add_line(self, line: DemandLine) -> None:
+        """Opens a new demand line."""
+        self.demand[(line.system, line.order, line.line)] = line
+
+    def transfer(self, document: str, sku: str, lot: str) -> Transfer:
+        """A transfer line, to be changed by this item."""
+        key = (document, sku, lot)
+        found = self.transfers.get(key)
+        if found is None:
+            stored = self.books.transfers.get(key)
+            found = self.transfers[key] = stored.copy() if stored else Transfer()
+        return found
+
+    def waiting_at(self, key: Key) -> list[Waiting]:
+        """Inspection results that wait at a cell, to be changed by this item."""
+        found = self.waiting.get(key)
+        if found is None:
+            stored = self.books.waiting.get(key, [])
+            found = self.waiting[key] = [
+                Waiting(one.sequence, one.to_bucket, one.quantity, one.occurred_at) for one in stored
+            ]
+        return found
+
+    def move(
+        self,
+        sku: str,
+        lot: str,
+        from_account: str,
+        from_location: str,
+        to_account: str,
+        to_location: str,
+        quantity: int,
+        occurred_at: dt.datetime,
+        line_id: int | None = None,
+        transfer: str = "",
+        free_after: int | None = None,
+    ) -> None:
+        """Books one entry: quantity (> 0) leaves one account and enters another."""
+        if quantity <= 0:
+            raise AssertionError(f"a move needs a positive quantity, not {quantity}")
+        if from_account in CELLS:
+            self.balance((sku, from_location, lot)).add(from_account, -quantity)
+        if to_account in CELLS:
+            self.balance((sku, to_location, lot)).add(to_account, quantity)
+        self.moves.append(
+            (
+                sku,
+                lot,
+                from_account,
+                from_location,
+                to_account,
+                to_location,
+                quantity,
+                occurred_at,
+                line_id,
+                transfer,
+                free_after,
+            )
+        )
+
+    def change_state(self, line: DemandLine, state: str) -> None:
+        """One transition of a demand line; to the same state it is none."""
+        if line.state == state:
+            return
+        line.state = state
+        line.transitions += 1
+        self.transitions.append((line.id, line.transitions, state))
+
+    def raise_work(self, kind: str, subject: str, sku: str, location: str, **detail: Any) -> None:
+        """Asks for a person's decision; the open item of the same kind and subject is reused."""
+        self.work.append(("open", kind, subject, sku, location, self.system, detail))
+
+    def settle_work(self, kind: str, subject: str) -> None:
+        """Closes the open item of this kind and subject, if there is one."""
+        self.work.append(("close", kind, subject, "", "", self.system, {}))
+
+    # ------------------------------------------------------------ keeping
+
+    def merge(self, written: "Written") -> None:
+        """Makes the item's changes the state its successors see, and notes them to be written."""
+        books = self.books
+        for key, balance in self.balances.items():
+            if key not in books.balances:
+                books.lots_at.setdefault((key[0], key[1]), set()).add(key[2])
+            books.balances[key] = balance
+            written.balances.add(key)
+        for line in self.demand.values():
+            books.demand.setdefault((line.system, line.order), {})[line.line] = line
+            written.demand[line.id] = line
+        written.moves.extend((self.sequence, n, move) for n, move in enumerate(self.moves, 1))
+        written.transitions.extend((*transition, self.sequence) for transition in self.transitions)
+        if self.channel_claims:
+            books.channel_claims.update(self.channel_claims)
+        if self.work:
+            written.work.extend((self.sequence, note) for note in self.work)
+        if books.journal is not None:
+            self._keep_journal(books.journal)
+        self._merge_rare(written)
+
+    def _merge_rare(self, written: "Written") -> None:
+        books = self.books
+        if self.transfers:
+            books.transfers.update(self.transfers)
+            written.transfers.update(self.transfers)
+        if self.new_counts:
+            for key, bucket, count, counted in self.new_counts:
+                written.counts.append((self.sequence, key, bucket, count, counted))
+            books.counts.update(self.counts)
+        if self.lots:
+            books.lots.update(self.lots)
+            written.lots.update(self.lots)
+        if self.fresh:
+            books.fresh.update(self.fresh)
+        if self.waiting:
+            for key, waiting in self.waiting.items():
+                books.waiting[key] = [one for one in waiting if one.quantity > 0]
+                for one in waiting:
+                    written.waiting[one.sequence] = (key, one)
+        if self.owners:
+            books.owners.update(self.owners)
+            written.owners.update(self.owners)
+        if self.documents:
+            books.revisions.update(self.documents)
+            written.documents.update(self.documents)
+        written.observations.extend((self.sequence, *one) for one in self.observations)
+
+    def _keep_journal(
+        self, journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]]
+    ) -> None:
+        for sku, lot, from_account, from_location, to_account, to_location, quantity, at, *_ in self.moves:
+            origin = "" if "adjustment" in (from_account, to_account) else self.system
+            if from_account in CELLS:
+                cell = (sku, from_location, lot, from_account)
+                journal.setdefault(cell, []).append((at, -quantity, origin))
+            if to_account in CELLS:
+                cell = (sku, to_location, lot, to_account)
+                journal.setdefault(cell, []).append((at, quantity, origin))
+
+
+class Written:
+    """What a decided batch leaves to be stored, by table."""
+
+    def __init__(self) -> None:
+        self.balances: set[Key] = set()
+        self.demand: dict[int, DemandLine] = {}
+        self.moves: list[tuple[int, int, Move]] = []
+        self.transitions: list[tuple[int, int, str, int]] = []
+        self.work: list[tuple[int, WorkNote]] = []
+        self.transfers: dict[tuple[str, str, str], Transfer] = {}
+        self.counts: list[tuple[int, Key, str, Count, int]] = []
+        self.lots: dict[tuple[str, str], Lot] = {}
+        self.waiting: dict[int, tuple[Key, Waiting]] = {}
+        self.owners: dict[tuple[str, str, str], str] = {}
+        self.documents: dict[str, tuple[int, int]] = {}
+        self.observations: list[tuple[int, str, str, str, str, str, str, int]] = []

@@ -1,0 +1,72 @@
+"""The part of the item master and configuration that the ledger decides with, as plain values."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from stockwright.domain.exposure import Policy
+
+MOVEMENT_GROUPS = ("inbound", "outbound", "internal", "count", "pos")
+
+
+class Sku(msgspec.Struct, frozen=True):
+    """One canonical item. factors: base units held by each other unit of measure."""
+
+    code: str
+    group: str = ""
+    base_unit: str = "EA"
+    control: str = "none"
+    factors: dict[str, int] = {}
+
+
+class Location(msgspec.Struct, frozen=True):
+    """One place. feed says whether movements or snapshots are its truth."""
+
+    code: str
+    feed: str = "movement"
+    time_zone: str = "UTC"
+    priority: int = 100
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One seller. pool: its places in order of priority, then code."""
+
+    code: str
+    system: str
+    pool: tuple[str, ...]
+    allow_split: bool = True
+    hold_s: int = 900
+    policies: tuple[Policy, ...] = ()
+
+
+class System(msgspec.Struct, frozen=True):
+    """One partner system and how its statements are to be read."""
+
+    code: str
+    clock_error_s: float = 0.0
+    snapshot_basis: str = "gross"
+    revisions: str = "increment"
+
+
+class Catalog(msgspec.Struct):
+    """All of it. SKUs and bindings are those the batch names; the rest is whole.
+
+    authorities: per (location, movement group) the systems in force, sorted by their start.
+    bindings: per (system, partner code) the SKU and, where declared, the unit.
+    """
+
+    skus: Mapping[str, Sku]
+    locations: Mapping[str, Location]
+    channels: Mapping[str, Channel]
+    systems: Mapping[str, System]
+    authorities: Mapping[tuple[str, str], Sequence[tuple[dt.datetime, str]]]
+    bindings: Mapping[tuple[str, str], tuple[str, str]]
+
+    def authority(self, location: str, group: str, at: dt.datetime) -> str:
+        """The system that may record these movements there at that time; '' where none is declared."""
+        holder = ""
+        for valid_from, system in self.authorities.get((location, group), ()):
+            if valid_from <= at:
+                holder = system
+        return holder

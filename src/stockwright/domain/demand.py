@@ -1,0 +1,147 @@
+"""Demand lines: opening, advancing and closing the claims that hang on them.
+
+The counters of a line (ordered, shipped, cancelled, picked, returned) are what was told of it; the claims
+follow from them. That is why shipment, reservation, cancel, pick and return may arrive in any order and
+end the same.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from stockwright.domain.books import Claim, DemandLine, Overlay
+from stockwright.domain.lots import note_fresh
+
+LINES_PER_EVENT = 4096
+"""Demand line ids are sequence * LINES_PER_EVENT + n: unique, ascending, and they tell when they began."""
+
+_DRAW = ("picked", "allocated", "reserved")
+_TRIM = ("reserved", "allocated", "picked")
+
+
+def shift(
+    overlay: Overlay,
+    line: DemandLine,
+    location: str,
+    lot: str,
+    source: str,
+    target: str,
+    units: int,
+    at: dt.datetime,
+    free_after: int | None = None,
+) -> None:
+    """Moves units of one line's claim between the stages and the outside (unclaimed, fulfilled)."""
+    claim = line.claims.get((location, lot))
+    if claim is None:
+        claim = line.claims[(location, lot)] = Claim()
+    if source in _TRIM:
+        setattr(claim, source, getattr(claim, source) - units)
+    if target in _TRIM:
+        setattr(claim, target, getattr(claim, target) + units)
+    outside = (target in _TRIM) - (source in _TRIM)
+    if outside:
+        if line.fresh_until is not None and not lot:
+            note_fresh(overlay, line.sku, location, line.fresh_until, outside * units)
+        if line.channel:
+            key = (line.channel, line.sku)
+            held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
+            overlay.channel_claims[key] = held + outside * units
+    overlay.move(line.sku, lot, source, location, target, location, units, at, line.id, "", free_after)
+
+
+def draw(overlay: Overlay, line: DemandLine, location: str, lot: str, units: int, at: dt.datetime) -> int:
+    """Closes up to `units` of the line's own claims as fulfilled, nearest first; returns how many."""
+    left = units
+    for place, stage in _by_nearness(line, location, lot):
+        take = min(left, getattr(line.claims[place], stage))
+        if take > 0:
+            shift(overlay, line, place[0], place[1], stage, "fulfilled", take, at)
+            left -= take
+    return units - left
+
+
+def trim(overlay: Overlay, line: DemandLine, at: dt.datetime) -> int:
+    """Releases what the line claims beyond what remains to be shipped; returns how many units."""
+    over = line.open - line.remaining
+    released = 0
+    for stage in _TRIM:
+        for place in sorted(line.claims):
+            take = min(over - released, getattr(line.claims[place], stage))
+            if take > 0:
+                shift(overlay, line, place[0], place[1], stage, "unclaimed", take, at)
+                released += take
+    return released
+
+
+def release_stage(overlay: Overlay, line: DemandLine, stage: str, units: int, at: dt.datetime, location: str = "") -> int:
+    """Frees up to `units` of one stage, at one place or at all; returns how many."""
+    left = units
+    for place in sorted(line.claims):
+        if location and place[0] != location:
+            continue
+        take = min(left, getattr(line.claims[place], stage))
+        if take > 0:
+            shift(overlay, line, place[0], place[1], stage, "unclaimed", take, at)
+            left -= take
+    return units - left
+
+
+def advance(
+    overlay: Overlay, line: DemandLine, location: str, lot: str, units: int, at: dt.datetime
+) -> None:
+    """A pick: brings own claims to `picked` at this place, and opens what was never claimed.
+
+    A fact is not refused: units beyond the claims are promised unconditionally, free may go below zero.
+    """
+    left = units
+    for place, stage in list(_by_nearness(line, location, lot)):
+        if stage == "picked":
+            continue
+        take = min(left, getattr(line.claims[place], stage))
+        if take <= 0:
+            continue
+        if place == (location, lot):
+            shift(overlay, line, location, lot, stage, "picked", take, at)
+        else:
+            shift(overlay, line, place[0], place[1], stage, "unclaimed", take, at)
+            shift(overlay, line, location, lot, "unclaimed", "picked", take, at)
+        left -= take
+    fresh = min(left, line.remaining - line.open)
+    if fresh > 0:
+        shift(overlay, line, location, lot, "unclaimed", "picked", fresh, at)
+
+
+def crossed(overlay: Overlay, line: DemandLine, at: dt.datetime) -> None:
+    """After a shipment: a cancel cannot cover what has left; what crossed is a work item."""
+    if not line.ordered:
+        return
+    most = max(0, line.ordered - line.shipped)
+    told = line.cancelled + line.cancel_requested
+    if told > most:
+        line.cancelled = min(line.cancelled, most)
+        line.cancel_requested = min(line.cancel_requested, most - line.cancelled)
+        overlay.raise_work(
+            "shipped_after_cancel", subject_of(line), line.sku, "",
+            ordered=line.ordered, shipped=line.shipped, asked_to_cancel=told,
+        )  # fmt: skip
+
+
+def settle(overlay: Overlay, line: DemandLine) -> None:
+    """Brings the line's state in step with its counters; what shipped counts before what was cancelled."""
+    if line.shipped > 0:
+        overlay.change_state(line, "part_fulfilled" if line.remaining else "fulfilled")
+    elif line.cancelled > 0 and line.ordered > 0 and not line.remaining:
+        overlay.change_state(line, "cancelled")
+    if line.state not in ("open",) and line.expires_at is not None:
+        line.expires_at = None
+
+
+def subject_of(line: DemandLine) -> str:
+    """How work items name a demand line."""
+    return f"{line.system}/{line.order}/{line.line}"
+
+
+def _by_nearness(line: DemandLine, location: str, lot: str) -> Iterator[tuple[tuple[str, str], str]]:
+    places = sorted(line.claims, key=lambda place: (place[0] != location, place[1] != lot, place))
+    for place in places:
+        for stage in _DRAW:
+            yield place, stage

@@ -1,0 +1,268 @@
+"""The ledger's decision: a batch of facts and requests in, one aligned outcome per item out.
+
+Items are decided in input order on running balances. Each works on an overlay that is merged only when the
+item is complete; an exception parks that item alone. Nothing here reads a clock or a database.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from stockwright.domain import reservations
+from stockwright.domain.books import Books, Overlay, Written
+from stockwright.domain.demand import crossed, settle, trim
+from stockwright.domain.errors import Rejected
+from stockwright.domain.events import Fact, Outcome, Request
+from stockwright.domain.movements import RULES_BY_KIND, Told, note_lot, reverse
+from stockwright.domain.postings import POSTINGS, Posting
+from stockwright.domain.quantity import to_base
+from stockwright.domain.wellformed import Expiry, Prepared
+
+REQUESTS: Final[dict[str, Callable[[Overlay, Request], Outcome]]] = {
+    "reserve": reservations.reserve,
+    "extend": reservations.extend,
+    "confirm": reservations.confirm,
+    "allocate": reservations.allocate,
+    "deallocate": reservations.deallocate,
+    "release": reservations.release,
+    "cancel": reservations.cancel,
+}
+_SNAPSHOT_FED_APPLIES: Final = frozenset(
+    {"snapshot", "shipment", "pick", "unpick", "channel_order", "channel_cancel", "lot_recall", "lot_expiry"}
+)
+_PHYSICAL_OF_ORDER: Final = frozenset({"inbound", "outbound"})
+
+
+class Recorded(NamedTuple):
+    """One item that now stands in the ledger under its own sequence number."""
+
+    sequence: int
+    prepared: Prepared
+    outcome: Outcome
+    occurred_at: dt.datetime
+
+
+class Parked(NamedTuple):
+    """One item that waits: for a code to be bound (missing), or for a person."""
+
+    prepared: Prepared
+    reason: str
+    path: str
+    missing: str
+
+
+class Decision(NamedTuple):
+    """Everything a batch leads to. outcomes is aligned with the input."""
+
+    outcomes: list[Outcome]
+    recorded: list[Recorded]
+    parked: list[Parked]
+    written: Written
+
+
+class Unbound(Exception):
+    """A code that no one has bound yet."""
+
+    def __init__(self, path: str, missing: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.missing = missing
+
+
+def decide(items: Sequence[Prepared], books: Books) -> Decision:
+    """Decides a batch; books ends in the state after it. Same input, same decision."""
+    decision = Decision([], [], [], Written())
+    for prepared in items:
+        decision.outcomes.append(_decide_one(prepared, books, decision))
+    return decision
+
+
+def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome:
+    known = books.identities.get(prepared.key)
+    if known is not None:
+        return _answer_again(prepared, known, books, decision)
+    if prepared.trouble:
+        return _park(prepared, prepared.trouble, "$", "", "poison", books, decision)
+    overlay = Overlay(books, books.sequence + 1, prepared.item.system)
+    occurred_at = prepared.received_at
+    try:
+        item = prepared.item
+        if type(item) is Fact:
+            occurred_at = _occurred(item, prepared.received_at)
+            outcome = _decide_fact(overlay, item, prepared, occurred_at)
+        elif type(item) is Request:
+            outcome = REQUESTS[item.kind](overlay, item)
+        else:
+            assert isinstance(item, Expiry)
+            outcome = reservations.expire(overlay, item.system, item.order, item.lines)
+    except Rejected as refusal:
+        if refusal.reason == "malformed":
+            return Outcome(code="malformed", field=refusal.field, message=refusal.message)
+        outcome = Outcome(code=refusal.reason, field=refusal.field, message=refusal.message)
+        overlay = Overlay(books, overlay.sequence, prepared.item.system)
+        if refusal.reason == "already_fulfilled" and prepared.item.kind == "reserve":
+            _note_asked(overlay, prepared.item)
+    except Unbound as gap:
+        return _park(prepared, str(gap), gap.path, gap.missing, "parked", books, decision)
+    except Exception as fault:
+        reason = f"{type(fault).__name__}: {fault}"
+        return _park(prepared, reason, "$", "", "poison", books, decision)
+    return _keep(prepared, overlay, outcome, occurred_at, books, decision)
+
+
+def _keep(
+    prepared: Prepared, overlay: Overlay, outcome: Outcome, occurred_at: dt.datetime, books: Books, decision: Decision
+) -> Outcome:
+    books.sequence = overlay.sequence
+    overlay.merge(decision.written)
+    outcome = Outcome(
+        code=outcome.code,
+        sequence=overlay.sequence,
+        field=outcome.field,
+        message=outcome.message,
+        answer=outcome.answer,
+    )
+    books.identities[prepared.key] = (prepared.hash, overlay.sequence, outcome.code, outcome.answer)
+    decision.recorded.append(Recorded(overlay.sequence, prepared, outcome, occurred_at))
+    return outcome
+
+
+def _answer_again(
+    prepared: Prepared, known: tuple[bytes, int, str, Any], books: Books, decision: Decision
+) -> Outcome:
+    """The first answer again, or a conflict: the same identity with other content."""
+    digest, sequence, code, answer = known
+    if digest == prepared.hash:
+        return Outcome(code=code, sequence=sequence, replay=True, answer=answer)
+    message = f"sequence {sequence} holds this identity with other content; send a new revision or document"
+    note = ("open", "conflict", prepared.key, "", "", prepared.item.system, {"sequence": sequence})
+    decision.written.work.append((sequence, note))
+    decision.parked.append(Parked(prepared, message, "$.document", ""))
+    return Outcome(code="conflict", sequence=sequence, field="document", message=message)
+
+
+def _park(
+    prepared: Prepared, reason: str, path: str, missing: str, code: str, books: Books, decision: Decision
+) -> Outcome:
+    decision.parked.append(Parked(prepared, reason, path, missing))
+    if code == "poison":
+        note = ("open", "poison", prepared.key, "", "", prepared.item.system, {"reason": reason[:500]})
+        decision.written.work.append((books.sequence, note))
+    return Outcome(code=code, field=path.removeprefix("$."), message=reason)
+
+
+def _occurred(fact: Fact, received_at: dt.datetime) -> dt.datetime:
+    """The partner's time, never later than when we received it."""
+    at = fact.occurred_at
+    return received_at if at is None or at > received_at else at
+
+
+def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.datetime) -> Outcome:
+    if fact.kind == "reversal":
+        return reverse(overlay, fact, at)
+    catalog = overlay.books.catalog
+    posting = POSTINGS[fact.kind]
+    for field in ("location", "to_location"):
+        place = getattr(fact, field)
+        if place and place not in catalog.locations:
+            raise Unbound(f"$.{field}", f"location:{place}", f"no location {place!r}; add or bind it")
+    if fact.channel and fact.channel not in catalog.channels:
+        raise Unbound("$.channel", f"channel:{fact.channel}", f"no channel {fact.channel!r}; add it to the configuration")
+    told = _resolve(overlay, fact, posting, at, prepared.key)
+    if posting.group and not _holds_authority(overlay, fact, posting, at):
+        return _observe(overlay, told, "another system holds the authority here")
+    if fact.location and fact.kind not in _SNAPSHOT_FED_APPLIES and catalog.locations[fact.location].feed == "snapshot":
+        return _observe(overlay, told, "this location is fed by snapshots")
+    told = _difference(overlay, told)
+    if told.units == 0 and posting.quantity in ("positive", "signed"):
+        return Outcome(code="recorded", answer={"posted": 0})
+    note_lot(overlay, told.sku, fact, told.lot)
+    outcome = RULES_BY_KIND[fact.kind](overlay, told)
+    if fact.unit and outcome.answer is None:
+        factor = told.units // fact.quantity if fact.quantity else 1
+        return Outcome(code=outcome.code, answer={"base_quantity": told.units, "factor": factor})
+    return outcome
+
+
+def _resolve(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime, key: str) -> Told:
+    """The fact with canonical codes and base units. Raises Unbound where a code is not known yet."""
+    catalog = overlay.books.catalog
+    code, unit = fact.sku, fact.unit
+    if not code:
+        bound = catalog.bindings.get((fact.system, fact.item))
+        if bound is None:
+            raise Unbound("$.item", f"item:{fact.item}", f"code {fact.item!r} of {fact.system} is not bound to a SKU")
+        code, unit = bound[0], unit or bound[1]
+    sku = catalog.skus.get(code)
+    if sku is None:
+        raise Unbound("$.sku", f"sku:{code}", f"no SKU {code!r}; add it to the item master")
+    if fact.to_sku and fact.to_sku not in catalog.skus:
+        raise Unbound("$.to_sku", f"sku:{fact.to_sku}", f"no SKU {fact.to_sku!r}; add it to the item master")
+    try:
+        units, _ = to_base(fact.quantity, unit, sku.base_unit, sku.factors)
+    except Rejected as refusal:
+        if refusal.reason == "unknown_unit":
+            raise Unbound("$.unit", f"unit:{code}:{unit}", refusal.message) from None
+        raise
+    lot = fact.lot if sku.control != "none" else ""
+    return Told(fact, sku, lot, units, at, posting, key)
+
+
+def _difference(overlay: Overlay, told: Told) -> Told:
+    """What is still to be posted of a statement that replaces earlier revisions of itself.
+
+    Raises Rejected (superseded) where a higher revision was recorded before.
+    """
+    fact = told.fact
+    system = overlay.books.catalog.systems.get(fact.system)
+    rule = system.revisions if system else "increment"
+    absolute = told.posting.quantity == "whole"
+    if absolute or (rule == "increment" and fact.kind != "channel_order"):
+        return told
+    subject = f"{fact.system}|{fact.document}|{fact.line}|{fact.kind}"
+    latest, posted = overlay.books.revisions.get(subject, (-1, 0))
+    if fact.revision < latest:
+        raise Rejected("superseded", "revision", f"revision {latest} of this line was recorded before")
+    if fact.revision > 0 or rule != "increment":
+        overlay.documents[subject] = (fact.revision, told.units)
+    if fact.kind == "channel_order":
+        return told
+    return told._replace(units=told.units - posted)
+
+
+def _holds_authority(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime) -> bool:
+    """Judged when it happened; whoever posted a document's first physical fact finishes it."""
+    catalog = overlay.books.catalog
+    holders = catalog.authorities.get((fact.location, posting.group))
+    if not holders:
+        return True
+    if len({system for _, system in holders}) > 1 and posting.group in _PHYSICAL_OF_ORDER:
+        key = (fact.location, posting.group, fact.order or fact.transfer or fact.document)
+        owner = overlay.owners.get(key) or overlay.books.owners.get(key)
+        if owner is not None:
+            return owner == fact.system
+        if catalog.authority(fact.location, posting.group, at) == fact.system:
+            overlay.owners[key] = fact.system
+            return True
+        return False
+    return catalog.authority(fact.location, posting.group, at) in ("", fact.system)
+
+
+def _observe(overlay: Overlay, told: Told, why: str) -> Outcome:
+    """Keeps a movement to reconcile by its business key; nothing moves."""
+    fact = told.fact
+    line = fact.order_line or fact.line
+    overlay.observations.append((fact.system, fact.kind, fact.location, fact.order, line, told.sku.code, told.units))
+    return Outcome(code="observed", message=why)
+
+
+def _note_asked(overlay: Overlay, request: Any) -> None:
+    """A reserve that came after its own shipment still tells what was ordered."""
+    for asked in request.lines:
+        line = overlay.line(request.system, reservations.order_of(request), asked.line)
+        if line is not None and not line.ordered:
+            sku = overlay.books.catalog.skus[line.sku]
+            line.ordered, _ = to_base(asked.quantity, asked.unit, sku.base_unit, sku.factors)
+            crossed(overlay, line, overlay.books.now)
+            trim(overlay, line, overlay.books.now)
+            settle(overlay, line)
