@@ -1,0 +1,115 @@
+"""Brings the database to what the configuration file declares."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from stockwright.domain.errors import Misconfigured, Rejected
+from stockwright.domain.network import Channel, Network
+from stockwright.store import queries
+from stockwright.store.connection import Connection
+from stockwright.store.master import lock_master, raise_revision, save
+
+_SQL: Final = queries.load("network")
+_MASTER: Final = queries.load("master")
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """What changed, by code. revision is the master revision from now on.
+
+    disconnected are systems that are no longer declared: their connectors stop, and what is known
+    of them stays for the ledger's sake.
+    """
+
+    revision: int
+    systems: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    disconnected: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """True where anything did."""
+        return bool(self.systems or self.locations or self.channels or self.disconnected)
+
+
+def apply_config(connection: Connection, network: Network) -> Applied:
+    """Writes systems, locations, authorities, channels and policies; answers what changed.
+
+    In the caller's transaction, and safe to repeat: the second time nothing changes. A network
+    without any system, location or channel changes nothing, since an empty file is no order to
+    forget all. Raises Misconfigured where the database already gives a code another meaning.
+    """
+    lock_master(connection)
+    if not (network.systems or network.locations or network.channels):
+        return Applied(revision=_revision(connection))
+    systems = _changed(connection, "write_systems", rows=_rows(network.systems))
+    declared = [system.code for system in network.systems]
+    disconnected = _changed(connection, "disconnect_systems", declared=declared)
+    locations = _apply_locations(connection, network)
+    channels = _apply_channels(connection, network.channels)
+    if channels:
+        connection.execute(_SQL["keep_channel_history"], {"channels": list(channels)})
+        connection.execute(_MASTER["mark_channels"], {"channels": list(channels)})
+    outcome = Applied(
+        revision=0,
+        systems=systems,
+        locations=locations,
+        channels=channels,
+        disconnected=disconnected,
+    )
+    revision = raise_revision(connection) if outcome.changed else _revision(connection)
+    return msgspec.structs.replace(outcome, revision=revision)
+
+
+def _apply_locations(connection: Connection, network: Network) -> tuple[str, ...]:
+    rows = [
+        msgspec.structs.replace(place, authority=(), groups=tuple(sorted(set(place.groups))))
+        for place in network.locations
+    ]
+    changed = set()
+    for place, result in zip(rows, save(connection, "locations", rows), strict=True):
+        if isinstance(result, Rejected):
+            raise Misconfigured(f"locations.{place.code}.{result.field}", result.message)
+        if result != "unchanged":
+            changed.add(place.code)
+    codes = [place.code for place in rows]
+    authorities = [
+        {"location": place.code, **msgspec.to_builtins(entry)}
+        for place in network.locations
+        for entry in place.authority
+    ]
+    given = _rows(authorities)
+    changed |= {*_changed(connection, "remove_authorities", locations=codes, rows=given)}
+    changed |= {*_changed(connection, "write_authorities", rows=given)}
+    return tuple(sorted(changed))
+
+
+def _apply_channels(connection: Connection, channels: Sequence[Channel]) -> tuple[str, ...]:
+    policies = [
+        {"channel": channel.code, "position": position, **msgspec.to_builtins(policy)}
+        for channel in channels
+        for position, policy in enumerate(channel.policies, start=1)
+    ]
+    codes = [channel.code for channel in channels]
+    given = _rows(policies)
+    changed = {*_changed(connection, "write_channels", rows=_rows(channels))}
+    changed |= {*_changed(connection, "remove_policies", channels=codes, rows=given)}
+    changed |= {*_changed(connection, "write_policies", rows=given)}
+    return tuple(sorted(changed))
+
+
+def _rows(rows: Sequence[Any]) -> str:
+    return msgspec.json.encode(rows).decode()
+
+
+def _changed(connection: Connection, query: str, **parameters: Any) -> tuple[str, ...]:
+    return tuple(sorted({code for (code,) in connection.execute(_SQL[query], parameters)}))
+
+
+def _revision(connection: Connection) -> int:
+    row = connection.execute(_MASTER["revision"]).fetchone()
+    assert row is not None
+    return int(row[0])

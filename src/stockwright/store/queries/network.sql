@@ -1,0 +1,106 @@
+-- What the configuration file declares: systems, authorities, channels, exposure policies.
+
+-- name: write_systems
+-- Writes systems that are new or differ; their codes.
+insert into system (code, role, owner, latency_budget_s, criticality, clock_error_s, time_zone,
+    snapshot_basis, revisions, connector, settings)
+select code, role, owner, latency_budget_s, criticality, clock_error_s, time_zone,
+    snapshot_basis, revisions, connector, settings
+from jsonb_to_recordset(%(rows)s::jsonb) as given (
+    code text, role text, owner text, latency_budget_s numeric, criticality text,
+    clock_error_s numeric, time_zone text, snapshot_basis text, revisions text, connector text,
+    settings jsonb)
+on conflict (code) do update set
+    role = excluded.role, owner = excluded.owner, latency_budget_s = excluded.latency_budget_s,
+    criticality = excluded.criticality, clock_error_s = excluded.clock_error_s,
+    time_zone = excluded.time_zone, snapshot_basis = excluded.snapshot_basis,
+    revisions = excluded.revisions, connector = excluded.connector, settings = excluded.settings
+where (system.role, system.owner, system.latency_budget_s, system.criticality,
+       system.clock_error_s, system.time_zone, system.snapshot_basis, system.revisions,
+       system.connector, system.settings)
+    is distinct from
+      (excluded.role, excluded.owner, excluded.latency_budget_s, excluded.criticality,
+       excluded.clock_error_s, excluded.time_zone, excluded.snapshot_basis, excluded.revisions,
+       excluded.connector, excluded.settings)
+returning code
+
+-- name: disconnect_systems
+-- Takes the connector from systems that are no longer declared; their codes. History keeps the rows.
+update system set connector = ''
+where connector <> '' and code <> all(%(declared)s::text[])
+returning code
+
+-- name: remove_authorities
+-- Takes away what these locations no longer declare; the locations.
+delete from authority
+where location = any(%(locations)s::text[])
+    and not exists (
+        select from jsonb_to_recordset(%(rows)s::jsonb) as given (
+            location text, "group" text, "from" timestamptz)
+        where given.location = authority.location and given."group" = authority.movement_group
+            and given."from" = authority.valid_from)
+returning location
+
+-- name: write_authorities
+-- Writes authorities that are new or differ; their locations.
+insert into authority (location, movement_group, valid_from, system)
+select location, "group", "from", system
+from jsonb_to_recordset(%(rows)s::jsonb) as given (
+    location text, "group" text, "from" timestamptz, system text)
+on conflict (location, movement_group, valid_from) do update set system = excluded.system
+where authority.system <> excluded.system
+returning location
+
+-- name: write_channels
+-- Writes channels that are new or differ; their codes.
+insert into channel (code, system, pool, demand_class, allow_split, hold_s)
+select code, system, array(select jsonb_array_elements_text(pool)), demand_class, allow_split, hold_s
+from jsonb_to_recordset(%(rows)s::jsonb) as given (
+    code text, system text, pool jsonb, demand_class integer, allow_split boolean, hold_s integer)
+on conflict (code) do update set
+    system = excluded.system, pool = excluded.pool, demand_class = excluded.demand_class,
+    allow_split = excluded.allow_split, hold_s = excluded.hold_s
+where (channel.system, channel.pool, channel.demand_class, channel.allow_split, channel.hold_s)
+    is distinct from
+      (excluded.system, excluded.pool, excluded.demand_class, excluded.allow_split,
+       excluded.hold_s)
+returning code
+
+-- name: remove_policies
+-- Takes away the policies that these channels no longer have; the channels.
+delete from exposure_policy
+where channel = any(%(channels)s::text[])
+    and not exists (
+        select from jsonb_to_recordset(%(rows)s::jsonb) as given (channel text, position integer)
+        where given.channel = exposure_policy.channel
+            and given.position = exposure_policy.position)
+returning channel
+
+-- name: write_policies
+-- Writes policies that are new or differ; their channels.
+insert into exposure_policy (channel, position, sku, sku_group, safety, hard_safety, ring_fence,
+    buffer, cap, pack_size)
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+from jsonb_to_recordset(%(rows)s::jsonb) as given (
+    channel text, position integer, sku text, sku_group text, safety bigint, hard_safety bigint,
+    ring_fence bigint, buffer bigint, cap bigint, pack_size bigint)
+on conflict (channel, position) do update set
+    sku = excluded.sku, sku_group = excluded.sku_group, safety = excluded.safety,
+    hard_safety = excluded.hard_safety, ring_fence = excluded.ring_fence,
+    buffer = excluded.buffer, cap = excluded.cap, pack_size = excluded.pack_size
+where (exposure_policy.sku, exposure_policy.sku_group, exposure_policy.safety,
+       exposure_policy.hard_safety, exposure_policy.ring_fence, exposure_policy.buffer,
+       exposure_policy.cap, exposure_policy.pack_size)
+    is distinct from
+      (excluded.sku, excluded.sku_group, excluded.safety, excluded.hard_safety,
+       excluded.ring_fence, excluded.buffer, excluded.cap, excluded.pack_size)
+returning channel
+
+-- name: keep_channel_history
+-- Notes from when on these channels are as they are now.
+insert into channel_history (channel, valid_from, pool, demand_class, allow_split, policies)
+select channel.code, clock_timestamp(), channel.pool, channel.demand_class, channel.allow_split,
+    coalesce((
+        select jsonb_agg(to_jsonb(policy) - 'channel' order by policy.position)
+        from exposure_policy policy where policy.channel = channel.code), '[]')
+from channel where channel.code = any(%(channels)s::text[])
