@@ -81,9 +81,12 @@ def server_account(name: str | None = None) -> Account:
 
 
 def run_as(
-    account: Account, command: Sequence[str | Path], env: Mapping[str, str] | None = None
+    account: Account,
+    command: Sequence[str | Path],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | str = "/",
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end under the account, from the root folder; output as text.
+    """Runs a command to its end under the account, in a clean environment; output as text.
 
     The exit code is the caller's to judge. A program that cannot be started answers 126.
     """
@@ -93,7 +96,7 @@ def run_as(
             capture_output=True,
             text=True,
             check=False,
-            cwd="/",
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             env={"PATH": os.defpath, "LC_ALL": "C", **(env or {})},
             **account.popen_options(),

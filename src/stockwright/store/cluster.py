@@ -77,6 +77,11 @@ class Layout:
         return self.data_dir / "cluster"
 
     @property
+    def upgraded(self) -> Path:
+        """A finished upgrade that has not taken the cluster's place yet."""
+        return self.data_dir / "cluster.upgraded"
+
+    @property
     def log(self) -> Path:
         """What the server and its keeper say."""
         return self.data_dir / "server.log"
@@ -159,18 +164,21 @@ def _own_folder(folder: Path, account: Account) -> None:
 
 
 def _check_owner(layout: Layout, account: Account) -> None:
-    if layout.cluster.exists():
-        if not account.owns(layout.cluster):
-            raise DirectoryUnusable(
-                "data_dir",
-                f"The database in {layout.data_dir} belongs to user id "
-                f"{layout.cluster.stat().st_uid}, not to {account.name}. Start Stockwright as the "
-                f"user that made it, or choose another data directory.",
-            )
-        return
-    foreign = {entry.name for entry in layout.data_dir.iterdir()} - {"local.conf", "socket"}
-    ours = re.compile(r".*\.lock|server\.log(\.1)?|programs|cluster\.draft")
-    if not all(ours.fullmatch(name) for name in foreign):
+    database = next((p for p in (layout.cluster, layout.upgraded) if p.exists()), None)
+    if database is None:
+        _check_empty(layout)
+    elif not account.owns(database):
+        raise DirectoryUnusable(
+            "data_dir",
+            f"The database in {layout.data_dir} belongs to user id {database.stat().st_uid}, not "
+            f"to {account.name}. Start Stockwright as the user that made it, or choose another "
+            "data directory.",
+        )
+
+
+def _check_empty(layout: Layout) -> None:
+    ours = re.compile(r".*\.lock|server\.log(\.1)?|local\.conf|socket|programs|cluster\.draft")
+    if not all(ours.fullmatch(entry.name) for entry in layout.data_dir.iterdir()):
         raise DirectoryUnusable(
             "data_dir",
             f"{layout.data_dir} holds other files. Choose an empty or a new directory for the "
@@ -338,20 +346,23 @@ def running_server(cluster: Path) -> psutil.Process | None:
         return None
 
 
-def disarm_stale_pid_file(cluster: Path) -> bool:
-    """Makes a stale postmaster.pid harmless; True if there was one whose id another process has.
+def disarm_stale_files(layout: Layout) -> None:
+    """Makes what a dead server left behind harmless. Only while holding the lock for starting.
 
-    PostgreSQL refuses to start while that id is alive, whoever owns it. The file is kept with an
-    id nobody has, because its shared-memory line still guards against orphaned backends of a
-    killed server. Call only while holding the lock for starting.
+    PostgreSQL refuses to start while the process id in its lock files exists, be it another
+    program's or a dead server's that nobody collects (as in a container without an init). The
+    socket's lock goes, the folder being ours alone. postmaster.pid stays with an id nobody has,
+    because its shared-memory line still guards against orphaned backends of a killed server.
     """
-    recorded = read_pid_file(cluster)
-    if recorded is None or not psutil.pid_exists(recorded.pid) or running_server(cluster):
-        return False
-    path = cluster / "postmaster.pid"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text(f"{NO_PROCESS}\n" + "".join(lines[1:]))
-    return True
+    if running_server(layout.cluster):
+        return
+    for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
+        (layout.socket_dir / name).unlink(missing_ok=True)
+    recorded = read_pid_file(layout.cluster)
+    if recorded and psutil.pid_exists(recorded.pid):
+        path = layout.cluster / "postmaster.pid"
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text(f"{NO_PROCESS}\n" + "".join(lines[1:]))
 
 
 def tail(log: Path, lines: int = 12) -> str:

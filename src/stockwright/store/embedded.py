@@ -37,7 +37,7 @@ from stockwright.store.cluster import (
     configure_cluster,
     create_cluster,
     default_data_dir,
-    disarm_stale_pid_file,
+    disarm_stale_files,
     prepare_data_dir,
     prepare_socket_dir,
     reachable_bin_dir,
@@ -45,7 +45,7 @@ from stockwright.store.cluster import (
     running_server,
     tail,
 )
-from stockwright.store.errors import ServerDidNotStart, UpgradeNeeded
+from stockwright.store.errors import DirectoryUnusable, ServerDidNotStart, UpgradeNeeded
 from stockwright.store.programs import MAJOR, bin_dir, binary
 
 __all__ = ["MAJOR", "EmbeddedServer", "bin_dir", "binary", "default_data_dir"]
@@ -63,8 +63,8 @@ class _KeeperGone(Exception):
     """The keeper ended while we waited for its server."""
 
 
-def _quiet(_message: str) -> None:
-    pass
+def quiet(_message: str) -> None:
+    """Progress for callers who do not want to hear."""
 
 
 class EmbeddedServer:
@@ -100,12 +100,12 @@ class EmbeddedServer:
         Raises DirectoryUnusable, AccountUnusable, ProgramsMissing, UpgradeNeeded (all
         Misconfigured) and ServerDidNotStart (Transient). Safe to repeat.
         """
-        tell = progress or _quiet
+        tell = progress or quiet
         who = server_account(account)
         layout = prepare_data_dir(Path(data_dir) if data_dir else default_data_dir(), who)
         deadline = time.monotonic() + timeout_s
-        with _held(layout.data_dir / "start.lock", deadline, tell):
-            users_fd = _lock(layout.data_dir / "users.lock", fcntl.LOCK_SH, deadline, tell)
+        with held(layout.data_dir / "start.lock", deadline, tell):
+            users_fd = lock(layout.data_dir / "users.lock", fcntl.LOCK_SH, deadline, tell)
             try:
                 _bring_up(layout, who, settings, deadline, tell)
             except BaseException:
@@ -224,7 +224,7 @@ def _prepare_cluster(
 ) -> Path:
     """Everything a server needs before it starts; answers the folder of its programs."""
     major = layout.major()
-    if major not in (None, MAJOR):
+    if major not in (None, MAJOR) or layout.upgraded.exists():
         raise UpgradeNeeded(
             "data_dir",
             f"The database in {layout.data_dir} was written by PostgreSQL {major}; this version "
@@ -237,7 +237,7 @@ def _prepare_cluster(
         tell("Creating the database (once)")
         create_cluster(layout, account, programs)
     stop_orphan(layout.cluster)
-    disarm_stale_pid_file(layout.cluster)
+    disarm_stale_files(layout)
     configure_cluster(layout.cluster, layout, account, settings=settings)
     return programs
 
@@ -341,7 +341,7 @@ def _try_lock(fd: int, kind: int) -> bool:
     return True
 
 
-def _lock(path: Path, kind: int, deadline: float, tell: Progress) -> int:
+def lock(path: Path, kind: int, deadline: float, tell: Progress) -> int:
     """Opens and locks a file; the lock lives as long as the descriptor this answers."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     told = False
@@ -357,8 +357,27 @@ def _lock(path: Path, kind: int, deadline: float, tell: Progress) -> int:
 
 
 @contextlib.contextmanager
-def _held(path: Path, deadline: float, tell: Progress) -> Iterator[None]:
-    fd = _lock(path, fcntl.LOCK_EX, deadline, tell)
+def hold_alone(layout: Layout, deadline: float, tell: Progress) -> Iterator[None]:
+    """Keeps everybody out of a data directory for a block. Raises DirectoryUnusable if in use."""
+    with held(layout.data_dir / "start.lock", deadline, tell):
+        users_fd = lock(layout.data_dir / "users.lock", fcntl.LOCK_SH, deadline, tell)
+        try:
+            if not _try_lock(users_fd, fcntl.LOCK_EX):
+                raise DirectoryUnusable(
+                    "data_dir",
+                    f"The database in {layout.data_dir} is in use. Stop every Stockwright process "
+                    "that uses it first.",
+                )
+            _stop_keeper(layout)
+            yield
+        finally:
+            os.close(users_fd)
+
+
+@contextlib.contextmanager
+def held(path: Path, deadline: float, tell: Progress) -> Iterator[None]:
+    """Holds a lock file alone for a block."""
+    fd = lock(path, fcntl.LOCK_EX, deadline, tell)
     try:
         yield
     finally:

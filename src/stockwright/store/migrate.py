@@ -52,7 +52,8 @@ def read_migrations(directory: Path = MIGRATIONS) -> list[Migration]:
         number = int(match[1]) if match else 0
         if match is None or number in found:
             raise Misconfigured(
-                "migrations", f"{path.name} must be named NNNN_name.sql with a number of its own."
+                "migrations",
+                f"{path.name} must be named NNNN_name.sql with a number no other file has.",
             )
         found[number] = Migration(number, match[2], path.read_text(encoding="utf-8"))
     return list(found.values())
