@@ -1,0 +1,113 @@
+"""What one connection may ask of its partner: calls per second, calls at once, times to hold off.
+
+The budget is one row that all workers share. Times are those of the database's clock; chance is a
+number from 0 up to 1 that the caller draws.
+"""
+
+import datetime as dt
+from typing import Final, Literal
+
+import msgspec
+
+Circuit = Literal["closed", "open", "half_open"]
+
+FAILURES_TO_OPEN: Final = 3
+"""So many failed calls in a row stop all others but one probe at a time."""
+FIRST_WAIT_S: Final = 0.5
+LONGEST_WAIT_S: Final = 30.0
+INCREASE_SHARE: Final = 0.1
+"""The part of the budget kept for increases that have waited."""
+
+
+class Budget(msgspec.Struct, kw_only=True):
+    """How a connection does. tokens are calls it may start now, as of refilled_at.
+
+    increase_credit is the number of levels owed to increases that were passed over.
+    """
+
+    paused: bool = False
+    circuit: Circuit = "closed"
+    failures: int = 0
+    retry_at: dt.datetime | None = None
+    last_success: dt.datetime | None = None
+    last_failure: dt.datetime | None = None
+    last_error: str = ""
+    heartbeat: dt.datetime | None = None
+    tokens: float = 1.0
+    refilled_at: dt.datetime
+    increase_credit: float = 0.0
+
+
+def backoff_s(failures: int, chance: float, longest_s: float = LONGEST_WAIT_S) -> float:
+    """Seconds to wait after so many failures in a row: doubling, bounded, half of it by chance."""
+    assert failures > 0
+    whole = min(longest_s, FIRST_WAIT_S * 2.0 ** min(failures - 1, 30))
+    return whole * (0.5 + chance / 2)
+
+
+def refill(budget: Budget, now: dt.datetime, calls_per_s: float, burst: float) -> None:
+    """Adds the calls earned since the last time; a clock that steps back earns nothing."""
+    earned = max(0.0, (now - budget.refilled_at).total_seconds()) * calls_per_s
+    budget.tokens = min(max(1.0, burst), budget.tokens + earned)
+    budget.refilled_at = max(now, budget.refilled_at)
+
+
+def wait_s(
+    budget: Budget, now: dt.datetime, calls_per_s: float, concurrency: int, under_way: int
+) -> float | None:
+    """Seconds until a call may start: 0 for now, None where only an end of another call helps."""
+    if budget.paused:
+        return None
+    if budget.retry_at is not None and now < budget.retry_at:
+        return (budget.retry_at - now).total_seconds()
+    at_once = 1 if budget.circuit != "closed" else concurrency
+    if under_way >= at_once:
+        return None
+    if budget.tokens < 1.0:
+        return (1.0 - budget.tokens) / calls_per_s
+    return 0.0
+
+
+def take_call(budget: Budget) -> None:
+    """A call starts. With an open circuit it is the probe that may close it."""
+    budget.tokens -= 1.0
+    if budget.circuit == "open":
+        budget.circuit = "half_open"
+
+
+def credit_increases(budget: Budget, carried: int, aged: int, batch_size: int) -> None:
+    """Notes what a call of `carried` levels owes to increases, less the `aged` ones it carries."""
+    credit = budget.increase_credit + carried * INCREASE_SHARE - aged
+    # Credit that nobody used must not turn into a whole batch of increases later.
+    budget.increase_credit = min(max(0.0, credit), max(1.0, batch_size * INCREASE_SHARE))
+
+
+def succeeded(budget: Budget, now: dt.datetime) -> None:
+    """The partner answered a call."""
+    budget.circuit, budget.failures, budget.retry_at = "closed", 0, None
+    budget.last_success = now
+    budget.last_error = ""
+
+
+def failed(budget: Budget, now: dt.datetime, error: str, chance: float) -> None:
+    """A call failed as a whole: hold off, longer each time; after a few the circuit opens."""
+    budget.failures += 1
+    budget.last_failure, budget.last_error = now, error
+    budget.retry_at = now + dt.timedelta(seconds=backoff_s(budget.failures, chance))
+    if budget.failures >= FAILURES_TO_OPEN or budget.circuit != "closed":
+        budget.circuit = "open"
+
+
+def throttled(budget: Budget, now: dt.datetime, error: str, retry_after_s: float) -> None:
+    """The partner asked for silence. That is no failure of its own."""
+    budget.last_error = error
+    budget.tokens = min(budget.tokens, 0.0)
+    budget.retry_at = now + dt.timedelta(seconds=max(0.0, retry_after_s))
+
+
+def misconfigured(budget: Budget, now: dt.datetime, error: str) -> None:
+    """Only an operator can help: one probe at a time, rarely."""
+    budget.failures += 1
+    budget.circuit = "open"
+    budget.last_failure, budget.last_error = now, error
+    budget.retry_at = now + dt.timedelta(seconds=LONGEST_WAIT_S)

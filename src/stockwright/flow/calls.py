@@ -1,0 +1,316 @@
+"""The two transactions around a call to a channel: what it carries, and what became of it.
+
+`claim` commits before a byte leaves: the levels are leased, and each value is written down as one
+that the channel may be showing from now on. `settle` takes the answers. A sender that dies between
+the two leaves its lease to run out; its values stay in doubt, and another worker goes on.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from stockwright.domain import budget as budgets
+from stockwright.domain import levels as rules
+from stockwright.domain.budget import Budget
+from stockwright.domain.levels import Level
+from stockwright.sdk.declaration import Limits
+from stockwright.sdk.messages import Applied, InDoubt, PublishResult, Refused, Retry
+from stockwright.store import attempts, levels
+from stockwright.store.attempts import Finished
+from stockwright.store.connection import Connection
+
+LEASE_MARGIN_S: Final = 5.0
+"""How much longer a lease lasts than the call it covers."""
+AGED_AFTER_S: Final = 5.0
+"""An increase that has waited this long is owed a share of the budget."""
+PROBE_LEVELS: Final = 10
+"""Levels in the one call that asks whether a failing partner answers again."""
+LONGEST_LEVEL_WAIT_S: Final = 300.0
+HEARTBEAT_S: Final = 5.0
+
+
+class Link(msgspec.Struct, kw_only=True):
+    """One connection of one system as the publisher sees it, and where chance and time come from.
+
+    clock None is the database's clock, which is what several processes must share.
+    """
+
+    system: str
+    channels: tuple[str, ...]
+    limits: Limits
+    chance: Callable[[], float]
+    clock: Callable[[], dt.datetime] | None = None
+    lease_margin_s: float = LEASE_MARGIN_S
+    aged_after_s: float = AGED_AFTER_S
+    turn: int = 0
+
+    @property
+    def lease(self) -> dt.timedelta:
+        """How long a call may hold its levels: always longer than the call itself."""
+        return dt.timedelta(seconds=self.limits.timeout_s + self.lease_margin_s)
+
+    @property
+    def apply_delay(self) -> dt.timedelta:
+        """How long after its deadline a request may still be applied."""
+        return dt.timedelta(seconds=self.limits.longest_apply_delay_s)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Levels of one channel that leave in one request, as they were when it was written down."""
+
+    number: int
+    levels: tuple[Level, ...]
+    deadline: dt.datetime
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A call to make, or the seconds after which to ask again (None: when woken)."""
+
+    call: Call | None
+    wait_s: float | None = None
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """A call that failed as a whole before the partner did anything."""
+
+    error: str
+    retry_after_s: float | None = None
+    setting: str = ""
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """When the answers of a call were taken, and one outcome per level, aligned with the call."""
+
+    at: dt.datetime
+    finished: list[Finished]
+
+
+def claim(connection: Connection, link: Link) -> Claimed:
+    """Chooses the levels of the next call, leases them and writes the attempts down."""
+    now, budget = attempts.lock_connection(connection, link.system)
+    now = link.clock() if link.clock else now
+    limits = link.limits
+    budgets.refill(budget, now, limits.calls_per_s, limits.burst)
+    under_way, lost = levels.under_way(connection, link.channels, now)
+    if lost:
+        _take_over(connection, link, now)
+    wait_s = budgets.wait_s(budget, now, limits.calls_per_s, limits.concurrency, under_way)
+    chosen: list[Level] = []
+    if wait_s == 0.0:
+        chosen = _choose(connection, link, budget, now)
+        wait_s = None if chosen else _until_due(connection, link, now)
+    beats = budget.heartbeat is None or (now - budget.heartbeat).total_seconds() > HEARTBEAT_S
+    if not chosen and not beats:
+        return Claimed(None, wait_s)
+    budget.heartbeat = now
+    call = _write_down(connection, link, budget, chosen, now) if chosen else None
+    attempts.write_connection(connection, link.system, budget)
+    return Claimed(call, wait_s)
+
+
+def _write_down(
+    connection: Connection, link: Link, budget: Budget, chosen: list[Level], now: dt.datetime
+) -> Call:
+    number = attempts.next_call(connection)
+    deadline = now + dt.timedelta(seconds=link.limits.timeout_s)
+    chosen.sort(key=lambda level: level.key)
+    for level in chosen:
+        rules.start(level, number, now, link.lease)
+    levels.write_levels(connection, chosen)
+    attempts.add_attempts(
+        connection,
+        number,
+        chosen,
+        now=now,
+        deadline=deadline,
+        doubt_until=deadline + link.apply_delay,
+    )
+    budgets.take_call(budget)
+    return Call(number, tuple(chosen), deadline)
+
+
+def _take_over(connection: Connection, link: Link, now: dt.datetime) -> None:
+    lost = levels.abandoned_levels(connection, link.channels, now)
+    for level in lost:
+        rules.abandoned(level, now, link.apply_delay)
+    levels.write_levels(connection, lost)
+
+
+def _until_due(connection: Connection, link: Link, now: dt.datetime) -> float | None:
+    due = levels.next_due(connection, link.channels)
+    # A level that is due and was skipped is locked by a worker whose commit will wake us.
+    return None if due is None or due <= now else (due - now).total_seconds()
+
+
+def _choose(connection: Connection, link: Link, budget: Budget, now: dt.datetime) -> list[Level]:
+    """Levels of one channel; the connection's channels take turns."""
+    count = len(link.channels)
+    for turn in range(link.turn, link.turn + count):
+        chosen = _choose_of(connection, link, budget, link.channels[turn % count], now)
+        if chosen:
+            link.turn = (turn + 1) % count
+            return chosen
+    return []
+
+
+def _choose_of(
+    connection: Connection, link: Link, budget: Budget, channel: str, now: dt.datetime
+) -> list[Level]:
+    """Decreases first; then increases, those owed a share of the budget before all."""
+    size = link.limits.batch_size
+    if budget.circuit != "closed":
+        size = min(size, PROBE_LEVELS)
+    owed = min(size, int(budget.increase_credit))
+    since = now - dt.timedelta(seconds=link.aged_after_s)
+    aged = levels.aged_increases(connection, channel, now, since, owed) if owed else []
+    chosen = {level.key: level for level in aged}
+    for lane in ("decrease", "increase"):
+        if len(chosen) < size:
+            for level in levels.due_levels(connection, channel, lane, now, size):
+                chosen.setdefault(level.key, level)
+    carried = _narrowed(list(chosen.values())[:size], size)
+    budgets.credit_increases(budget, len(carried), min(len(aged), len(carried)), size)
+    return carried
+
+
+def _narrowed(chosen: list[Level], size: int) -> list[Level]:
+    """Fewer levels together where some were left in doubt again and again.
+
+    One level that makes the partner fail a whole call is alone after a few tries, and its
+    neighbours go on.
+    """
+    allowed = size
+    for n, level in enumerate(chosen):
+        if level.doubt_until is not None and level.attempts > 2:
+            allowed = min(allowed, max(1, size >> (level.attempts - 2)))
+        if n >= allowed:
+            return chosen[:n]
+    return chosen
+
+
+def settle(
+    connection: Connection, link: Link, call: Call, answer: Sequence[PublishResult] | Failed
+) -> Settled:
+    """Takes the answers of a call, aligned with its levels."""
+    current = {one.key: one for one in levels.relock(connection, [one.key for one in call.levels])}
+    now = link.clock() if link.clock else levels.clock(connection)
+    doubt_until = max(now, call.deadline) + link.apply_delay
+    finished, held = [], []
+    for n, carried in enumerate(call.levels):
+        level = current[carried.key]
+        if level.call == call.number:
+            held.append(level)
+            result = answer if isinstance(answer, Failed) else answer[n]
+            finished.append(_settle_one(n, level, result, now, doubt_until, link.chance()))
+        else:
+            finished.append(_settle_late(n, level, carried, answer, doubt_until))
+    levels.write_levels(connection, list(current.values()))
+    attempts.finish_attempts(connection, call.number, finished, now=now, doubt_until=doubt_until)
+    _note_refusals(connection, link, call, answer, held)
+    _settle_budget(connection, link, answer, now)
+    return Settled(now, finished)
+
+
+def _settle_one(
+    n: int,
+    level: Level,
+    result: PublishResult | Failed,
+    now: dt.datetime,
+    doubt_until: dt.datetime,
+    chance: float,
+) -> Finished:
+    own_wait_s = budgets.backoff_s(level.attempts + 1, chance, LONGEST_LEVEL_WAIT_S)
+
+    def after(seconds: float) -> dt.datetime:
+        return now + dt.timedelta(seconds=max(seconds, own_wait_s))
+
+    match result:
+        case Applied(shown=shown, version=version):
+            outcome = rules.applied(level, now, after(0.0), shown, version)
+            return Finished(n, outcome, level.last_error)
+        case Refused(reason=reason, message=message):
+            return Finished(n, rules.refused(level, now, reason), message or reason)
+        case Retry(retry_after_s=retry_after_s, reason=reason, shown=shown):
+            return Finished(n, rules.retry(level, after(retry_after_s), reason, shown), reason)
+        case InDoubt(reason=reason, retry_after_s=retry_after_s):
+            outcome = rules.doubtful(level, after(retry_after_s), doubt_until, reason)
+            return Finished(n, outcome, reason)
+        case Failed(error=error):
+            return Finished(n, rules.put_back(level, now, error), error)
+
+
+def _settle_late(
+    n: int,
+    level: Level,
+    carried: Level,
+    answer: Sequence[PublishResult] | Failed,
+    doubt_until: dt.datetime,
+) -> Finished:
+    """The lease was lost to another worker: what we sent may be shown, but it proves nothing."""
+    assert carried.sent is not None
+    if isinstance(answer, Failed) or isinstance(answer[n], Refused | Retry):
+        return Finished(n, "retry", "not applied; the lease had ended")
+    rules.answered_late(level, carried.sent, doubt_until)
+    return Finished(n, "doubtful", "answered after its lease had ended")
+
+
+def _note_refusals(
+    connection: Connection,
+    link: Link,
+    call: Call,
+    answer: Sequence[PublishResult] | Failed,
+    held: Sequence[Level],
+) -> None:
+    causes: dict[str, dict[str, object]] = {}
+    if not isinstance(answer, Failed):
+        for carried, result in zip(call.levels, answer, strict=True):
+            if isinstance(result, Refused):
+                causes[f"{carried.channel}: {result.reason}"] = {
+                    "channel": carried.channel,
+                    "listing": carried.listing,
+                    "reason": result.reason,
+                    "message": result.message,
+                }
+    for subject, detail in sorted(causes.items()):
+        attempts.open_refusal(connection, "publication_refused", subject, link.system, detail)
+    had_trouble = {one.key for one in call.levels if one.last_error}
+    if any(one.key in had_trouble and not one.last_error for one in held):
+        attempts.close_refusals(connection, link.system)
+
+
+def _settle_budget(
+    connection: Connection,
+    link: Link,
+    answer: Sequence[PublishResult] | Failed,
+    now: dt.datetime,
+) -> None:
+    _, budget = attempts.lock_connection(connection, link.system)
+    if isinstance(answer, Failed):
+        _settle_failure(connection, link, budget, answer, now)
+    elif all(isinstance(result, InDoubt) for result in answer):
+        reason = next(result.reason for result in answer if isinstance(result, InDoubt))
+        budgets.failed(budget, now, reason, link.chance())
+    else:
+        if budget.failures:
+            attempts.close_item(
+                connection, "connection_misconfigured", link.system, "the partner answers again"
+            )
+        budgets.succeeded(budget, now)
+    attempts.write_connection(connection, link.system, budget)
+
+
+def _settle_failure(
+    connection: Connection, link: Link, budget: Budget, failure: Failed, now: dt.datetime
+) -> None:
+    if failure.setting:
+        budgets.misconfigured(budget, now, failure.error)
+        detail: dict[str, object] = {"setting": failure.setting, "message": failure.error}
+        attempts.open_refusal(
+            connection, "connection_misconfigured", link.system, link.system, detail
+        )
+    elif failure.retry_after_s is not None:
+        budgets.throttled(budget, now, failure.error, failure.retry_after_s)
+    else:
+        budgets.failed(budget, now, failure.error, link.chance())

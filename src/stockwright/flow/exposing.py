@@ -1,0 +1,111 @@
+"""Brings listings, stock, claims and policies together and computes what each listing may sell."""
+
+from collections.abc import Mapping, Sequence
+
+from stockwright.domain.availability import Component, Explanation, Fence, available_to_sell
+from stockwright.domain.exposure import Policy, match_policy
+from stockwright.store import exposure, stock
+from stockwright.store.connection import Connection
+
+Listing = tuple[str, str]
+"""(channel, code of the listing)."""
+
+
+class Rules:
+    """Pools of all channels, and the policy rows that may apply to the SKUs asked for."""
+
+    def __init__(
+        self,
+        pools: Mapping[str, tuple[str, ...]],
+        policies: Mapping[str, Sequence[Policy]],
+        groups: Mapping[str, str],
+    ) -> None:
+        self.pools = pools
+        self._groups = groups
+        self._channels = tuple(policies)
+        # A row for one SKU is found by that SKU: a thousand such rows cost no more than one.
+        self._rows: dict[tuple[str, str | None], list[Policy]] = {}
+        for channel, rows in policies.items():
+            for row in rows:
+                self._rows.setdefault((channel, row.sku), []).append(row)
+        self._matched: dict[tuple[str, str], Policy] = {}
+        self.has_fences = any(row.ring_fence for rows in policies.values() for row in rows)
+
+    def policy(self, channel: str, sku: str) -> Policy:
+        """The row of a channel's policy that applies to a SKU."""
+        found = self._matched.get((channel, sku))
+        if found is None:
+            rows = self._rows.get((channel, sku), []) + self._rows.get((channel, None), [])
+            found = match_policy(rows, sku, self._groups.get(sku, ""))
+            self._matched[channel, sku] = found
+        return found
+
+    def fenced(self, channel: str, sku: str) -> list[tuple[str, int]]:
+        """Other channels' ring-fences on a SKU, as (channel, units); only where pools meet."""
+        if not self.has_fences:
+            return []
+        pool = set(self.pools.get(channel, ()))
+        return [
+            (other, units)
+            for other in self._channels
+            if other != channel
+            and (units := self.policy(other, sku).ring_fence)
+            and pool.intersection(self.pools.get(other, ()))
+        ]
+
+
+def read_rules(connection: Connection, skus: Sequence[str]) -> Rules:
+    """The rules for these SKUs as they are now."""
+    groups = exposure.groups_of_skus(connection, skus)
+    rows = exposure.policies(connection, skus, sorted(set(groups.values())))
+    return Rules(exposure.pools(connection), rows, groups)
+
+
+def component(
+    channel: str,
+    sku: str,
+    quantity: int,
+    rules: Rules,
+    books: stock.Books,
+    claims: Mapping[tuple[str, str], int],
+) -> Component:
+    """All that decides what a channel may sell of one SKU; claims are units by (channel, sku)."""
+    return Component(
+        sku=sku,
+        quantity=quantity,
+        places=books.at(sku, rules.pools.get(channel, ())),
+        policy=rules.policy(channel, sku),
+        fences=[
+            Fence(channel=other, ring_fence=units, claimed=claims.get((other, sku), 0))
+            for other, units in rules.fenced(channel, sku)
+        ],
+    )
+
+
+def claims_against(
+    connection: Connection, rules: Rules, skus: Sequence[str]
+) -> dict[tuple[str, str], int]:
+    """Units by (channel, sku) that count against ring-fences; empty where there are no fences."""
+    return stock.channel_claims(connection, skus) if rules.has_fences else {}
+
+
+def explain_listings(
+    connection: Connection, listings: Sequence[Listing]
+) -> tuple[int, dict[Listing, Explanation]]:
+    """What each listing may sell now, and the ledger's head that is true of.
+
+    A listing that is inactive, or gone, sells nothing. Reads only; whoever writes the numbers must
+    have locked the levels in an earlier statement.
+    """
+    parts = exposure.components(connection, listings)
+    skus = sorted({part.sku for part in parts})
+    rules = read_rules(connection, skus)
+    books = stock.stock_of_skus(connection, skus)
+    claims = claims_against(connection, rules, skus)
+    components: dict[Listing, list[Component]] = {listing: [] for listing in listings}
+    for part in parts:
+        components[part.channel, part.listing].append(
+            component(part.channel, part.sku, part.quantity, rules, books, claims)
+        )
+    explained = {listing: available_to_sell(some) for listing, some in components.items()}
+    return books.sequence, explained

@@ -1,0 +1,140 @@
+"""The projection: from SKUs the ledger touched to the numbers each channel should show.
+
+It takes marks away, computes the listings they touch and writes a level where its number changed,
+all in one transaction. Levels are locked before balances are read, so several projections may run:
+the later one to lock is the later one to read.
+"""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from stockwright import telemetry
+from stockwright.domain.levels import Level, desire
+from stockwright.flow.exposing import Listing, explain_listings
+from stockwright.store import exposure, levels
+from stockwright.store.connection import Connection, Pool, listen
+
+_log = structlog.get_logger(__name__)
+
+LEDGER: Final = "stockwright_ledger"
+"""The ledger notifies here once per batch."""
+POLL_S: Final = 1.0
+"""The net under lost wake-ups."""
+
+
+class Projected(msgspec.Struct, frozen=True):
+    """What one step did: marks taken, levels computed, levels whose number changed, by channel."""
+
+    marks: int = 0
+    computed: int = 0
+    changed: int = 0
+    channels: tuple[str, ...] = ()
+
+
+class Projection:
+    """Computes levels. `listeners` are called after a commit with the channels that changed."""
+
+    def __init__(self, pool: Pool, *, clock: Callable[[], dt.datetime] | None = None) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._wake = threading.Event()
+        self.listeners: list[Callable[[tuple[str, ...]], None]] = []
+
+    def wake(self) -> None:
+        """There may be something to do; for any thread, cheap."""
+        self._wake.set()
+
+    def step(self, limit: int = 500) -> Projected:
+        """Takes at most `limit` marks and writes the levels they touch, in one transaction."""
+        with self._pool.connection() as connection:
+            dirty = levels.take_dirty(connection, limit)
+            if not dirty:
+                return Projected()
+            listings = exposure.listings_of_skus(connection, [row.sku for row in dirty])
+            now, changed = self._project(connection, listings)
+            channels = _notify(connection, changed)
+        for row in dirty:
+            telemetry.PROJECTION_LAG.observe(max(0.0, (now - row.marked_at).total_seconds()))
+        self._tell(channels)
+        marks = sum(row.marks for row in dirty)
+        return Projected(marks, len(listings), len(changed), channels)
+
+    def sweep(self, after: Listing = ("", ""), limit: int = 200) -> Listing | None:
+        """Computes the next `limit` listings after a key, touched or not: the net under all marks.
+
+        Answers the key to go on from, None once all are done.
+        """
+        with self._pool.connection() as connection:
+            listings = exposure.listings_after(connection, after, limit)
+            _, changed = self._project(connection, listings)
+            channels = _notify(connection, changed)
+        self._tell(channels)
+        return listings[-1] if len(listings) == limit else None
+
+    def run(self, stop: threading.Event, *, sweep_every_s: float = 900.0) -> None:
+        """Steps whenever woken, at least every second, until `stop`; sweeps in between.
+
+        A failed step is counted and tried again: its marks came back with its transaction.
+        """
+        sweep_at = time.monotonic()
+        while not stop.is_set():
+            self._wake.clear()
+            try:
+                while self.step().marks and not stop.is_set():
+                    pass
+                if time.monotonic() >= sweep_at:
+                    self._sweep_all(stop)
+                    sweep_at = time.monotonic() + sweep_every_s
+            except Exception as failure:  # noqa: BLE001  its marks came back: told, counted, run again
+                telemetry.STEP_FAILURES.labels("projection").inc()
+                _log.warning("projection failed, will run again", error=repr(failure))
+                stop.wait(POLL_S)
+            self._wake.wait(POLL_S)
+
+    def listen(self, url: str, stop: threading.Event) -> None:
+        """Wakes this projection for every batch of any process's ledger, until `stop`."""
+        for _ in listen(url, LEDGER, stop=stop):
+            self.wake()
+
+    def _sweep_all(self, stop: threading.Event) -> None:
+        after: Listing | None = ("", "")
+        while after is not None and not stop.is_set():
+            after = self.sweep(after)
+            self.step()  # what was touched meanwhile does not wait for the end of the sweep
+
+    def _project(
+        self, connection: Connection, listings: Sequence[Listing]
+    ) -> tuple[dt.datetime, list[Level]]:
+        """Writes the levels of these listings; the changed ones are answered."""
+        if not listings:
+            return levels.clock(connection), []
+        locked = levels.lock_levels(connection, listings)
+        sequence, explained = explain_listings(connection, listings)
+        now = self._clock() if self._clock else levels.clock(connection)
+        changed = [
+            level
+            for level in locked
+            if desire(level, explained[level.channel, level.listing].result, sequence, now)
+        ]
+        levels.write_levels(connection, locked)
+        if changed:
+            levels.add_changes(connection, changed)
+        return now, changed
+
+    def _tell(self, channels: tuple[str, ...]) -> None:
+        if channels:
+            for listener in self.listeners:
+                listener(channels)
+
+
+def _notify(connection: Connection, changed: Sequence[Level]) -> tuple[str, ...]:
+    channels = tuple(sorted({level.channel for level in changed}))
+    if channels:
+        levels.notify_channels(connection, channels)
+    return channels

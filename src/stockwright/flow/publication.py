@@ -1,0 +1,234 @@
+"""The publisher: brings what channels show to what they should show, one connection at a time.
+
+It works from present state, never from a queue of changes: whatever differs is due. Each connection
+has its own task and its own budget, so that a slow or broken partner delays nobody else.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import structlog
+
+from stockwright import telemetry
+from stockwright.domain.errors import Misconfigured, Throttled, Transient
+from stockwright.domain.levels import Level
+from stockwright.flow.calls import Call, Claimed, Failed, Link, Settled, claim, settle
+from stockwright.sdk.messages import InDoubt, LevelToSend, PublishResult
+from stockwright.sdk.verbs import Publishes
+from stockwright.store import attempts
+from stockwright.store.connection import Connection, Pool, listen
+
+_log = structlog.get_logger(__name__)
+
+LEVELS: Final = "stockwright_levels"
+"""The projection notifies here with the code of each channel it changed."""
+POLL_S: Final = 1.0
+_SETTLE_PAUSE_S = 0.5
+T = TypeVar("T")
+
+
+class Publisher:
+    """Publishes the channels of one connection. Any number may run, in any number of processes."""
+
+    def __init__(
+        self, pool: Pool, connection: Publishes, link: Link, executor: Executor | None = None
+    ) -> None:
+        self.link = link
+        self._pool = pool
+        self._connection = connection
+        self._executor = executor
+        self._woken = asyncio.Event()
+        self._known = False
+
+    def wake(self) -> None:
+        """There may be something to send; call it in the event loop's thread."""
+        self._woken.set()
+
+    async def step(self) -> int:
+        """Makes at most one call; answers how many levels it carried."""
+        claimed = await self._claim()
+        if claimed.call is None:
+            return 0
+        await self._carry(claimed.call, time.monotonic())
+        return len(claimed.call.levels)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sends whatever is due until `stop`, then waits for the calls under way.
+
+        A failed step is counted and tried again; what it held is taken over after its lease.
+        """
+        calls: set[asyncio.Task[None]] = set()
+        while not stop.is_set():
+            self._woken.clear()
+            pause_s = POLL_S
+            try:
+                if len(calls) < self.link.limits.concurrency:
+                    claimed = await self._claim()
+                    if claimed.call is not None:
+                        carry = self._carry_safely(claimed.call, time.monotonic())
+                        task = asyncio.create_task(carry)
+                        calls.add(task)
+                        task.add_done_callback(calls.discard)
+                        continue
+                    if claimed.wait_s is not None:
+                        pause_s = min(POLL_S, claimed.wait_s)
+            except Exception as failure:  # noqa: BLE001  the database may be away: told, tried again
+                self._tell(failure)
+            await self._rest(stop, pause_s)
+        if calls:
+            await asyncio.wait(calls)
+
+    async def _rest(self, stop: asyncio.Event, pause_s: float) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._woken, stop)]
+        await asyncio.wait(waits, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _carry_safely(self, call: Call, claimed_at: float) -> None:
+        try:
+            await self._carry(call, claimed_at)
+        except Exception as failure:  # noqa: BLE001  the lease ends, another worker goes on
+            self._tell(failure)
+        self.wake()
+
+    async def _carry(self, call: Call, claimed_at: float) -> None:
+        """Sends a call and takes its answers; `claimed_at` is of the monotonic clock."""
+        answer: Sequence[PublishResult] | Failed
+        with telemetry.span(
+            "publication.send", channel=call.levels[0].channel, levels=len(call.levels)
+        ):
+            if time.monotonic() - claimed_at > self.link.lease_margin_s / 2:
+                # Bytes that leave now might be applied when the lease has gone to another.
+                answer = Failed("this process stood still before it could send")
+            else:
+                answer = await self._send(call)
+        _measure(call, await self._settle(call, answer, claimed_at))
+
+    async def _send(self, call: Call) -> Sequence[PublishResult] | Failed:
+        limits = self.link.limits
+        grace_s = min(1.0, self.link.lease_margin_s / 4)
+        try:
+            async with asyncio.timeout(limits.timeout_s + grace_s):
+                answer = await self._connection.publish([_message(level) for level in call.levels])
+        except Throttled as failure:
+            return Failed(_words(failure), retry_after_s=failure.retry_after_s)
+        except Transient as failure:
+            return Failed(_words(failure))
+        except Misconfigured as failure:
+            return Failed(_words(failure), setting=failure.setting)
+        except TimeoutError:
+            return _doubt(call, "no answer in time")
+        except Exception as failure:  # noqa: BLE001  a fault of the connector: nobody knows what was sent
+            self._tell(failure)
+            return _doubt(call, f"the connector failed: {_words(failure)}")
+        if len(answer) != len(call.levels):
+            return _doubt(call, f"{len(answer)} answers to {len(call.levels)} levels")
+        return answer
+
+    async def _claim(self) -> Claimed:
+        return await self._in_thread(self._claim_now)
+
+    def _claim_now(self, connection: Connection) -> Claimed:
+        if not self._known:
+            attempts.ensure_connection(connection, self.link.system, self.link.limits.burst)
+            self._known = True
+        return claim(connection, self.link)
+
+    async def _settle(
+        self, call: Call, answer: Sequence[PublishResult] | Failed, claimed_at: float
+    ) -> Settled:
+        """Tries for as long as the lease lasts; after that the values are in doubt anyway."""
+        while True:
+            try:
+                return await self._in_thread(
+                    lambda connection: settle(connection, self.link, call, answer)
+                )
+            except Exception as failure:
+                if time.monotonic() - claimed_at > self.link.lease.total_seconds():
+                    raise
+                self._tell(failure)
+                await asyncio.sleep(_SETTLE_PAUSE_S)
+
+    async def _in_thread(self, work: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with self._pool.connection() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+
+    def _tell(self, failure: Exception) -> None:
+        telemetry.STEP_FAILURES.labels("publication").inc()
+        _log.warning("publication step failed", system=self.link.system, error=_words(failure))
+
+
+class Publication:
+    """The publishers of one process, each in a task of its own."""
+
+    def __init__(self, publishers: Iterable[Publisher]) -> None:
+        self._publishers = tuple(publishers)
+        self._by_channel = {
+            channel: publisher
+            for publisher in self._publishers
+            for channel in publisher.link.channels
+        }
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def wake(self, channels: Iterable[str]) -> None:
+        """Levels of these channels changed; for any thread, cheap."""
+        loop = self._loop
+        if loop is None:
+            return
+        for channel in channels:
+            publisher = self._by_channel.get(channel)
+            if publisher is not None:
+                loop.call_soon_threadsafe(publisher.wake)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs all publishers until `stop`, then lets the calls under way finish."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            await asyncio.gather(*(publisher.run(stop) for publisher in self._publishers))
+        finally:
+            self._loop = None
+
+    def listen(self, url: str, stop: threading.Event) -> None:
+        """Wakes publishers for what projections of other processes change, until `stop`."""
+        for notes in listen(url, LEVELS, stop=stop):
+            self.wake(channel for _, channel in notes)
+
+
+def database_threads(connections: int) -> ThreadPoolExecutor:
+    """Threads for the publishers' transactions: as many as they may hold connections."""
+    return ThreadPoolExecutor(max_workers=connections, thread_name_prefix="publication")
+
+
+def _message(level: Level) -> LevelToSend:
+    known = level.doubt_until is None
+    return LevelToSend(
+        channel=level.channel,
+        listing=level.listing,
+        location=level.location,
+        quantity=level.desired,
+        version=level.version,
+        expected=level.acknowledged if known else None,
+    )
+
+
+def _doubt(call: Call, reason: str) -> list[PublishResult]:
+    return [InDoubt(reason=reason) for _ in call.levels]
+
+
+def _words(failure: Exception) -> str:
+    return telemetry.hide_secrets(str(failure) or type(failure).__name__)[:500]
+
+
+def _measure(call: Call, settled: Settled) -> None:
+    for level, one in zip(call.levels, settled.finished, strict=True):
+        telemetry.ATTEMPTS.labels(level.channel, one.outcome).inc()
+        if one.outcome == "acknowledged":
+            latency_s = (settled.at - level.projected_at).total_seconds()
+            telemetry.PUBLISH_LATENCY.labels(level.channel).observe(max(0.0, latency_s))

@@ -1,0 +1,149 @@
+"""Calls to partners: what each carried, what became of it, and the budget all workers share."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from stockwright.domain.budget import Budget
+from stockwright.domain.levels import Level, Outcome
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+_SQL = load("attempts")
+_BUDGET: Final = (
+    "paused",
+    "circuit",
+    "failures",
+    "retry_at",
+    "last_success",
+    "last_failure",
+    "last_error",
+    "heartbeat",
+    "tokens",
+    "refilled_at",
+    "increase_credit",
+)
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What became of one level of a call; n is its place in the call."""
+
+    n: int
+    outcome: Outcome
+    detail: str = ""
+
+
+def next_call(connection: Connection) -> int:
+    """A number for a call, never given out before."""
+    row = connection.execute(_SQL["next_call"]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def add_attempts(
+    connection: Connection,
+    call: int,
+    carried: Sequence[Level],
+    *,
+    now: dt.datetime,
+    deadline: dt.datetime,
+    doubt_until: dt.datetime,
+) -> None:
+    """Writes down what a call carries, in this order. Commit before a byte of it leaves."""
+    connection.execute(
+        _SQL["add_attempts"],
+        {
+            "call": call,
+            "ns": list(range(len(carried))),
+            "channels": [level.channel for level in carried],
+            "listings": [level.listing for level in carried],
+            "locations": [level.location for level in carried],
+            "versions": [level.sent_version for level in carried],
+            "values": [level.sent for level in carried],
+            "now": now,
+            "deadline": deadline,
+            "doubt": doubt_until,
+        },
+    )
+
+
+def finish_attempts(
+    connection: Connection,
+    call: int,
+    finished: Sequence[Finished],
+    *,
+    now: dt.datetime,
+    doubt_until: dt.datetime,
+) -> None:
+    """Writes down the outcomes of a call; what stays in doubt does so until doubt_until."""
+    connection.execute(
+        _SQL["finish_attempts"],
+        {
+            "call": call,
+            "ns": [one.n for one in finished],
+            "outcomes": [one.outcome for one in finished],
+            "details": [one.detail for one in finished],
+            "now": now,
+            "doubt": doubt_until,
+        },
+    )
+
+
+def ensure_connection(connection: Connection, system: str, tokens: float) -> None:
+    """Makes the row of a connection with that many calls to start with. Safe to repeat."""
+    connection.execute(_SQL["ensure_connection"], {"system": system, "tokens": tokens})
+
+
+def lock_connection(connection: Connection, system: str) -> tuple[dt.datetime, Budget]:
+    """The database's clock, and the connection's budget, locked until the transaction ends."""
+    row = connection.execute(_SQL["lock_connection"], {"system": system}).fetchone()
+    assert row is not None, "ensure_connection comes first"
+    now, *values = row
+    return now, Budget(**dict(zip(_BUDGET, values, strict=True)))
+
+
+def write_connection(connection: Connection, system: str, budget: Budget) -> None:
+    """Stores a budget that this transaction has locked."""
+    connection.execute(
+        _SQL["write_connection"], msgspec.structs.asdict(budget) | {"system": system}
+    )
+
+
+def pause_connection(connection: Connection, system: str, paused: bool) -> None:
+    """Stops all calls of a connection, or lets them go on. Levels go on being computed."""
+    connection.execute(_SQL["pause_connection"], {"system": system, "paused": paused})
+
+
+def open_refusal(
+    connection: Connection, kind: str, subject: str, system: str, detail: dict[str, object]
+) -> None:
+    """Opens one work item per cause, or notes that its cause was seen again."""
+    connection.execute(
+        _SQL["open_refusal"],
+        {
+            "kind": kind,
+            "subject": subject,
+            "system": system,
+            "detail": msgspec.json.encode(detail).decode(),
+        },
+    )
+
+
+def close_refusals(connection: Connection, system: str) -> None:
+    """Closes the refusals of a system that no level stands for any more."""
+    connection.execute(_SQL["close_refusals"], {"system": system})
+
+
+def close_item(connection: Connection, kind: str, subject: str, why: str) -> None:
+    """Closes one work item, if it is open."""
+    connection.execute(_SQL["close_item"], {"kind": kind, "subject": subject, "why": why})
+
+
+def resend_refused(
+    connection: Connection, channel: str, reason: str | None = None
+) -> list[tuple[str, str]]:
+    """Makes refused levels due again, all or those of one cause; answers (listing, location)."""
+    rows = connection.execute(_SQL["resend_refused"], {"channel": channel, "reason": reason})
+    return [(listing, location) for listing, location in rows]

@@ -1,0 +1,85 @@
+"""Reads what channels sell and by which rules: listings, pools, exposure policies."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from stockwright.domain.exposure import Policy
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+_SQL = load("exposure")
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One SKU of an active listing, and how many base units one piece takes."""
+
+    channel: str
+    listing: str
+    sku: str
+    quantity: int
+    sku_group: str
+
+
+def listings_of_skus(connection: Connection, skus: Sequence[str]) -> list[tuple[str, str]]:
+    """(channel, listing) of every listing with one of these SKUs, in order of key."""
+    return _pairs(connection, "listings_of_skus", skus=list(skus))
+
+
+def listings_after(
+    connection: Connection, after: tuple[str, str], limit: int
+) -> list[tuple[str, str]]:
+    """The next (channel, listing) in order of key, those included whose listing is gone."""
+    return _pairs(connection, "listings_after", channel=after[0], listing=after[1], limit=limit)
+
+
+def components(connection: Connection, listings: Sequence[tuple[str, str]]) -> list[Part]:
+    """The parts of these listings, in order of key; none for an inactive one."""
+    rows = connection.execute(
+        _SQL["components"],
+        {"channels": [key[0] for key in listings], "listings": [key[1] for key in listings]},
+    )
+    return [Part(*row) for row in rows]
+
+
+def pools(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """For every channel the places it may sell from, by priority, then code."""
+    return {code: tuple(places) for code, places in connection.execute(_SQL["pools"])}
+
+
+def policies(
+    connection: Connection, skus: Sequence[str], groups: Sequence[str]
+) -> dict[str, list[Policy]]:
+    """By channel, the policy rows that may apply to these SKUs, in order of position."""
+    found: dict[str, list[Policy]] = {}
+    for row in connection.execute(_SQL["policies"], {"skus": list(skus), "groups": list(groups)}):
+        channel, position, sku, group, safety, hard, fence, buffer, cap, pack_size = row
+        found.setdefault(channel, []).append(
+            Policy(
+                channel=channel,
+                position=position,
+                sku=sku,
+                sku_group=group,
+                safety=safety,
+                hard_safety=hard,
+                ring_fence=fence,
+                buffer=buffer,
+                cap=cap,
+                pack_size=pack_size,
+            )
+        )
+    return found
+
+
+def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str]:
+    """The group of each of these SKUs; a SKU the item master does not know is missing."""
+    return dict(_pairs(connection, "groups_of_skus", skus=list(skus)))
+
+
+def systems_of_channels(connection: Connection) -> dict[str, str]:
+    """For every channel the system it belongs to."""
+    return dict(_pairs(connection, "systems_of_channels"))
+
+
+def _pairs(connection: Connection, name: str, **parameters: object) -> list[tuple[str, str]]:
+    return [(first, second) for first, second in connection.execute(_SQL[name], parameters)]

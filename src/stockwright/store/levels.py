@@ -1,0 +1,145 @@
+"""Levels: taking marks of touched SKUs, locking and writing levels, finding what is due."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from stockwright.domain.levels import Lane, Level
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+_SQL = load("levels")
+_FIELDS: Final = Level.__struct_fields__
+
+Key = tuple[str, str, str]
+"""(channel, listing, location); location '' is the channel's whole pool."""
+
+
+class Dirty(msgspec.Struct, frozen=True):
+    """A SKU whose levels must be computed again: its marks, and the time of the oldest."""
+
+    sku: str
+    marks: int
+    marked_at: dt.datetime
+
+
+def clock(connection: Connection) -> dt.datetime:
+    """The database's clock, the one that all workers share."""
+    row = connection.execute(_SQL["clock"]).fetchone()
+    assert row is not None
+    now: dt.datetime = row[0]
+    return now
+
+
+def take_dirty(connection: Connection, limit: int) -> list[Dirty]:
+    """Takes at most `limit` marks away, one answer per SKU, by SKU.
+
+    They come back when the transaction rolls back. Marks that another worker holds are left out.
+    """
+    return [Dirty(*row) for row in connection.execute(_SQL["take_dirty"], {"limit": limit})]
+
+
+def lock_levels(connection: Connection, listings: Sequence[tuple[str, str]]) -> list[Level]:
+    """The pooled levels of these listings, made where missing (version 0), locked, by key.
+
+    Read balances only in a later statement: then of two workers the later lock sees the later
+    balances, and no older number is written over a newer.
+    """
+    keys = sorted(listings)
+    parameters = {"channels": [key[0] for key in keys], "listings": [key[1] for key in keys]}
+    connection.execute(_SQL["insert_missing"], parameters)
+    return relock(connection, [(channel, listing, "") for channel, listing in keys])
+
+
+def relock(connection: Connection, keys: Sequence[Key]) -> list[Level]:
+    """Existing levels, locked in order of key."""
+    return _levels(connection, "lock_levels", **_key_arrays(keys))
+
+
+def write_levels(connection: Connection, levels: Sequence[Level]) -> None:
+    """Stores levels that this transaction has locked."""
+    if levels:
+        columns = {field: [getattr(level, field) for level in levels] for field in _FIELDS}
+        done = connection.execute(_SQL["write_levels"], columns)
+        assert done.rowcount == len(levels), "every locked level is still there"
+
+
+def add_changes(connection: Connection, levels: Sequence[Level]) -> None:
+    """Keeps the desired numbers of these levels in their history."""
+    connection.execute(
+        _SQL["add_changes"],
+        _key_arrays([level.key for level in levels])
+        | {
+            "sequences": [level.sequence for level in levels],
+            "versions": [level.version for level in levels],
+            "values": [level.desired for level in levels],
+            "times": [level.projected_at for level in levels],
+        },
+    )
+
+
+def notify_channels(connection: Connection, channels: Sequence[str]) -> None:
+    """Wakes the publishers of these channels when the transaction commits."""
+    connection.execute(_SQL["notify_channels"], {"channels": list(channels)})
+
+
+def levels_of_listings(connection: Connection, listings: Sequence[tuple[str, str]]) -> list[Level]:
+    """The levels of these listings as they are, by key."""
+    return _levels(
+        connection,
+        "levels_of_listings",
+        channels=[key[0] for key in listings],
+        listings=[key[1] for key in listings],
+    )
+
+
+def due_levels(
+    connection: Connection, channel: str, lane: Lane, now: dt.datetime, limit: int
+) -> list[Level]:
+    """Levels of a lane that may be sent now, locked, longest due first; held ones are skipped."""
+    return _levels(connection, "due_levels", channel=channel, lane=lane, now=now, limit=limit)
+
+
+def aged_increases(
+    connection: Connection, channel: str, now: dt.datetime, since: dt.datetime, limit: int
+) -> list[Level]:
+    """Increases waiting since before a time, locked, longest waiting first; held ones skipped."""
+    return _levels(connection, "aged_increases", channel=channel, now=now, since=since, limit=limit)
+
+
+def abandoned_levels(
+    connection: Connection, channels: Sequence[str], now: dt.datetime, limit: int = 1_000
+) -> list[Level]:
+    """Levels whose sender let its lease run out, locked, by key."""
+    return _levels(connection, "abandoned_levels", channels=list(channels), now=now, limit=limit)
+
+
+def under_way(connection: Connection, channels: Sequence[str], now: dt.datetime) -> tuple[int, int]:
+    """How many calls hold levels of these channels, and how many levels have lost their sender."""
+    row = connection.execute(_SQL["under_way"], {"channels": list(channels), "now": now}).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def next_due(connection: Connection, channels: Sequence[str]) -> dt.datetime | None:
+    """When the next level of these channels may be sent or a lease ends; None if nothing waits."""
+    row = connection.execute(_SQL["next_due"], {"channels": list(channels)}).fetchone()
+    found: dt.datetime | None = row[0] if row else None
+    return found
+
+
+def _levels(connection: Connection, name: str, **parameters: Any) -> list[Level]:
+    cursor = connection.execute(_SQL[name], parameters)
+    names = [column.name for column in cursor.description or ()]
+    places = [(field, names.index(field)) for field in _FIELDS]
+    return [Level(**{field: row[n] for field, n in places}) for row in cursor]
+
+
+def _key_arrays(keys: Sequence[Key]) -> dict[str, list[str]]:
+    return {
+        "channels": [key[0] for key in keys],
+        "listings": [key[1] for key in keys],
+        "locations": [key[2] for key in keys],
+    }

@@ -1,0 +1,78 @@
+-- name: next_call
+-- A new number for a call.
+select nextval('publication_call');
+
+-- name: add_attempts
+-- Writes down what a call is about to carry, before a byte of it leaves.
+insert into attempt (call, n, channel, listing, location, version, value, started_at, deadline,
+                     doubt_until)
+select %(call)s, n, channel, listing, location, version, value, %(now)s, %(deadline)s, %(doubt)s
+from unnest(%(ns)b::smallint[], %(channels)b::text[], %(listings)b::text[], %(locations)b::text[],
+            %(versions)b::bigint[], %(values)b::bigint[])
+     as carried (n, channel, listing, location, version, value);
+
+-- name: finish_attempts
+-- Writes down what became of a call's attempts.
+update attempt
+set finished_at = %(now)s, outcome = done.outcome, detail = done.detail,
+    doubt_until = greatest(attempt.doubt_until, %(doubt)s)
+from unnest(%(ns)b::smallint[], %(outcomes)b::text[], %(details)b::text[])
+     as done (n, outcome, detail)
+where attempt.call = %(call)s and attempt.n = done.n;
+
+-- name: ensure_connection
+-- Makes the row of a connection that is used for the first time.
+insert into connection_state (system, tokens) values (%(system)s, %(tokens)s)
+on conflict do nothing;
+
+-- name: lock_connection
+-- How a connection does and the budget all workers share, locked; and the database's clock.
+select clock_timestamp(), paused, circuit, failures, retry_at, last_success, last_failure,
+       last_error, heartbeat, tokens, refilled_at, increase_credit
+from connection_state
+where system = %(system)s
+for update;
+
+-- name: write_connection
+-- Stores how a connection does; `paused` belongs to people and is left alone.
+update connection_state
+set circuit = %(circuit)s, failures = %(failures)s, retry_at = %(retry_at)s,
+    last_success = %(last_success)s, last_failure = %(last_failure)s, last_error = %(last_error)s,
+    heartbeat = %(heartbeat)s, tokens = %(tokens)s, refilled_at = %(refilled_at)s,
+    increase_credit = %(increase_credit)s
+where system = %(system)s;
+
+-- name: pause_connection
+-- Stops or resumes all calls of a connection; answers whether it is known.
+insert into connection_state (system, paused) values (%(system)s, %(paused)s)
+on conflict (system) do update set paused = excluded.paused;
+
+-- name: open_refusal
+-- Asks a person to look at a cause of refusals; one open item per cause.
+insert into work_item (kind, subject, system, detail)
+values (%(kind)s, %(subject)s, %(system)s, %(detail)s::jsonb)
+on conflict (kind, subject) where closed_at is null
+do update set seen = work_item.seen + 1, last_seen_at = clock_timestamp(), detail = excluded.detail;
+
+-- name: close_refusals
+-- Closes the items of causes that refuse no level of this channel any more.
+update work_item
+set closed_at = clock_timestamp(), closed_by = 'publication', closed_why = 'no level is refused'
+where kind = 'publication_refused' and system = %(system)s and closed_at is null
+  and not exists (select from level
+                  where level.channel = work_item.detail ->> 'channel' and level.state = 'refused'
+                    and level.last_error = work_item.detail ->> 'reason');
+
+-- name: close_item
+-- Closes one open item of a connection.
+update work_item
+set closed_at = clock_timestamp(), closed_by = 'publication', closed_why = %(why)s
+where kind = %(kind)s and subject = %(subject)s and closed_at is null;
+
+-- name: resend_refused
+-- Makes refused levels of a channel due again, once their cause was removed; answers each key.
+update level
+set state = 'due', due_at = clock_timestamp(), attempts = 0, last_error = ''
+where channel = %(channel)s and state = 'refused'
+  and (%(reason)s::text is null or last_error = %(reason)s)
+returning listing, location;

@@ -1,0 +1,60 @@
+-- name: listings_of_skus
+-- The listings that have one of these SKUs as a component, in order of key.
+select distinct channel, listing
+from listing_component
+where sku = any (%(skus)b::text[])
+order by channel, listing;
+
+-- name: listings_after
+-- Listings, and levels whose listing is gone, after a key, in order of key.
+select channel, listing
+from (
+    (select channel, code as listing from listing
+     where (channel, code) > (%(channel)s, %(listing)s)
+     order by channel, code limit %(limit)s)
+    union
+    (select channel, listing from level
+     where (channel, listing) > (%(channel)s, %(listing)s)
+     order by channel, listing limit %(limit)s)
+) known
+order by channel, listing
+limit %(limit)s;
+
+-- name: components
+-- What active listings consist of, in order of key; a listing that is gone or inactive has no row.
+select part.channel, part.listing, part.sku, part.quantity, sku.sku_group
+from unnest(%(channels)b::text[], %(listings)b::text[]) as wanted (channel, listing)
+join listing on listing.channel = wanted.channel and listing.code = wanted.listing and listing.active
+join listing_component part on part.channel = wanted.channel and part.listing = wanted.listing
+join sku on sku.code = part.sku
+order by part.channel, part.listing, part.sku;
+
+-- name: pools
+-- The places each channel may sell from, by priority and code; groups are taken apart.
+select channel.code,
+       array(
+           select location.code
+           from location
+           where location.code = any (channel.pool)
+              or exists (select from location_group member
+                         where member.location = location.code and member.code = any (channel.pool))
+           order by location.priority, location.code
+       )
+from channel
+order by channel.code;
+
+-- name: policies
+-- Policy rows of all channels that may speak of these SKUs or groups, by channel and position.
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+from exposure_policy
+where (sku is null or sku = any (%(skus)b::text[]))
+  and (sku_group is null or sku_group = any (%(groups)b::text[]))
+order by channel, position;
+
+-- name: groups_of_skus
+-- The group of each of these SKUs that the item master knows.
+select code, sku_group from sku where code = any (%(skus)b::text[]) order by code;
+
+-- name: systems_of_channels
+-- The system each channel belongs to.
+select code, system from channel order by code;

@@ -1,0 +1,125 @@
+-- name: clock
+-- The database's clock.
+select clock_timestamp();
+
+-- name: take_dirty
+-- Takes marks of touched SKUs away, those other workers hold left out; one row per SKU.
+with taken as (
+    delete from dirty
+    where ctid = any (array(select ctid from dirty limit %(limit)s for update skip locked))
+    returning sku, marked_at
+)
+select sku, count(*), min(marked_at) from taken group by sku order by sku;
+
+-- name: insert_missing
+-- Makes the rows of levels that are computed for the first time; version 0 never leaves the transaction.
+insert into level (channel, listing, location, desired, version, sequence, projected_at, state, lane,
+                   due_at, waiting_since)
+select wanted.channel, wanted.listing, '', 0, 0, 0, now(), 'due', 'increase', now(), now()
+from unnest(%(channels)b::text[], %(listings)b::text[]) as wanted (channel, listing)
+where not exists (select from level
+                  where level.channel = wanted.channel and level.listing = wanted.listing
+                    and level.location = '')
+order by wanted.channel, wanted.listing
+on conflict do nothing;
+
+-- name: lock_levels
+-- These levels, locked in order of key so that no two workers wait for each other.
+select *
+from level
+where (channel, listing, location) in (
+    select * from unnest(%(channels)b::text[], %(listings)b::text[], %(locations)b::text[])
+)
+order by channel, listing, location
+for update;
+
+-- name: write_levels
+-- Stores all that may change of levels that this transaction has locked.
+update level
+set
+    desired = new.desired, version = new.version, sequence = new.sequence,
+    projected_at = new.projected_at, acknowledged = new.acknowledged,
+    acknowledged_version = new.acknowledged_version, acknowledged_at = new.acknowledged_at,
+    call = new.call, lease_until = new.lease_until, sent = new.sent,
+    sent_version = new.sent_version, sent_at = new.sent_at, doubt_low = new.doubt_low,
+    doubt_high = new.doubt_high, doubt_until = new.doubt_until, state = new.state,
+    lane = new.lane, due_at = new.due_at, waiting_since = new.waiting_since,
+    attempts = new.attempts, last_error = new.last_error
+from unnest(
+    %(channel)b::text[], %(listing)b::text[], %(location)b::text[], %(desired)b::bigint[],
+    %(version)b::bigint[], %(sequence)b::bigint[], %(projected_at)b::timestamptz[],
+    %(acknowledged)b::bigint[], %(acknowledged_version)b::bigint[],
+    %(acknowledged_at)b::timestamptz[], %(call)b::bigint[], %(lease_until)b::timestamptz[],
+    %(sent)b::bigint[], %(sent_version)b::bigint[], %(sent_at)b::timestamptz[],
+    %(doubt_low)b::bigint[], %(doubt_high)b::bigint[], %(doubt_until)b::timestamptz[],
+    %(state)b::text[], %(lane)b::text[], %(due_at)b::timestamptz[],
+    %(waiting_since)b::timestamptz[], %(attempts)b::integer[], %(last_error)b::text[]
+) as new (
+    channel, listing, location, desired, version, sequence, projected_at, acknowledged,
+    acknowledged_version, acknowledged_at, call, lease_until, sent, sent_version, sent_at,
+    doubt_low, doubt_high, doubt_until, state, lane, due_at, waiting_since, attempts, last_error
+)
+where level.channel = new.channel and level.listing = new.listing
+  and level.location = new.location;
+
+-- name: add_changes
+-- Keeps each new desired number for ever.
+insert into level_change (channel, listing, location, sequence, version, value, projected_at)
+select * from unnest(%(channels)b::text[], %(listings)b::text[], %(locations)b::text[],
+                     %(sequences)b::bigint[], %(versions)b::bigint[], %(values)b::bigint[],
+                     %(times)b::timestamptz[]);
+
+-- name: notify_channels
+-- Wakes the publishers of these channels, once each, when the transaction commits.
+select pg_notify('stockwright_levels', channel) from unnest(%(channels)b::text[]) as channel;
+
+-- name: levels_of_listings
+-- The levels of these listings as they are, in order of key.
+select *
+from level
+where (channel, listing) in (select * from unnest(%(channels)b::text[], %(listings)b::text[]))
+order by channel, listing, location;
+
+-- name: due_levels
+-- Levels of one lane that may be sent now, longest due first; held ones are left to their holder.
+select *
+from level
+where channel = %(channel)s and state = 'due' and lane = %(lane)s and due_at <= %(now)s
+order by due_at, listing
+limit %(limit)s
+for update skip locked;
+
+-- name: aged_increases
+-- Increases that have waited since before a time, longest first.
+select *
+from level
+where channel = %(channel)s and state = 'due' and lane = 'increase' and due_at <= %(now)s
+  and waiting_since <= %(since)s
+order by waiting_since, listing
+limit %(limit)s
+for update skip locked;
+
+-- name: under_way
+-- Calls that hold levels of these channels, and levels whose holder let its lease run out.
+select count(distinct call) filter (where lease_until > %(now)s),
+       count(*) filter (where lease_until <= %(now)s)
+from level
+where channel = any (%(channels)b::text[]) and state = 'sending';
+
+-- name: abandoned_levels
+-- Levels whose holder let its lease run out.
+select *
+from level
+where channel = any (%(channels)b::text[]) and state = 'sending' and lease_until <= %(now)s
+order by channel, listing, location
+limit %(limit)s
+for update skip locked;
+
+-- name: next_due
+-- When the next level of these channels may be sent or its lease ends; null where nothing waits.
+select least(
+    (select min(due_at) from level
+     where channel = any (%(channels)b::text[]) and state = 'due'),
+    (select min(lease_until) from level
+     where channel = any (%(channels)b::text[]) and state = 'sending')
+);

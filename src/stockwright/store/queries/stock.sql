@@ -1,0 +1,55 @@
+-- name: stock_of_skus
+-- The ledger's head, and what the books say of these SKUs at each place as of that head.
+select head.sequence, cell.*
+from (select coalesce(max(sequence), 0) as sequence from ledger_head) head
+left join (
+    select sku, location,
+           sum(sellable)::bigint, sum(inspection)::bigint, sum(quarantined)::bigint,
+           sum(damaged)::bigint, sum(reserved)::bigint, sum(allocated)::bigint, sum(picked)::bigint
+    from balance
+    where sku = any (%(skus)b::text[])
+    group by sku, location
+) cell on true
+order by cell.sku, cell.location;
+
+-- name: channel_claims
+-- Open units that each channel claims of these SKUs.
+select line.channel, claim.sku, sum(claim.reserved + claim.allocated + claim.picked)::bigint
+from claim
+join demand_line line on line.id = claim.line_id
+where claim.sku = any (%(skus)b::text[])
+  and claim.reserved + claim.allocated + claim.picked > 0
+  and line.channel <> ''
+group by line.channel, claim.sku;
+
+-- name: open_claims
+-- Units of one SKU that are promised and not yet gone, by place, then oldest demand line first.
+select line.system, line.order_ref, line.line, line.channel, line.state, line.expires_at,
+       claim.location, claim.lot, claim.reserved, claim.allocated, claim.picked
+from claim
+join demand_line line on line.id = claim.line_id
+where claim.sku = %(sku)s and claim.reserved + claim.allocated + claim.picked > 0
+order by claim.location, line.id, claim.lot
+limit %(limit)s;
+
+-- name: ledger_after
+-- The ledger's entries of one SKU after a sequence number, oldest first.
+select entry.sequence, entry.n, event.kind, event.system, event.occurred_at, event.recorded_at,
+       entry.lot, entry.from_account::text, entry.from_location, entry.to_account::text,
+       entry.to_location, entry.quantity
+from entry
+join event on event.sequence = entry.sequence
+where entry.sku = %(sku)s and entry.sequence > %(after)s
+order by entry.sequence, entry.n
+limit %(limit)s;
+
+-- name: ledger_before
+-- The ledger's entries of one SKU before a sequence number, newest first.
+select entry.sequence, entry.n, event.kind, event.system, event.occurred_at, event.recorded_at,
+       entry.lot, entry.from_account::text, entry.from_location, entry.to_account::text,
+       entry.to_location, entry.quantity
+from entry
+join event on event.sequence = entry.sequence
+where entry.sku = %(sku)s and entry.sequence < %(before)s
+order by entry.sequence desc, entry.n desc
+limit %(limit)s;

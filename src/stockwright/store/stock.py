@@ -1,0 +1,114 @@
+"""Reads the two books: balances, the ledger of a SKU, and who claims what."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import msgspec
+
+from stockwright.domain.availability import Stock
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+_SQL = load("stock")
+
+
+class Books(msgspec.Struct, frozen=True):
+    """What the books say of some SKUs, all places, at one sequence number of the ledger."""
+
+    sequence: int
+    places: dict[str, list[Stock]]
+
+    def at(self, sku: str, locations: Sequence[str]) -> list[Stock]:
+        """A SKU's stock at these places, in their order; a place never used has zeroes."""
+        known = {stock.location: stock for stock in self.places.get(sku, ())}
+        return [known.get(code) or Stock(location=code) for code in locations]
+
+
+class LedgerRow(msgspec.Struct, frozen=True):
+    """One entry of the ledger for one SKU: quantity left one account and entered another."""
+
+    sequence: int
+    n: int
+    kind: str
+    system: str
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    lot: str
+    from_account: str
+    from_location: str
+    to_account: str
+    to_location: str
+    quantity: int
+
+
+class OpenClaim(msgspec.Struct, frozen=True):
+    """Units promised to one demand line at one place and lot, and not yet gone."""
+
+    system: str
+    order: str
+    line: str
+    channel: str
+    state: str
+    expires_at: dt.datetime | None
+    location: str
+    lot: str
+    reserved: int
+    allocated: int
+    picked: int
+
+
+def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
+    """What the books say of these SKUs, read with the ledger's head in one statement."""
+    places: dict[str, list[Stock]] = {}
+    sequence = 0
+    for head, sku, location, *units in connection.execute(
+        _SQL["stock_of_skus"], {"skus": list(skus)}
+    ):
+        sequence = head
+        if sku is not None:
+            sellable, inspection, quarantined, damaged, reserved, allocated, picked = units
+            places.setdefault(sku, []).append(
+                Stock(
+                    location=location,
+                    sellable=sellable,
+                    inspection=inspection,
+                    quarantined=quarantined,
+                    damaged=damaged,
+                    reserved=reserved,
+                    allocated=allocated,
+                    picked=picked,
+                )
+            )
+    return Books(sequence, places)
+
+
+def channel_claims(connection: Connection, skus: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Open units by (channel, sku); a channel without claims is missing."""
+    rows = connection.execute(_SQL["channel_claims"], {"skus": list(skus)})
+    return {(channel, sku): units for channel, sku, units in rows}
+
+
+def open_claims(connection: Connection, sku: str, limit: int = 1_000) -> list[OpenClaim]:
+    """Who is promised units of a SKU, by place, oldest demand line first."""
+    rows = connection.execute(_SQL["open_claims"], {"sku": sku, "limit": limit})
+    return [OpenClaim(*row) for row in rows]
+
+
+def ledger_after(
+    connection: Connection, sku: str, after: int = 0, limit: int = 100
+) -> list[LedgerRow]:
+    """A SKU's entries after a sequence number, oldest first; the last one's is the next cursor.
+
+    An event's entries may be cut by the limit: ask with a limit above the lines of one event.
+    """
+    rows = connection.execute(_SQL["ledger_after"], {"sku": sku, "after": after, "limit": limit})
+    return [LedgerRow(*row) for row in rows]
+
+
+def ledger_before(
+    connection: Connection, sku: str, before: int | None = None, limit: int = 100
+) -> list[LedgerRow]:
+    """A SKU's entries before a sequence number (all where None), newest first."""
+    top = 2**63 - 1 if before is None else before
+    rows = connection.execute(_SQL["ledger_before"], {"sku": sku, "before": top, "limit": limit})
+    return [LedgerRow(*row) for row in rows]
