@@ -1,0 +1,220 @@
+"""The sellers: two that ask before they promise, two that tell afterwards. Each a real HTTP server.
+
+They show what the hub published to them, and sell by their own rules; the stage judges them.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from stockwright.connectors.json_http import Sandbox
+from stockwright.demo.happenings import Order, OrderLine
+from stockwright.demo.hub import Hub
+from stockwright.demo.overlay import Seller
+from stockwright.demo.stage import Stage
+from stockwright.domain.errors import StockwrightError, Transient
+
+AT_ONCE: Final = 16
+"""Calls of one basket under way at one time."""
+LINES_A_CALL: Final = 500
+DELIVERIES: Final = 5
+
+Promised = Callable[[str, Order, Sequence[OrderLine]], None]
+"""Tells the warehouse which lines of an order a seller promised."""
+
+
+class SellerDoor(Protocol):
+    """What the replay needs of a seller."""
+
+    async def order(self, order: Order) -> None:
+        """A customer places this order now."""
+        ...
+
+
+def watch_levels(sandbox: Sandbox, seller: str, stage: Stage) -> None:
+    """Lets the stage see every level a seller takes."""
+
+    def took(listing: str, quantity: int, _version: int, at: dt.datetime) -> None:
+        stage.meter.shown(seller, listing)
+        stage.picture.see_shown(at, seller, listing, quantity)
+
+    sandbox.on_level(took)
+
+
+class AskingSeller:
+    """Reserves before it promises. A basket asks line by line, a whole order in one call.
+
+    A line is sold whole or not at all: what was granted in part is given back.
+    """
+
+    def __init__(
+        self, seller: Seller, hub: Hub, stage: Stage, promised: Promised, *, basket: bool
+    ) -> None:
+        self.seller = seller
+        self._hub = hub
+        self._stage = stage
+        self._promised = promised
+        self._basket = basket
+
+    async def order(self, order: Order) -> None:
+        """Ask, take what is granted whole, give back the rest, confirm."""
+        self._stage.oracle.order(self.seller.code)
+        step = 1 if self._basket else LINES_A_CALL
+        parts = [order.lines[n : n + step] for n in range(0, len(order.lines), step)]
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(part: Sequence[OrderLine]) -> list[OrderLine]:
+            async with gate:
+                return await self._ask(order.invoice, part)
+
+        bought = [line for lines in await asyncio.gather(*map(ask, parts)) for line in lines]
+        for n in range(0, len(bought), LINES_A_CALL):
+            part = bought[n : n + LINES_A_CALL]
+            await self._move_on(order.invoice, "confirm", part)
+        self._promised(self.seller.code, order, bought)
+
+    async def _ask(self, order: str, part: Sequence[OrderLine]) -> list[OrderLine]:
+        """The lines of one call that were granted whole."""
+        code, stage = self.seller.code, self._stage
+        stage.meter.sent(line.sku for line in part)
+        lines = [_asked(line) for line in part]
+        document = f"{order}/{part[0].line}"
+        mode = "all" if self._basket else "partial"
+        answer = await self._hub.reserve(order, document, lines, mode)
+        whole: list[OrderLine] = []
+        halves: list[OrderLine] = []
+        for line in part:
+            granted = answer.by_line.get(line.line, 0)
+            if granted == line.quantity:
+                whole.append(line)
+                stage.accept(code, line.sku, line.quantity, asked=True)
+            else:
+                stage.oracle.refused(code, line.sku, line.quantity)
+                if granted:
+                    halves.append(line)
+        if stage.is_repeated(code, document):
+            again = await self._hub.reserve(order, document, lines, mode)
+            self._heard_before(again.replay and again.by_line == answer.by_line, document)
+        if halves:
+            await self._move_on(order, "release", halves)
+        return whole
+
+    async def _move_on(self, order: str, transition: str, part: Sequence[OrderLine]) -> None:
+        document = f"{order}/{transition}/{part[0].line}"
+        lines = [{"line": line.line} for line in part]
+        await self._hub.move_on(order, transition, document, lines)
+        if self._stage.is_repeated(self.seller.code, document):
+            replay = await self._hub.move_on(order, transition, document, lines)
+            self._heard_before(replay, document)
+
+    def _heard_before(self, same: bool, document: str) -> None:
+        if not same:
+            raise StockwrightError(f"{self.seller.code}: {document} sent twice was answered anew")
+        self._stage.repeated["reservations"] += 1
+
+
+def _asked(line: OrderLine) -> dict[str, Any]:
+    return {"line": line.line, "item": line.code, "quantity": line.quantity}
+
+
+class TellingSeller:
+    """Sells what it shows and tells the hub afterwards, by webhook and in the polled list."""
+
+    def __init__(self, seller: Seller, sandbox: Sandbox, stage: Stage, promised: Promised) -> None:
+        self.seller = seller
+        self._post = Post(sandbox, stage, seller.code)
+        self._sandbox = sandbox
+        self._stage = stage
+        self._promised = promised
+
+    async def order(self, order: Order) -> None:
+        """Promise what the shown number covers, lower it, tell the hub."""
+        code, stage = self.seller.code, self._stage
+        stage.oracle.order(code)
+        sold = [line for line in order.lines if self._sell(line)]
+        if not sold:
+            return
+        self._promised(code, order, sold)
+        data = {"order": order.invoice, "lines": [_told(line) for line in sold]}
+
+        def heard() -> None:
+            for line in sold:
+                stage.told(line.sku, line.quantity)
+
+        await self._post.tell(
+            "order.placed",
+            data,
+            name=order.invoice,
+            skus=[line.sku for line in sold],
+            heard=heard,
+        )
+
+    def _sell(self, line: OrderLine) -> bool:
+        code, stage = self.seller.code, self._stage
+        shown = self._sandbox.shown(line.sku) or 0
+        if line.quantity > shown:
+            stage.oracle.refused(code, line.sku, line.quantity)
+            return False
+        stage.accept(code, line.sku, line.quantity)
+        stage.keep_back(line.sku, line.quantity)
+        self._sandbox.show(line.sku, shown - line.quantity)
+        stage.picture.see_shown(stage.clock.now(), code, line.sku, shown - line.quantity)
+        return True
+
+
+def _told(line: OrderLine) -> dict[str, Any]:
+    return {"line": line.line, "sku": line.code, "quantity": line.quantity}
+
+
+class Post:
+    """Webhooks of one partner as they really arrive: most at once, some late, some twice."""
+
+    def __init__(self, sandbox: Sandbox, stage: Stage, partner: str) -> None:
+        self._sandbox = sandbox
+        self._stage = stage
+        self._partner = partner
+        # The list that is polled has every message at once; how webhooks travel is decided here.
+        sandbox.webhooks = False
+
+    async def tell(
+        self,
+        event_type: str,
+        data: dict[str, Any],
+        *,
+        name: str,
+        skus: Sequence[str],
+        heard: Callable[[], object],
+    ) -> None:
+        """Put a message on the list and send it. `heard` is called once the hub has taken it."""
+        stage = self._stage
+        body = await self._sandbox.tell(event_type, data, stage.clock.now())
+        late_s = stage.lateness_s(self._partner, name)
+
+        async def send() -> None:
+            stage.meter.sent(skus)
+            await self._deliver(body, name)
+            heard()
+
+        async def again() -> None:
+            await self._deliver(body, name)
+            stage.repeated["webhooks"] += 1
+
+        if late_s:
+            stage.loop.at(stage.after(late_s), send)
+        else:
+            await send()
+        if stage.is_repeated(self._partner, name):
+            stage.loop.at(stage.after(late_s + 5.0), again)
+
+    async def _deliver(self, body: bytes, name: str) -> None:
+        """Send until it is taken. Raises Transient where the hub never takes it."""
+        status = 0
+        for attempt in range(DELIVERIES):
+            status = await self._sandbox.deliver(body, f"{self._partner}-{name}")
+            if 200 <= status < 300:
+                return
+            if 400 <= status < 500 and status != 429:
+                break
+            await asyncio.sleep(0.1 * 2**attempt)
+        raise Transient(f"the hub answered {status} to the webhook {name} of {self._partner}")

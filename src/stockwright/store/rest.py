@@ -1,0 +1,28 @@
+"""Whether the hub is at rest: nothing received is still on its way to the channels."""
+
+from typing import Final, NamedTuple
+
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+_SQL: Final = load("rest")
+
+
+class Waiting(NamedTuple):
+    """What is on its way: payloads not mapped yet, marks not projected, levels not acknowledged."""
+
+    payloads: int
+    marks: int
+    levels: int
+
+    @property
+    def nothing(self) -> bool:
+        """True where the hub is at rest."""
+        return not any(self)
+
+
+def waiting(connection: Connection) -> Waiting:
+    """What is on its way through the hub as of now. Levels that a channel refused are not."""
+    row = connection.execute(_SQL["waiting"]).fetchone()
+    assert row is not None
+    return Waiting(*row)
