@@ -99,8 +99,9 @@ class Projection:
 
     def listen(self, url: str, stop: threading.Event) -> None:
         """Wakes this projection for every batch of any process's ledger, until `stop`."""
-        for _ in listen(url, LEDGER, stop=stop):
-            self.wake()
+        for notes in listen(url, LEDGER, stop=stop):
+            if notes:
+                self.wake()
 
     def _sweep_all(self, stop: threading.Event) -> None:
         after: Listing | None = ("", "")
