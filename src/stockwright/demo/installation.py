@@ -1,0 +1,185 @@
+"""Sets up a Stockwright for one replay the way an operator would: configuration, CSV files, keys.
+
+Everything lies in one folder. The server itself is `stockwright up` in a process of its own, so
+that the replay's work does not slow what it measures.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from stockwright.config import DATABASE_VARIABLE, FILE_VARIABLE
+from stockwright.demo.overlay import SELLERS, WAREHOUSES
+from stockwright.domain.errors import Misconfigured, StockwrightError
+
+HOST: Final = "127.0.0.1"
+USUAL_PORT: Final = 8787
+STOP_S: Final = 20.0
+CALLERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "wms": ("events:write",),
+    **{s.code: ("reservations:write",) for s in SELLERS if s.way == "asks"},
+}
+"""Systems that call the API, and what their keys may do."""
+SENDERS: Final = ("erp", *(seller.code for seller in SELLERS if seller.way != "files"))
+"""Systems with an HTTP server that Stockwright calls, and that sign their webhooks."""
+
+
+class Secrets:
+    """Secrets of one replay: made anew, handed on by environment only."""
+
+    def __init__(self) -> None:
+        self._values = {f"DEMO_{name.upper()}_TOKEN": secrets.token_urlsafe(24) for name in SENDERS}
+
+    def token(self, system: str) -> str:
+        """The token Stockwright must show a partner."""
+        return self._values[f"DEMO_{system.upper()}_TOKEN"]
+
+    def keep_signing(self, system: str, secret: str) -> None:
+        """Notes the secret a partner signs its webhooks with."""
+        self._values[f"DEMO_{system.upper()}_SECRET"] = secret
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment with the secrets in it, and without another database."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in (DATABASE_VARIABLE, FILE_VARIABLE)
+        }
+        return kept | self._values
+
+
+def free_port(wanted: int | None) -> int:
+    """The port to serve on: the wanted one, else the usual one, else any that is free.
+
+    Raises Misconfigured where a wanted port is taken.
+    """
+    for port in (wanted,) if wanted else (USUAL_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port or 0))
+                found: int = probe.getsockname()[1]
+                return found
+    raise Misconfigured("--port", f"port {wanted} is taken; name another, or none for a free one")
+
+
+def config_text(port: int, data_dir: Path, addresses: Mapping[str, str], drop: Path) -> str:
+    """stockwright.toml of a replay: partners at their addresses, two warehouses, five sellers."""
+    tables: list[tuple[str, dict[str, Any]]] = [
+        ("server", {"host": HOST, "port": port}),
+        ("database", {"data_dir": str(data_dir)}),
+        ("systems.erp", {"role": "erp", "owner": "finance", **_json_http("erp", addresses)}),
+        ("systems.wms", {"role": "wms", "owner": "warehouse", "criticality": "critical"}),
+    ]
+    for seller in SELLERS:
+        role = "shop" if seller.way == "asks" else "marketplace"
+        speaks = _csv_drop(drop) if seller.way == "files" else _json_http(seller.code, addresses)
+        head = {"role": role, "owner": seller.name, "criticality": "high"}
+        tables.append((f"systems.{seller.code}", head | speaks))
+    for priority, code in enumerate(WAREHOUSES, start=1):
+        place = {"name": f"{code.title()} warehouse", "priority": priority * 10}
+        tables.append((f"locations.{code}", place | {"authority": _authorities()}))
+    tables += [
+        (f"channels.{seller.code}", {"system": seller.code, "pool": list(WAREHOUSES)})
+        for seller in SELLERS
+    ]
+    return "\n".join(_table(name, values) for name, values in tables)
+
+
+def _json_http(system: str, addresses: Mapping[str, str]) -> dict[str, Any]:
+    settings = {
+        "base_url": addresses[system],
+        "token": f"env:DEMO_{system.upper()}_TOKEN",
+        "webhook_secrets": [f"env:DEMO_{system.upper()}_SECRET"],
+        "batch_size": 500,
+        "calls_per_s": 200.0,
+        "burst": 200,
+        "concurrency": 4,
+    }
+    return {"connector": "json_http", "settings": settings}
+
+
+def _csv_drop(drop: Path) -> dict[str, Any]:
+    return {"connector": "csv_drop", "settings": {"folder": str(drop)}}
+
+
+def _authorities() -> list[dict[str, str]]:
+    """The ERP books what comes in; all that happens inside and goes out is the WMS's to say."""
+    return [
+        {"group": "inbound", "system": "erp"},
+        *({"group": group, "system": "wms"} for group in ("outbound", "internal", "count")),
+    ]
+
+
+def _table(name: str, values: Mapping[str, Any]) -> str:
+    return "\n".join(
+        [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
+    )
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML; JSON strings, numbers and lists are TOML as they are."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return msgspec.json.encode(value).decode()
+
+
+@contextlib.contextmanager
+def serving(config: Path, environment: Mapping[str, str], log: Path) -> Iterator[int]:
+    """Runs `stockwright up` for a block; answers its process id. It never outlives the block."""
+    command = [sys.executable, "-c", _UP, "up", "--config", str(config)]
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdin=subprocess.PIPE,  # closes with us, however we end
+            stdout=written,
+            stderr=written,
+            start_new_session=True,  # Ctrl-C is for us; we stop it when the partners are quiet
+        )
+    try:
+        yield process.pid
+        if process.poll() is not None:
+            raise StockwrightError(f"stockwright up ended by itself; see {log}")
+    finally:
+        _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+_UP: Final = """
+import os, signal, sys, threading
+
+def end_with_parent():
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+from stockwright.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def tail(log: Path, lines: int = 12) -> Sequence[str]:
+    """The last lines of a log, for a failure's explanation."""
+    return log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
