@@ -1,0 +1,119 @@
+"""Hands a payload's items to the recorder, chunk by chunk with the mark of how far it is."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final, NamedTuple, Protocol
+
+from stockwright.domain.errors import Throttled
+from stockwright.domain.events import Fact, Item, Outcome
+from stockwright.store.ledger import Settlement
+from stockwright.store.payloads import Part
+
+CHUNK: Final = 250
+"""Items in one submission: each is one transaction with its mark, beside other callers' items."""
+MAX_UNDER_WAY: Final = 32
+"""Submissions a worker has under way: a file of a million rows leaves room for others."""
+_BULK: Final = 100
+_TRIES: Final = 5
+_KEPT_BY_LEDGER: Final = frozenset({"parked", "poison", "conflict"})
+
+
+class Records(Protocol):
+    """The recorder, as far as the intake knows it."""
+
+    def submit(
+        self, items: Sequence[Item], *, bulk: bool = False, settles: Settlement | None = None
+    ) -> "Future[list[Outcome]]":
+        """Records items and the mark of their payload in one transaction; see flow.recording."""
+        ...
+
+
+class Sent(NamedTuple):
+    """One submission under way; places are aligned with items, and with the outcomes to come."""
+
+    payload_id: int
+    items: Sequence[Item]
+    places: Sequence[str]
+    future: "Future[list[Outcome]]"
+
+
+class Handover:
+    """The submissions of one worker's step, and what came of them. For one thread.
+
+    refused(payload_id, parts) keeps what the recorder would neither take nor keep itself.
+    """
+
+    def __init__(
+        self, recorder: Records, refused: Callable[[int, Sequence[Part]], None], timeout_s: float
+    ) -> None:
+        self._recorder = recorder
+        self._refused = refused
+        self._timeout_s = timeout_s
+        self._under_way: deque[Sent] = deque()
+        self.items = 0
+        self.replayed = 0
+        self.parked = 0
+
+    def submit(
+        self,
+        payload_id: int,
+        items: Sequence[Item],
+        places: Sequence[str],
+        alive: Callable[[], None],
+    ) -> None:
+        """Submits all items of a payload in order; the last chunk carries the final mark.
+
+        From the first item each time, also where a worker before was cut off: what the ledger has
+        it absorbs, and no position can go wrong. alive is called between chunks.
+        Raises Throttled where the recorder stays full, and what the recorder raises.
+        """
+        for start in range(0, len(items), CHUNK):
+            end = min(start + CHUNK, len(items))
+            mark = Settlement(payload_id=payload_id, items_done=end, final=end == len(items))
+            chunk = items[start:end]
+            future = self._submit(chunk, mark, bulk=len(items) > _BULK)
+            self._under_way.append(Sent(payload_id, chunk, places[start:end], future))
+            if len(self._under_way) >= MAX_UNDER_WAY:
+                self._finish_oldest()
+            alive()
+
+    def finish(self) -> None:
+        """Waits for all that is under way. Raises what the recorder raised, at the first."""
+        while self._under_way:
+            self._finish_oldest()
+
+    def unfinished(self) -> list[int]:
+        """The payloads whose outcomes are not known, after an error."""
+        return list(dict.fromkeys(sent.payload_id for sent in self._under_way))
+
+    def _submit(
+        self, items: Sequence[Item], mark: Settlement, bulk: bool
+    ) -> "Future[list[Outcome]]":
+        for _ in range(_TRIES):
+            try:
+                return self._recorder.submit(items, bulk=bulk, settles=mark)
+            except Throttled as busy:
+                if self._under_way:
+                    self._finish_oldest()
+                else:
+                    time.sleep(min(busy.retry_after_s, 1.0))
+        return self._recorder.submit(items, bulk=bulk, settles=mark)
+
+    def _finish_oldest(self) -> None:
+        sent = self._under_way[0]
+        outcomes = sent.future.result(timeout=self._timeout_s)
+        refused = [
+            Part(place, f"{place} {outcome.field}".strip(), outcome.message or outcome.code)
+            for place, item, outcome in zip(sent.places, sent.items, outcomes, strict=True)
+            if isinstance(item, Fact)
+            and not outcome.accepted
+            and outcome.code not in _KEPT_BY_LEDGER
+        ]
+        if refused:
+            self._refused(sent.payload_id, refused)
+        self._under_way.popleft()
+        self.items += len(outcomes)
+        self.replayed += sum(outcome.replay for outcome in outcomes)
+        self.parked += len(refused) + sum(o.code in _KEPT_BY_LEDGER for o in outcomes)

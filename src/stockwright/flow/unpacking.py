@@ -1,0 +1,131 @@
+"""A payload taken apart: what goes to the ledger, what waits and why. Pure but for the codes asked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from stockwright.domain.errors import Rejected
+from stockwright.domain.events import Fact, Item
+from stockwright.domain.wellformed import prepare
+from stockwright.sdk.messages import Failure, Mapped, Payload
+
+WHOLE: Final = "$"
+"""The place of a failure that leaves nothing of the payload to go on with."""
+
+
+class Waiting(NamedTuple):
+    """One part that cannot go on, where it stands in the payload, and why."""
+
+    place: str
+    failure: Failure
+
+
+class Unpacked(NamedTuple):
+    """items in the payload's order, places aligned with them; waiting: the parts that cannot go on."""
+
+    items: list[Item]
+    places: list[str]
+    waiting: list[Waiting]
+
+    @property
+    def hopeless(self) -> Failure | None:
+        """Why nothing of the payload can go on; None where something can, or nothing is in it."""
+        if self.items or not self.waiting or self.waiting[0].place != WHOLE:
+            return None
+        return self.waiting[0].failure
+
+
+Codes = tuple[Mapping[str, str], set[tuple[str, str]]]
+"""Our codes for a system's locations, and the (subject, code) pairs nobody knows."""
+
+
+def unpack(
+    mapping: Callable[[Payload], list[Mapped]],
+    payload: Payload,
+    system: str,
+    received_at: datetime,
+    codes: Callable[[Sequence[str], Sequence[tuple[str, str]]], Codes],
+    only: str = "",
+) -> Unpacked:
+    """Maps a payload and sorts its parts. Raises nothing, whatever the bytes or the mapping do.
+
+    codes(locations, asked) answers for all codes of the payload at once. only limits the result to
+    the parts at one place: for a part that waited alone.
+    """
+    parts = [part for part in _mapped(mapping, payload) if only in ("", part.place)]
+    if only and not parts:
+        gone = Failure(path=only, reason="the mapping no longer finds anything at this place")
+        parts = [Mapped(place=WHOLE, item=gone)]
+    named = [part.item for part in parts if isinstance(part.item, Fact)]
+    places, unknown = codes(*_codes_in(named)) if named else ({}, set())
+    sorted_out = Unpacked([], [], [])
+    for part in parts:
+        item = part.item
+        if not isinstance(item, Failure):
+            item = _ready(item, part.place, system, received_at, places, unknown)
+        if isinstance(item, Failure):
+            sorted_out.waiting.append(Waiting(part.place, item))
+        else:
+            sorted_out.items.append(item)
+            sorted_out.places.append(part.place)
+    return sorted_out
+
+
+def _mapped(mapping: Callable[[Payload], list[Mapped]], payload: Payload) -> list[Mapped]:
+    try:
+        return mapping(payload)
+    except Exception as fault:  # noqa: BLE001 - a mapping may be anybody's code; its fault parks the payload
+        reason = f"the mapping failed: {type(fault).__name__}: {fault}"
+        return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=reason))]
+
+
+def _codes_in(facts: Sequence[Fact]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The location codes and all (subject, code) pairs that facts name, each once."""
+    asked: dict[tuple[str, str], None] = {}
+    for fact in facts:
+        for pair in _asked(fact):
+            asked[pair] = None
+    return [code for subject, code in asked if subject == "location"], list(asked)
+
+
+def _asked(fact: Fact) -> list[tuple[str, str]]:
+    item = [("sku", fact.sku)] if fact.sku else [("item", fact.item)]
+    pairs = [
+        *item,
+        ("location", fact.location),
+        ("location", fact.to_location),
+        ("channel", fact.channel),
+    ]
+    return [(subject, code) for subject, code in pairs if code]
+
+
+def _ready(
+    item: Item,
+    place: str,
+    system: str,
+    received_at: datetime,
+    places: Mapping[str, str],
+    unknown: set[tuple[str, str]],
+) -> Item | Failure:
+    """The item as the ledger takes it: under its system, with our location codes; or why not."""
+    item = msgspec.structs.replace(item, system=system)
+    try:
+        prepare(item, received_at)
+    except Rejected as error:
+        return Failure(path=f"{place} {error.field}".strip(), reason=error.message)
+    if not isinstance(item, Fact):
+        return item
+    for subject, code in _asked(item):
+        if (subject, code) in unknown:
+            return Failure(
+                path=f"{place} {subject}",
+                reason=f"{system} names the {subject} {code!r}, which is not bound yet",
+                missing=f"{subject}:{code}",
+            )
+    return msgspec.structs.replace(
+        item,
+        location=places.get(item.location, item.location),
+        to_location=places.get(item.to_location, item.to_location),
+    )

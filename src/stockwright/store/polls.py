@@ -1,0 +1,100 @@
+"""How far each connection has been asked: its cursor, its watermark, and why the last poll failed.
+"""
+
+import datetime as dt
+from typing import Final, NamedTuple
+
+import msgspec
+
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+_SQL: Final = load("polls")
+MAX_ERROR: Final = 1_000
+
+
+class PollLease(NamedTuple):
+    """A connection's cursor while one worker polls it. poll_started_at: of a poll cut in pages."""
+
+    cursor: str
+    poll_started_at: dt.datetime | None
+
+
+class PollState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a connection's polls do. watermark: nothing that happened before it is unseen."""
+
+    connection: str
+    cursor: str
+    watermark: dt.datetime | None
+    last_success_at: dt.datetime | None
+    last_error: str
+    last_error_at: dt.datetime | None
+    failures: int
+    due_at: dt.datetime
+
+
+class Advance(NamedTuple):
+    """One page's step of a cursor. every_s: when the next poll is due once this one is complete."""
+
+    before: str
+    cursor: str
+    started_at: dt.datetime
+    complete: bool
+    every_s: float
+
+
+def lease_poll(
+    connection: Connection, system: str, worker: str, *, lease_s: float, now: bool = False
+) -> PollLease | None:
+    """Takes a connection for one poll; None where it is not due or another worker polls it."""
+    connection.execute(_SQL["ensure"], {"connection": system})
+    arguments = {"connection": system, "worker": worker, "lease_s": lease_s, "now": now}
+    row = connection.execute(_SQL["lease"], arguments).fetchone()
+    return PollLease(*row) if row else None
+
+
+def advance_poll(
+    connection: Connection, system: str, worker: str, step: Advance, *, lease_s: float
+) -> bool:
+    """Moves the cursor on; False where the lease was lost or the cursor moved: roll back.
+
+    For the same transaction as the payloads of the page.
+    """
+    arguments = {"connection": system, "worker": worker, "lease_s": lease_s, **step._asdict()}
+    return connection.execute(_SQL["advance"], arguments).rowcount == 1
+
+
+def fail_poll(
+    connection: Connection, system: str, worker: str, error: str, *, retry_s: float
+) -> None:
+    """Notes why a poll failed, and when to try again. An unfinished poll begins anew."""
+    arguments = {
+        "connection": system,
+        "worker": worker,
+        "error": error[:MAX_ERROR].replace("\x00", "\ufffd"),
+        "retry_s": retry_s,
+    }
+    connection.execute(_SQL["failed"], arguments)
+
+
+def failures_of(connection: Connection, system: str) -> int:
+    """How many polls of a connection have failed in a row."""
+    row = connection.execute(_SQL["failures"], {"connection": system}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def release_poll(connection: Connection, system: str, worker: str) -> None:
+    """Gives a connection back to whoever polls it next."""
+    connection.execute(_SQL["release"], {"connection": system, "worker": worker})
+
+
+def hurry_poll(connection: Connection, system: str) -> None:
+    """Makes the next poll of a connection due now: an increase waits for its watermark."""
+    connection.execute(_SQL["hurry"], {"connection": system})
+
+
+def poll_states(connection: Connection) -> list[PollState]:
+    """Every polled connection, by code."""
+    fields = PollState.__struct_fields__
+    rows = connection.execute(_SQL["states"]).fetchall()
+    return [PollState(**dict(zip(fields, row, strict=True))) for row in rows]

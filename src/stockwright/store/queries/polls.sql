@@ -1,0 +1,59 @@
+-- How far each connection has been asked.
+
+-- name: ensure
+-- Makes the row of a connection that is polled for the first time.
+insert into poll_cursor (connection) values (%(connection)s) on conflict do nothing;
+
+-- name: lease
+-- The cursor of a connection, taken for one worker; nothing where another polls it or it is not due.
+update poll_cursor
+set lease_until = clock_timestamp() + %(lease_s)s * interval '1 second', leased_by = %(worker)s
+where connection = %(connection)s
+  and (lease_until is null or lease_until < clock_timestamp())
+  and (due_at <= clock_timestamp() or %(now)s)
+returning cursor, poll_started_at;
+
+-- name: advance
+-- Moves the cursor on with the payloads of a page, in their transaction; only for the lease's holder.
+update poll_cursor
+set cursor = %(cursor)s,
+    poll_started_at = case when %(complete)s then null
+                           else coalesce(poll_started_at, %(started_at)s) end,
+    watermark = case when %(complete)s
+                     then greatest(watermark, coalesce(poll_started_at, %(started_at)s))
+                     else watermark end,
+    last_success_at = clock_timestamp(), last_error = '', failures = 0,
+    due_at = case when %(complete)s
+                  then clock_timestamp() + %(every_s)s * interval '1 second'
+                  else clock_timestamp() end,
+    lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+where connection = %(connection)s and leased_by = %(worker)s and cursor = %(before)s
+returning watermark;
+
+-- name: failed
+-- Notes why a poll failed and when the next try is due. An unfinished poll begins anew.
+update poll_cursor
+set last_error = %(error)s, last_error_at = clock_timestamp(), failures = failures + 1,
+    poll_started_at = null, lease_until = null,
+    due_at = clock_timestamp() + %(retry_s)s * interval '1 second'
+where connection = %(connection)s and leased_by = %(worker)s
+returning failures;
+
+-- name: release
+-- Gives the connection back to whoever polls it next.
+update poll_cursor set lease_until = null
+where connection = %(connection)s and leased_by = %(worker)s;
+
+-- name: hurry
+-- Makes the next poll of a connection due now.
+update poll_cursor set due_at = clock_timestamp()
+where connection = %(connection)s and due_at > clock_timestamp();
+
+-- name: states
+-- Every polled connection: how far, since when, and why not.
+select connection, cursor, watermark, last_success_at, last_error, last_error_at, failures, due_at
+from poll_cursor order by connection;
+
+-- name: failures
+-- How often in a row the polls of a connection have failed.
+select failures from poll_cursor where connection = %(connection)s;
