@@ -55,13 +55,14 @@ def save(
     """
     lock_master(connection)
     shape = KINDS[kind]
-    before = read(connection, kind, [shape.key_of(row) for row in rows])
-    merged = [_keep(row, before.get(shape.key_of(row)), kept) for row in rows]
+    keys = [shape.key_of(row) for row in rows]
+    before = read(connection, kind, keys)
+    merged = [_keep(row, before.get(key), kept) for key, row in zip(keys, rows, strict=True)]
     faults = FAULTS[kind](connection, merged)
     results: list[Result] = []
     written: dict[Key, Row] = {}
-    for row, fault in zip(merged, faults, strict=True):
-        results.append(fault or _judge(shape, row, before, written))
+    for key, row, fault in zip(keys, merged, faults, strict=True):
+        results.append(fault or _judge(shape, key, row, before.get(key), written))
     if written:
         _write(connection, shape, before, written)
     assert len(results) == len(rows)
@@ -98,15 +99,13 @@ def _keep(row: Row, old: Row | None, kept: Collection[str]) -> Row:
     return replace(row, **{name: getattr(old, name) for name in kept})
 
 
-def _judge(shape: Kind, row: Row, before: Mapping[Key, Row], written: dict[Key, Row]) -> Result:
+def _judge(shape: Kind, key: Key, row: Row, old: Row | None, written: dict[Key, Row]) -> Result:
     """Decides one row on the rows before it, and notes it where it must be written."""
-    key = shape.key_of(row)
     if key in written:
         if written[key] == row:
             return "unchanged"
         message = f"{shape.label(key)} was given before with other content; keep one of the two"
         return Rejected("duplicate", shape.key[-1], message)
-    old = before.get(key)
     if old == row:
         return "unchanged"
     written[key] = row
