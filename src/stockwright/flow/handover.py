@@ -8,7 +8,8 @@ from typing import Final, NamedTuple, Protocol
 
 from stockwright.domain.errors import Throttled
 from stockwright.domain.events import Fact, Item, Outcome
-from stockwright.store.ledger import Settlement
+from stockwright.flow.unpacking import Unpacked
+from stockwright.store.ledger import RawPayload, Settlement
 from stockwright.store.payloads import Part
 
 CHUNK: Final = 250
@@ -24,7 +25,12 @@ class Records(Protocol):
     """The recorder, as far as the intake knows it."""
 
     def submit(
-        self, items: Sequence[Item], *, bulk: bool = False, settles: Settlement | None = None
+        self,
+        items: Sequence[Item],
+        *,
+        bulk: bool = False,
+        raw: RawPayload | None = None,
+        settles: Settlement | None = None,
     ) -> "Future[list[Outcome]]":
         """Records items and the mark of their payload in one transaction; see flow.recording."""
         ...
@@ -56,25 +62,20 @@ class Handover:
         self.replayed = 0
         self.parked = 0
 
-    def submit(
-        self,
-        payload_id: int,
-        items: Sequence[Item],
-        places: Sequence[str],
-        alive: Callable[[], None],
-    ) -> None:
+    def submit(self, raw: RawPayload, unpacked: Unpacked, alive: Callable[[], None]) -> None:
         """Submits all items of a payload in order; the last chunk carries the final mark.
 
         From the first item each time, also where a worker before was cut off: what the ledger has
         it absorbs, and no position can go wrong. alive is called between chunks.
         Raises Throttled where the recorder stays full, and what the recorder raises.
         """
-        for start in range(0, len(items), CHUNK):
-            end = min(start + CHUNK, len(items))
-            mark = Settlement(payload_id=payload_id, items_done=end, final=end == len(items))
-            chunk = items[start:end]
-            future = self._submit(chunk, mark, bulk=len(items) > _BULK)
-            self._under_way.append(Sent(payload_id, chunk, places[start:end], future))
+        total = len(unpacked.items)
+        for start in range(0, total, CHUNK):
+            end = min(start + CHUNK, total)
+            mark = Settlement(payload_id=raw.id, items_done=end, final=end == total)
+            items, places = unpacked.items[start:end], unpacked.places[start:end]
+            future = self._submit(items, mark, raw, bulk=total > _BULK)
+            self._under_way.append(Sent(raw.id, items, places, future))
             if len(self._under_way) >= MAX_UNDER_WAY:
                 self._finish_oldest()
             alive()
@@ -89,17 +90,17 @@ class Handover:
         return list(dict.fromkeys(sent.payload_id for sent in self._under_way))
 
     def _submit(
-        self, items: Sequence[Item], mark: Settlement, bulk: bool
+        self, items: Sequence[Item], mark: Settlement, raw: RawPayload, *, bulk: bool
     ) -> "Future[list[Outcome]]":
         for _ in range(_TRIES):
             try:
-                return self._recorder.submit(items, bulk=bulk, settles=mark)
+                return self._recorder.submit(items, bulk=bulk, raw=raw, settles=mark)
             except Throttled as busy:
                 if self._under_way:
                     self._finish_oldest()
                 else:
                     time.sleep(min(busy.retry_after_s, 1.0))
-        return self._recorder.submit(items, bulk=bulk, settles=mark)
+        return self._recorder.submit(items, bulk=bulk, raw=raw, settles=mark)
 
     def _finish_oldest(self) -> None:
         sent = self._under_way[0]

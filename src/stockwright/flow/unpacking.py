@@ -1,4 +1,4 @@
-"""A payload taken apart: what goes to the ledger, what waits and why. Pure but for the codes asked."""
+"""A payload taken apart: what goes to the ledger, what waits and why."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ class Waiting(NamedTuple):
 
 
 class Unpacked(NamedTuple):
-    """items in the payload's order, places aligned with them; waiting: the parts that cannot go on."""
+    """items in the payload's order, places aligned with them; waiting: parts that cannot go on."""
 
     items: list[Item]
     places: list[str]

@@ -1,0 +1,321 @@
+"""The first door: kept, mapped, recorded once, parked with its path, resumed once."""
+
+import json
+from concurrent.futures import Future
+
+import psycopg
+import pytest
+
+from stockwright.connectors.json_http import CONNECTOR
+from stockwright.domain.errors import Rejected
+from stockwright.domain.events import Fact
+from stockwright.domain.wellformed import prepare
+from stockwright.flow.intake import Intake
+from stockwright.sdk.connector import Opening, utc_now
+from stockwright.sdk.messages import Payload
+from stockwright.store.connection import Pool
+from stockwright.store.ledger import Ledger
+
+MASTER = """
+insert into system (code, role) values ('shop', 'marketplace'), ('wms', 'wms');
+insert into location (code) values ('MAIN'), ('EAST');
+insert into channel (code, system, pool) values ('shop', 'shop', '{MAIN}');
+insert into sku (code) values ('A'), ('B'), ('C');
+insert into binding (system, subject, partner_code, code) values
+    ('shop', 'item', 'shop-a', 'A'), ('shop', 'item', 'shop-b', 'B'),
+    ('wms', 'item', 'A', 'A'), ('wms', 'item', 'B', 'B'), ('wms', 'location', '001', 'MAIN');
+update master_revision set revision = revision + 1;
+"""
+
+
+class DirectRecorder:
+    """Records in the caller's thread; `before` runs first, to fail or to look."""
+
+    def __init__(self, url):
+        self.ledger = Ledger(url)
+        self.before = lambda: None
+
+    def submit(self, items, *, bulk=False, raw=None, settles=None):
+        self.before()
+        at = raw.received_at if raw else utc_now()
+        prepared = [prepare(item, at, raw.id if raw else None) for item in items]
+        future = Future()
+        future.set_result(
+            self.ledger.record(prepared, [raw] if raw else [], [settles] if settles else [])
+        )
+        return future
+
+
+@pytest.fixture
+def database(database_url):
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(MASTER)
+        yield connection
+
+
+@pytest.fixture
+def recorder(database_url):
+    recorder = DirectRecorder(database_url)
+    yield recorder
+    recorder.ledger.close()
+
+
+@pytest.fixture
+def pool(database_url):
+    with Pool(database_url, size=8) as pool:
+        yield pool
+
+
+def connections(**settings):
+    declaration = CONNECTOR.declaration
+    given = {"base_url": "http://127.0.0.1:9", **settings}
+    return {
+        system: CONNECTOR.open(Opening(system=system), declaration.parse_settings(given, str))
+        for system in ("shop", "wms")
+    }
+
+
+@pytest.fixture
+def intake(pool, recorder, database):
+    return Intake(pool, recorder, connections(), worker="w1")
+
+
+def order(number, *lines, kind="order.placed"):
+    body = {
+        "type": kind,
+        "data": {
+            "order": number,
+            "occurred_at": "2026-03-01T10:00:00Z",
+            "lines": [
+                {"line": str(n), "sku": sku, "quantity": quantity}
+                for n, (sku, quantity) in enumerate(lines, start=1)
+            ],
+        },
+    }
+    return Payload(body=json.dumps(body).encode(), content_type="application/json")
+
+
+def receipt(document, *lines, location="MAIN"):
+    told = order(document, *lines, kind="stock.receipt")
+    body = json.loads(told.body)
+    body["data"] |= {"document": document, "location": location}
+    return Payload(body=json.dumps(body).encode())
+
+
+def bind(database, system, partner_code, code):
+    database.execute(
+        "insert into binding (system, subject, partner_code, code) values (%s, 'item', %s, %s)",
+        [system, partner_code, code],
+    )
+    database.execute("update master_revision set revision = revision + 1")
+
+
+def rows(database, query):
+    return database.execute(query).fetchall()
+
+
+def events(database):
+    return rows(
+        database,
+        "select kind, body->>'document', coalesce(body->>'line', '1') from event order by 1,2,3",
+    )
+
+
+def states(database):
+    return rows(database, "select state, path, missing from payload order by id")
+
+
+def test_an_order_of_two_lines_becomes_two_facts_and_its_payload_is_done(intake, database):
+    intake.accept("shop", "webhook", order("O1", ("shop-a", 2), ("shop-b", 1)))
+    assert intake.step() == (1, 2, 0, 0)
+    assert events(database) == [("channel_order", "O1", "1"), ("channel_order", "O1", "2")]
+    assert states(database) == [("recorded", "", "")]
+    assert rows(database, "select items_done from payload") == [(2,)]
+
+
+def test_events_name_the_payload_they_came_from_and_when_it_was_received(intake, database):
+    number = intake.accept("wms", "webhook", receipt("R1", ("A", 5)))
+    intake.step()
+    assert rows(
+        database, "select e.payload, e.received_at = p.received_at from event e, payload p"
+    ) == [(number, True)]
+
+
+def test_a_thousand_deliveries_of_one_webhook_are_one_event(intake, database):
+    told = receipt("R1", ("A", 5))
+    for _ in range(1000):
+        intake.accept("wms", "webhook", told)
+    while intake.step(limit=250).payloads:
+        pass
+    assert events(database) == [("receipt", "R1", "1")]
+    assert rows(database, "select sellable from balance") == [(5,)]
+    assert rows(database, "select state, count(*) from payload group by 1") == [("recorded", 1000)]
+
+
+def test_a_location_is_recorded_under_our_code(intake, database):
+    intake.accept("wms", "webhook", receipt("R1", ("A", 5), location="001"))
+    intake.step()
+    assert rows(database, "select location, sellable from balance") == [("MAIN", 5)]
+
+
+def test_an_unknown_code_parks_its_line_alone_and_resumes_once_it_is_bound(intake, database):
+    intake.accept("shop", "webhook", order("O1", ("shop-a", 2), ("shop-new", 1)))
+    assert intake.step() == (1, 1, 0, 1)
+    assert events(database) == [("channel_order", "O1", "1")]
+    assert states(database)[1] == ("parked", "$.data.lines[1] item", "item:shop-new")
+    assert intake.step().payloads == 0
+
+    bind(database, "shop", "shop-new", "C")
+    assert intake.step() == (1, 1, 0, 0)
+    assert events(database) == [("channel_order", "O1", "1"), ("channel_order", "O1", "2")]
+    assert [state for state, _, _ in states(database)] == ["recorded", "recorded"]
+    assert intake.resume("item:shop-new") == 0
+
+
+def test_an_item_the_ledger_parked_resumes_once_its_code_is_bound(intake, recorder, database):
+    fact = Fact(kind="receipt", document="R9", quantity=3, system="wms", item="X", location="MAIN")
+    outcomes = recorder.submit([fact, fact]).result()
+    assert [outcome.code for outcome in outcomes] == ["parked", "parked"]
+    bind(database, "wms", "X", "C")
+    while intake.step().payloads:
+        pass
+    assert events(database) == [("receipt", "R9", "1")]
+    assert rows(database, "select sku, sellable from balance") == [("C", 3)]
+    assert {state for state, _, _ in states(database)} == {"recorded"}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"", "$"),
+        (b"\xff\xfe", "$"),
+        (b"[" * 100_000, "$"),
+        (b'{"type": "order.moved"}', "$.type"),
+        (b'{"type": "order.placed", "data": {"order": "1", "lines": {}}}', "$.data.lines"),
+        (b'{"type": "order.placed", "data": {"order": "1", "lines": []}}', "$.data.lines"),
+        (b"\x00", "$"),
+        (b'"\\ud800"', "$"),
+        (b'{"type": 1e999}', "$"),
+    ],
+)
+def test_bytes_that_nobody_understands_are_parked_whole_with_the_path(intake, database, body, path):
+    number = intake.accept("shop", "webhook", Payload(body=body))
+    assert intake.step() == (1, 0, 0, 1)
+    assert states(database) == [("parked", path, "")]
+    assert rows(database, "select id, body from payload") == [(number, body)]
+    assert events(database) == []
+
+
+def test_a_bad_line_is_parked_alone_with_the_path_to_its_value(intake, database):
+    intake.accept(
+        "shop",
+        "webhook",
+        order("O1", ("shop-a", "two"), ("shop-b", 1), ("\x00", 1), ("shop-a", -1)),
+    )
+    assert intake.step() == (1, 1, 0, 3)
+    assert [path for _, path, _ in states(database)][1:] == [
+        "$.data.lines[0].quantity",
+        "$.data.lines[2].sku",
+        "$.data.lines[3] quantity",
+    ]
+
+
+def test_a_body_beyond_the_cap_is_refused_at_the_door(intake, database):
+    with pytest.raises(Rejected, match="at most") as refusal:
+        intake.accept("shop", "webhook", Payload(body=b" " * (64 * 1024 * 1024 + 1)))
+    assert refusal.value.field == "body"
+    assert states(database) == []
+
+
+def test_a_large_body_is_mapped_like_a_small_one(intake, database):
+    lines = [("A", 1)] * 30_000
+    number = intake.accept("wms", "webhook", receipt("R1", *lines))
+    assert rows(
+        database, f"select octet_length(body) > 1048576 from payload where id = {number}"
+    ) == [(True,)]
+    assert intake.step().items == 30_000
+    assert rows(database, "select sellable from balance") == [(30_000,)]
+    assert rows(database, "select state, items_done from payload") == [("recorded", 30_000)]
+
+
+def test_a_worker_that_dies_before_the_commit_leaves_its_payload_to_the_next(
+    pool, recorder, database
+):
+    dying = Intake(pool, recorder, connections(), worker="dying", lease_s=0.05)
+    dying.accept("wms", "webhook", receipt("R1", ("A", 5)))
+
+    def die():
+        raise KeyboardInterrupt
+
+    recorder.before = die
+    dying._release = lambda ids: None  # killed, it gives nothing back
+    with pytest.raises(KeyboardInterrupt):
+        dying.step()
+    recorder.before = lambda: None
+    heir = Intake(pool, recorder, connections(), worker="heir")
+    while not heir.step().payloads:
+        pass
+    assert rows(database, "select sellable from balance") == [(5,)]
+    assert states(database) == [("recorded", "", "")]
+
+
+def test_a_leased_payload_is_not_taken_by_a_second_worker(pool, recorder, intake, database):
+    intake.accept("wms", "webhook", receipt("R1", ("A", 5)))
+    second = Intake(pool, recorder, connections(), worker="w2")
+    found = []
+    recorder.before = lambda: found.append(second.step())
+    assert intake.step().payloads == 1
+    assert found == [(0, 0, 0, 0)]
+
+
+def test_a_payload_that_kills_its_workers_is_parked_after_five(pool, recorder, database):
+    intake = Intake(pool, recorder, connections(), worker="w", lease_s=0.0)
+    intake.accept("wms", "webhook", receipt("R1", ("A", 5)))
+    database.execute("update payload set attempts = 5")
+    assert intake.step().parked == 1
+    assert rows(database, "select reason from payload") == [
+        ("5 workers in a row did not come to its end",)
+    ]
+
+
+def test_a_parked_payload_holds_back_its_own_key_only(pool, recorder, database):
+    keyed = Intake(pool, recorder, connections(raw_key="$.data.order"), worker="w1")
+    shop = keyed._connections["shop"]
+    sends = [
+        order("O1", ("shop-new", 2)),
+        order("O1", ("shop-a", 1), kind="order.cancelled"),
+        order("O2", ("shop-b", 1)),
+    ]
+    for one in sends:
+        keyed.accept("shop", "webhook", shop._payload(one.body, {}))
+    while keyed.step().payloads:
+        pass
+    assert events(database) == [("channel_order", "O2", "1")]
+    bind(database, "shop", "shop-new", "A")
+    while keyed.step().payloads:
+        pass
+    assert [kind for kind, *_ in rows(database, "select kind from event order by sequence")] == [
+        "channel_order",
+        "channel_order",
+        "channel_cancel",
+    ]
+
+
+def test_a_mapping_that_raises_parks_the_payload(pool, recorder, database):
+    class Broken:
+        def map(self, payload):
+            raise ZeroDivisionError("division by zero")
+
+    intake = Intake(pool, recorder, {"shop": Broken()}, worker="w1")
+    intake.accept("shop", "webhook", Payload(body=b"{}"))
+    assert intake.step().parked == 1
+    assert rows(database, "select state, reason from payload") == [
+        ("parked", "the mapping failed: ZeroDivisionError: division by zero")
+    ]
+
+
+def test_an_ignored_message_is_done_without_an_event(pool, recorder, database):
+    intake = Intake(pool, recorder, connections(ignore=["product.updated"]), worker="w1")
+    intake.accept("shop", "webhook", Payload(body=b'{"type": "product.updated"}'))
+    assert intake.step() == (1, 0, 0, 0)
+    assert states(database) == [("recorded", "", "")]
