@@ -13,6 +13,7 @@ Control = Literal["none", "lot", "serial"]
 Subject = Literal["item", "location"]
 
 MAX_FACTOR: Final = 1_000_000
+MAX_COST: Final = Decimal(1_000_000_000_000)
 Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 Factor = Annotated[int, Meta(ge=1, le=MAX_FACTOR)]
 
@@ -23,11 +24,16 @@ class Sku(Struct, frozen=True, kw_only=True):
     code: Code
     description: str = ""
     sku_group: str = ""
-    unit_cost: Annotated[Decimal, Meta(ge=0)] = Decimal(0)
+    unit_cost: Decimal = Decimal(0)
     currency: str = ""
     base_unit: Code = "EA"
     control: Control = "none"
     active: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises ValueError; bounds of a Decimal cannot be declared in its type."""
+        if not (self.unit_cost.is_finite() and 0 <= self.unit_cost <= MAX_COST):
+            raise ValueError(f"unit_cost must be from 0 to {MAX_COST}")
 
 
 class Unit(Struct, frozen=True, kw_only=True):

@@ -40,3 +40,13 @@ create table change_log (
     detail     jsonb not null default '{}'
 );
 create index change_log_by_subject on change_log (subject, id);
+
+-- The processes of this installation and how their parts are doing; a row is renewed every few
+-- seconds, so that an old seen_at means that the process is gone.
+create table process (
+    worker     text collate "C" primary key,
+    roles      text[] not null,
+    started_at timestamptz not null default clock_timestamp(),
+    seen_at    timestamptz not null default clock_timestamp(),
+    parts      jsonb not null default '[]'
+) with (fillfactor = 50);

@@ -1,0 +1,51 @@
+"""One call: what a handler is given to answer it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+
+from stockwright.api.reply import Reply
+from stockwright.app import Services
+from stockwright.store.access import Caller
+from stockwright.store.connection import Connection
+from stockwright.store.session import session
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Call:
+    """One request on its way through a handler; its body is read and its caller known."""
+
+    __slots__ = ("body", "caller", "headers", "path", "query", "services")
+
+    def __init__(
+        self,
+        services: Services,
+        caller: Caller,
+        headers: dict[bytes, bytes],
+        path: dict[str, str],
+        query: Any,
+        body: bytes,
+    ) -> None:
+        self.services = services
+        self.caller = caller
+        self.headers = headers
+        self.path = path
+        self.query = query
+        self.body = body
+
+    async def run(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs `work(connection, ...)` in one transaction on a thread of the readers' pool."""
+
+        def inside() -> T:
+            with session(self.services.pool) as connection:
+                return work(connection, *args, **kwargs)
+
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.services.threads, inside)
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]

@@ -1,0 +1,149 @@
+"""OpenAPI 3.1, generated from the route table: what is served is what is documented."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from stockwright import __version__
+from stockwright.api.operations import Operation
+from stockwright.api.problems import KINDS, Problem
+from stockwright.store.access import SCOPES
+
+_REFERENCE: Final = "#/components/schemas/{name}"
+_PARAMETER: Final = re.compile(r"{(\w+)}")
+_ALWAYS: Final = ("internal", "unavailable")
+_WITH_KEY: Final = ("no_key", "wrong_key", "forbidden")
+_WITH_BODY: Final = ("bad_json", "too_large", "unsupported_media_type", "malformed")
+
+DESCRIPTION: Final = """\
+Stockwright keeps one true stock position across every system that holds or sells goods.
+
+Every problem is `application/problem+json` (RFC 9457): `type` is stable, `param` names the field at
+fault, `next` says what to do. Calls with many items answer 207 with one result per item, in order.
+Lists are paged by cursor: pass `next_cursor` on until it is null.
+"""
+
+
+def document(table: Sequence[Operation]) -> dict[str, Any]:
+    """The OpenAPI document of a route table."""
+    schemas, components = _schemas(table)
+    paths: dict[str, dict[str, Any]] = {}
+    for row in table:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, schemas, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Stockwright",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key (`stockwright key create`). Scopes: "
+                    + "; ".join(f"`{scope}`: {allows}" for scope, allows in SCOPES.items()),
+                }
+            },
+        },
+    }
+
+
+def _types_of(table: Sequence[Operation]) -> list[Any]:
+    types: list[Any] = [Problem]
+    for row in table:
+        for kind in (row.body, row.query, *row.answers.values()):
+            if kind is not None and kind not in types:
+                types.append(kind)
+    return types
+
+
+def _schemas(table: Sequence[Operation]) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """The schema of each type, and the components they refer to."""
+    types = _types_of(table)
+    found, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    return dict(zip(types, found, strict=True)), components
+
+
+def _operation(
+    row: Operation, schemas: Mapping[Any, Any], components: Mapping[str, Any]
+) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "operationId": row.name,
+        "tags": [row.tag],
+        "summary": row.summary,
+        "parameters": _parameters(row, schemas, components),
+        "responses": _responses(row, schemas),
+        "security": [{"key": [row.scope]}] if row.scope else [],
+    }
+    if row.body is not None:
+        content = {media: {"schema": schemas[row.body]} for media in row.media}
+        told["requestBody"] = {"required": True, "content": content}
+    if not told["parameters"]:
+        del told["parameters"]
+    return told
+
+
+def _parameters(
+    row: Operation, schemas: Mapping[Any, Any], components: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(row.path)
+    ]
+    if row.query is not None:
+        schema = components[schemas[row.query]["$ref"].rpartition("/")[2]]
+        required = schema.get("required", ())
+        found += [
+            {"name": name, "in": "query", "required": name in required, "schema": field}
+            for name, field in schema["properties"].items()
+        ]
+    if row.stored or row.own_key:
+        about = (
+            "The first answer is kept for a week and given again."
+            if row.stored
+            else "Becomes the `document` where the body names none."
+        )
+        schema = {"type": "string", "minLength": 1, "maxLength": 128}
+        found.append(
+            {"name": "Idempotency-Key", "in": "header", "description": about, "schema": schema}
+        )
+    return found
+
+
+def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, kind in row.answers.items():
+        told: dict[str, Any] = {"description": _PHRASES[status]}
+        if kind is not None:
+            told["content"] = {"application/json": {"schema": schemas[kind]}}
+        responses[str(status)] = told
+    codes = [*row.problems, *(_WITH_KEY if row.scope else ())]
+    codes += [*(_WITH_BODY if row.body is not None else ()), *_ALWAYS]
+    codes += ["key_reused", "in_progress"] if row.stored else []
+    codes += ["malformed"] if row.query is not None else []
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys(codes):
+        by_status.setdefault(KINDS[code].status, []).append(code)
+    for status, of_status in sorted(by_status.items()):
+        responses[str(status)] = {
+            "description": "; ".join(f"`{code}`: {KINDS[code].title}" for code in of_status),
+            "content": {"application/problem+json": {"schema": schemas[Problem]}},
+        }
+    return responses
+
+
+_PHRASES: Final = {
+    200: "answered",
+    201: "granted, or made",
+    202: "kept; what follows is said in the body",
+    204: "done",
+    207: "one result for each item, in order",
+}

@@ -1,0 +1,56 @@
+"""Cursors: where the next page begins, as a text that callers pass back and never read."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+
+from stockwright.api.problems import problem
+
+T = TypeVar("T")
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="Most items a page may hold.")]
+Cursor = Annotated[str, msgspec.Meta(max_length=1024, description="`next_cursor` of a page.")]
+DEFAULT_LIMIT: Final = 100
+
+
+class Page(msgspec.Struct, Generic[T], kw_only=True):
+    """One page. next_cursor is null on the last one."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+class PageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor = ""
+
+
+def cursor_of(position: Any) -> str:
+    """The cursor of a position (anything JSON holds)."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+
+
+def position_of(cursor: str, kind: type[T], start: T) -> T:
+    """The position in a cursor of ours; `start` for an empty one. Raises the problem malformed."""
+    if not cursor:
+        return start
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return msgspec.json.decode(text, type=kind)
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        detail = "This is not a cursor of this list."
+        raise problem(
+            "malformed", detail, param="cursor", next="Pass on `next_cursor`, or leave it out."
+        ) from None
+
+
+def page_of(found: Sequence[T], limit: int, position: Callable[[T], Any]) -> Page[T]:
+    """A page out of up to limit + 1 items found; the item too many only says there is a next."""
+    shown = found[:limit]
+    more = len(found) > limit
+    return Page(items=shown, next_cursor=cursor_of(position(shown[-1])) if more else None)

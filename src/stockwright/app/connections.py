@@ -1,0 +1,59 @@
+"""Connectors by name, and the connections the configuration asks for."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from stockwright.config import Config, resolve_secret
+from stockwright.domain.codes import did_you_mean
+from stockwright.domain.errors import Misconfigured
+from stockwright.domain.network import System
+from stockwright.sdk.connector import Connector, Opening
+from stockwright.sdk.verbs import Connection
+
+OURS: Final[Mapping[str, str]] = {
+    "json_http": "stockwright.connectors.json_http",
+    "csv_drop": "stockwright.connectors.csv_drop",
+}
+ENTRY_POINTS: Final = "stockwright.connectors"
+"""Where other packages announce theirs: an entry point by the connector's name."""
+
+
+def find_connector(name: str, setting: str = "connector") -> Connector[Any]:
+    """The connector of this name, ours or another package's. Raises Misconfigured."""
+    if name in OURS:
+        found = import_module(OURS[name]).CONNECTOR
+    else:
+        offered = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+        if name not in offered:
+            known = [*OURS, *offered]
+            hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+            raise Misconfigured(setting, f"There is no connector {name!r}; {hint}.")
+        found = offered[name].load()
+    assert isinstance(found, Connector)
+    return found
+
+
+def open_connections(
+    config: Config, secret: Callable[[str], str] = resolve_secret
+) -> dict[str, Connection]:
+    """A connection for every system that names a connector, by the system's code.
+
+    Nothing is sent yet. Raises Misconfigured with the setting at fault.
+    """
+    return {
+        system.code: open_connection(system, secret)
+        for system in config.systems
+        if system.connector
+    }
+
+
+def open_connection(system: System, secret: Callable[[str], str] = resolve_secret) -> Connection:
+    """One system's connection. Raises Misconfigured."""
+    where = f"systems.{system.code}"
+    connector = find_connector(system.connector, f"{where}.connector")
+    settings = connector.declaration.parse_settings(
+        system.settings, secret, where=f"{where}.settings"
+    )
+    return connector.open(Opening(system=system.code, time_zone=system.time_zone), settings)

@@ -1,0 +1,116 @@
+"""The parts of a running process, opened in order and closed in reverse."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import structlog
+
+from stockwright.app.connections import open_connections
+from stockwright.app.supervision import Supervisor
+from stockwright.app.workers import add_housekeeping, add_workers
+from stockwright.config import Config, database_url
+from stockwright.domain.items import Binding
+from stockwright.flow.intake import Intake
+from stockwright.flow.recording import Recorder
+from stockwright.sdk.verbs import Connection
+from stockwright.store.connection import Pool
+from stockwright.store.embedded import EmbeddedServer
+from stockwright.store.migrate import migrate
+from stockwright.store.network import apply_config
+from stockwright.store.session import session
+
+Role = Literal["api", "workers", "console"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+READERS: Final = 8
+"""Threads, and with them database connections, that answer reads."""
+_log = structlog.get_logger(__name__)
+
+Progress = Callable[[str], None]
+
+
+def quiet(_message: str) -> None:
+    """Tells nobody."""
+
+
+class Services:
+    """What a process works with. `recorder` is the only door to the ledger.
+
+    Open it with `open_services`. `workers` holds the loops of this process, for its status.
+    """
+
+    def __init__(self, config: Config, url: str, connections: Mapping[str, Connection]) -> None:
+        self.config = config
+        self.url = url
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.connections = connections
+        self.pool = Pool(url, size=READERS, application_name="stockwright reader")
+        self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.recorder = Recorder(url)
+        self.intake = Intake(self.pool, self.recorder, connections, worker=self.name)
+        self.workers = Supervisor()
+
+    async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Runs blocking work on a reader's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+
+    async def resume_bound(self, binding: Binding) -> int:
+        """Sends to work again what was parked for want of this binding; how many payloads."""
+        missing = f"{binding.subject}:{binding.partner_code}"
+        resumed: int = await self.run(self.intake.resume, missing, binding.system)
+        return resumed
+
+
+@contextmanager
+def open_database(config: Config, progress: Progress = quiet) -> Iterator[str]:
+    """Address of the migrated database for as long as it is used.
+
+    Starts the embedded server, or attaches to the one that runs, where the configuration names no
+    other. Raises what the store raises: Misconfigured, or Transient where it does not answer.
+    """
+    with ExitStack() as stack:
+        url = database_url(config)
+        if url is None:
+            folder = Path(config.database.data_dir) if config.database.data_dir else None
+            url = stack.enter_context(EmbeddedServer.start(folder, progress)).url
+        migrate(url, progress=progress)
+        yield url
+
+
+@contextmanager
+def open_services(
+    config: Config,
+    roles: Sequence[Role] = ROLES,
+    *,
+    progress: Progress = quiet,
+    connections: Mapping[str, Connection] | None = None,
+) -> Iterator[Services]:
+    """Opens everything these roles need, and closes it in reverse: what was taken in is recorded.
+
+    Order: database, migrations, configuration, connections, recorder, loops. `connections` replaces
+    those the configuration asks for. Raises Misconfigured (with the setting) and Transient.
+    """
+    with ExitStack() as stack:
+        url = stack.enter_context(open_database(config, progress))
+        if connections is None:
+            connections = open_connections(config)
+        services = Services(config, url, connections)
+        stack.callback(services.pool.close)
+        stack.callback(services.threads.shutdown)
+        with session(services.pool) as connection:
+            applied = apply_config(connection, config)
+        _log.info("configuration applied", revision=applied.revision, changed=applied.changed)
+        services.recorder.start()
+        stack.callback(services.recorder.stop)
+        if "workers" in roles:
+            add_workers(services)
+        add_housekeeping(services, roles)
+        # From here on the loops are stopped first, while what they hand to is still there.
+        stack.callback(services.workers.stop)
+        services.workers.start()
+        yield services
