@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from stockwright.config.connectors import connector_names, find_connector, settings_problems
 from stockwright.config.findings import Report
 from stockwright.config.locator import Path
 from stockwright.config.secrets import carries_password, is_reference, literal_secrets
@@ -14,9 +15,6 @@ from stockwright.domain.codes import did_you_mean
 from stockwright.domain.network import BEGINNING
 
 Family = Mapping[str, Values]
-
-CONNECTORS: Final = ("json_http", "csv_drop")
-"""Names of the connectors that are part of this version."""
 
 _SECRET_FIX: Final = "put it into the environment or a file and write env:NAME or file:PATH here"
 _POSTING: Final = ("inbound", "outbound", "internal")
@@ -57,18 +55,33 @@ def check_server(report: Report, server: Values) -> None:
 
 def check_connectors(report: Report, systems: Family) -> None:
     """Known connectors, settings that can be kept as JSON, no secret written out."""
+    names = connector_names()
     for code, system in systems.items():
-        path = ("systems", code)
+        path: Path = ("systems", code)
         connector = system.get("connector", "")
-        if connector and connector not in CONNECTORS:
-            known = f"give one of {', '.join(CONNECTORS)}, or leave it empty"
-            near = did_you_mean(connector, CONNECTORS)
-            report.add((*path, "connector"), "is no connector of this version", near or known)
+        if connector and connector not in names:
+            known = f"give one of {', '.join(names)}, or leave it empty"
+            near = did_you_mean(connector, names)
+            report.add((*path, "connector"), "is no connector that is installed", near or known)
         settings = system.get("settings", {})
-        for literal in literal_secrets((*path, "settings"), settings):
-            report.add(literal, "holds a secret as itself", _SECRET_FIX)
-        for odd in _not_json((*path, "settings"), settings):
-            report.add(odd, "cannot be kept as JSON", "give text, a finite number, true or false")
+        _check_settings(report, (*path, "settings"), connector, settings)
+
+
+def _check_settings(report: Report, path: Path, name: str, settings: Mapping[str, Any]) -> None:
+    """The connector's own rules come last: they need not repeat that a value is a secret."""
+    told = set()
+    for literal in literal_secrets(path, settings):
+        report.add(literal, "holds a secret as itself", _SECRET_FIX)
+        told.add(literal)
+    for odd in _not_json(path, settings):
+        report.add(odd, "cannot be kept as JSON", "give text, a finite number, true or false")
+        told.add(odd)
+    connector = find_connector(name)
+    if connector is None:
+        return
+    for inner, problem, fix in settings_problems(connector, settings):
+        if (*path, *inner) not in told:
+            report.add((*path, *inner), problem, fix)
 
 
 def _not_json(path: Path, value: object) -> Iterator[Path]:

@@ -7,6 +7,7 @@ holds nobody up. Importing a file again changes nothing.
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import BinaryIO, Final, TextIO
 
 from msgspec import Struct
@@ -75,7 +76,10 @@ class _Import:
         self._seen: dict[Key, tuple[int, int]] = {}
 
     def run(self, source: BinaryIO, chunk_rows: int) -> ImportReport:
-        lines = read_lines(source)
+        with closing(read_lines(source)) as lines:
+            return self._run(lines, chunk_rows)
+
+    def _run(self, lines: Iterator[Line], chunk_rows: int) -> ImportReport:
         self._begin(next(lines, None))
         chunk: list[_Candidate] = []
         read = 0

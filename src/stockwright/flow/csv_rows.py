@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import BinaryIO, Final
 
 from msgspec import Struct
@@ -94,7 +94,7 @@ class _Lines:
         self._text.detach()
 
 
-def read_lines(source: BinaryIO) -> Iterator[Line]:
+def read_lines(source: BinaryIO) -> Generator[Line, None, None]:
     """The header, then the rows of a file, blank rows left out; bounded in memory.
 
     Comma, semicolon or tab: whichever the header uses. A row that cannot be read is answered with

@@ -1,0 +1,49 @@
+"""Which connectors there are, and what each says about its settings."""
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from stockwright.config.locator import Path
+from stockwright.sdk.connector import Connector
+
+OURS: Final[Mapping[str, str]] = {
+    "json_http": "stockwright.connectors.json_http",
+    "csv_drop": "stockwright.connectors.csv_drop",
+}
+ENTRY_POINTS: Final = "stockwright.connectors"
+"""Where other packages announce theirs: an entry point by the connector's name."""
+_STEP: Final = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+
+
+def connector_names() -> list[str]:
+    """Every connector that is installed, ours first."""
+    return [*OURS, *_others()]
+
+
+def find_connector(name: str) -> Connector[Any] | None:
+    """The connector of this name, ours or another package's; None where there is none."""
+    if name in OURS:
+        found = import_module(OURS[name]).CONNECTOR
+    elif name in (others := _others()):
+        found = others[name].load()
+    else:
+        return None
+    assert isinstance(found, Connector), f"the connector {name} is no Connector"
+    return found
+
+
+def _others() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+
+
+def settings_problems(
+    connector: Connector[Any], settings: Mapping[str, Any]
+) -> Iterator[tuple[Path, str, str]]:
+    """What the connector's declaration finds wrong: path inside settings, problem, fix."""
+    for problem in connector.declaration.problems(settings):
+        path = tuple(int(n) if n else name for n, name in _STEP.findall(problem.field))
+        what, _, fix = problem.message.partition("; ")
+        yield path, what, fix or f"see the settings of the connector {connector.declaration.name}"
