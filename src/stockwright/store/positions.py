@@ -188,6 +188,19 @@ class Attempt(msgspec.Struct, frozen=True):
     detail: str
 
 
+def read_one_moment(connection: Connection) -> None:
+    """Lets the transaction that begins here see one moment only, and change nothing."""
+    connection.execute("set transaction isolation level repeatable read, read only")
+
+
+def moment(connection: Connection) -> dt.datetime:
+    """The database's clock."""
+    row = connection.execute("select clock_timestamp()").fetchone()
+    assert row is not None
+    now: dt.datetime = row[0]
+    return now
+
+
 def items(
     connection: Connection, *, after: str = "", text: str = "", limit: int = 50
 ) -> list[ItemRow]:

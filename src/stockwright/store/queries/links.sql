@@ -52,7 +52,8 @@ order by c.code;
 -- How the messages of every system come in, by system. Activity is that of the newest
 -- %(samples)s events.
 with open_payloads as (
-    select system, count(*) as payloads, min(received_at) as oldest_at
+    select system, count(*) as payloads, min(received_at) as oldest_at,
+           bool_or(lease_until > now()) as leased
     from payload where state = 'received' group by system
 ), parked as (
     select system, count(*) as payloads from payload where state = 'parked' group by system
@@ -61,16 +62,25 @@ with open_payloads as (
     from (select system, received_at from event
           order by sequence desc limit %(samples)s) newest
     group by system
+), paused as (
+    select distinct on (subject) subject, actor, changed_at
+    from change_log where action = 'connection.pause'
+    order by subject, id desc
 )
 select 'in', s.code, '', s.connector, s.criticality, s.latency_budget_s::float8,
-       false, '', null::timestamptz, 0, null::timestamptz, a.last_at, null::timestamptz, '',
-       coalesce(w.payloads, 0), coalesce(w.payloads, 0), w.oldest_at, false, false,
-       0::bigint, coalesce(p.payloads, 0), a.last_at, null::timestamptz,
-       null::float8, null::float8, 0
+       coalesce(n.paused, false), coalesce(u.actor, ''), u.changed_at,
+       coalesce(c.failures, 0), case when c.failures > 0 then c.due_at end,
+       greatest(c.last_success_at, a.last_at), c.last_error_at, coalesce(c.last_error, ''),
+       coalesce(w.payloads, 0), coalesce(w.payloads, 0), w.oldest_at, coalesce(w.leased, false),
+       false, 0::bigint, coalesce(p.payloads, 0), a.last_at,
+       c.due_at, null::float8, null::float8, 0
 from system s
+left join poll_cursor c on c.connection = s.code
+left join connection_state n on n.system = s.code
 left join active a on a.system = s.code
 left join open_payloads w on w.system = s.code
 left join parked p on p.system = s.code
+left join paused u on u.subject = s.code and n.paused
 order by s.code;
 
 -- name: totals

@@ -1,0 +1,89 @@
+"""How quantities, times and ages are written for people. Times are UTC everywhere."""
+
+import datetime as dt
+from typing import Final
+from urllib.parse import quote, urlencode
+
+THIN_SPACE: Final = "\u2009"
+MINUS: Final = "\u2212"
+NOTHING: Final = "–"
+
+
+def number(value: int | float | None) -> str:
+    """A quantity with thin spaces between thousands, and a true minus sign."""
+    if value is None:
+        return NOTHING
+    digits = f"{abs(value):,}".replace(",", THIN_SPACE)
+    return f"{MINUS}{digits}" if value < 0 else digits
+
+
+def signed(value: int) -> str:
+    """A change: always with its sign."""
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def seconds(value: float | None) -> str:
+    """A duration as short as it stays meaningful: 42 ms, 1.3 s, 12 s, 4 min, 2 h 05, 3 d."""
+    if value is None:
+        return NOTHING
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    if value < 9.95:
+        return f"{value:.1f} s"
+    if value < 99.5:
+        return f"{value:.0f} s"
+    if value < 5970:
+        return f"{value / 60:.0f} min"
+    if value < 172_800:
+        minutes = round(value / 60)
+        return f"{minutes // 60} h {minutes % 60:02d}"
+    return f"{value / 86_400:.0f} d"
+
+
+def age(since: dt.datetime | None, now: dt.datetime) -> str:
+    """How long ago, in whole seconds at least: a page is never fresher than that."""
+    if since is None:
+        return NOTHING
+    passed = max(0.0, (now - since).total_seconds())
+    return "now" if passed < 1 else seconds(float(int(passed)) if passed < 10 else passed)
+
+
+def ago(since: dt.datetime | None, now: dt.datetime) -> str:
+    """The same with the word, for sentences."""
+    text = age(since, now)
+    return text if text in ("now", NOTHING) else f"{text} ago"
+
+
+def clock(at: dt.datetime | None, now: dt.datetime) -> str:
+    """The time of day, with the date where it is not today's."""
+    if at is None:
+        return NOTHING
+    same_day = at.astimezone(dt.UTC).date() == now.astimezone(dt.UTC).date()
+    return at.astimezone(dt.UTC).strftime("%H:%M:%S" if same_day else "%d %b %Y %H:%M:%S")
+
+
+def exact(at: dt.datetime | None) -> str:
+    """The whole moment to the millisecond, for a title or a machine."""
+    return "" if at is None else at.astimezone(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def words(code: str) -> str:
+    """A code of ours as words: part_fulfilled becomes part fulfilled."""
+    return code.replace("_", " ")
+
+
+def item_url(sku: str, *, twin: bool = False, **query: str | int) -> str:
+    """The address of an item's page, or of its JSON twin, for any code.
+
+    Codes that a browser or the twin's ending would misread travel as a parameter instead.
+    """
+    ending = ".json" if twin else ""
+    if sku in (".", "..") or sku.endswith(".json"):
+        return f"/item{ending}?{urlencode({'sku': sku, **query})}"
+    return f"/items/{quote(sku, safe='')}{ending}" + (f"?{urlencode(query)}" if query else "")
+
+
+def why_url(number_name: str, sku: str, **where: str) -> str:
+    """The address of one number's explanation."""
+    asked = {"number": number_name, "sku": sku, **{k: v for k, v in where.items() if v}}
+    return f"/why?{urlencode(asked)}"

@@ -1,0 +1,95 @@
+// Keeps a page true: texts by cell as they change, the page's parts anew when its shape differs.
+
+const badge = document.getElementById("live");
+const RETRY_MS = 3000;
+
+export function follow(page) {
+  let source = null;
+  let timer = 0;
+  const open = () => {
+    clearTimeout(timer);
+    source?.close();
+    source = new EventSource(page.stream);
+    source.addEventListener("cells", (event) => receive(page, JSON.parse(event.data)));
+    source.addEventListener("open", () => say("on", "live"));
+    source.addEventListener("error", () => {
+      say("off", "reconnecting");
+      // A browser gives up for good on an answer that is not a stream; we do not.
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, RETRY_MS);
+    });
+  };
+  // A hidden page holds no connection: browsers allow few to one host.
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    if (document.hidden) {
+      source?.close();
+      say("off", "paused");
+    } else open();
+  });
+  if (!document.hidden) open();
+}
+
+function say(state, text) {
+  badge.dataset.live = state;
+  badge.textContent = text;
+}
+
+function receive(page, { shape, cells }) {
+  if (shape !== page.shape) {
+    page.shape = shape;
+    renew();
+    return;
+  }
+  for (const [name, text] of Object.entries(cells)) {
+    for (const cell of document.querySelectorAll(`[data-cell="${CSS.escape(name)}"]`)) {
+      if (cell.textContent === text) continue;
+      cell.textContent = text;
+      if ("state" in cell.dataset) cell.dataset.state = text;
+    }
+  }
+}
+
+let renewing = false;
+let again = false;
+
+async function renew() {
+  if (renewing) {
+    again = true;
+    return;
+  }
+  renewing = true;
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!answer.ok || answer.redirected) return location.reload();
+    swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  } catch {
+    again = true;
+  } finally {
+    renewing = false;
+  }
+  if (again) {
+    again = false;
+    setTimeout(renew, RETRY_MS);
+  }
+}
+
+// Parts by name where the page has them, else its whole content; focus and scrolling stay.
+function swap(fresh) {
+  const parts = document.querySelectorAll("[data-part]");
+  if (!parts.length) {
+    document.querySelector("main").replaceChildren(...fresh.querySelector("main").childNodes);
+    return;
+  }
+  const focused = document.activeElement?.getAttribute("href");
+  for (const part of parts) {
+    const name = part.dataset.part;
+    const newer = fresh.querySelector(`[data-part="${CSS.escape(name)}"]`);
+    if (!newer) continue;
+    const aside = [...part.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+    part.replaceChildren(...newer.childNodes);
+    [...part.querySelectorAll(".scroll")].forEach((box, n) => (box.scrollLeft = aside[n] ?? 0));
+  }
+  if (focused && document.activeElement === document.body) {
+    document.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+}
