@@ -168,7 +168,7 @@ def _operations(shelf: _Shelf) -> list[Operation]:
 
 
 def _named(handler: Handler, name: str, doc: str) -> Handler:
-    handler.__name__, handler.__doc__ = name, doc  # type: ignore[attr-defined]
+    handler.__name__, handler.__doc__ = name, doc
     return handler
 
 

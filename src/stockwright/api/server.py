@@ -12,6 +12,8 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from stockwright.api.door import Door
+from stockwright.api.operations import Operation
+from stockwright.api.routes import TABLE
 from stockwright.app import Services
 from stockwright.domain.errors import Misconfigured
 
@@ -32,6 +34,7 @@ class WebServer:
         port: int,
         open_to_all: bool = False,
         routes: Sequence[BaseRoute] = (),
+        table: Sequence[Operation] = TABLE,
     ) -> None:
         if open_to_all and not is_loopback(host):
             raise Misconfigured(
@@ -39,7 +42,7 @@ class WebServer:
                 f"Without API keys the server only listens on this machine, and {host} is not it. "
                 "Use 127.0.0.1, or leave the open demo mode and create a key.",
             )
-        self.door = Door(services, open_to_all=open_to_all, routes=routes)
+        self.door = Door(services, open_to_all=open_to_all, routes=routes, table=table)
         self.host = host
         self._socket = _bind(host, port)
         self.port: int = self._socket.getsockname()[1]

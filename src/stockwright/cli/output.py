@@ -79,6 +79,11 @@ def emit(data: T, as_json: bool, render: Callable[[T], RenderableType | None]) -
         out().print(shown)
 
 
+def encoded(data: Any) -> str:
+    """`data` as JSON text on one line, for streams of lines."""
+    return msgspec.json.encode(data, order="deterministic").decode()
+
+
 def json_text(data: Any) -> str:
     """`data` as indented JSON text."""
     return msgspec.json.format(msgspec.json.encode(data, order="deterministic"), indent=2).decode()

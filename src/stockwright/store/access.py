@@ -29,6 +29,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "work:read": "read work items and parked payloads",
     "work:write": "close work items, resume and discard parked payloads",
     "metrics:read": "read /metrics",
+    "console": "sign in to the console",
     "systems:any": "speak for other systems than the one the key is bound to",
     "admin": "all of the above",
 }

@@ -1,0 +1,86 @@
+"""`stockwright status`: whether everything runs, and what waits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from stockwright.cli import output
+from stockwright.cli.output import AsJson, ConfigFile
+from stockwright.config import Config, database_url, load_config
+from stockwright.domain.errors import Transient
+from stockwright.store.connection import Pool
+from stockwright.store.embedded import EmbeddedServer, default_data_dir, is_kept
+from stockwright.store.processes import ProcessView, Waiting, processes, waiting
+from stockwright.store.session import session
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """What `stockwright status` shows. problems is empty where all is well."""
+
+    processes: list[ProcessView]
+    waiting: Waiting
+    problems: list[str]
+
+
+def command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
+    """Show whether everything runs, and what waits.
+
+    Exits with 1 where a process is lost or a part of one keeps failing, and with 3 where the
+    database does not run. Starts nothing.
+    """
+    with (
+        running_database(load_config(config)) as url,
+        Pool(url, size=1) as pool,
+        session(pool) as connection,
+    ):
+        found = processes(connection)
+        status = Status(
+            processes=found, waiting=waiting(connection), problems=list(_problems(found))
+        )
+    output.emit(status, as_json, _render)
+    return output.FINDINGS if status.problems else output.OK
+
+
+@contextmanager
+def running_database(config: Config) -> Iterator[str]:
+    """Address of the database, which is not started. Raises Transient where it does not run."""
+    url = database_url(config)
+    if url is not None:
+        yield url
+        return
+    folder = Path(config.database.data_dir) if config.database.data_dir else default_data_dir()
+    if not is_kept(folder):
+        raise Transient(f"Stockwright does not run on {folder}. Start it: stockwright up")
+    with EmbeddedServer.start(folder) as server:
+        yield server.url
+
+
+def _problems(found: list[ProcessView]) -> Iterator[str]:
+    if not any("workers" in one.roles and not one.lost for one in found):
+        yield "no process works: levels are not published; start one with `stockwright up`"
+    for process in found:
+        if process.lost:
+            yield f"{process.worker} was not seen for {process.silent_s:.0f} s"
+            continue
+        for part in process.parts:
+            if part.state == "failed":
+                yield f"{process.worker}: {part.name} fails ({part.failures} times): {part.error}"
+
+
+def _render(status: Status) -> RenderableType:
+    parts = Table("process", "roles", "part", "state", "failures", "last error")
+    for process in status.processes:
+        roles = " ".join(process.roles)
+        for part in process.parts:
+            state = "lost" if process.lost else part.state
+            failures = str(part.failures)
+            parts.add_row(process.worker, roles, part.name, state, failures, part.error)
+    waits = Table("what", "how many", show_header=False)
+    for name in Waiting.__struct_fields__:
+        waits.add_row(name.replace("_", " "), f"{getattr(status.waiting, name):,}")
+    verdict = "\n".join(f"! {problem}" for problem in status.problems) or "All is well."
+    return Group(parts, waits, verdict)
