@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
 
@@ -91,7 +92,7 @@ class World:
             db.execute("insert into dirty (sku, sequence) values (%s, %s)", [sku, sequence])
         return sequence
 
-    def rows(self, sql: str, *parameters) -> list[tuple]:
+    def rows(self, sql: str, *parameters) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as db:
             return db.execute(sql, parameters or None).fetchall()
 
@@ -99,7 +100,7 @@ class World:
         with psycopg.connect(self.url, autocommit=True) as db:
             db.execute(sql, parameters or None)
 
-    def level(self, listing: str = "SKU-000", channel: str = "WEB") -> dict:
+    def level(self, listing: str = "SKU-000", channel: str = "WEB") -> dict[str, Any]:
         with psycopg.connect(self.url, row_factory=psycopg.rows.dict_row) as db:
             found = db.execute(
                 "select * from level where channel = %s and listing = %s", [channel, listing]
@@ -111,7 +112,7 @@ class World:
         rows = self.rows("select listing, desired from level where channel = %s", channel)
         return dict(rows)
 
-    def unsettled(self) -> list[tuple]:
+    def unsettled(self) -> list[tuple[Any, ...]]:
         return self.rows(
             "select channel, listing, state, desired, acknowledged, due_at, last_error "
             "from level where state <> 'settled'"

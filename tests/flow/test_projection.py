@@ -269,7 +269,7 @@ def test_a_notification_of_the_ledger_wakes_the_projection(world, pool, database
     stop = threading.Event()
     projection = Projection(pool)
     woken = threading.Event()
-    projection.wake = woken.set  # type: ignore[method-assign]
+    projection.wake = woken.set
     listener = threading.Thread(target=projection.listen, args=(database_url, stop))
     listener.start()
     tries = 0

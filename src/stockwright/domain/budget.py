@@ -101,7 +101,7 @@ def failed(budget: Budget, now: dt.datetime, error: str, chance: float) -> None:
 def throttled(budget: Budget, now: dt.datetime, error: str, retry_after_s: float) -> None:
     """The partner asked for silence. That is no failure of its own."""
     budget.last_error = error
-    budget.tokens = min(budget.tokens, 0.0)
+    budget.tokens = min(budget.tokens, 1.0)  # no burst right after the silence
     budget.retry_at = now + dt.timedelta(seconds=max(0.0, retry_after_s))
 
 

@@ -62,25 +62,33 @@ class Publisher:
         A failed step is counted and tried again; what it held is taken over after its lease.
         """
         calls: set[asyncio.Task[None]] = set()
-        while not stop.is_set():
-            self._woken.clear()
-            pause_s = POLL_S
-            try:
-                if len(calls) < self.link.limits.concurrency:
-                    claimed = await self._claim()
-                    if claimed.call is not None:
-                        carry = self._carry_safely(claimed.call, time.monotonic())
-                        task = asyncio.create_task(carry)
-                        calls.add(task)
-                        task.add_done_callback(calls.discard)
-                        continue
-                    if claimed.wait_s is not None:
-                        pause_s = min(POLL_S, claimed.wait_s)
-            except Exception as failure:  # noqa: BLE001  the database may be away: told, tried again
-                self._tell(failure)
-            await self._rest(stop, pause_s)
-        if calls:
-            await asyncio.wait(calls)
+        try:
+            while not stop.is_set():
+                self._woken.clear()
+                pause_s = await self._start_call(calls)
+                if pause_s > 0.0:
+                    await self._rest(stop, pause_s)
+            if calls:
+                await asyncio.wait(calls)
+        finally:
+            for call in calls:
+                call.cancel()
+
+    async def _start_call(self, calls: set[asyncio.Task[None]]) -> float:
+        """Starts one call if one may be made; answers the seconds to rest before the next try."""
+        if len(calls) >= self.link.limits.concurrency:
+            return POLL_S
+        try:
+            claimed = await self._claim()
+        except Exception as failure:  # noqa: BLE001  the database may be away: told, tried again
+            self._tell(failure)
+            return POLL_S
+        if claimed.call is None:
+            return POLL_S if claimed.wait_s is None else min(POLL_S, claimed.wait_s)
+        task = asyncio.create_task(self._carry_safely(claimed.call, time.monotonic()))
+        calls.add(task)
+        task.add_done_callback(calls.discard)
+        return 0.0
 
     async def _rest(self, stop: asyncio.Event, pause_s: float) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (self._woken, stop)]

@@ -22,7 +22,7 @@ where attempt.call = %(call)s and attempt.n = done.n;
 
 -- name: ensure_connection
 -- Makes the row of a connection that is used for the first time.
-insert into connection_state (system, tokens) values (%(system)s, %(tokens)s)
+insert into connection_state (system, tokens, refilled_at) values (%(system)s, %(tokens)s, 'epoch')
 on conflict do nothing;
 
 -- name: lock_connection
@@ -72,7 +72,7 @@ where kind = %(kind)s and subject = %(subject)s and closed_at is null;
 -- name: resend_refused
 -- Makes refused levels of a channel due again, once their cause was removed; answers each key.
 update level
-set state = 'due', due_at = clock_timestamp(), attempts = 0, last_error = ''
+set state = 'due', due_at = waiting_since, attempts = 0, last_error = ''
 where channel = %(channel)s and state = 'refused'
   and (%(reason)s::text is null or last_error = %(reason)s)
 returning listing, location;
