@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from stockwright.domain.catalog import Catalog
+from stockwright.domain.events import Outcome
 from stockwright.domain.quantity import LIMIT, bounded
 
 BUCKETS: Final = ("sellable", "inspection", "quarantined", "damaged")
@@ -243,8 +244,9 @@ class Books:
         self.balances: dict[Key, Balance] = {}
         self.lots_at: dict[tuple[str, str], set[str]] = {}
         self.free_before: dict[tuple[str, str], int] = {}
+        self.negative_before: set[Key] = set()
         self.demand: dict[tuple[str, str], dict[str, DemandLine]] = {}
-        self.identities: dict[str, tuple[bytes, int, str, Any]] = {}
+        self.identities: dict[str, tuple[bytes, Outcome]] = {}
         self.counts: dict[tuple[str, str, str, str], list[Count]] = {}
         self.after: dict[tuple[str, str], tuple[int, bool]] = {}
         self.transfers: dict[tuple[str, str, str], Transfer] = {}
@@ -264,6 +266,8 @@ class Books:
         place = (key[0], key[1])
         self.lots_at.setdefault(place, set()).add(key[2])
         self.free_before[place] = self.free_before.get(place, 0) + balance.free
+        if min(balance.sellable, balance.inspection, balance.quarantined, balance.damaged) < 0:
+            self.negative_before.add(key)
 
     def put_demand(self, line: DemandLine) -> None:
         """Adds a demand line as read from the store."""

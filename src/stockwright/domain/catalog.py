@@ -54,6 +54,7 @@ class Catalog(msgspec.Struct):
 
     authorities: per (location, movement group) the systems in force, sorted by their start.
     bindings: per (system, partner code) the SKU and, where declared, the unit.
+    places: per (system, partner code) the location.
     """
 
     skus: Mapping[str, Sku]
@@ -62,6 +63,7 @@ class Catalog(msgspec.Struct):
     systems: Mapping[str, System]
     authorities: Mapping[tuple[str, str], Sequence[tuple[dt.datetime, str]]]
     bindings: Mapping[tuple[str, str], tuple[str, str]]
+    places: Mapping[tuple[str, str], str] = {}
 
     def authority(self, location: str, group: str, at: dt.datetime) -> str:
         """The system that may record these movements there at that time; '' where none is declared."""
@@ -70,3 +72,9 @@ class Catalog(msgspec.Struct):
             if valid_from <= at:
                 holder = system
         return holder
+
+    def place(self, system: str, code: str) -> str:
+        """The location a code stands for: canonical as it is, or bound for this system; else the code."""
+        if code in self.locations:
+            return code
+        return self.places.get((system, code), code)

@@ -8,6 +8,8 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from stockwright.domain import reservations
 from stockwright.domain.books import Books, Overlay, Written
 from stockwright.domain.demand import crossed, settle, trim
@@ -122,18 +124,19 @@ def _keep(
         message=outcome.message,
         answer=outcome.answer,
     )
-    books.identities[prepared.key] = (prepared.hash, overlay.sequence, outcome.code, outcome.answer)
+    books.identities[prepared.key] = (prepared.hash, outcome)
     decision.recorded.append(Recorded(overlay.sequence, prepared, outcome, occurred_at))
     return outcome
 
 
 def _answer_again(
-    prepared: Prepared, known: tuple[bytes, int, str, Any], books: Books, decision: Decision
+    prepared: Prepared, known: tuple[bytes, Outcome], books: Books, decision: Decision
 ) -> Outcome:
     """The first answer again, or a conflict: the same identity with other content."""
-    digest, sequence, code, answer = known
+    digest, first = known
     if digest == prepared.hash:
-        return Outcome(code=code, sequence=sequence, replay=True, answer=answer)
+        return msgspec.structs.replace(first, replay=True)
+    sequence = first.sequence
     message = f"sequence {sequence} holds this identity with other content; send a new revision or document"
     note = ("open", "conflict", prepared.key, "", "", prepared.item.system, {"sequence": sequence})
     decision.written.work.append((sequence, note))
@@ -162,10 +165,7 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
         return reverse(overlay, fact, at)
     catalog = overlay.books.catalog
     posting = POSTINGS[fact.kind]
-    for field in ("location", "to_location"):
-        place = getattr(fact, field)
-        if place and place not in catalog.locations:
-            raise Unbound(f"$.{field}", f"location:{place}", f"no location {place!r}; add or bind it")
+    fact = _placed(overlay, fact)
     if fact.channel and fact.channel not in catalog.channels:
         raise Unbound("$.channel", f"channel:{fact.channel}", f"no channel {fact.channel!r}; add it to the configuration")
     told = _resolve(overlay, fact, posting, at, prepared.key)
@@ -182,6 +182,21 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
         factor = told.units // fact.quantity if fact.quantity else 1
         return Outcome(code=outcome.code, answer={"base_quantity": told.units, "factor": factor})
     return outcome
+
+
+def _placed(overlay: Overlay, fact: Fact) -> Fact:
+    """The fact with canonical locations. Raises Unbound where one is not known yet."""
+    catalog = overlay.books.catalog
+    if fact.location in catalog.locations and not fact.to_location:
+        return fact
+    for field in ("location", "to_location"):
+        code = getattr(fact, field)
+        place = catalog.place(fact.system, code)
+        if code and place not in catalog.locations:
+            raise Unbound(f"$.{field}", f"location:{code}", f"no location {code!r}; add or bind it")
+        if place != code:
+            fact = msgspec.structs.replace(fact, **{field: place})
+    return fact
 
 
 def _resolve(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime, key: str) -> Told:

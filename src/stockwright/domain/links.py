@@ -88,7 +88,7 @@ def judge(facts: LinkFacts, now: dt.datetime) -> Judgement:
         return Judgement("live", _under_way(facts))
     quiet_s = age_s(_latest(facts.last_activity, facts.last_success), now)
     if quiet_s is not None and quiet_s <= LIVE_S:
-        return Judgement("live", "")
+        return Judgement("live", "in step" if facts.direction == "out" else "messages come in")
     return Judgement("idle", _idle(facts, now))
 
 
@@ -125,7 +125,8 @@ def _waiting_long(facts: LinkFacts, oldest_s: float) -> str:
 
 
 def _under_way(facts: LinkFacts) -> str:
-    return "throttled by its limit" if facts.throttled and facts.ready else ""
+    reason = "throttled by its limit" if facts.throttled and facts.ready else "on the way"
+    return f"{reason}{_pending(facts)}"
 
 
 def _idle(facts: LinkFacts, now: dt.datetime) -> str:

@@ -416,3 +416,13 @@ begin
 end
 $$;
 select make_ledger_partitions_v1(1999999);
+
+-- Fails the transaction where a guarded change did not hit the rows it read.
+create function expect_rows_v1(changed bigint, expected bigint, what text) returns void
+language plpgsql as $$
+begin
+    if changed <> expected then
+        raise exception 'expected % rows of %, changed %', expected, what, changed using errcode = '40001';
+    end if;
+end
+$$;

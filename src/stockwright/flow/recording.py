@@ -1,0 +1,316 @@
+"""The recording station: callers queue items, one thread turns what queued into batches.
+
+A batch is what arrived while the last commit ran; there is no collecting timer. The queue is bounded: a full
+one answers Throttled at once. Interactive items go before bulk ones, and each kind keeps its order.
+"""
+
+import asyncio
+import datetime as dt
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final, TypeVar
+
+from stockwright.domain.errors import Rejected, Throttled, Transient
+from stockwright.domain.events import Item, Outcome
+from stockwright.domain.wellformed import Expiry, Prepared, prepare
+from stockwright.store.ledger import MAX_BATCH, BatchInterrupted, BatchRefused, Ledger, RawPayload, Settlement
+
+T = TypeVar("T")
+
+MAX_QUEUE: Final = 20_000
+BULK_SHARE: Final = 50
+TARGET_S: Final = 0.05
+MIN_BATCH: Final = 16
+GIVE_UP_AFTER_S: Final = 30.0
+
+
+class Group:
+    """One caller's items and their answers; it may span several batches."""
+
+    __slots__ = ("bulk", "done", "items", "loop", "outcomes", "positions", "promise", "raw", "settles", "taken", "waiter")
+
+    def __init__(self, bulk: bool, raw: RawPayload | None, settles: Settlement | None) -> None:
+        self.bulk = bulk
+        self.raw = raw
+        self.settles = settles
+        self.items: list[Prepared] = []
+        self.positions: list[int] = []
+        self.outcomes: list[Outcome | None] = []
+        self.taken = 0
+        self.done = 0
+        self.promise: Future[list[Outcome]] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.waiter: asyncio.Future[list[Outcome]] | None = None
+
+
+class Recorder:
+    """Records items of many callers in batches, on one connection and one thread.
+
+    `listeners` are called in that thread after each commit with the last sequence number.
+    """
+
+    def __init__(
+        self, url: str, *, max_queue: int = MAX_QUEUE, clock: Callable[[], dt.datetime] | None = None
+    ) -> None:
+        self._ledger = Ledger(url)
+        self._max_queue = max_queue
+        self._clock = clock or (lambda: dt.datetime.now(dt.UTC))
+        self._wake = threading.Condition()
+        self._interactive: deque[Group] = deque()
+        self._bulk: deque[Group] = deque()
+        self._queued = 0
+        self._batch_limit = MAX_BATCH
+        self._per_item_s = 0.0001
+        self._running = False
+        self._thread: threading.Thread | None = None
+        self.listeners: list[Callable[[int], None]] = []
+        self.observers: list[Callable[[Sequence[Outcome], float], None]] = []
+
+    def __enter__(self) -> "Recorder":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts the thread. Calling it again does nothing."""
+        if self._thread is None:
+            self._running = True
+            self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Records what is queued, then ends the thread and lets the connection go."""
+        with self._wake:
+            self._running = False
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._ledger.close()
+
+    @property
+    def queued(self) -> int:
+        """Items that wait for a batch."""
+        return self._queued
+
+    # ------------------------------------------------------------ callers
+
+    def submit(
+        self,
+        items: Sequence[Item | Expiry],
+        *,
+        bulk: bool = False,
+        raw: RawPayload | None = None,
+        settles: Settlement | None = None,
+    ) -> Future[list[Outcome]]:
+        """A promise of one outcome per item, aligned. Safe to repeat: identities absorb the repetition.
+
+        Raises Throttled where the queue is full; nothing of the call is kept then. The promise raises
+        Transient where the database stayed away; the same items may be sent again.
+        """
+        group = self._prepare(items, bulk, raw, settles)
+        group.promise = Future()
+        self._enqueue(group)
+        return group.promise
+
+    async def record(
+        self,
+        items: Sequence[Item | Expiry],
+        *,
+        bulk: bool = False,
+        raw: RawPayload | None = None,
+        settles: Settlement | None = None,
+    ) -> list[Outcome]:
+        """`submit` for a coroutine: one wake-up of the event loop per batch, not per caller."""
+        group = self._prepare(items, bulk, raw, settles)
+        group.loop = asyncio.get_running_loop()
+        group.waiter = group.loop.create_future()
+        self._enqueue(group)
+        return await group.waiter
+
+    def sweep(self) -> Future[list[Outcome]]:
+        """Runs a batch even if nothing is queued: due holds are recorded as expired by every batch."""
+        return self.submit([])
+
+    def _prepare(
+        self, items: Sequence[Item | Expiry], bulk: bool, raw: RawPayload | None, settles: Settlement | None
+    ) -> Group:
+        received_at = raw.received_at if raw is not None and raw.received_at is not None else self._clock()
+        group = Group(bulk, raw, settles)
+        if raw is not None:
+            raw.received_at = received_at
+        for position, item in enumerate(items):
+            try:
+                group.items.append(prepare(item, received_at))
+                group.positions.append(position)
+                group.outcomes.append(None)
+            except Rejected as refusal:
+                code = Outcome(code=refusal.reason, field=refusal.field, message=refusal.message)
+                group.outcomes.append(code)
+        return group
+
+    def _enqueue(self, group: Group) -> None:
+        with self._wake:
+            if not self._running:
+                raise Transient("the recorder is stopping; send the same again in a moment")
+            if self._queued + len(group.items) > self._max_queue and self._queued:
+                wait = max(0.05, self._queued * self._per_item_s)
+                raise Throttled("the ledger's queue is full; send the same again later", round(wait, 2))
+            self._queued += len(group.items)
+            (self._bulk if group.bulk else self._interactive).append(group)
+            self._wake.notify()
+
+    # ------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while self._running and not self._interactive and not self._bulk:
+                    self._wake.wait()
+                if not self._interactive and not self._bulk:
+                    return
+                slices = self._take()
+            self._record(slices)
+
+    def _take(self) -> list[tuple[Group, int, int]]:
+        """The next batch as (group, from, to): interactive first, a share kept for bulk."""
+        slices: list[tuple[Group, int, int]] = []
+        share = min(BULK_SHARE, self._batch_limit // 4) if self._bulk else 0
+        left = self._fill(self._interactive, self._batch_limit - share, slices) + share
+        self._fill(self._bulk, left, slices)
+        self._queued -= sum(end - start for _, start, end in slices)
+        return slices
+
+    def _fill(self, queue: deque[Group], room: int, slices: list[tuple[Group, int, int]]) -> int:
+        while queue and (room > 0 or not queue[0].items):
+            group = queue[0]
+            end = min(len(group.items), group.taken + room)
+            slices.append((group, group.taken, end))
+            room -= end - group.taken
+            group.taken = end
+            if end == len(group.items):
+                queue.popleft()
+        return room
+
+    def _record(self, slices: list[tuple[Group, int, int]]) -> None:
+        started = time.perf_counter()
+        items = [item for group, start, end in slices for item in group.items[start:end]]
+        raws = [group.raw for group, start, _ in slices if group.raw is not None and not group.raw.stored]
+        settles = [group.settles for group, _, end in slices if group.settles is not None and end == len(group.items)]
+        try:
+            self._number(slices, raws)
+            outcomes = self._persist(items, raws, settles)
+        except BaseException as fault:
+            self._fail(slices, fault)
+            return
+        self._deliver(slices, outcomes)
+        self._adapt(len(items), time.perf_counter() - started)
+        for listener in self.listeners:
+            listener(self._ledger.last_sequence)
+        for observer in self.observers:
+            observer(outcomes, time.perf_counter() - started)
+
+    def _number(self, slices: list[tuple[Group, int, int]], raws: Sequence[RawPayload]) -> None:
+        unnumbered = [raw for raw in raws if not raw.id]
+        if unnumbered:
+            self._patiently(lambda: self._ledger.number_payloads(unnumbered))
+        for group, start, end in slices:
+            payload = group.raw.id if group.raw is not None else group.settles.payload_id if group.settles else None
+            if payload is not None:
+                for item in group.items[start:end]:
+                    item.payload = payload
+
+    def _persist(
+        self, items: Sequence[Prepared], raws: Sequence[RawPayload], settles: Sequence[Settlement]
+    ) -> list[Outcome]:
+        """Records a batch; where the database refuses it, its halves, down to the one item at fault."""
+        try:
+            return self._patiently(lambda: self._ledger.record(items, raws, settles))
+        except BatchRefused as fault:
+            if not items:
+                raise
+            if len(items) == 1:
+                if items[0].trouble:
+                    raise
+                items[0].trouble = f"the database refused it: {fault}"
+                return self._persist(items, raws, settles)
+        half = len(items) // 2
+        return self._persist(items[:half], raws, ()) + self._persist(items[half:], (), settles)
+
+    def _patiently(self, run: Callable[[], T]) -> T:
+        """Runs again, with the same identities, what the database interrupted. Raises Transient at the end."""
+        began = time.monotonic()
+        pause = 0.01
+        while True:
+            try:
+                return run()
+            except BatchInterrupted as fault:
+                if time.monotonic() - began > (GIVE_UP_AFTER_S if self._running else 1.0):
+                    raise Transient(f"the database does not answer: {fault}; send the same again later") from fault
+                time.sleep(pause)
+                pause = min(1.0, pause * 2)
+
+    def _deliver(self, slices: list[tuple[Group, int, int]], outcomes: Sequence[Outcome]) -> None:
+        at = 0
+        ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
+        for group, start, end in slices:
+            for n in range(start, end):
+                group.outcomes[group.positions[n]] = outcomes[at]
+                at += 1
+            if end < len(group.items):
+                continue
+            if group.promise is not None:
+                group.promise.set_result([one for one in group.outcomes if one is not None])
+            elif group.loop is not None:
+                ready.setdefault(group.loop, []).append(group)
+        for loop, groups in ready.items():
+            _hand_over(loop, groups, None)
+
+    def _fail(self, slices: list[tuple[Group, int, int]], fault: BaseException) -> None:
+        """Tells every caller of the batch; the rest of their items is not tried."""
+        told = fault if isinstance(fault, Transient) else Transient(f"not recorded: {fault}")
+        ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
+        with self._wake:
+            for group, _, end in slices:
+                if end < len(group.items):
+                    self._queued -= len(group.items) - end
+                    (self._bulk if group.bulk else self._interactive).remove(group)
+        for group, _, _ in slices:
+            if group.promise is not None:
+                group.promise.set_exception(told)
+            elif group.loop is not None:
+                ready.setdefault(group.loop, []).append(group)
+        for loop, groups in ready.items():
+            _hand_over(loop, groups, told)
+
+    def _adapt(self, items: int, seconds: float) -> None:
+        """Keeps a transaction near its time: half the items after a slow one, more again after fast ones."""
+        if items:
+            self._per_item_s = 0.8 * self._per_item_s + 0.2 * seconds / items
+        if seconds > TARGET_S and items > MIN_BATCH:
+            self._batch_limit = max(MIN_BATCH, self._batch_limit // 2)
+        elif seconds < TARGET_S / 2 and self._batch_limit < MAX_BATCH:
+            self._batch_limit = min(MAX_BATCH, self._batch_limit * 2)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, groups: list[Group], fault: BaseException | None) -> None:
+    try:
+        loop.call_soon_threadsafe(_answer, groups, fault)
+    except RuntimeError:
+        return  # the caller's event loop is gone, and with it whoever waited
+
+
+def _answer(groups: list[Group], fault: BaseException | None) -> None:
+    for group in groups:
+        waiter = group.waiter
+        if waiter is None or waiter.done():
+            continue
+        if fault is not None:
+            waiter.set_exception(fault)
+        else:
+            waiter.set_result([one for one in group.outcomes if one is not None])

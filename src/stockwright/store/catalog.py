@@ -1,0 +1,84 @@
+"""The ledger's copy of the item master: whole for what is small, on demand for SKUs and bindings.
+
+It is valid for one revision of the master; the lane's first read tells which one is in force, so that a change
+made by any process holds from the next batch on.
+"""
+
+from typing import Any
+
+from stockwright.domain.catalog import Catalog, Channel, Location, Sku, System
+from stockwright.domain.exposure import Policy
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+MOST_CACHED = 50_000
+_sql = load("catalog")
+
+
+class CatalogCache:
+    """Keeps a Catalog and fetches what a batch names and the copy does not hold."""
+
+    def __init__(self) -> None:
+        self._revision = -1
+        self._skus: dict[str, Sku] = {}
+        self._bindings: dict[tuple[str, str], tuple[str, str]] = {}
+        self._catalog = Catalog({}, {}, {}, {}, {}, {})
+
+    def at(self, connection: Connection, revision: int) -> Catalog:
+        """The catalog at this revision; what was cached of another one is forgotten."""
+        if revision != self._revision or len(self._skus) + len(self._bindings) > MOST_CACHED:
+            self._skus, self._bindings = {}, {}
+            self._catalog = _read(connection, self._skus, self._bindings)
+            self._revision = revision
+        return self._catalog
+
+    def fetch(self, connection: Connection, skus: set[str], bindings: set[tuple[str, str]]) -> None:
+        """Reads the SKUs and bindings that are not cached yet. Unknown ones stay out."""
+        unseen = [pair for pair in bindings if pair not in self._bindings]
+        if unseen:
+            rows = connection.execute(
+                _sql["bindings"], ([system for system, _ in unseen], [code for _, code in unseen])
+            )
+            for system, partner_code, code, unit in rows:
+                self._bindings[(system, partner_code)] = (code, unit)
+        wanted = skus | {self._bindings[pair][0] for pair in bindings if pair in self._bindings}
+        missing = [code for code in wanted if code not in self._skus]
+        if missing:
+            for code, group, base_unit, control, factors in connection.execute(_sql["skus"], (missing,)):
+                self._skus[code] = Sku(code, group, base_unit, control, factors)
+
+
+def _read(
+    connection: Connection, skus: dict[str, Sku], bindings: dict[tuple[str, str], tuple[str, str]]
+) -> Catalog:
+    def rows(name: str) -> list[tuple[Any, ...]]:
+        return connection.execute(_sql[name]).fetchall()
+
+    locations = {code: Location(code, feed, zone, priority) for code, feed, zone, priority in rows("locations")}
+    groups: dict[str, list[str]] = {}
+    for group, location in rows("groups"):
+        groups.setdefault(group, []).append(location)
+    policies: dict[str, list[Policy]] = {}
+    for channel, position, sku, group, safety, hard, fence, buffer, cap, pack in rows("policies"):
+        policies.setdefault(channel, []).append(
+            Policy(
+                channel=channel, position=position, sku=sku, sku_group=group, safety=safety, hard_safety=hard,
+                ring_fence=fence, buffer=buffer, cap=cap, pack_size=pack,
+            )  # fmt: skip
+        )
+    channels = {
+        code: Channel(code, system, _pool(pool, groups, locations), split, hold_s, tuple(policies.get(code, ())))
+        for code, system, pool, split, hold_s in rows("channels")
+    }
+    authorities: dict[tuple[str, str], list[Any]] = {}
+    for location, group, valid_from, system in rows("authorities"):
+        authorities.setdefault((location, group), []).append((valid_from, system))
+    systems = {row[0]: System(*row) for row in rows("systems")}
+    places = {(system, partner): code for system, partner, code in rows("location_bindings")}
+    return Catalog(skus, locations, channels, systems, authorities, bindings, places)
+
+
+def _pool(entries: list[str], groups: dict[str, list[str]], locations: dict[str, Location]) -> tuple[str, ...]:
+    """A pool's locations in order of priority, then code; groups stand for their members."""
+    members = {place for entry in entries for place in groups.get(entry, [entry]) if place in locations}
+    return tuple(sorted(members, key=lambda place: (locations[place].priority, place)))

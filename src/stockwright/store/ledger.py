@@ -1,0 +1,235 @@
+"""The only door to stock: one batch, one transaction, one lane.
+
+The lane is an advisory lock taken alone as the first statement, so that every later statement sees what the
+holder before us committed; it makes several processes exact without deadlocks, and lets readers follow
+`sequence > last` without skipping.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+
+from stockwright.domain.books import Books
+from stockwright.domain.errors import Transient
+from stockwright.domain.events import Outcome
+from stockwright.domain.ledger import Decision, decide
+from stockwright.domain.wellformed import Expiry, Prepared, prepare
+from stockwright.store.arrays import texts
+from stockwright.store.catalog import CatalogCache
+from stockwright.store.connection import Connection, connect
+from stockwright.store.ledger_read import Needs, Scope, put_demand, put_identities
+from stockwright.store.ledger_write import write
+from stockwright.store.queries import load
+
+LANE: Final = 0x5701_0000
+MAX_BATCH: Final = 500
+DUE_AT_ONCE: Final = 200
+_RERUN: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+_ROOM: Final = 500_000
+_sql = load("ledger")
+
+
+class RawPayload(msgspec.Struct):
+    """The raw body of one call, kept in the same commit as its items. id is given on first use."""
+
+    system: str
+    door: str
+    content_type: str
+    headers: dict[str, str]
+    body: bytes
+    received_at: dt.datetime | None = None
+    id: int = 0
+    stored: bool = False
+
+
+class Settlement(msgspec.Struct):
+    """How far a payload of the first door is recorded once this batch commits."""
+
+    payload_id: int
+    items_done: int
+    final: bool
+
+
+class BatchRefused(Exception):
+    """The database refused a value or a constraint (SQLSTATE 22, 23): some item of the batch is at fault."""
+
+
+class BatchInterrupted(Exception):
+    """The batch may be run again as it is (SQLSTATE 40, 08, 57, or a COMMIT whose end is not known)."""
+
+
+class Ledger:
+    """One connection that records batches. Not shared between threads."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+        self._cache = CatalogCache()
+        self._partitions_until = 0
+        self.last_sequence = 0
+
+    def close(self) -> None:
+        """Lets the connection go; an open transaction of it is rolled back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def record(
+        self,
+        items: Sequence[Prepared],
+        raws: Sequence[RawPayload] = (),
+        settlements: Sequence[Settlement] = (),
+    ) -> list[Outcome]:
+        """Decides and writes a batch in one transaction; outcomes are aligned with the items.
+
+        Safe to repeat with the same items: identities answer a second time what they answered first.
+        Raises BatchRefused, after which nothing stands, and BatchInterrupted, after which nothing or, where
+        the COMMIT was lost, all of it stands.
+        """
+        try:
+            connection = self._open()
+            decision = self._transact(connection, items, raws, settlements)
+        except psycopg.Error as fault:
+            self._abandon()
+            state = (fault.sqlstate or "08")[:2]
+            if state in ("22", "23"):
+                raise BatchRefused(str(fault)) from fault
+            if state in _RERUN:
+                raise BatchInterrupted(str(fault)) from fault
+            raise
+        except Transient as fault:
+            raise BatchInterrupted(str(fault)) from fault
+        except BaseException:
+            self._abandon()
+            raise
+        for raw in raws:
+            raw.stored = True
+        return decision.outcomes[len(decision.outcomes) - len(items) :]
+
+    def next_due(self) -> dt.datetime | None:
+        """When the next open hold runs out, or None."""
+        row = self._open().execute(_sql["next_due"]).fetchone()
+        found: dt.datetime | None = row[0] if row else None
+        return found
+
+    # ------------------------------------------------------------ one transaction
+
+    def _transact(
+        self,
+        connection: Connection,
+        items: Sequence[Prepared],
+        raws: Sequence[RawPayload],
+        settlements: Sequence[Settlement],
+    ) -> Decision:
+        needs = Needs(items)
+        with connection.pipeline():
+            connection.execute("begin", prepare=True)
+            connection.execute(_sql["lane"], (LANE,), prepare=True)
+            head = connection.execute(_sql["head"], prepare=True)
+            identities = connection.execute(_sql["identities"], (texts(needs.keys),), prepare=True)
+            due = connection.execute(_sql["due"], (DUE_AT_ONCE,), prepare=True)
+            orders = needs.orders
+            demand = connection.execute(
+                _sql["demand"], (texts([one for one, _ in orders]), texts([one for _, one in orders])), prepare=True
+            )
+        sequence, now, revision = _one(head)
+        catalog = self._cache.at(connection, revision)
+        self._cache.fetch(connection, needs.skus, needs.bindings)
+        books = Books(catalog, now, sequence)
+        put_identities(books, identities.fetchall())
+        put_demand(books, demand.fetchall())
+        everything = [*self._expiries(connection, due.fetchall(), books, needs), *items]
+        self._cache.fetch(connection, {line.sku for one in books.demand.values() for line in one.values()}, set())
+        Scope(needs, books).read(connection)
+        decision = decide(everything, books)
+        self._write(connection, decision, books, sequence, raws, settlements)
+        self.last_sequence = books.sequence
+        return decision
+
+    def _write(
+        self,
+        connection: Connection,
+        decision: Decision,
+        books: Books,
+        before: int,
+        raws: Sequence[RawPayload],
+        settlements: Sequence[Settlement],
+    ) -> None:
+        with connection.pipeline():
+            for raw in raws:
+                if not raw.stored:
+                    _keep_raw(connection, raw, books.now)
+            write(connection, decision, books, before)
+            for one in settlements:
+                values = {"id": one.payload_id, "done": one.items_done, "final": one.final}
+                connection.execute(_sql["settle_payload"], values)
+            connection.execute("commit", prepare=True)
+
+    def _expiries(
+        self, connection: Connection, rows: Sequence[tuple[Any, ...]], books: Books, needs: Needs
+    ) -> list[Prepared]:
+        """Due holds as items to be decided first: a grant that needs stock may record them itself."""
+        items = []
+        for system, order, lines, expires_at in rows:
+            document = f"{order}@{expires_at.isoformat()}#{'+'.join(lines)}"
+            item = Expiry(system=system, order=order, lines=lines, document=document)
+            items.append(prepare(item, books.now))
+        missing = [(system, order) for system, order, _, _ in rows if (system, order) not in books.demand]
+        if missing:
+            pairs = (texts([one for one, _ in missing]), texts([one for _, one in missing]))
+            put_demand(books, connection.execute(_sql["demand"], pairs).fetchall())
+        return items
+
+    # ------------------------------------------------------------ connection
+
+    def _open(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, application_name="stockwright-ledger", autocommit=True)
+            self._connection.prepare_threshold = 0
+            self._connection.execute(_sql["session"])
+        self._make_partitions(self._connection)
+        return self._connection
+
+    def _make_partitions(self, connection: Connection) -> None:
+        """Keeps room ahead of the head, outside the lane."""
+        if self.last_sequence + _ROOM < self._partitions_until:
+            return
+        self.last_sequence = max(self.last_sequence, _one(connection.execute(_sql["head"]))[0])
+        self._partitions_until = _one(connection.execute(_sql["partitions_until"]))[0] or 0
+        if self.last_sequence + _ROOM >= self._partitions_until:
+            connection.execute(_sql["make_partitions"], (self.last_sequence + 2 * _ROOM,))
+            self._partitions_until = _one(connection.execute(_sql["partitions_until"]))[0]
+
+    def _abandon(self) -> None:
+        """Gives the lane back after a failure: by rollback, or by closing where that fails too."""
+        try:
+            if self._connection is not None:
+                self._connection.execute("rollback")
+        except psycopg.Error:
+            self.close()
+
+    def number_payloads(self, raws: Sequence[RawPayload]) -> None:
+        """Numbers raw payloads that are about to be stored. Raises BatchInterrupted."""
+        try:
+            rows = self._open().execute(_sql["payload_ids"], (len(raws),), prepare=True).fetchall()
+        except (psycopg.Error, Transient) as fault:
+            self._abandon()
+            raise BatchInterrupted(str(fault)) from fault
+        for raw, (number,) in zip(raws, rows, strict=True):
+            raw.id = number
+
+
+def _keep_raw(connection: Connection, raw: RawPayload, now: dt.datetime) -> None:
+    values = (raw.id, raw.system, raw.door, raw.content_type, Jsonb(raw.headers), raw.body, raw.received_at or now)
+    connection.execute(_sql["keep_raw"], values)
+
+
+def _one(cursor: Any) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    assert row is not None
+    found: tuple[Any, ...] = row
+    return found

@@ -1,0 +1,330 @@
+"""Reads, under the lane, everything a batch may touch."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from stockwright.domain.books import Balance, Books, Claim, Count, DemandLine, Lot, Transfer, Waiting
+from stockwright.domain.catalog import Catalog
+from stockwright.domain.events import Fact, Outcome, Request
+from stockwright.domain.postings import POSTINGS
+from stockwright.domain.reservations import order_of
+from stockwright.domain.wellformed import Expiry, Prepared
+from stockwright.store.arrays import texts
+from stockwright.store.connection import Connection
+from stockwright.store.queries import load
+
+_sql = load("ledger")
+_PLACING = frozenset({"reserve", "confirm", "allocate"})
+_ORDER_FACTS = frozenset({"shipment", "return_receipt", "pick", "unpick", "channel_order", "channel_cancel"})
+_TRANSFERS = frozenset({"transfer_out", "transfer_in", "transfer_close"})
+_INSPECTED = frozenset({"return_receipt", "inspection_result", "receipt", "transfer_in", "adjustment", "count"})
+
+Pairs = set[tuple[str, str]]
+
+
+class Needs:
+    """What a batch names, told by its items alone."""
+
+    def __init__(self, items: Iterable[Prepared]) -> None:
+        self.keys: list[str] = []
+        self.facts: list[tuple[Fact, Prepared]] = []
+        self.requests: list[Request] = []
+        self.orders: Pairs = set()
+        self.skus: set[str] = set()
+        self.bindings: Pairs = set()
+        for prepared in items:
+            self.keys.append(prepared.key)
+            self._add(prepared)
+
+    def _add(self, prepared: Prepared) -> None:
+        item = prepared.item
+        if type(item) is Request:
+            self.requests.append(item)
+            self.orders.add((item.system, order_of(item)))
+            for line in item.lines:
+                if line.sku:
+                    self.skus.add(line.sku)
+                elif line.item:
+                    self.bindings.add((item.system, line.item))
+        elif type(item) is Fact:
+            self.facts.append((item, prepared))
+            if item.order:
+                self.orders.add((item.order_system or item.system, item.order))
+            if item.sku:
+                self.skus.add(item.sku)
+            else:
+                self.bindings.add((item.system, item.item))
+            if item.to_sku:
+                self.skus.add(item.to_sku)
+        elif isinstance(item, Expiry):
+            self.orders.add((item.system, item.order))
+
+
+def read_identities(connection: Connection, keys: Sequence[str]) -> Any:
+    """The cursor of the identities answered before; fetched by `put_identities` after the round trip."""
+    return connection.execute(_sql["identities"], (texts(keys),), prepare=True)
+
+
+def put_identities(books: Books, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Fills in the answers given before."""
+    for key, digest, sequence, code, answer in rows:
+        kept = answer if isinstance(answer, dict) else {}
+        books.identities[key] = (bytes(digest), Outcome(code=code, sequence=sequence, **kept))
+
+
+def put_demand(books: Books, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Fills in demand lines and their claims."""
+    for row in rows:
+        lines = books.demand.setdefault((row[1], row[2]), {})
+        line = lines.get(row[3])
+        if line is None:
+            line = lines[row[3]] = _demand_line(row)
+        if row[19] is not None:
+            line.claims[(row[19], row[20])] = Claim(row[21], row[22], row[23], row[24])
+
+
+def _demand_line(row: tuple[Any, ...]) -> DemandLine:
+    line = DemandLine(row[0], row[1], row[2], row[3], row[4], row[5])
+    (line.lot, line.fresh_until, line.ordered, line.shipped, line.cancelled, line.cancel_requested) = row[6:12]
+    (line.returned, line.picked, line.final, line.state, line.expires_at, line.transitions, line.version) = row[12:19]
+    return line
+
+
+class Scope:
+    """What a batch touches once its codes are resolved: places, SKUs, times."""
+
+    def __init__(self, needs: Needs, books: Books) -> None:
+        self.books = books
+        self.places: Pairs = set()
+        self.everywhere: set[str] = set()
+        self.controlled: set[str] = set()
+        self.fenced: set[str] = set()
+        self.dated: dict[tuple[str, str], dt.datetime] = {}
+        self.inspected: Pairs = set()
+        self.transfers: set[str] = set()
+        self.documents: set[str] = set()
+        self.statements: set[str] = set()
+        self.reversed: set[int] = set()
+        self.counts: list[tuple[Fact, Prepared, str]] = []
+        self.snapshots: set[str] = set()
+        catalog = books.catalog
+        self._has_fences = any(policy.ring_fence for one in catalog.channels.values() for policy in one.policies)
+        self._switched = {
+            place for place, holders in catalog.authorities.items() if len({system for _, system in holders}) > 1
+        }
+        for request in needs.requests:
+            self._add_request(request, catalog)
+        for fact, prepared in needs.facts:
+            self._add_fact(fact, prepared, catalog)
+        self._add_demand(catalog)
+
+    def _add_request(self, request: Request, catalog: Catalog) -> None:
+        channel = catalog.channels.get(request.channel or request.system)
+        for line in request.lines:
+            code = line.sku or catalog.bindings.get((request.system, line.item), ("", ""))[0]
+            if code:
+                self._add_places(code, (line.location, *(channel.pool if channel else ())), catalog)
+
+    def _add_places(self, sku: str, places: Iterable[str], catalog: Catalog) -> None:
+        for place in places:
+            if place:
+                self.places.add((sku, place))
+        known = catalog.skus.get(sku)
+        if known is not None and known.control != "none":
+            self.controlled.add(sku)
+        if self._has_fences:
+            self.fenced.add(sku)
+
+    def _add_fact(self, fact: Fact, prepared: Prepared, catalog: Catalog) -> None:
+        code = fact.sku or catalog.bindings.get((fact.system, fact.item), ("", ""))[0]
+        place = catalog.place(fact.system, fact.location)
+        kind = fact.kind
+        pool: tuple[str, ...] = ()
+        if kind == "channel_order" and fact.channel in catalog.channels:
+            pool = catalog.channels[fact.channel].pool
+        if code:
+            self._add_places(code, (place, *pool), catalog)
+            at = fact.occurred_at or prepared.received_at
+            if place and kind != "channel_order":
+                self.dated[(code, place)] = min(at, self.dated.get((code, place), at))
+            if kind in _INSPECTED:
+                self.inspected.add((code, place))
+        self._add_rare(fact, prepared, code, place)
+
+    def _add_rare(self, fact: Fact, prepared: Prepared, code: str, place: str) -> None:
+        kind = fact.kind
+        if kind == "lot_recall":
+            self.everywhere.add(code)
+        elif kind in ("count", "snapshot"):
+            self.counts.append((fact, prepared, code))
+            self.snapshots.add(code) if kind == "snapshot" else None
+        elif kind in _TRANSFERS:
+            self.transfers.add(fact.transfer or fact.document)
+        elif kind == "conversion":
+            self._add_places(fact.to_sku, (place,), self.books.catalog)
+        elif kind == "reversal":
+            self.reversed.add(fact.reverses)
+            self.statements.add(f"reversal|{fact.reverses}")
+        system = self.books.catalog.systems.get(fact.system)
+        if kind == "channel_order" or (system is not None and system.revisions != "increment"):
+            self.statements.add(f"{fact.system}|{fact.document}|{fact.line}|{kind}")
+        if (place, POSTINGS[kind].group) in self._switched:
+            self.documents.add(fact.order or fact.transfer or fact.document)
+
+    def _add_demand(self, catalog: Catalog) -> None:
+        for lines in self.books.demand.values():
+            for line in lines.values():
+                channel = catalog.channels.get(line.channel)
+                self._add_places(line.sku, (place for place, _ in line.claims), catalog)
+                if line.state in ("expired", "released", "open"):
+                    self._add_places(line.sku, channel.pool if channel else (), catalog)
+
+    def read(self, connection: Connection) -> None:
+        """Reads all of it into the books, in one round trip for what every batch needs."""
+        with connection.pipeline():
+            cursors = [(self._put_balances, self._balances(connection))]
+            if self.everywhere:
+                cursors.append((self._put_balances, self._by("balances_everywhere", connection, self.everywhere)))
+            if self.dated:
+                cursors.append((self._put_counts, self._counts(connection)))
+            if self.inspected:
+                cursors.append((self._put_waiting, self._pairs("waiting", connection, self.inspected)))
+            if self.transfers:
+                cursors.append((self._put_transfers, self._by("transfers", connection, self.transfers)))
+            if self.documents:
+                cursors.append((self._put_owners, self._by("owners", connection, self.documents)))
+            if self.statements:
+                cursors.append((self._put_revisions, self._by("revisions", connection, self.statements)))
+            if self.controlled:
+                cursors.append((self._put_lots, self._by("lots", connection, self.controlled)))
+                cursors.append((self._put_fresh, self._by("fresh", connection, self.controlled)))
+            if self.fenced:
+                cursors.append((self._put_channel_claims, self._by("channel_claims", connection, self.fenced)))
+            if self.snapshots:
+                cursors.append((self._put_contained, self._by("contained", connection, self.snapshots)))
+            if self.counts:
+                self.books.journal = {}
+                cursors.append((self._put_after, self._after(connection)))
+            if self.reversed:
+                cursors.append((self._put_moves, connection.execute(_sql["reversible"], (list(self.reversed),))))
+        for put, cursor in cursors:
+            put(cursor.fetchall())
+        if self.reversed:
+            self._read_reversed(connection)
+
+    # ------------------------------------------------------------ asking
+
+    def _balances(self, connection: Connection) -> Any:
+        places = self.places
+        return connection.execute(
+            _sql["balances"], (texts([sku for sku, _ in places]), texts([place for _, place in places])), prepare=True
+        )
+
+    def _by(self, name: str, connection: Connection, codes: Iterable[str]) -> Any:
+        return connection.execute(_sql[name], (texts(list(codes)),))
+
+    def _pairs(self, name: str, connection: Connection, pairs: Pairs) -> Any:
+        return connection.execute(_sql[name], (texts([a for a, _ in pairs]), texts([b for _, b in pairs])))
+
+    def _counts(self, connection: Connection) -> Any:
+        reach = dt.timedelta(seconds=max((one.clock_error_s for one in self.books.catalog.systems.values()), default=0))
+        cells = list(self.dated)
+        times = [(self.dated[cell] - reach).isoformat() for cell in cells]
+        return connection.execute(
+            _sql["counts"],
+            (texts([sku for sku, _ in cells]), texts([place for _, place in cells]), texts(times)),
+            prepare=True,
+        )
+
+    def _after(self, connection: Connection) -> Any:
+        rows: list[tuple[Any, ...]] = []
+        for fact, prepared, code in self.counts:
+            sku = self.books.catalog.skus.get(code)
+            lot = fact.lot if sku is not None and sku.control != "none" else ""
+            at = fact.occurred_at
+            if at is None or at > prepared.received_at:
+                at = prepared.received_at
+            place = self.books.catalog.place(fact.system, fact.location)
+            buckets = [fact.bucket] if fact.picked_included else [fact.bucket, "picked"]
+            rows.extend((prepared.key, code, place, lot, bucket, at, fact.system, fact.position) for bucket in buckets)
+        return connection.execute(_sql["moved_after"], tuple(list(column) for column in zip(*rows, strict=True)))
+
+    def _read_reversed(self, connection: Connection) -> None:
+        """A reversal names no SKU: what its moves touch is read in a second step."""
+        moves = [move for one in self.books.reversible.values() for move in one]
+        places = {(move[0], place) for move in moves for place in (move[3], move[5]) if place}
+        places -= self.places
+        self.dated = {(move[0], place): move[7] for move in moves for place in (move[3], move[5]) if place}
+        if places:
+            self._put_balances(self._pairs("balances", connection, places).fetchall())
+        if self.dated:
+            self._put_counts(self._counts(connection).fetchall())
+
+    # ------------------------------------------------------------ filling in
+
+    def _put_balances(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for row in rows:
+            key = (row[0], row[1], row[2])
+            if key not in self.books.balances:
+                self.books.put_balance(key, Balance(*row[3:]))
+
+    def _put_counts(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for sku, location, lot, bucket, as_of, system, position, reverses in rows:
+            cell = (sku, location, lot, bucket)
+            self.books.counts.setdefault(cell, []).append(Count(as_of, system, position, reverses))
+
+    def _put_waiting(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for sku, location, lot, sequence, to_bucket, quantity, occurred_at in rows:
+            waiting = Waiting(sequence, to_bucket, quantity, occurred_at)
+            self.books.waiting.setdefault((sku, location, lot), []).append(waiting)
+
+    def _put_transfers(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for document, sku, lot, *values in rows:
+            transfer = self.books.transfers[(document, sku, lot)] = Transfer()
+            (
+                transfer.sent, transfer.arrived, transfer.closed, transfer.excess,
+                transfer.from_location, transfer.to_location, transfer.eta, transfer.version,
+            ) = values  # fmt: skip
+
+    def _put_owners(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for location, group, document, system in rows:
+            self.books.owners[(location, group, document)] = system
+
+    def _put_revisions(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for key, revision, quantity in rows:
+            self.books.revisions[key] = (revision, quantity)
+
+    def _put_lots(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for sku, code, expires_on, recalled in rows:
+            self.books.lots[(sku, code)] = Lot(expires_on, recalled, True)
+
+    def _put_fresh(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for sku, location, fresh_until, units in rows:
+            self.books.fresh[(sku, location, fresh_until)] = units
+
+    def _put_channel_claims(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for channel, sku, units in rows:
+            self.books.channel_claims[(channel, sku)] = units
+
+    def _put_contained(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for sku, location, line_id, units in rows:
+            self.books.contained.setdefault((sku, location), []).append((line_id, units))
+
+    def _put_after(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for item, bucket, later, undecided in rows:
+            self.books.after[(item, bucket)] = (int(later), undecided)
+
+    def _put_moves(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for sequence, *move in rows:
+            self.books.reversible.setdefault(sequence, []).append((*move, None, "", None))  # type: ignore[arg-type]
+
+
+def encode_answer(outcome: Any) -> str:
+    """What is kept of an answer so that it can be given again; empty where the code says it all."""
+    if outcome.answer is None and not outcome.message:
+        return ""
+    kept = {"answer": outcome.answer, "field": outcome.field, "message": outcome.message}
+    return msgspec.json.encode(kept).decode()

@@ -1,0 +1,238 @@
+"""Writes a decided batch: identity, events, entries, balances, claims, transitions, dirty rows, work items."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from stockwright.domain.alarms import alarms
+from stockwright.domain.books import Balance, Books, Claim, DemandLine, Key, WorkNote, Written
+from stockwright.domain.ledger import Decision, Parked, Recorded
+from stockwright.store.arrays import blobs, booleans, integers, numbers, texts, times
+from stockwright.store.connection import Connection
+from stockwright.store.ledger_read import encode_answer
+from stockwright.store.queries import load
+
+_sql = load("ledger")
+
+
+def write(connection: Connection, decision: Decision, books: Books, before: int) -> None:
+    """Sends all rows of a batch; the caller pipelines and commits. Raises on any guard that does not hold."""
+    written = decision.written
+    if decision.recorded:
+        _write_events(connection, decision.recorded, books.now)
+        _write_entries(connection, written)
+        _write_balances(connection, written.balances, books)
+        _write_demand(connection, list(written.demand.values()))
+        _write_transitions(connection, written)
+        _write_head(connection, books, written, before)
+    notes = [(sequence, note) for sequence, note in written.work]
+    notes += [(books.sequence, note) for note in alarms(books, written)]
+    _write_work(connection, notes)
+    for parked in decision.parked:
+        _park(connection, parked)
+    _write_rare(connection, written)
+
+
+def _run(connection: Connection, name: str, parameters: Any) -> None:
+    connection.execute(_sql[name], parameters, prepare=True)
+
+
+def _write_events(connection: Connection, recorded: Sequence[Recorded], now: dt.datetime) -> None:
+    sequences = integers([one.sequence for one in recorded])
+    codes = texts([one.outcome.code for one in recorded])
+    prepared = [one.prepared for one in recorded]
+    _run(
+        connection,
+        "insert_identities",
+        (texts([one.key for one in prepared]), blobs([one.hash for one in prepared]), sequences, codes),
+    )
+    _run(
+        connection,
+        "insert_events",
+        (
+            now,
+            sequences,
+            texts([one.item.kind for one in prepared]),
+            texts([one.item.system for one in prepared]),
+            times([one.occurred_at for one in recorded]),
+            times([one.received_at for one in prepared]),
+            numbers([one.payload for one in prepared]),
+            codes,
+            texts([one.body.decode() for one in prepared]),
+            texts([encode_answer(one.outcome) for one in recorded]),
+        ),
+    )
+
+
+def _write_entries(connection: Connection, written: Written) -> None:
+    if not written.moves:
+        return
+    sequences, ns, moves = zip(*written.moves, strict=True)
+    sku, lot, source, origin, target, place, units, at, line_id, transfer, free = zip(*moves, strict=True)
+    _run(
+        connection,
+        "insert_entries",
+        (
+            integers(sequences), integers(ns), texts(sku), texts(lot), texts(source), texts(origin),
+            texts(target), texts(place), integers(units), times(at), numbers(line_id), texts(transfer), numbers(free),
+        ),
+    )  # fmt: skip
+
+
+def _write_balances(connection: Connection, keys: Iterable[Key], books: Books) -> None:
+    new: list[tuple[Key, Balance]] = []
+    old: list[tuple[Key, Balance]] = []
+    for key in keys:
+        balance = books.balances[key]
+        (old if balance.version else new).append((key, balance))
+    if new:
+        _run(connection, "insert_balances", _balance_columns(new))
+    if old:
+        versions = integers([balance.version for _, balance in old])
+        _run(connection, "update_balances", (*_balance_columns(old), versions, len(old)))
+
+
+def _balance_columns(rows: Sequence[tuple[Key, Balance]]) -> tuple[str, ...]:
+    return (
+        texts([key[0] for key, _ in rows]),
+        texts([key[1] for key, _ in rows]),
+        texts([key[2] for key, _ in rows]),
+        integers([one.sellable for _, one in rows]),
+        integers([one.inspection for _, one in rows]),
+        integers([one.quarantined for _, one in rows]),
+        integers([one.damaged for _, one in rows]),
+        integers([one.reserved for _, one in rows]),
+        integers([one.allocated for _, one in rows]),
+        integers([one.picked for _, one in rows]),
+    )
+
+
+def _write_demand(connection: Connection, lines: Sequence[DemandLine]) -> None:
+    if not lines:
+        return
+    new = [line for line in lines if not line.version]
+    old = [line for line in lines if line.version]
+    if new:
+        head = (
+            texts([one.system for one in new]), texts([one.order for one in new]),
+            texts([one.line for one in new]), texts([one.sku for one in new]),
+        )  # fmt: skip
+        columns = _demand_columns(new)
+        _run(connection, "insert_demand", (columns[0], *head, *columns[1:]))
+    if old:
+        versions = integers([one.version for one in old])
+        _run(connection, "update_demand", (*_demand_columns(old), versions, len(old)))
+    _write_claims(connection, lines)
+
+
+def _demand_columns(lines: Sequence[DemandLine]) -> tuple[str, ...]:
+    return (
+        integers([one.id for one in lines]),
+        texts([one.channel for one in lines]),
+        texts([one.lot for one in lines]),
+        times([one.fresh_until for one in lines]),
+        integers([one.ordered for one in lines]),
+        integers([one.shipped for one in lines]),
+        integers([one.cancelled for one in lines]),
+        integers([one.cancel_requested for one in lines]),
+        integers([one.returned for one in lines]),
+        integers([one.picked for one in lines]),
+        booleans([one.final for one in lines]),
+        texts([one.state for one in lines]),
+        times([one.expires_at for one in lines]),
+        integers([one.transitions for one in lines]),
+    )
+
+
+def _write_claims(connection: Connection, lines: Sequence[DemandLine]) -> None:
+    new: list[tuple[DemandLine, tuple[str, str], Claim]] = []
+    old: list[tuple[DemandLine, tuple[str, str], Claim]] = []
+    for line in lines:
+        for place, claim in line.claims.items():
+            (old if claim.version else new).append((line, place, claim))
+    if new:
+        columns = _claim_columns(new)
+        skus = texts([line.sku for line, _, _ in new])
+        _run(connection, "insert_claims", (*columns[:3], skus, *columns[3:]))
+    if old:
+        versions = integers([claim.version for _, _, claim in old])
+        _run(connection, "update_claims", (*_claim_columns(old), versions, len(old)))
+
+
+def _claim_columns(rows: Sequence[tuple[DemandLine, tuple[str, str], Claim]]) -> tuple[str, ...]:
+    return (
+        integers([line.id for line, _, _ in rows]),
+        texts([place[0] for _, place, _ in rows]),
+        texts([place[1] for _, place, _ in rows]),
+        integers([claim.reserved for _, _, claim in rows]),
+        integers([claim.allocated for _, _, claim in rows]),
+        integers([claim.picked for _, _, claim in rows]),
+    )
+
+
+def _write_transitions(connection: Connection, written: Written) -> None:
+    if written.transitions:
+        ids, ns, states, sequences = zip(*written.transitions, strict=True)
+        _run(connection, "insert_transitions", (integers(ids), integers(ns), texts(states), integers(sequences)))
+
+
+def _write_head(connection: Connection, books: Books, written: Written, before: int) -> None:
+    last = books.sequence
+    skus = sorted({key[0] for key in written.balances})
+    if skus:
+        _run(connection, "insert_dirty", (last, texts(skus)))
+    _run(connection, "advance_head", {"last": last, "before": before, "at": books.now})
+    _run(connection, "notify", (last,))
+
+
+def _write_work(connection: Connection, notes: Sequence[tuple[int, WorkNote]]) -> None:
+    """The last word on each subject holds."""
+    latest: dict[tuple[str, str], tuple[int, WorkNote]] = {}
+    for sequence, note in notes:
+        latest[(note[1], note[2])] = (sequence, note)
+    for sequence, (what, kind, subject, sku, location, system, detail) in latest.values():
+        if what == "open":
+            _run(connection, "open_work", (kind, subject, sku, location, system, Jsonb(detail), sequence or None))
+        else:
+            _run(connection, "close_work", (kind, subject))
+
+
+def _park(connection: Connection, parked: Parked) -> None:
+    door = "item" if parked.missing else "conflict" if parked.path == "$.document" else "poison"
+    _run(
+        connection,
+        "park",
+        {
+            "system": parked.prepared.item.system,
+            "door": door,
+            "body": parked.prepared.body,
+            "key": parked.prepared.key,
+            "received_at": parked.prepared.received_at,
+            "reason": parked.reason,
+            "path": parked.path,
+            "missing": parked.missing,
+        },
+    )
+
+
+def _write_rare(connection: Connection, written: Written) -> None:
+    for (document, sku, lot), one in written.transfers.items():
+        values = (one.sent, one.arrived, one.closed, one.excess, one.from_location, one.to_location, one.eta)
+        _run(connection, "save_transfer", (document, sku, lot, *values))
+    for sequence, key, bucket, count, counted in written.counts:
+        values = (bucket, count.as_of, count.system, count.position, count.reverses, counted)
+        _run(connection, "save_count", (sequence, *key, *values))
+    for (sku, code), lot_info in written.lots.items():
+        _run(connection, "save_lot", (sku, code, lot_info.expires_on, lot_info.recalled))
+    for sequence, (key, waiting) in written.waiting.items():
+        _run(
+            connection, "save_waiting", (sequence, *key, waiting.to_bucket, waiting.quantity, waiting.occurred_at)
+        )
+    for place, system in written.owners.items():
+        _run(connection, "save_owner", (*place, system))
+    for subject, (revision, quantity) in written.documents.items():
+        _run(connection, "save_revision", (subject, revision, quantity))
+    for observation in written.observations:
+        _run(connection, "save_observation", observation)

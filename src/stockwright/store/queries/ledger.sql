@@ -1,0 +1,351 @@
+-- name: session
+-- Settles the plans of the lane's statements: they touch few rows by key, whatever the tables' size.
+select set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
+       set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false);
+
+-- name: lane
+-- Takes the lane until the transaction ends. Alone, so that every later statement sees what came before.
+select pg_advisory_xact_lock(%s);
+
+-- name: head
+-- The last sequence number, the database's clock, and the revision of the item master.
+select h.sequence, greatest(clock_timestamp(), h.recorded_at), r.revision
+from ledger_head h, master_revision r where h.lane = 0;
+
+-- name: identities
+-- Which of these identities were answered before, and how.
+select i.key, i.hash, i.sequence, i.outcome, e.answer
+from unnest(%s::text[]) k (key)
+join identity i on i.key = k.key
+left join event e on e.sequence = i.sequence;
+
+-- name: due
+-- Open holds past their time, oldest first.
+select system, order_ref, array_agg(line order by line), min(expires_at)
+from (select system, order_ref, line, expires_at from demand_line
+      where expires_at <= clock_timestamp() and expires_at is not null
+      order by expires_at limit %s) d
+group by system, order_ref order by min(expires_at);
+
+-- name: next_due
+-- When the next open hold runs out.
+select min(expires_at) from demand_line where expires_at is not null;
+
+-- name: demand
+-- The demand lines of these orders with their claims; a line without a claim has one row.
+select d.id, d.system, d.order_ref, d.line, d.sku, d.channel, d.lot, d.fresh_until, d.ordered, d.shipped,
+       d.cancelled, d.cancel_requested, d.returned, d.picked, d.final, d.state, d.expires_at, d.transitions,
+       d.version, c.location, c.lot, c.reserved, c.allocated, c.picked, c.version
+from unnest(%s::text[], %s::text[]) o (system, order_ref)
+join demand_line d on d.system = o.system and d.order_ref = o.order_ref
+left join claim c on c.line_id = d.id;
+
+-- name: balances
+-- The balances at these places, all lots.
+select b.sku, b.location, b.lot, b.sellable, b.inspection, b.quarantined, b.damaged,
+       b.reserved, b.allocated, b.picked, b.version
+from unnest(%s::text[], %s::text[]) p (sku, location)
+join balance b on b.sku = p.sku and b.location = p.location;
+
+-- name: balances_everywhere
+-- The balances of these SKUs at every place.
+select sku, location, lot, sellable, inspection, quarantined, damaged, reserved, allocated, picked, version
+from balance where sku = any(%s::text[]);
+
+-- name: counts
+-- Counts at these places as of these times or later.
+select c.sku, c.location, c.lot, c.bucket, c.as_of, c.system, c.position, c.reverses
+from unnest(%s::text[], %s::text[], %s::timestamptz[]) p (sku, location, at)
+join stock_count c on c.sku = p.sku and c.location = p.location and c.as_of >= p.at
+order by c.as_of, c.sequence;
+
+-- name: moved_after
+-- Per count: units that entered one account of a cell after its time, and whether another source's fact
+-- lies within the clock error around it. The batch log bounds the search: nothing dated after T was recorded
+-- before T.
+select p.item, p.bucket,
+       coalesce(sum(m.units) filter (where m.occurred_at > p.as_of or m.after_position), 0),
+       coalesce(bool_or(m.undecided), false)
+from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::bigint[])
+     p (item, sku, location, lot, bucket, as_of, system, position)
+left join system s on s.code = p.system
+cross join lateral (
+    select coalesce(max(b.last_sequence), 0) as sequence from batch b
+    where b.recorded_at <= p.as_of - make_interval(secs => 86400)
+) start
+left join lateral (
+    select e.occurred_at,
+           case when e.to_account::text = p.bucket and e.to_location = p.location then e.quantity else 0 end
+         - case when e.from_account::text = p.bucket and e.from_location = p.location then e.quantity else 0 end as units,
+           v.system = p.system and e.occurred_at = p.as_of
+               and (v.body ->> 'position')::bigint > p.position as after_position,
+           v.system <> p.system and e.from_account <> 'adjustment' and e.to_account <> 'adjustment'
+               and greatest(s.clock_error_s, o.clock_error_s, 0) > 0
+               and abs(extract(epoch from e.occurred_at - p.as_of)) <= greatest(s.clock_error_s, o.clock_error_s, 0)
+               as undecided
+    from entry e
+    join event v on v.sequence = e.sequence
+    left join system o on o.code = v.system
+    where e.sku = p.sku and e.lot = p.lot and e.sequence > start.sequence
+      and ((e.to_account::text = p.bucket and e.to_location = p.location)
+        or (e.from_account::text = p.bucket and e.from_location = p.location))
+) m on true
+group by p.item, p.bucket;
+
+-- name: transfers
+-- Transfer lines of these documents.
+select document, sku, lot, sent, arrived, closed, excess, from_location, to_location, eta, version
+from transfer where document = any(%s::text[]);
+
+-- name: lots
+-- What is known of the lots of these SKUs.
+select sku, code, expires_on, recalled from lot where sku = any(%s::text[]);
+
+-- name: fresh
+-- Open claims without a lot that ask for a date, summed.
+select c.sku, c.location, d.fresh_until, sum(c.reserved + c.allocated + c.picked)::bigint
+from claim c join demand_line d on d.id = c.line_id
+where c.sku = any(%s::text[]) and c.reserved + c.allocated + c.picked > 0
+  and c.lot = '' and d.fresh_until is not null
+group by 1, 2, 3;
+
+-- name: channel_claims
+-- Open claims per channel and SKU.
+select d.channel, c.sku, sum(c.reserved + c.allocated + c.picked)::bigint
+from claim c join demand_line d on d.id = c.line_id
+where c.sku = any(%s::text[]) and c.reserved + c.allocated + c.picked > 0 and d.channel <> ''
+group by 1, 2;
+
+-- name: contained
+-- Open claims of these SKUs by demand line and place.
+select c.sku, c.location, c.line_id, (c.reserved + c.allocated + c.picked)::bigint
+from claim c where c.sku = any(%s::text[]) and c.reserved + c.allocated + c.picked > 0;
+
+-- name: waiting
+-- Inspection results that wait for goods at these places.
+select w.sku, w.location, w.lot, w.sequence, w.to_bucket, w.quantity, w.occurred_at
+from unnest(%s::text[], %s::text[]) p (sku, location)
+join waiting_inspection w on w.sku = p.sku and w.location = p.location and w.quantity > 0
+order by w.sequence;
+
+-- name: owners
+-- Who began these documents.
+select location, movement_group, document, system from document_owner where document = any(%s::text[]);
+
+-- name: revisions
+-- What the latest revision of these statements posted.
+select key, revision, quantity from document_line where key = any(%s::text[]);
+
+-- name: reversible
+-- The goods moves of these events.
+select sequence, sku, lot, from_account::text, from_location, to_account::text, to_location, quantity, occurred_at
+from entry where sequence = any(%s::bigint[])
+  and from_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
+  and to_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
+order by sequence, n;
+
+-- name: payload_ids
+-- Numbers for payloads that are about to be stored.
+select nextval('payload_id') from generate_series(1, %s);
+
+-- name: insert_identities
+-- Keeps the answered identities.
+insert into identity (key, hash, sequence, outcome)
+select k, decode(h, 'hex'), s, o from unnest(%s::text[], %s::text[], %s::bigint[], %s::text[]) x (k, h, s, o);
+
+-- name: insert_events
+-- Keeps the events with their bodies.
+insert into event (sequence, kind, system, occurred_at, received_at, recorded_at, payload, outcome, body, answer)
+select s, k, y, o, r, %s::timestamptz, p, c, b::json, nullif(a, '')::json
+from unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::text[],
+            %s::text[], %s::text[]) x (s, k, y, o, r, p, c, b, a);
+
+-- name: insert_entries
+-- Keeps the moves of goods and promises.
+insert into entry (sequence, n, sku, lot, from_account, from_location, to_account, to_location, quantity,
+                   occurred_at, line_id, transfer, free_after)
+select s, n, k, l, fa::account, fl, ta::account, tl, q, o, d, nullif(t, ''), f
+from unnest(%s::bigint[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+            %s::bigint[], %s::timestamptz[], %s::bigint[], %s::text[], %s::bigint[])
+     x (s, n, k, l, fa, fl, ta, tl, q, o, d, t, f);
+
+-- name: insert_balances
+-- Opens balances.
+insert into balance (sku, location, lot, sellable, inspection, quarantined, damaged, reserved, allocated, picked)
+select * from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+                     %s::bigint[], %s::bigint[], %s::bigint[]);
+
+-- name: update_balances
+-- Changes balances that still are as they were read; any other number of rows fails the batch.
+with changed as (
+    update balance b
+    set sellable = x.sellable, inspection = x.inspection, quarantined = x.quarantined, damaged = x.damaged,
+        reserved = x.reserved, allocated = x.allocated, picked = x.picked, version = b.version + 1
+    from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+                %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+         x (sku, location, lot, sellable, inspection, quarantined, damaged, reserved, allocated, picked, version)
+    where b.sku = x.sku and b.location = x.location and b.lot = x.lot and b.version = x.version
+    returning 1
+)
+select expect_rows_v1(count(*), %s, 'balance') from changed;
+
+-- name: insert_demand
+-- Opens demand lines.
+insert into demand_line (id, system, order_ref, line, sku, channel, lot, fresh_until, ordered, shipped, cancelled,
+                         cancel_requested, returned, picked, final, state, expires_at, transitions)
+select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::date[],
+                     %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+                     %s::boolean[], %s::text[], %s::timestamptz[], %s::integer[]);
+
+-- name: update_demand
+-- Changes demand lines that still are as they were read.
+with changed as (
+    update demand_line d
+    set channel = x.channel, lot = x.lot, fresh_until = x.fresh_until, ordered = x.ordered, shipped = x.shipped,
+        cancelled = x.cancelled, cancel_requested = x.cancel_requested, returned = x.returned, picked = x.picked,
+        final = x.final, state = x.state, expires_at = x.expires_at, transitions = x.transitions,
+        version = d.version + 1
+    from unnest(%s::bigint[], %s::text[], %s::text[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[],
+                %s::bigint[], %s::bigint[], %s::bigint[], %s::boolean[], %s::text[], %s::timestamptz[],
+                %s::integer[], %s::bigint[])
+         x (id, channel, lot, fresh_until, ordered, shipped, cancelled, cancel_requested, returned, picked, final,
+            state, expires_at, transitions, version)
+    where d.id = x.id and d.version = x.version
+    returning 1
+)
+select expect_rows_v1(count(*), %s, 'demand_line') from changed;
+
+-- name: insert_claims
+-- Opens claims.
+insert into claim (line_id, location, lot, sku, reserved, allocated, picked)
+select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]);
+
+-- name: update_claims
+-- Changes claims that still are as they were read.
+with changed as (
+    update claim c
+    set reserved = x.reserved, allocated = x.allocated, picked = x.picked, version = c.version + 1
+    from unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+         x (line_id, location, lot, reserved, allocated, picked, version)
+    where c.line_id = x.line_id and c.location = x.location and c.lot = x.lot and c.version = x.version
+    returning 1
+)
+select expect_rows_v1(count(*), %s, 'claim') from changed;
+
+-- name: insert_transitions
+-- Keeps each change of state once.
+insert into transition (line_id, n, state, sequence)
+select * from unnest(%s::bigint[], %s::integer[], %s::text[], %s::bigint[]);
+
+-- name: insert_dirty
+-- Marks the SKUs whose levels must be computed again.
+insert into dirty (sku, sequence) select k, %s from unnest(%s::text[]) x (k);
+
+-- name: advance_head
+-- Gives out the batch's numbers and logs its time.
+with head as (
+    update ledger_head set sequence = %(last)s, recorded_at = %(at)s::timestamptz
+    where lane = 0 and sequence = %(before)s returning 1
+), log as (
+    insert into batch (last_sequence, first_sequence, recorded_at)
+    select %(last)s, %(before)s + 1, %(at)s::timestamptz from head
+)
+select expect_rows_v1(count(*), 1, 'ledger_head') from head;
+
+-- name: notify
+-- Wakes whoever follows the ledger.
+select pg_notify('stockwright_ledger', %s::text);
+
+-- name: save_transfer
+-- Keeps a transfer line as it is now.
+insert into transfer (document, sku, lot, sent, arrived, closed, excess, from_location, to_location, eta)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (document, sku, lot) do update
+set sent = excluded.sent, arrived = excluded.arrived, closed = excluded.closed, excess = excluded.excess,
+    from_location = excluded.from_location, to_location = excluded.to_location, eta = excluded.eta,
+    version = transfer.version + 1;
+
+-- name: save_count
+-- Keeps a count.
+insert into stock_count (sequence, sku, location, lot, bucket, as_of, system, position, reverses, counted)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- name: save_lot
+-- Keeps what is known of a lot.
+insert into lot (sku, code, expires_on, recalled) values (%s, %s, %s, %s)
+on conflict (sku, code) do update set expires_on = excluded.expires_on, recalled = excluded.recalled;
+
+-- name: save_waiting
+-- Keeps what still waits of an inspection result.
+insert into waiting_inspection (sequence, sku, location, lot, to_bucket, quantity, occurred_at)
+values (%s, %s, %s, %s, %s, %s, %s)
+on conflict (sequence) do update set quantity = excluded.quantity;
+
+-- name: save_owner
+-- Keeps who began a document.
+insert into document_owner (location, movement_group, document, system) values (%s, %s, %s, %s)
+on conflict do nothing;
+
+-- name: save_revision
+-- Keeps what the latest revision posted.
+insert into document_line (key, revision, quantity) values (%s, %s, %s)
+on conflict (key) do update set revision = excluded.revision, quantity = excluded.quantity;
+
+-- name: save_observation
+-- Keeps a movement told by a system without the authority for it.
+insert into observation (sequence, system, kind, location, order_ref, line, sku, quantity)
+values (%s, %s, %s, %s, %s, %s, %s, %s);
+
+-- name: open_work
+-- Opens a work item, or counts the open one again.
+insert into work_item (kind, subject, sku, location, system, detail, sequence)
+values (%s, %s, %s, %s, %s, %s::jsonb, %s)
+on conflict (kind, subject) where closed_at is null do update
+set seen = work_item.seen + 1, last_seen_at = clock_timestamp(), detail = excluded.detail,
+    sequence = excluded.sequence;
+
+-- name: close_work
+-- Closes an open work item whose cause is gone.
+update work_item set closed_at = clock_timestamp(), closed_by = 'ledger', closed_why = 'its cause is gone'
+where kind = %s and subject = %s and closed_at is null;
+
+-- name: park
+-- Keeps an item that could not be decided, once per identity.
+insert into payload (system, door, content_type, body, raw_key, received_at, state, reason, path, missing)
+select %(system)s, %(door)s, 'application/json', %(body)s, %(key)s, %(received_at)s, 'parked', %(reason)s, %(path)s,
+       %(missing)s
+where not exists (
+    select 1 from payload
+    where system = %(system)s and missing = %(missing)s and state = 'parked' and raw_key = %(key)s
+      and door = %(door)s and body = %(body)s
+);
+
+-- name: keep_raw
+-- Keeps the raw body of a call whose items are recorded with it.
+insert into payload (id, system, door, content_type, headers, body, received_at, state, settled_at)
+values (%s, %s, %s, %s, %s::jsonb, %s, %s, 'recorded', clock_timestamp());
+
+-- name: settle_payload
+-- Marks how far a payload is recorded, in the same transaction as its events.
+update payload
+set items_done = greatest(items_done, %(done)s),
+    state = case when %(final)s then 'recorded' else state end,
+    settled_at = case when %(final)s then clock_timestamp() end
+where id = %(id)s and state = 'received';
+
+-- name: expired_lots
+-- Lots that still lie sellable at a place after their date there.
+select b.sku, b.location, b.lot, l.expires_on
+from lot l join balance b on b.sku = l.sku and b.lot = l.code join location p on p.code = b.location
+where l.expires_on < (%s at time zone p.time_zone)::date and b.sellable > 0
+order by l.expires_on, b.sku, b.location limit %s;
+
+-- name: partitions_until
+-- The first sequence number that has no partition yet.
+select 1000000 * (1 + max(substring(c.relname from '[0-9]+$')::bigint))
+from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'event'::regclass;
+
+-- name: make_partitions
+-- Makes the partitions up to a sequence number.
+select make_ledger_partitions_v1(%s);
