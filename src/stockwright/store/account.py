@@ -120,7 +120,14 @@ def blocking_folder(account: Account, folder: Path) -> Path | None:
 
     Folders that do not exist yet are no obstacle.
     """
-    way = [step for step in [folder, *folder.parents] if step.exists()]
+    way = [step for step in [folder, *folder.parents] if _is_there(step)]
     if can_reach(account, way[0]):
         return None
     return next((step for step in reversed(way) if not can_reach(account, step)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # then one of the folders above is the one in the way
+        return False
