@@ -100,7 +100,9 @@ def _explain(declared: Any, value: Any, index: tuple[int, ...]) -> tuple[str, st
         near = did_you_mean(value, wanted.removeprefix("one of ").split(", "))
         return f"is not {wanted}", near or f"give {wanted}"
     kind = _KINDS.get(type(value), "a date or time")
-    if wanted.startswith(kind):
+    if value in ("", []):
+        return "is empty", f"give {wanted}"
+    if wanted.startswith(kind) or (kind == "a whole number" and wanted.startswith("a number")):
         return "is out of range", f"give {wanted}"
     return f"is {kind}", f"give {wanted}"
 

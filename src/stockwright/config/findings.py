@@ -1,5 +1,6 @@
 """What lint has to say: where, what is wrong, and what to do about it."""
 
+import json
 from collections.abc import Mapping
 from typing import Literal
 
@@ -63,5 +64,7 @@ def field_name(path: Path) -> str:
             name += f"[{step}]"
         else:
             plain = step.replace("-", "").replace("_", "").isalnum() and step.isascii()
-            name += ("." if name else "") + (step if plain else '"' + step + '"')
+            name += ("." if name else "") + (
+                step if plain else json.dumps(step, ensure_ascii=False)
+            )
     return name or "(file)"
