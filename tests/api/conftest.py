@@ -87,6 +87,11 @@ class House:
             found = connection.execute(query, values)
             return found.fetchall() if found.description else None
 
+    def work(self) -> None:
+        """Does what the intake's loop would do, until nothing waits."""
+        while self.services.intake.step().payloads:
+            pass
+
     def receive(self, sku: str, quantity: int, location: str = "main") -> None:
         """Puts goods on the shelf."""
         fact = {

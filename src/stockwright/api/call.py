@@ -8,7 +8,7 @@ from stockwright.api.reply import Reply
 from stockwright.app import Services
 from stockwright.store.access import Caller
 from stockwright.store.connection import Connection
-from stockwright.store.session import session
+from stockwright.store.session import session, translated
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,6 +43,16 @@ class Call:
         def inside() -> T:
             with session(self.services.pool) as connection:
                 return work(connection, *args, **kwargs)
+
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.services.threads, inside)
+
+    async def block(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs blocking work that takes its own connection on a reader's thread."""
+
+        def inside() -> T:
+            with translated():
+                return work(*args, **kwargs)
 
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.services.threads, inside)

@@ -234,7 +234,8 @@ def _putter(shelf: _Shelf, body: type[msgspec.Struct]) -> Handler:
         saved = await call.run(_save, shelf.kind, row, f"key {call.caller.id}")
         resumed = 0
         if isinstance(row, Binding) and saved != "unchanged":
-            resumed = await call.services.resume_bound(row)
+            missing = f"{row.subject}:{row.partner_code}"
+            resumed = await call.block(call.services.intake.resume, missing, row.system)
         return reply(SavedAnswer(saved=saved, resumed=resumed), 201 if saved == "new" else 200)
 
     return handler

@@ -2,11 +2,21 @@
 
 from typing import Final
 
-from stockwright.api import events, health, ledger, master, reservations, worklist
+from stockwright.api import (
+    events,
+    health,
+    hooks,
+    ledger,
+    master,
+    parked,
+    reservations,
+    worklist,
+)
 from stockwright.api.operations import Operation
 from stockwright.api.paging import Page, PageQuery
 from stockwright.domain.events import Fact
 from stockwright.store.entries import EntryView
+from stockwright.store.payloads import PayloadView
 from stockwright.store.reservations import ReservationView
 from stockwright.store.worklist import WorkItemView
 
@@ -110,6 +120,62 @@ TABLE: Final[tuple[Operation, ...]] = (
         answers={200: WorkItemView},
         problems=("not_found", "already_closed"),
         stored=True,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/parked",
+        handler=parked.get_parked,
+        tag="work",
+        scope="work:read",
+        query=parked.ParkedQuery,
+        answers={200: Page[PayloadView]},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/parked/{id}",
+        handler=parked.get_payload,
+        tag="work",
+        scope="work:read",
+        answers={200: PayloadView},
+        problems=("not_found",),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/parked/{id}/body",
+        handler=parked.get_payload_body,
+        tag="work",
+        scope="work:read",
+        answers={200: None},
+        problems=("not_found",),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/parked/{id}/resume",
+        handler=parked.resume_payload,
+        tag="work",
+        scope="work:write",
+        answers={200: PayloadView},
+        problems=("not_found", "already_closed"),
+        stored=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/parked/{id}/discard",
+        handler=parked.discard_payload,
+        tag="work",
+        scope="work:write",
+        body=parked.DiscardAsk,
+        answers={200: PayloadView},
+        problems=("not_found", "already_closed"),
+        stored=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/hooks/{connection}",
+        handler=hooks.post_hook,
+        tag="events",
+        answers={202: hooks.Kept},
+        problems=("not_found", "bad_signature", "too_large"),
     ),
     *master.operations(),
     Operation(

@@ -1,13 +1,13 @@
 """The parts of a running process, opened in order and closed in reverse."""
 
-import asyncio
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import structlog
 
@@ -15,7 +15,6 @@ from stockwright.app.connections import open_connections
 from stockwright.app.supervision import Supervisor
 from stockwright.app.workers import add_housekeeping, add_workers
 from stockwright.config import Config, database_url
-from stockwright.domain.items import Binding
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.verbs import Connection
@@ -47,23 +46,14 @@ class Services:
     def __init__(self, config: Config, url: str, connections: Mapping[str, Connection]) -> None:
         self.config = config
         self.url = url
-        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        # Containers share host names and process ids; leases must not be shared.
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.connections = connections
         self.pool = Pool(url, size=READERS, application_name="stockwright reader")
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.recorder = Recorder(url)
         self.intake = Intake(self.pool, self.recorder, connections, worker=self.name)
         self.workers = Supervisor()
-
-    async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Runs blocking work on a reader's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
-
-    async def resume_bound(self, binding: Binding) -> int:
-        """Sends to work again what was parked for want of this binding; how many payloads."""
-        missing = f"{binding.subject}:{binding.partner_code}"
-        resumed: int = await self.run(self.intake.resume, missing, binding.system)
-        return resumed
 
 
 @contextmanager

@@ -12,15 +12,21 @@ from stockwright.store.errors import DatabaseUnavailable
 
 @contextmanager
 def session(pool: Pool, timeout_s: float | None = None) -> Iterator[Connection]:
-    """Lends a connection as `Pool.connection` does, and translates what the driver raises.
+    """Lends a connection as `Pool.connection` does, and raises what `translated` does."""
+    with translated(), pool.connection(timeout_s) as connection:
+        yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns what the driver raises inside the block into branches of the house's error tree.
 
     DatabaseUnavailable: the server went away or is stopping. Throttled: it was too busy to finish
     in time, or two transactions stood in each other's way. Rejected: a value the database cannot
     hold; callers check what they let in, so this is the net below them.
     """
     try:
-        with pool.connection(timeout_s) as connection:
-            yield connection
+        yield
     except (
         psycopg.errors.QueryCanceled,
         psycopg.errors.LockNotAvailable,

@@ -1,0 +1,36 @@
+"""The webhook door: the payload is proven, kept, and only then answered; it is mapped later."""
+
+import msgspec
+
+from stockwright import telemetry
+from stockwright.api.call import Call
+from stockwright.api.problems import problem
+from stockwright.api.reply import Reply, reply
+from stockwright.domain.errors import Rejected
+from stockwright.sdk.verbs import Receives
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """The payload is kept for good under this number."""
+
+    payload: int
+
+
+async def post_hook(call: Call) -> Reply:
+    """Takes a webhook that its partner signed; it is kept before it is answered, mapped later."""
+    system = call.path["connection"]
+    connection = call.services.connections.get(system)
+    if connection is None or not isinstance(connection, Receives):
+        raise problem("not_found", f"No connection {system} takes webhooks.", param="connection")
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()
+    }
+    try:
+        payload = connection.receive(headers, call.body)
+    except Rejected as refusal:
+        if refusal.reason == "signature":
+            raise problem("bad_signature", refusal.message, param=refusal.field) from None
+        raise
+    kept = await call.block(call.services.intake.accept, system, "webhook", payload)
+    telemetry.RECEIVED.labels(system, "webhook").inc()
+    return reply(Kept(payload=kept), 202)
