@@ -66,6 +66,7 @@ def prepare(item: Item | Expiry, received_at: dt.datetime, payload: int | None =
         key = identity(item.system, item.document, "", item.kind, 0)
     else:
         key = identity(item.system, item.document, "", item.kind, 0)
+    _leave_defaults_out(item)
     try:
         body = _encode(item)
     except UnicodeEncodeError:
@@ -76,6 +77,17 @@ def prepare(item: Item | Expiry, received_at: dt.datetime, payload: int | None =
     if b'"reason"' in body and not isinstance(item, Expiry) and item.reason:
         posted = _encode(msgspec.structs.replace(item, reason=""))
     return Prepared(item, key, blake2b(posted, digest_size=16).digest(), body, received_at, payload)
+
+
+def _leave_defaults_out(item: Item | Expiry) -> None:
+    """Line "1" written out is line "1" left out: the encoder omits only the default's own object."""
+    if type(item) is Fact:
+        if item.line == "1":
+            item.line = "1"
+    elif type(item) is Request:
+        for line in item.lines:
+            if line.line == "1":
+                line.line = "1"
 
 
 def identity(system: str, document: str, line: str, kind: str, revision: int) -> str:
