@@ -119,8 +119,10 @@ class World:
         )
 
 
-def _one(db, sql: str):
-    return db.execute(sql).fetchone()[0]
+def _one(db: psycopg.Connection, sql: str) -> int:
+    found = db.execute(sql).fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 class Clock:

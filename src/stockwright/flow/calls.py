@@ -118,7 +118,7 @@ def _write_down(
     chosen.sort(key=lambda level: level.key)
     for level in chosen:
         rules.start(level, number, now, link.lease)
-    levels.write_levels(connection, chosen)
+    levels.write_started(connection, chosen)
     attempts.add_attempts(
         connection,
         number,

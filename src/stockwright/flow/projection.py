@@ -118,12 +118,13 @@ class Projection:
         locked = levels.lock_levels(connection, listings)
         sequence, explained = explain_listings(connection, listings)
         now = self._clock() if self._clock else levels.clock(connection)
-        changed = [
-            level
-            for level in locked
-            if desire(level, explained[level.channel, level.listing].result, sequence, now)
-        ]
-        levels.write_levels(connection, locked)
+        changed: list[Level] = []
+        unchanged: list[Level] = []
+        for level in locked:
+            value = explained[level.channel, level.listing].result
+            (changed if desire(level, value, sequence, now) else unchanged).append(level)
+        levels.write_reflected(connection, unchanged, sequence)
+        levels.write_desired(connection, changed)
         if changed:
             levels.add_changes(connection, changed)
         return now, changed

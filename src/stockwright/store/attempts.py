@@ -8,6 +8,7 @@ import msgspec
 
 from stockwright.domain.budget import Budget
 from stockwright.domain.levels import Level, Outcome
+from stockwright.store.arrays import integers, numbers, texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -56,12 +57,12 @@ def add_attempts(
         _SQL["add_attempts"],
         {
             "call": call,
-            "ns": list(range(len(carried))),
-            "channels": [level.channel for level in carried],
-            "listings": [level.listing for level in carried],
-            "locations": [level.location for level in carried],
-            "versions": [level.sent_version for level in carried],
-            "values": [level.sent for level in carried],
+            "ns": integers(range(len(carried))),
+            "channels": texts([level.channel for level in carried]),
+            "listings": texts([level.listing for level in carried]),
+            "locations": texts([level.location for level in carried]),
+            "versions": numbers([level.sent_version for level in carried]),
+            "values": numbers([level.sent for level in carried]),
             "now": now,
             "deadline": deadline,
             "doubt": doubt_until,
@@ -82,9 +83,9 @@ def finish_attempts(
         _SQL["finish_attempts"],
         {
             "call": call,
-            "ns": [one.n for one in finished],
-            "outcomes": [one.outcome for one in finished],
-            "details": [one.detail for one in finished],
+            "ns": integers([one.n for one in finished]),
+            "outcomes": texts([one.outcome for one in finished]),
+            "details": texts([one.detail for one in finished]),
             "now": now,
             "doubt": doubt_until,
         },

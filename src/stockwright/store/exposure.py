@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stockwright.domain.exposure import Policy
+from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -23,7 +24,7 @@ class Part(msgspec.Struct, frozen=True):
 
 def listings_of_skus(connection: Connection, skus: Sequence[str]) -> list[tuple[str, str]]:
     """(channel, listing) of every listing with one of these SKUs, in order of key."""
-    return _pairs(connection, "listings_of_skus", skus=list(skus))
+    return _pairs(connection, "listings_of_skus", skus=texts(skus))
 
 
 def listings_after(
@@ -37,7 +38,10 @@ def components(connection: Connection, listings: Sequence[tuple[str, str]]) -> l
     """The parts of these listings, in order of key; none for an inactive one."""
     rows = connection.execute(
         _SQL["components"],
-        {"channels": [key[0] for key in listings], "listings": [key[1] for key in listings]},
+        {
+            "channels": texts([key[0] for key in listings]),
+            "listings": texts([key[1] for key in listings]),
+        },
     )
     return [Part(*row) for row in rows]
 
@@ -52,7 +56,7 @@ def policies(
 ) -> dict[str, list[Policy]]:
     """By channel, the policy rows that may apply to these SKUs, in order of position."""
     found: dict[str, list[Policy]] = {}
-    for row in connection.execute(_SQL["policies"], {"skus": list(skus), "groups": list(groups)}):
+    for row in connection.execute(_SQL["policies"], {"skus": texts(skus), "groups": texts(groups)}):
         channel, position, sku, group, safety, hard, fence, buffer, cap, pack_size = row
         found.setdefault(channel, []).append(
             Policy(
@@ -73,7 +77,7 @@ def policies(
 
 def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str]:
     """The group of each of these SKUs; a SKU the item master does not know is missing."""
-    return dict(_pairs(connection, "groups_of_skus", skus=list(skus)))
+    return dict(_pairs(connection, "groups_of_skus", skus=texts(skus)))
 
 
 def systems_of_channels(connection: Connection) -> dict[str, str]:

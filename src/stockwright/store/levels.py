@@ -7,11 +7,17 @@ from typing import Any, Final
 import msgspec
 
 from stockwright.domain.levels import Lane, Level
+from stockwright.store.arrays import integers, numbers, texts, times
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _SQL = load("levels")
 _FIELDS: Final = Level.__struct_fields__
+_DESIRED: Final = (
+    *("channel", "listing", "location", "desired", "version", "sequence", "projected_at"),
+    *("state", "lane", "due_at", "waiting_since", "attempts"),
+)
+_TEXTS: Final = frozenset({"channel", "listing", "location", "state", "lane", "last_error"})
 
 Key = tuple[str, str, str]
 """(channel, listing, location); location '' is the channel's whole pool."""
@@ -48,8 +54,7 @@ def lock_levels(connection: Connection, listings: Sequence[tuple[str, str]]) -> 
     balances, and no older number is written over a newer.
     """
     keys = sorted(listings)
-    parameters = {"channels": [key[0] for key in keys], "listings": [key[1] for key in keys]}
-    connection.execute(_SQL["insert_missing"], parameters)
+    connection.execute(_SQL["insert_missing"], _pair_arrays(keys))
     return relock(connection, [(channel, listing, "") for channel, listing in keys])
 
 
@@ -61,9 +66,28 @@ def relock(connection: Connection, keys: Sequence[Key]) -> list[Level]:
 def write_levels(connection: Connection, levels: Sequence[Level]) -> None:
     """Stores levels that this transaction has locked."""
     if levels:
-        columns = {field: [getattr(level, field) for level in levels] for field in _FIELDS}
-        done = connection.execute(_SQL["write_levels"], columns)
-        assert done.rowcount == len(levels), "every locked level is still there"
+        _write(connection, "write_levels", levels, _columns(levels, _FIELDS))
+
+
+def write_desired(connection: Connection, levels: Sequence[Level]) -> None:
+    """Stores new desired numbers, and when they go, of levels that this transaction has locked."""
+    if levels:
+        _write(connection, "write_desired", levels, _columns(levels, _DESIRED))
+
+
+def write_reflected(connection: Connection, levels: Sequence[Level], sequence: int) -> None:
+    """Stores that these locked levels, unchanged, are true as of a newer sequence number."""
+    if levels:
+        keys = _key_arrays([level.key for level in levels])
+        _write(connection, "write_reflected", levels, keys | {"sequence": sequence})
+
+
+def write_started(connection: Connection, levels: Sequence[Level]) -> None:
+    """Stores that one call has taken these locked levels along."""
+    first = levels[0]
+    keys = _key_arrays([level.key for level in levels])
+    call = {"call": first.call, "lease_until": first.lease_until, "now": first.sent_at}
+    _write(connection, "write_started", levels, keys | call)
 
 
 def add_changes(connection: Connection, levels: Sequence[Level]) -> None:
@@ -72,27 +96,22 @@ def add_changes(connection: Connection, levels: Sequence[Level]) -> None:
         _SQL["add_changes"],
         _key_arrays([level.key for level in levels])
         | {
-            "sequences": [level.sequence for level in levels],
-            "versions": [level.version for level in levels],
-            "values": [level.desired for level in levels],
-            "times": [level.projected_at for level in levels],
+            "sequences": integers([level.sequence for level in levels]),
+            "versions": integers([level.version for level in levels]),
+            "values": integers([level.desired for level in levels]),
+            "times": times([level.projected_at for level in levels]),
         },
     )
 
 
 def notify_channels(connection: Connection, channels: Sequence[str]) -> None:
     """Wakes the publishers of these channels when the transaction commits."""
-    connection.execute(_SQL["notify_channels"], {"channels": list(channels)})
+    connection.execute(_SQL["notify_channels"], {"channels": texts(channels)})
 
 
 def levels_of_listings(connection: Connection, listings: Sequence[tuple[str, str]]) -> list[Level]:
     """The levels of these listings as they are, by key."""
-    return _levels(
-        connection,
-        "levels_of_listings",
-        channels=[key[0] for key in listings],
-        listings=[key[1] for key in listings],
-    )
+    return _levels(connection, "levels_of_listings", **_pair_arrays(listings))
 
 
 def due_levels(
@@ -113,19 +132,21 @@ def abandoned_levels(
     connection: Connection, channels: Sequence[str], now: dt.datetime, limit: int = 1_000
 ) -> list[Level]:
     """Levels whose sender let its lease run out, locked, by key."""
-    return _levels(connection, "abandoned_levels", channels=list(channels), now=now, limit=limit)
+    return _levels(connection, "abandoned_levels", channels=texts(channels), now=now, limit=limit)
 
 
 def under_way(connection: Connection, channels: Sequence[str], now: dt.datetime) -> tuple[int, int]:
     """How many calls hold levels of these channels, and how many levels have lost their sender."""
-    row = connection.execute(_SQL["under_way"], {"channels": list(channels), "now": now}).fetchone()
+    row = connection.execute(
+        _SQL["under_way"], {"channels": texts(channels), "now": now}
+    ).fetchone()
     assert row is not None
     return int(row[0]), int(row[1])
 
 
 def next_due(connection: Connection, channels: Sequence[str]) -> dt.datetime | None:
     """When the next level of these channels may be sent or a lease ends; None if nothing waits."""
-    row = connection.execute(_SQL["next_due"], {"channels": list(channels)}).fetchone()
+    row = connection.execute(_SQL["next_due"], {"channels": texts(channels)}).fetchone()
     found: dt.datetime | None = row[0] if row else None
     return found
 
@@ -137,9 +158,36 @@ def _levels(connection: Connection, name: str, **parameters: Any) -> list[Level]
     return [Level(**{field: row[n] for field, n in places}) for row in cursor]
 
 
-def _key_arrays(keys: Sequence[Key]) -> dict[str, list[str]]:
+def _write(
+    connection: Connection, name: str, levels: Sequence[Level], parameters: dict[str, Any]
+) -> None:
+    done = connection.execute(_SQL[name], parameters)
+    assert done.rowcount == len(levels), "every locked level is still there"
+
+
+def _columns(levels: Sequence[Level], fields: Sequence[str]) -> dict[str, str]:
+    columns = {}
+    for field in fields:
+        values = [getattr(level, field) for level in levels]
+        if field in _TEXTS:
+            columns[field] = texts(values)
+        elif field.endswith(("_at", "_until", "_since")):
+            columns[field] = times(values)
+        else:
+            columns[field] = numbers(values)
+    return columns
+
+
+def _key_arrays(keys: Sequence[Key]) -> dict[str, str]:
     return {
-        "channels": [key[0] for key in keys],
-        "listings": [key[1] for key in keys],
-        "locations": [key[2] for key in keys],
+        "channels": texts([key[0] for key in keys]),
+        "listings": texts([key[1] for key in keys]),
+        "locations": texts([key[2] for key in keys]),
+    }
+
+
+def _pair_arrays(keys: Sequence[tuple[str, str]]) -> dict[str, str]:
+    return {
+        "channels": texts([key[0] for key in keys]),
+        "listings": texts([key[1] for key in keys]),
     }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stockwright.domain.availability import Stock
+from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -62,7 +63,7 @@ def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
     places: dict[str, list[Stock]] = {}
     sequence = 0
     for head, sku, location, *units in connection.execute(
-        _SQL["stock_of_skus"], {"skus": list(skus)}
+        _SQL["stock_of_skus"], {"skus": texts(skus)}
     ):
         sequence = head
         if sku is not None:
@@ -84,7 +85,7 @@ def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
 
 def channel_claims(connection: Connection, skus: Sequence[str]) -> dict[tuple[str, str], int]:
     """Open units by (channel, sku); a channel without claims is missing."""
-    rows = connection.execute(_SQL["channel_claims"], {"skus": list(skus)})
+    rows = connection.execute(_SQL["channel_claims"], {"skus": texts(skus)})
     return {(channel, sku): units for channel, sku, units in rows}
 
 

@@ -7,8 +7,8 @@ select nextval('publication_call');
 insert into attempt (call, n, channel, listing, location, version, value, started_at, deadline,
                      doubt_until)
 select %(call)s, n, channel, listing, location, version, value, %(now)s, %(deadline)s, %(doubt)s
-from unnest(%(ns)b::smallint[], %(channels)b::text[], %(listings)b::text[], %(locations)b::text[],
-            %(versions)b::bigint[], %(values)b::bigint[])
+from unnest(%(ns)s::smallint[], %(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
+            %(versions)s::bigint[], %(values)s::bigint[])
      as carried (n, channel, listing, location, version, value);
 
 -- name: finish_attempts
@@ -16,7 +16,7 @@ from unnest(%(ns)b::smallint[], %(channels)b::text[], %(listings)b::text[], %(lo
 update attempt
 set finished_at = %(now)s, outcome = done.outcome, detail = done.detail,
     doubt_until = greatest(attempt.doubt_until, %(doubt)s)
-from unnest(%(ns)b::smallint[], %(outcomes)b::text[], %(details)b::text[])
+from unnest(%(ns)s::smallint[], %(outcomes)s::text[], %(details)s::text[])
      as done (n, outcome, detail)
 where attempt.call = %(call)s and attempt.n = done.n;
 

@@ -2,7 +2,7 @@
 -- The listings that have one of these SKUs as a component, in order of key.
 select distinct channel, listing
 from listing_component
-where sku = any (%(skus)b::text[])
+where sku = any (%(skus)s::text[])
 order by channel, listing;
 
 -- name: listings_after
@@ -23,7 +23,7 @@ limit %(limit)s;
 -- name: components
 -- What active listings consist of, in order of key; a listing that is gone or inactive has no row.
 select part.channel, part.listing, part.sku, part.quantity, sku.sku_group
-from unnest(%(channels)b::text[], %(listings)b::text[]) as wanted (channel, listing)
+from unnest(%(channels)s::text[], %(listings)s::text[]) as wanted (channel, listing)
 join listing on listing.channel = wanted.channel and listing.code = wanted.listing and listing.active
 join listing_component part on part.channel = wanted.channel and part.listing = wanted.listing
 join sku on sku.code = part.sku
@@ -47,13 +47,13 @@ order by channel.code;
 -- Policy rows of all channels that may speak of these SKUs or groups, by channel and position.
 select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
 from exposure_policy
-where (sku is null or sku = any (%(skus)b::text[]))
-  and (sku_group is null or sku_group = any (%(groups)b::text[]))
+where (sku is null or sku = any (%(skus)s::text[]))
+  and (sku_group is null or sku_group = any (%(groups)s::text[]))
 order by channel, position;
 
 -- name: groups_of_skus
 -- The group of each of these SKUs that the item master knows.
-select code, sku_group from sku where code = any (%(skus)b::text[]) order by code;
+select code, sku_group from sku where code = any (%(skus)s::text[]) order by code;
 
 -- name: systems_of_channels
 -- The system each channel belongs to.

@@ -16,7 +16,7 @@ select sku, count(*), min(marked_at) from taken group by sku order by sku;
 insert into level (channel, listing, location, desired, version, sequence, projected_at, state, lane,
                    due_at, waiting_since)
 select wanted.channel, wanted.listing, '', 0, 0, 0, now(), 'due', 'increase', now(), now()
-from unnest(%(channels)b::text[], %(listings)b::text[]) as wanted (channel, listing)
+from unnest(%(channels)s::text[], %(listings)s::text[]) as wanted (channel, listing)
 where not exists (select from level
                   where level.channel = wanted.channel and level.listing = wanted.listing
                     and level.location = '')
@@ -28,7 +28,7 @@ on conflict do nothing;
 select *
 from level
 where (channel, listing, location) in (
-    select * from unnest(%(channels)b::text[], %(listings)b::text[], %(locations)b::text[])
+    select * from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[])
 )
 order by channel, listing, location
 for update;
@@ -46,14 +46,14 @@ set
     lane = new.lane, due_at = new.due_at, waiting_since = new.waiting_since,
     attempts = new.attempts, last_error = new.last_error
 from unnest(
-    %(channel)b::text[], %(listing)b::text[], %(location)b::text[], %(desired)b::bigint[],
-    %(version)b::bigint[], %(sequence)b::bigint[], %(projected_at)b::timestamptz[],
-    %(acknowledged)b::bigint[], %(acknowledged_version)b::bigint[],
-    %(acknowledged_at)b::timestamptz[], %(call)b::bigint[], %(lease_until)b::timestamptz[],
-    %(sent)b::bigint[], %(sent_version)b::bigint[], %(sent_at)b::timestamptz[],
-    %(doubt_low)b::bigint[], %(doubt_high)b::bigint[], %(doubt_until)b::timestamptz[],
-    %(state)b::text[], %(lane)b::text[], %(due_at)b::timestamptz[],
-    %(waiting_since)b::timestamptz[], %(attempts)b::integer[], %(last_error)b::text[]
+    %(channel)s::text[], %(listing)s::text[], %(location)s::text[], %(desired)s::bigint[],
+    %(version)s::bigint[], %(sequence)s::bigint[], %(projected_at)s::timestamptz[],
+    %(acknowledged)s::bigint[], %(acknowledged_version)s::bigint[],
+    %(acknowledged_at)s::timestamptz[], %(call)s::bigint[], %(lease_until)s::timestamptz[],
+    %(sent)s::bigint[], %(sent_version)s::bigint[], %(sent_at)s::timestamptz[],
+    %(doubt_low)s::bigint[], %(doubt_high)s::bigint[], %(doubt_until)s::timestamptz[],
+    %(state)s::text[], %(lane)s::text[], %(due_at)s::timestamptz[],
+    %(waiting_since)s::timestamptz[], %(attempts)s::integer[], %(last_error)s::text[]
 ) as new (
     channel, listing, location, desired, version, sequence, projected_at, acknowledged,
     acknowledged_version, acknowledged_at, call, lease_until, sent, sent_version, sent_at,
@@ -62,22 +62,59 @@ from unnest(
 where level.channel = new.channel and level.listing = new.listing
   and level.location = new.location;
 
+-- name: write_desired
+-- Stores what the projection may change of levels that this transaction has locked.
+update level
+set desired = new.desired, version = new.version, sequence = new.sequence,
+    projected_at = new.projected_at, state = new.state, lane = new.lane, due_at = new.due_at,
+    waiting_since = new.waiting_since, attempts = new.attempts
+from unnest(
+    %(channel)s::text[], %(listing)s::text[], %(location)s::text[], %(desired)s::bigint[],
+    %(version)s::bigint[], %(sequence)s::bigint[], %(projected_at)s::timestamptz[],
+    %(state)s::text[], %(lane)s::text[], %(due_at)s::timestamptz[],
+    %(waiting_since)s::timestamptz[], %(attempts)s::integer[]
+) as new (
+    channel, listing, location, desired, version, sequence, projected_at, state, lane, due_at,
+    waiting_since, attempts
+)
+where level.channel = new.channel and level.listing = new.listing
+  and level.location = new.location;
+
+-- name: write_reflected
+-- Stores that levels, unchanged, reflect the ledger up to a newer sequence number.
+update level
+set sequence = %(sequence)s
+from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[])
+     as new (channel, listing, location)
+where level.channel = new.channel and level.listing = new.listing
+  and level.location = new.location;
+
+-- name: write_started
+-- Stores that a call carries the desired numbers of levels that this transaction has locked.
+update level
+set state = 'sending', call = %(call)s, lease_until = %(lease_until)s, sent = desired,
+    sent_version = version, sent_at = %(now)s
+from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[])
+     as new (channel, listing, location)
+where level.channel = new.channel and level.listing = new.listing
+  and level.location = new.location;
+
 -- name: add_changes
 -- Keeps each new desired number for ever.
 insert into level_change (channel, listing, location, sequence, version, value, projected_at)
-select * from unnest(%(channels)b::text[], %(listings)b::text[], %(locations)b::text[],
-                     %(sequences)b::bigint[], %(versions)b::bigint[], %(values)b::bigint[],
-                     %(times)b::timestamptz[]);
+select * from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
+                     %(sequences)s::bigint[], %(versions)s::bigint[], %(values)s::bigint[],
+                     %(times)s::timestamptz[]);
 
 -- name: notify_channels
 -- Wakes the publishers of these channels, once each, when the transaction commits.
-select pg_notify('stockwright_levels', channel) from unnest(%(channels)b::text[]) as channel;
+select pg_notify('stockwright_levels', channel) from unnest(%(channels)s::text[]) as channel;
 
 -- name: levels_of_listings
 -- The levels of these listings as they are, in order of key.
 select *
 from level
-where (channel, listing) in (select * from unnest(%(channels)b::text[], %(listings)b::text[]))
+where (channel, listing) in (select * from unnest(%(channels)s::text[], %(listings)s::text[]))
 order by channel, listing, location;
 
 -- name: due_levels
@@ -104,13 +141,13 @@ for update skip locked;
 select count(distinct call) filter (where lease_until > %(now)s),
        count(*) filter (where lease_until <= %(now)s)
 from level
-where channel = any (%(channels)b::text[]) and state = 'sending';
+where channel = any (%(channels)s::text[]) and state = 'sending';
 
 -- name: abandoned_levels
 -- Levels whose holder let its lease run out.
 select *
 from level
-where channel = any (%(channels)b::text[]) and state = 'sending' and lease_until <= %(now)s
+where channel = any (%(channels)s::text[]) and state = 'sending' and lease_until <= %(now)s
 order by channel, listing, location
 limit %(limit)s
 for update skip locked;
@@ -119,7 +156,7 @@ for update skip locked;
 -- When the next level of these channels may be sent or its lease ends; null where nothing waits.
 select least(
     (select min(due_at) from level
-     where channel = any (%(channels)b::text[]) and state = 'due'),
+     where channel = any (%(channels)s::text[]) and state = 'due'),
     (select min(lease_until) from level
-     where channel = any (%(channels)b::text[]) and state = 'sending')
+     where channel = any (%(channels)s::text[]) and state = 'sending')
 );

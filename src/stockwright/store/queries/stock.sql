@@ -7,7 +7,7 @@ left join (
            sum(sellable)::bigint, sum(inspection)::bigint, sum(quarantined)::bigint,
            sum(damaged)::bigint, sum(reserved)::bigint, sum(allocated)::bigint, sum(picked)::bigint
     from balance
-    where sku = any (%(skus)b::text[])
+    where sku = any (%(skus)s::text[])
     group by sku, location
 ) cell on true
 order by cell.sku, cell.location;
@@ -17,7 +17,7 @@ order by cell.sku, cell.location;
 select line.channel, claim.sku, sum(claim.reserved + claim.allocated + claim.picked)::bigint
 from claim
 join demand_line line on line.id = claim.line_id
-where claim.sku = any (%(skus)b::text[])
+where claim.sku = any (%(skus)s::text[])
   and claim.reserved + claim.allocated + claim.picked > 0
   and line.channel <> ''
 group by line.channel, claim.sku;
