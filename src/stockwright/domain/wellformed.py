@@ -14,9 +14,22 @@ _encode = msgspec.json.Encoder().encode
 _FAR_FUTURE: Final = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
 _FAR_PAST: Final = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
 _FACT_CODES: Final = (
-    "document", "system", "line", "sku", "item", "unit", "location", "to_location", "lot", "channel",
-    "order_system", "order", "order_line", "to_sku", "transfer",
-)  # fmt: skip
+    "document",
+    "system",
+    "line",
+    "sku",
+    "item",
+    "unit",
+    "location",
+    "to_location",
+    "lot",
+    "channel",
+    "order_system",
+    "order",
+    "order_line",
+    "to_sku",
+    "transfer",
+)
 _NEEDS_LOCATION: Final = frozenset(
     kind for kind, row in POSTINGS.items() if row.group and kind != "transfer_close"
 ) | {"snapshot", "lot_expiry"}
@@ -24,7 +37,9 @@ _NEEDS_ORDER: Final = frozenset({"pick", "unpick", "channel_order", "channel_can
 
 
 class Expiry(msgspec.Struct, kw_only=True):
-    """The sweeper's item: these lines of an order held past their time. Never comes from outside."""
+    """The sweeper's item: these lines of an order held past their time. Never comes from
+    outside.
+    """
 
     system: str
     order: str
@@ -42,7 +57,13 @@ class Prepared:
     __slots__ = ("body", "hash", "item", "key", "payload", "received_at", "trouble")
 
     def __init__(
-        self, item: Item | Expiry, key: str, digest: bytes, body: bytes, received_at: dt.datetime, payload: int | None
+        self,
+        item: Item | Expiry,
+        key: str,
+        digest: bytes,
+        body: bytes,
+        received_at: dt.datetime,
+        payload: int | None,
     ) -> None:
         self.item = item
         self.key = key
@@ -70,7 +91,9 @@ def prepare(item: Item | Expiry, received_at: dt.datetime, payload: int | None =
     try:
         body = _encode(item)
     except UnicodeEncodeError:
-        raise Rejected("malformed", "body", "text holds half of a surrogate pair; send valid UTF-8") from None
+        raise Rejected(
+            "malformed", "body", "text holds half of a surrogate pair; send valid UTF-8"
+        ) from None
     if b"\\u0000" in body:
         raise Rejected("malformed", "body", "text holds a NUL character; remove it")
     posted = body
@@ -80,7 +103,9 @@ def prepare(item: Item | Expiry, received_at: dt.datetime, payload: int | None =
 
 
 def _leave_defaults_out(item: Item | Expiry) -> None:
-    """Line "1" written out is line "1" left out: the encoder omits only the default's own object."""
+    """Line "1" written out is line "1" left out: the encoder omits only the default's own
+    object.
+    """
     if type(item) is Fact:
         if item.line == "1":
             item.line = "1"
@@ -149,7 +174,9 @@ def _check_needs(fact: Fact) -> None:
         raise Rejected("malformed", "order", f"a {kind} needs the order it belongs to")
     if kind == "reversal":
         if fact.reverses <= 0:
-            raise Rejected("malformed", "reverses", "name the sequence number of the event to take back")
+            raise Rejected(
+                "malformed", "reverses", "name the sequence number of the event to take back"
+            )
         return
     if not fact.sku and not fact.item:
         raise Rejected("malformed", "sku", "name the SKU, or the partner's own code in item")
@@ -165,7 +192,9 @@ def _check_request(request: Request) -> None:
     for field in ("document", "system", "channel", "order"):
         _check_code(getattr(request, field), field)
     if not request.document:
-        raise Rejected("malformed", "document", "name your key for this request; a new try needs a new key")
+        raise Rejected(
+            "malformed", "document", "name your key for this request; a new try needs a new key"
+        )
     if not request.system:
         raise Rejected("malformed", "system", "name the system that asks")
     if not 0 <= request.hold_s <= 366 * 86_400:
@@ -180,11 +209,15 @@ def _check_request(request: Request) -> None:
         for field in ("line", "sku", "item", "unit", "location", "lot"):
             _check_code(getattr(line, field), f"lines[{n}].{field}")
         if line.line in seen:
-            raise Rejected("malformed", f"lines[{n}].line", f"line {line.line!r} stands twice in one request")
+            raise Rejected(
+                "malformed", f"lines[{n}].line", f"line {line.line!r} stands twice in one request"
+            )
         seen.add(line.line)
         if not 0 <= line.min_shelf_life_days <= 36_500:
             raise Rejected("malformed", f"lines[{n}].min_shelf_life_days", "from 0 to 36500 days")
         if not (1 if reserve else 0) <= line.quantity <= MAX_QUANTITY:
-            raise Rejected("malformed", f"lines[{n}].quantity", f"from {int(reserve)} to {MAX_QUANTITY} units")
+            raise Rejected(
+                "malformed", f"lines[{n}].quantity", f"from {int(reserve)} to {MAX_QUANTITY} units"
+            )
         if reserve and not line.sku and not line.item:
             raise Rejected("malformed", f"lines[{n}].sku", "name the SKU, or your own code in item")
