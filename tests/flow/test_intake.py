@@ -1,7 +1,6 @@
 """The first door: kept, mapped, recorded once, parked with its path, resumed once."""
 
 import json
-from concurrent.futures import Future
 
 import psycopg
 import pytest
@@ -9,12 +8,11 @@ import pytest
 from stockwright.connectors.json_http import CONNECTOR
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact
-from stockwright.domain.wellformed import prepare
 from stockwright.flow.intake import Intake
-from stockwright.sdk.connector import Opening, utc_now
+from stockwright.flow.recording import Recorder
+from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import Payload
 from stockwright.store.connection import Pool
-from stockwright.store.ledger import Ledger
 
 MASTER = """
 insert into system (code, role) values ('shop', 'marketplace'), ('wms', 'wms');
@@ -28,22 +26,14 @@ update master_revision set revision = revision + 1;
 """
 
 
-class DirectRecorder:
-    """Records in the caller's thread; `before` runs first, to fail or to look."""
+class WatchedRecorder(Recorder):
+    """The real recorder; `before` runs before each submission, to fail or to look."""
 
-    def __init__(self, url):
-        self.ledger = Ledger(url)
-        self.before = lambda: None
+    before = staticmethod(lambda: None)
 
-    def submit(self, items, *, bulk=False, raw=None, settles=None):
+    def submit(self, items, **how):
         self.before()
-        at = raw.received_at if raw else utc_now()
-        prepared = [prepare(item, at, raw.id if raw else None) for item in items]
-        future = Future()
-        future.set_result(
-            self.ledger.record(prepared, [raw] if raw else [], [settles] if settles else [])
-        )
-        return future
+        return super().submit(items, **how)
 
 
 @pytest.fixture
@@ -55,9 +45,8 @@ def database(database_url):
 
 @pytest.fixture
 def recorder(database_url):
-    recorder = DirectRecorder(database_url)
-    yield recorder
-    recorder.ledger.close()
+    with WatchedRecorder(database_url) as recorder:
+        yield recorder
 
 
 @pytest.fixture

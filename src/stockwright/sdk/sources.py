@@ -11,6 +11,7 @@ $.order.id          a value of the whole payload
 
 import datetime as dt
 import re
+import sys
 from typing import Any, Final
 
 import msgspec
@@ -91,7 +92,8 @@ def _words(name: str, text: str, path: str) -> str:
         raise Wrong(path, f"is longer than {MAX_CODE} characters")
     if not text.isprintable():
         raise Wrong(path, "has a character that cannot be printed")
-    return text
+    # Interned, so that a default written out is encoded like one left out.
+    return sys.intern(text) if name == "line" else text
 
 
 def _integer(value: Any, path: str) -> int:

@@ -63,6 +63,7 @@ class Sandbox:
         self._listeners: list[OnLevel] = []
         self._runner: web.AppRunner | None = None
         self._http = Http()
+        self._url = ""
 
     # ---------------------------------------------------------------- running
 
@@ -80,7 +81,8 @@ class Sandbox:
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         host, bound = self._runner.addresses[0][:2]
-        return f"http://{host}:{bound}"
+        self._url = f"http://{host}:{bound}"
+        return self._url
 
     async def stop(self) -> None:
         """Closes the server and its calls. Safe to repeat."""
@@ -94,6 +96,11 @@ class Sandbox:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.stop()
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of a connection to this partner, once it is started."""
+        token = {"token": Secret(self.token)} if self.token else {}
+        return {"base_url": self._url, "webhook_secrets": [self.secret], **token}
 
     # ---------------------------------------------------------------- what it shows
 

@@ -1,0 +1,270 @@
+"""The tests every connector passes, in this repository or outside.
+
+    TestMyPartner = contract.suite(CONNECTOR, settings={...})
+
+pytest runs the class (with pytest-asyncio, for the verbs). Cases are JSON files in the connector's
+`cases` folder: {"about", "settings", "time_zone", "headers", "body" | "json", "expected":
+[{"place", "item" | "failure"}]}.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.sdk.connector import Connector, Opening
+from stockwright.sdk.hostile import Fault, FaultKind, Faults
+from stockwright.sdk.messages import (
+    Applied,
+    Failure,
+    LevelToSend,
+    Mapped,
+    Payload,
+    PublishResult,
+    Refused,
+    Retry,
+)
+from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.sdk.verbs import Connection, Publishes, Reads
+
+LONGEST_TIMEOUT_S: Final = 60.0
+"""A call ends before the lease of whoever makes it."""
+HOSTILE_BYTES: Final[Sequence[bytes]] = (
+    b"",
+    b"\x00",
+    b"\xff\xfe\x00",
+    b"\xef\xbb\xbf",
+    b"[" * 100_000,
+    b'{"a":' * 50_000,
+    b'"\\ud800"',
+    b"9" * 100_000,
+    b'{"type": 1e999}',
+    b"NaN",
+    b"\r\n" * 1_000,
+    b'"' + b"x" * 200_000,
+)
+
+
+class Partner(Protocol):
+    """A sandbox, as far as the contract uses it. `faults` and `collect` are looked for."""
+
+    async def start(self) -> str:
+        """Begins to answer."""
+        ...
+
+    async def stop(self) -> None:
+        """Ends it."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What a connection to it is configured with."""
+        ...
+
+    def shown(self, listing: str) -> int | None:
+        """What it shows now."""
+        ...
+
+
+def suite(connector: Connector[Any], settings: Mapping[str, Any]) -> type:
+    """A class of tests for a connector. settings are valid ones, and short time-outs."""
+    tests: dict[str, Any] = dict(_static(connector, settings))
+    for path in sorted(connector.cases.glob("*.json")):
+        tests[f"test_case_{path.stem}"] = _case(connector, settings, path)
+    if connector.sandbox is not None:
+        tests |= _published(connector, settings)
+    return type(f"Contract{connector.declaration.name.title()}", (), tests)
+
+
+def mapped_as_data(mapped: Sequence[Mapped]) -> list[dict[str, Any]]:
+    """Mapped parts as they are written in a case: defaults left out."""
+    return [
+        {
+            "place": part.place,
+            "failure" if isinstance(part.item, Failure) else "item": msgspec.to_builtins(part.item),
+        }
+        for part in mapped
+    ]
+
+
+def run_case(connector: Connector[Any], settings: Mapping[str, Any], path: Path) -> tuple[Any, Any]:
+    """What a case's payload is mapped to, and what the case expects."""
+    case = msgspec.json.decode(path.read_bytes())
+    body = msgspec.json.encode(case["json"]) if "json" in case else case["body"].encode()
+    zone = case.get("time_zone", "UTC")
+    connection = _connect(connector, {**settings, **case.get("settings", {})}, zone)
+    payload = Payload(body=body, headers=case.get("headers", {}))
+    return mapped_as_data(connection.map(payload)), case["expected"]
+
+
+def _connect(connector: Connector[Any], given: Mapping[str, Any], zone: str = "UTC") -> Connection:
+    settings = connector.declaration.parse_settings(given, resolve_secret)
+    return connector.open(Opening(system="partner", time_zone=zone), settings)
+
+
+def _static(connector: Connector[Any], given: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+    declaration = connector.declaration
+
+    def test_every_setting_says_what_it_is_for(self: object) -> None:
+        properties = declaration.json_schema()["$defs"][declaration.settings.__name__]["properties"]
+        assert [name for name, one in properties.items() if not one.get("description")] == []
+
+    def test_limits_are_ones_a_worker_can_keep(self: object) -> None:
+        limits = _connect(connector, given).limits
+        assert limits.batch_size >= 1
+        assert limits.concurrency >= 1
+        assert limits.calls_per_s > 0
+        assert 0 < limits.timeout_s <= LONGEST_TIMEOUT_S
+
+    def test_an_unknown_setting_is_refused_by_name(self: object) -> None:
+        problems = declaration.problems({**given, "no_such_setting": 1})
+        assert [problem.field for problem in problems] == ["no_such_setting"]
+
+    def test_a_secret_given_in_clear_is_refused_and_never_shown(self: object) -> None:
+        for name in _secret_settings(declaration.settings):
+            for value in ("s3cret-in-clear", ["s3cret-in-clear"]):
+                problems = declaration.problems({**given, name: value})
+                assert problems
+                assert "s3cret-in-clear" not in str(problems)
+
+    def test_no_bytes_make_the_mapping_fail(self: object) -> None:
+        connection = _connect(connector, given)
+        chance = random.Random(7)
+        for body in [*HOSTILE_BYTES, *(chance.randbytes(500) for _ in range(50))]:
+            for part in connection.map(Payload(body=body)):
+                assert isinstance(part.item, Failure)
+                assert part.item.reason
+
+    def test_the_same_bytes_are_mapped_alike(self: object) -> None:
+        for path in connector.cases.glob("*.json"):
+            assert run_case(connector, given, path) == run_case(connector, given, path)
+
+    def test_there_are_cases(self: object) -> None:
+        assert list(connector.cases.glob("*.json"))
+
+    tests = locals()
+    return {name: test for name, test in tests.items() if name.startswith("test_")}
+
+
+def _secret_settings(settings: type[msgspec.Struct]) -> list[str]:
+    return [
+        field.name
+        for field in msgspec.structs.fields(settings)
+        if Secret.__name__ in str(field.type)
+    ]
+
+
+def _case(
+    connector: Connector[Any], settings: Mapping[str, Any], path: Path
+) -> Callable[[object], None]:
+    def test(self: object) -> None:
+        mapped, expected = run_case(connector, settings, path)
+        assert mapped == expected, f"{path.name}: mapped to {msgspec.json.encode(mapped).decode()}"
+
+    return test
+
+
+# -------------------------------------------------------------------- against the sandbox
+
+
+class Meeting:
+    """A connection and the sandbox it talks to, for the length of one test."""
+
+    def __init__(self, connector: Connector[Any], settings: Mapping[str, Any]) -> None:
+        assert connector.sandbox is not None
+        self._connector = connector
+        self._settings = settings
+        self.partner: Any = connector.sandbox()
+        self.connection: Any = None
+
+    async def __aenter__(self) -> "Meeting":
+        await self.partner.start()
+        given = {**self._settings, **self.partner.settings()}
+        self.connection = _connect(self._connector, given)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.connection.close()
+        await self.partner.stop()
+
+    async def publish(self, quantity: int, version: int) -> list[PublishResult]:
+        """Sends three levels of that quantity; the results."""
+        levels = [
+            LevelToSend(channel="partner", listing=name, quantity=quantity, version=version)
+            for name in ("L-1", "L-2", "L-3")
+        ]
+        results = list(await self.connection.publish(levels))
+        assert len(results) == len(levels), "one result for each level, aligned"
+        return results
+
+    def shown(self) -> list[int | None]:
+        """What the partner shows for the three."""
+        getattr(self.partner, "collect", lambda: None)()
+        return [self.partner.shown(name) for name in ("L-1", "L-2", "L-3")]
+
+
+def _published(
+    connector: Connector[Any], settings: Mapping[str, Any]
+) -> dict[str, Callable[..., Any]]:
+    async def test_levels_sent_are_levels_shown(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            assert isinstance(meeting.connection, Publishes)
+            assert all(isinstance(one, Applied) for one in await meeting.publish(5, version=1))
+            assert meeting.shown() == [5, 5, 5]
+            assert list(await meeting.connection.publish([])) == []
+
+    async def test_sending_twice_changes_nothing(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            assert await meeting.publish(5, version=1) == await meeting.publish(5, version=1)
+            assert meeting.shown() == [5, 5, 5]
+
+    async def test_a_late_older_version_does_not_win(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            await meeting.publish(3, version=9)
+            for result in await meeting.publish(8, version=2):
+                assert not isinstance(result, Applied) or result.version == 9
+            assert meeting.shown() == [3, 3, 3]
+
+    async def test_a_poll_of_a_quiet_partner_is_complete(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            if isinstance(meeting.connection, Reads):
+                page = await meeting.connection.read("")
+                assert (page.complete, page.payloads) == (True, ())
+
+    tests = {name: test for name, test in locals().items() if name.startswith("test_")}
+    if getattr(connector.sandbox, "HAS_FAULTS", False):
+        for kind in FaultKind.__args__:  # type: ignore[attr-defined]
+            tests[f"test_no_claim_is_false_when_the_partner_is_{kind}"] = _under(
+                connector, settings, kind
+            )
+    return tests
+
+
+def _under(
+    connector: Connector[Any], settings: Mapping[str, Any], kind: FaultKind
+) -> Callable[[object], Any]:
+    """One spoilt call: `applied`, `refused` and `retry` are true, all else is in doubt, and it
+    heals.
+    """
+
+    async def test(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            await meeting.publish(9, version=1)
+            faults: Faults = meeting.partner.faults
+            faults.plan(Fault(kind=kind, seconds=0.5))
+            try:
+                results = await meeting.publish(2, version=2)
+            except (Misconfigured, Transient):
+                # Raised means: nothing was done.
+                assert meeting.shown() == [9, 9, 9]
+                results = []
+            for result, shown in zip(results, meeting.shown(), strict=False):
+                assert shown == 2 or not isinstance(result, Applied)
+                assert shown == 9 or not isinstance(result, Refused | Retry)
+            faults.clear()
+            assert all(isinstance(one, Applied) for one in await meeting.publish(2, version=2))
+            assert meeting.shown() == [2, 2, 2]
+
+    return test
