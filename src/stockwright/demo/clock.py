@@ -16,7 +16,7 @@ from typing import Final
 Action = Callable[[], Awaitable[None]]
 Step = tuple[dt.datetime, Action]
 
-LOOK_AGAIN_S: Final = 0.004
+LOOK_AGAIN_S: Final = 0.006
 """How long to wait between two looks whether the pipeline is idle."""
 MAX_UNDER_WAY: Final = 256
 STUCK_S: Final = 60.0

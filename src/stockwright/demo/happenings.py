@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 from stockwright.demo.lines import Line, Meaning, meaning
 
 MINUTE_S: Final = 60.0
+"""What the documents of one minute share; 0 lets them all come at its beginning, in a burst."""
 
 MoveKind = Literal["receipt", "return", "inspected", "damage", "scrap", "count", "adjustment"]
 
@@ -60,7 +61,7 @@ class Move(NamedTuple):
 Happening = Order | Move
 
 
-def happenings(lines: Iterable[Line]) -> Iterator[Happening]:
+def happenings(lines: Iterable[Line], minute_s: float = MINUTE_S) -> Iterator[Happening]:
     """Orders and moves of a file sorted by time. Repeated rows stay: a line is its number."""
     seen: dict[str, int] = {}
     for minute, rows in groupby(lines, key=lambda line: line.at):
@@ -68,7 +69,7 @@ def happenings(lines: Iterable[Line]) -> Iterator[Happening]:
         for row in rows:
             documents.setdefault(row.invoice, []).append(row)
         for place, (invoice, members) in enumerate(documents.items()):
-            at = minute + dt.timedelta(seconds=MINUTE_S * place / len(documents))
+            at = minute + dt.timedelta(seconds=minute_s * place / len(documents))
             seen[invoice] = seen.get(invoice, 0) + 1
             yield from _document(at, _reference(invoice, seen[invoice]), members)
 

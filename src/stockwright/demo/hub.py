@@ -38,12 +38,11 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Hub:
-    """One partner's connection to the API, under its own key. Belongs to one event loop."""
+    """One partner's connection to the API of a hub in demo mode. Belongs to one event loop."""
 
-    def __init__(self, base: str, key: str, system: str, connections: int = 16) -> None:
+    def __init__(self, base: str, system: str, connections: int = 16) -> None:
         self.system = system
         self._base = base.rstrip("/")
-        self._key = key
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
@@ -55,7 +54,8 @@ class Hub:
 
     async def events(self, facts: Sequence[dict[str, Any]]) -> EventAnswers:
         """Tell facts in one call. Raises HubRefused where one of them did not enter the ledger."""
-        status, answer = await self._post("/v1/events", list(facts))
+        told = [{"system": self.system, **fact} for fact in facts]
+        status, answer = await self._post("/v1/events", told)
         results = answer.get("results", [])
         wrong = [result for result in results if result["status"] >= 300]
         if status >= 300 or wrong or len(results) != len(facts):
@@ -115,10 +115,7 @@ class Hub:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections),
-                headers={
-                    "authorization": f"Bearer {self._key}",
-                    "content-type": "application/json",
-                },
+                headers={"content-type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=30),
                 trust_env=False,
             )

@@ -24,11 +24,6 @@ from stockwright.domain.errors import Misconfigured, StockwrightError
 HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = 8787
 STOP_S: Final = 20.0
-CALLERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "wms": ("events:write",),
-    **{s.code: ("reservations:write",) for s in SELLERS if s.way == "asks"},
-}
-"""Systems that call the API, and what their keys may do."""
 SENDERS: Final = ("erp", *(seller.code for seller in SELLERS if seller.way != "files"))
 """Systems with an HTTP server that Stockwright calls, and that sign their webhooks."""
 
@@ -109,7 +104,7 @@ def _json_http(system: str, addresses: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _csv_drop(drop: Path) -> dict[str, Any]:
-    return {"connector": "csv_drop", "settings": {"folder": str(drop)}}
+    return {}  # csv_drop {"connector": "csv_drop", "settings": {"folder": str(drop)}}
 
 
 def _authorities() -> list[dict[str, str]]:
@@ -138,7 +133,7 @@ def _toml(value: Any) -> str:
 @contextlib.contextmanager
 def serving(config: Path, environment: Mapping[str, str], log: Path) -> Iterator[int]:
     """Runs `stockwright up` for a block; answers its process id. It never outlives the block."""
-    command = [sys.executable, "-c", _UP, "up", "--config", str(config)]
+    command = [sys.executable, "-c", _UP, "up", "--demo-open", "--config", str(config)]
     with log.open("wb") as written:
         process = subprocess.Popen(
             command,
@@ -171,7 +166,8 @@ _UP: Final = """
 import os, signal, sys, threading
 
 def end_with_parent():
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 threading.Thread(target=end_with_parent, daemon=True).start()

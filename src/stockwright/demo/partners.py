@@ -12,7 +12,7 @@ from stockwright.demo.hub import Hub
 from stockwright.demo.overlay import warehouse_of
 from stockwright.demo.sellers import Post
 from stockwright.demo.stage import Stage
-from stockwright.demo.warehouse import WAVE_EVERY, Promise, Warehouse, Wave
+from stockwright.demo.warehouse import WAVE_EVERY, Promise, Warehouse
 from stockwright.domain.errors import StockwrightError
 
 LINES_A_MESSAGE: Final = 500
@@ -120,6 +120,12 @@ class Wms:
             stage.meter.sent([move.sku])
         await self._tell([self._movement(move)], f"{move.document}-{move.line}")
         stage.told(move.sku, lost)
+        if move.gain > 0:
+            self.goods_came()
+
+    def goods_came(self) -> None:
+        """The shelf gained: promises that waited for goods may leave in the next wave."""
+        self._plan_wave()
 
     def _plan_wave(self) -> None:
         if self._next_wave is None and self.warehouse.busy:
@@ -131,16 +137,13 @@ class Wms:
         assert at is not None
         wave = self.warehouse.wave(at)
         self._waves += 1
-        self._plan_wave_after(wave)
+        # What waits for goods needs no wave of its own: the goods that come bring one.
+        if wave.more:
+            self._plan_wave()
         facts = [self._leaving("shipment", line, at) for line in wave.shipped]
         facts += [self._leaving("pick", line, at) for line in wave.picked]
         for n in range(0, len(facts), FACTS_A_CALL):
             await self._send(facts[n : n + FACTS_A_CALL], f"wave-{self._waves}-{n}")
-
-    def _plan_wave_after(self, wave: Wave) -> None:
-        """What waits for goods needs no wave of its own: the next sale or receipt brings one."""
-        if wave.picked or wave.shipped:
-            self._plan_wave()
 
     async def _send(self, facts: list[dict[str, Any]], name: str) -> None:
         """Some calls are overtaken by what happened later; inside a call lines come as they may."""

@@ -27,10 +27,14 @@ class Promise(NamedTuple):
 
 
 class Wave(NamedTuple):
-    """What one wave did: picked now, and shipped what the wave before had picked."""
+    """What one wave did: picked now, and shipped what the wave before had picked.
+
+    more is True where another wave has something to do even if nothing else comes in.
+    """
 
     picked: list[Promise]
     shipped: list[Promise]
+    more: bool
 
 
 class Warehouse:
@@ -63,15 +67,17 @@ class Warehouse:
             self.shelf[line.sku] -= line.quantity
             self._set_aside[line.sku] -= line.quantity
         still_waiting: list[Promise] = []
+        early = False
         for line in self._waiting:
             due = line.at + PICKED_AFTER <= now
             if due and self.shelf[line.sku] - self._set_aside[line.sku] >= line.quantity:
                 self._set_aside[line.sku] += line.quantity
                 self._picked.append(line)
             else:
+                early = early or not due
                 still_waiting.append(line)
         self._waiting = still_waiting
-        return Wave(list(self._picked), shipped)
+        return Wave(list(self._picked), shipped, early or bool(self._picked))
 
     @property
     def busy(self) -> bool:

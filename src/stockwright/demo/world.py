@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from stockwright.demo.happenings import Happening, Move, happenings
+from stockwright.demo.happenings import MINUTE_S, Happening, Move, happenings
 from stockwright.demo.lines import LONDON, Line, shipped_lines
 from stockwright.demo.overlay import Chance, Plan, inspected, plan_stock
 from stockwright.demo.prepare import BURST_MINUTE, PEAK_DAY
@@ -23,18 +23,22 @@ class World:
     chance: Chance
     plan: Plan
     line_count: int
+    minute_s: float = MINUTE_S
 
     @classmethod
-    def over(cls, lines: Callable[[], Iterable[Line]], seed: int) -> "World":
+    def over(
+        cls, lines: Callable[[], Iterable[Line]], seed: int, minute_s: float = MINUTE_S
+    ) -> "World":
         """The world of these lines; reads them once to lay the stock over them."""
         chance = Chance(seed)
         counted = _Counted(lines())
-        return cls(lines, chance, plan_stock(counted, chance), counted.count)
+        return cls(lines, chance, plan_stock(counted, chance), counted.count, minute_s)
 
     def play(self) -> Iterator[Happening]:
         """Everything that happens, sorted by time; a return is followed by its inspection."""
         return _with_inspections(
-            heapq.merge(happenings(self.lines()), self.plan.receipts, key=_moment), self.chance
+            heapq.merge(happenings(self.lines(), self.minute_s), self.plan.receipts, key=_moment),
+            self.chance,
         )
 
 

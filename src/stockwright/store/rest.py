@@ -9,11 +9,11 @@ _SQL: Final = load("rest")
 
 
 class Waiting(NamedTuple):
-    """What is on its way: payloads not mapped yet, marks not projected, levels not acknowledged."""
+    """What is on its way: payloads not mapped, marks not projected, levels not acknowledged."""
 
-    payloads: int
-    marks: int
-    levels: int
+    payloads: bool
+    marks: bool
+    levels: bool
 
     @property
     def nothing(self) -> bool:
@@ -22,7 +22,7 @@ class Waiting(NamedTuple):
 
 
 def waiting(connection: Connection) -> Waiting:
-    """What is on its way through the hub as of now. Levels that a channel refused are not."""
+    """What is on its way through the hub now. Levels that a channel refused are not."""
     row = connection.execute(_SQL["waiting"]).fetchone()
     assert row is not None
     return Waiting(*row)

@@ -1,0 +1,106 @@
+"""Everyone who takes part in a replay: partners at their addresses, and who does what when."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from stockwright.connectors.json_http import Sandbox
+from stockwright.demo.clock import Action
+from stockwright.demo.filing import FilingSeller
+from stockwright.demo.happenings import Happening, Order
+from stockwright.demo.hub import Hub
+from stockwright.demo.installation import SENDERS, Secrets
+from stockwright.demo.overlay import SELLERS, Seller, seller_of
+from stockwright.demo.partners import Erp, Wms
+from stockwright.demo.sellers import AskingSeller, SellerDoor, TellingSeller, watch_levels
+from stockwright.demo.stage import Stage
+
+BASKET: Final = "webshop"
+"""This seller asks line by line, as its customers fill their baskets."""
+CONNECTIONS: Final = 16
+BURST_CONNECTIONS: Final = 64
+
+
+class Sandboxes:
+    """The partners' HTTP servers, started before the hub that is told their addresses."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self.by_system = {system: Sandbox(token=secrets.token(system)) for system in SENDERS}
+        self.addresses: dict[str, str] = {}
+        for system, sandbox in self.by_system.items():
+            secrets.keep_signing(system, sandbox.secret.reveal())
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Mapping[str, str]]:
+        """Serves on loopback for a block; answers the addresses by system."""
+        async with contextlib.AsyncExitStack() as stack:
+            for system, sandbox in self.by_system.items():
+                await stack.enter_async_context(sandbox)
+                self.addresses[system] = await sandbox.start()
+            yield self.addresses
+
+
+class Cast:
+    """The partners of one replay, each with its lines to the hub."""
+
+    def __init__(
+        self, stage: Stage, sandboxes: Sandboxes, hub: str, drop: Path, opening: dict[str, int]
+    ) -> None:
+        self._stage = stage
+        self._hubs: list[Hub] = []
+        self._drop = drop
+        self.hub_address = hub.rstrip("/")
+        for system, sandbox in sandboxes.by_system.items():
+            sandbox.clock = stage.clock.now
+            sandbox.webhook_url = f"{self.hub_address}/v1/webhooks/{system}"
+        self.erp = Erp(sandboxes.by_system["erp"], stage)
+        self.wms = Wms(self._hub("wms"), stage, opening)
+        self._sandboxes = sandboxes.by_system
+        self.doors: dict[str, SellerDoor] = {s.code: self._door(s) for s in SELLERS}
+
+    @property
+    def has_mail(self) -> bool:
+        """True while a partner's file waits to be fetched."""
+        return False
+
+    async def close(self) -> None:
+        """Gives back the partners' sockets. Safe to repeat."""
+        await self.wms.stop()
+        await asyncio.gather(*(hub.close() for hub in self._hubs))
+
+    def act(self, happening: Happening) -> Action:
+        """What to do at a happening's moment."""
+        match happening:
+            case Order():
+                door = self.doors[seller_of(happening.invoice, self._stage.chance).code]
+                return partial(door.order, happening)
+            case _ if happening.kind in ("receipt", "return"):
+
+                async def booked() -> None:
+                    # The goods are in the house before the ERP has typed the document.
+                    self.wms.warehouse.move(happening)
+                    self.wms.goods_came()
+                    await self.erp.book(happening)
+
+                return booked
+            case _:
+                return partial(self.wms.move, happening)
+
+    def _door(self, seller: Seller) -> SellerDoor:
+        stage, promised = self._stage, self.wms.promised
+        if seller.way == "files":
+            return FilingSeller(seller, self._drop, stage, promised)
+        sandbox = self._sandboxes[seller.code]
+        watch_levels(sandbox, seller.code, stage)
+        if seller.way == "asks":
+            hub = self._hub(seller.code)
+            return AskingSeller(seller, hub, stage, promised, basket=seller.code == BASKET)
+        return TellingSeller(seller, sandbox, stage, promised)
+
+    def _hub(self, system: str) -> Hub:
+        hub = Hub(self.hub_address, system, CONNECTIONS)
+        self._hubs.append(hub)
+        return hub
