@@ -77,7 +77,7 @@ floors: $(VENV)/.dev ## import-linter: a file only looks down
 	@$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/.runtime ## run the benchmarks, or one: make bench NAME=ledger_spread
-	@$(BIN)/stockwright bench $(NAME)
+	@$(BIN)/python -m bench $(NAME)
 
 browser-test: $(VENV)/.browser ## look at the console in a real browser
 	@$(BIN)/python -c 'import pathlib, sys; from playwright.sync_api import sync_playwright as p; \

@@ -1,18 +1,16 @@
 """`stockwright audit`: prove that the books add up."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
 
+from stockwright.app import open_database
 from stockwright.cli import output
-from stockwright.config import database_url, load_config
+from stockwright.config import load_config
 from stockwright.flow.audit import AuditReport, run_audit
 from stockwright.store.audit import check_names
 from stockwright.store.connection import connect
-from stockwright.store.embedded import EmbeddedServer
 
 
 def command(
@@ -28,23 +26,15 @@ def command(
 
     Runs beside a working server and changes nothing. Ends with 1 where a proof fails.
     """
-    with _address(config) as url, connect(url, application_name="stockwright audit") as connection:
+    with (
+        open_database(load_config(config)) as url,
+        connect(url, application_name="stockwright audit") as connection,
+    ):
         checks = len(check_names()) + rebuild
         with output.progress("Auditing", checks, as_json) as advance:
             report = run_audit(connection, lambda *_step: advance(1), rebuild=rebuild)
     output.emit(report, as_json, _render)
     return output.OK if report.ok else output.FINDINGS
-
-
-@contextmanager
-def _address(config: output.ConfigFile) -> Iterator[str]:
-    settings = load_config(config)
-    url = database_url(settings)
-    if url is not None:
-        yield url
-        return
-    with EmbeddedServer.start(settings.database.data_dir or None) as server:
-        yield server.url
 
 
 def _render(report: AuditReport) -> Text:
