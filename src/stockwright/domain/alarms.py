@@ -1,4 +1,6 @@
-"""What a decided batch says about its balances that a person must know: shortages and negative stock."""
+"""What a decided batch says about its balances that a person must know: shortages and negative
+stock.
+"""
 
 from stockwright.domain.books import BUCKETS, Books, WorkNote, Written
 
@@ -7,10 +9,14 @@ def alarms(books: Books, written: Written) -> list[WorkNote]:
     """Work items to open and to close after a batch, by comparing its balances before and after."""
     notes: list[WorkNote] = []
     for sku, location in sorted({(key[0], key[1]) for key in written.balances}):
-        free = sum(books.balances[(sku, location, lot)].free for lot in books.lots_at[(sku, location)])
+        free = sum(
+            books.balances[(sku, location, lot)].free for lot in books.lots_at[(sku, location)]
+        )
         before = books.free_before.get((sku, location), 0)
         if free < 0:
-            notes.append(("open", "shortage", f"{sku}/{location}", sku, location, "", {"free": free}))
+            notes.append(
+                ("open", "shortage", f"{sku}/{location}", sku, location, "", {"free": free})
+            )
         elif before < 0:
             notes.append(("close", "shortage", f"{sku}/{location}", sku, location, "", {}))
     for key in sorted(written.balances):

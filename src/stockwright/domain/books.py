@@ -1,7 +1,7 @@
 """The state a batch is decided on: balances, demand lines and what hangs on them.
 
-`Books` holds what was read for the whole batch. Each item works on an `Overlay` of it, which is merged
-only when the item is complete, so that a failing item leaves no trace on its neighbours.
+`Books` holds what was read for the whole batch. Each item works on an `Overlay` of it, which is
+merged only when the item is complete, so that a failing item leaves no trace on its neighbours.
 """
 
 import datetime as dt
@@ -21,9 +21,20 @@ Key = tuple[str, str, str]
 
 
 class Balance:
-    """What lies and what is promised at one (sku, location, lot). version 0 means: not stored yet."""
+    """What lies and what is promised at one (sku, location, lot). version 0 means: not stored
+    yet.
+    """
 
-    __slots__ = ("allocated", "damaged", "inspection", "picked", "quarantined", "reserved", "sellable", "version")
+    __slots__ = (
+        "allocated",
+        "damaged",
+        "inspection",
+        "picked",
+        "quarantined",
+        "reserved",
+        "sellable",
+        "version",
+    )
 
     def __init__(
         self,
@@ -81,7 +92,9 @@ class Claim:
 
     __slots__ = ("allocated", "picked", "reserved", "version")
 
-    def __init__(self, reserved: int = 0, allocated: int = 0, picked: int = 0, version: int = 0) -> None:
+    def __init__(
+        self, reserved: int = 0, allocated: int = 0, picked: int = 0, version: int = 0
+    ) -> None:
         self.reserved = reserved
         self.allocated = allocated
         self.picked = picked
@@ -119,8 +132,10 @@ class DemandLine:
         "version",
     )
 
-    def __init__(self, id: int, system: str, order: str, line: str, sku: str, channel: str = "") -> None:
-        self.id = id
+    def __init__(
+        self, line_id: int, system: str, order: str, line: str, sku: str, channel: str = ""
+    ) -> None:
+        self.id = line_id
         self.system = system
         self.order = order
         self.line = line
@@ -157,7 +172,8 @@ class DemandLine:
     def remaining(self) -> int:
         """Units that may still be claimed or shipped: what was ordered, less shipped and cancelled.
 
-        A pick for an order not heard of yet counts as ordered, so that both may arrive in any order.
+        A pick for an order not heard of yet counts as ordered, so that both may arrive in any
+        order.
         """
         if self.final:
             return 0
@@ -171,7 +187,16 @@ class DemandLine:
 class Transfer:
     """One line of goods under way, keyed by its document. excess arrived before it was sent."""
 
-    __slots__ = ("arrived", "closed", "eta", "excess", "from_location", "sent", "to_location", "version")
+    __slots__ = (
+        "arrived",
+        "closed",
+        "eta",
+        "excess",
+        "from_location",
+        "sent",
+        "to_location",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.sent = self.arrived = self.closed = self.excess = self.version = 0
@@ -196,7 +221,9 @@ class Count:
 
     __slots__ = ("as_of", "position", "reverses", "system")
 
-    def __init__(self, as_of: dt.datetime, system: str, position: int | None, reverses: bool) -> None:
+    def __init__(
+        self, as_of: dt.datetime, system: str, position: int | None, reverses: bool
+    ) -> None:
         self.as_of = as_of
         self.system = system
         self.position = position
@@ -208,7 +235,9 @@ class Lot:
 
     __slots__ = ("expires_on", "recalled", "stored")
 
-    def __init__(self, expires_on: dt.date | None = None, recalled: bool = False, stored: bool = False) -> None:
+    def __init__(
+        self, expires_on: dt.date | None = None, recalled: bool = False, stored: bool = False
+    ) -> None:
         self.expires_on = expires_on
         self.recalled = recalled
         self.stored = stored
@@ -219,7 +248,9 @@ class Waiting:
 
     __slots__ = ("occurred_at", "quantity", "sequence", "to_bucket")
 
-    def __init__(self, sequence: int, to_bucket: str, quantity: int, occurred_at: dt.datetime) -> None:
+    def __init__(
+        self, sequence: int, to_bucket: str, quantity: int, occurred_at: dt.datetime
+    ) -> None:
         self.sequence = sequence
         self.to_bucket = to_bucket
         self.quantity = quantity
@@ -258,7 +289,9 @@ class Books:
         self.reversible: dict[int, list[Move]] = {}
         self.channel_claims: dict[tuple[str, str], int] = {}
         self.contained: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = None
+        self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = (
+            None
+        )
 
     def put_balance(self, key: Key, balance: Balance) -> None:
         """Adds a balance as read from the store."""
@@ -346,7 +379,9 @@ class Overlay:
     def lines_of(self, system: str, order: str) -> Iterator[DemandLine]:
         """The demand lines of an order, those of this item included, by line code."""
         stored = self.books.demand.get((system, order), {})
-        names = set(stored) | {key[2] for key in self.demand if key[0] == system and key[1] == order}
+        names = set(stored) | {
+            key[2] for key in self.demand if key[0] == system and key[1] == order
+        }
         for name in sorted(names):
             found = self.demand.get((system, order, name))
             yield found if found is not None else stored[name]
@@ -400,7 +435,8 @@ class Overlay:
         if found is None:
             stored = self.books.waiting.get(key, [])
             found = self.waiting[key] = [
-                Waiting(one.sequence, one.to_bucket, one.quantity, one.occurred_at) for one in stored
+                Waiting(one.sequence, one.to_bucket, one.quantity, one.occurred_at)
+                for one in stored
             ]
         return found
 
@@ -510,7 +546,17 @@ class Overlay:
     def _keep_journal(
         self, journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]]
     ) -> None:
-        for sku, lot, from_account, from_location, to_account, to_location, quantity, at, *_ in self.moves:
+        for (
+            sku,
+            lot,
+            from_account,
+            from_location,
+            to_account,
+            to_location,
+            quantity,
+            at,
+            *_,
+        ) in self.moves:
             origin = "" if "adjustment" in (from_account, to_account) else self.system
             if from_account in CELLS:
                 cell = (sku, from_location, lot, from_account)

@@ -66,7 +66,9 @@ class Catalog(msgspec.Struct):
     places: Mapping[tuple[str, str], str] = {}
 
     def authority(self, location: str, group: str, at: dt.datetime) -> str:
-        """The system that may record these movements there at that time; '' where none is declared."""
+        """The system that may record these movements there at that time; '' where none is
+        declared.
+        """
         holder = ""
         for valid_from, system in self.authorities.get((location, group), ()):
             if valid_from <= at:
@@ -74,7 +76,9 @@ class Catalog(msgspec.Struct):
         return holder
 
     def place(self, system: str, code: str) -> str:
-        """The location a code stands for: canonical as it is, or bound for this system; else the code."""
+        """The location a code stands for: canonical as it is, or bound for this system; else the
+        code.
+        """
         if code in self.locations:
             return code
         return self.places.get((system, code), code)

@@ -1,8 +1,10 @@
-"""Two clocks: goods facts are dated when they happened, counts as of a time, in any order of arrival.
+"""Two clocks: goods facts are dated when they happened, counts as of a time, in any order of
+arrival.
 
-A count (T, C) posts C - book(T), dated T. A fact that arrives later but happened by T is already in the
-count, so it posts itself and a linked reverse at the first such count. Facts of another source within the
-declared clock error of T cannot be placed before or after it: no automatic adjustment, a recount instead.
+A count (T, C) posts C - book(T), dated T. A fact that arrives later but happened by T is already
+in the count, so it posts itself and a linked reverse at the first such count. Facts of another
+source within the declared clock error of T cannot be placed before or after it: no automatic
+adjustment, a recount instead.
 """
 
 import datetime as dt
@@ -38,9 +40,17 @@ def move_goods(
 
 
 def _reverse(
-    overlay: Overlay, key: Key, bucket: str, units: int, at: dt.datetime, position: int | None, own: Count | None
+    overlay: Overlay,
+    key: Key,
+    bucket: str,
+    units: int,
+    at: dt.datetime,
+    position: int | None,
+    own: Count | None,
 ) -> None:
-    """Puts `units` (signed) back into a bucket at the first count that includes a fact of that time."""
+    """Puts `units` (signed) back into a bucket at the first count that includes a fact of that
+    time.
+    """
     sku, location, lot = key
     for count in counts_of(overlay, key, bucket):
         if own is not None:
@@ -49,9 +59,14 @@ def _reverse(
         else:
             if _undecided(overlay, count, at):
                 overlay.raise_work(
-                    "recount", f"{sku}/{location}/{lot}/{bucket}", sku, location,
-                    bucket=bucket, count_as_of=count.as_of.isoformat(), fact_at=at.isoformat(),
-                )  # fmt: skip
+                    "recount",
+                    f"{sku}/{location}/{lot}/{bucket}",
+                    sku,
+                    location,
+                    bucket=bucket,
+                    count_as_of=count.as_of.isoformat(),
+                    fact_at=at.isoformat(),
+                )
                 return
             if not includes(count, overlay.system, at, position) or not count.reverses:
                 continue
@@ -71,7 +86,12 @@ def counts_of(overlay: Overlay, key: Key, bucket: str) -> list[Count]:
 
 def includes(count: Count, system: str, at: dt.datetime, position: int | None) -> bool:
     """Whether a count had already seen a fact: by time, and by position within one source."""
-    if at == count.as_of and system == count.system and position is not None and count.position is not None:
+    if (
+        at == count.as_of
+        and system == count.system
+        and position is not None
+        and count.position is not None
+    ):
         return position <= count.position
     return at <= count.as_of
 
@@ -85,15 +105,24 @@ def _undecided(overlay: Overlay, count: Count, at: dt.datetime) -> bool:
 def clock_error(overlay: Overlay, *systems: str) -> dt.timedelta:
     """The largest clock error declared by any of the systems."""
     known = overlay.books.catalog.systems
-    return dt.timedelta(seconds=max((known[one].clock_error_s for one in systems if one in known), default=0.0))
+    return dt.timedelta(
+        seconds=max((known[one].clock_error_s for one in systems if one in known), default=0.0)
+    )
 
 
 def post_count(
-    overlay: Overlay, key: Key, bucket: str, counted: int, as_of: dt.datetime, position: int | None, item_key: str
+    overlay: Overlay,
+    key: Key,
+    bucket: str,
+    counted: int,
+    as_of: dt.datetime,
+    position: int | None,
+    item_key: str,
 ) -> int:
     """Records a count and posts what the book was off by as of its time; returns that difference.
 
-    Where another source moved goods within the clock error, the difference is not posted: it is a recount.
+    Where another source moved goods within the clock error, the difference is not posted: it is a
+    recount.
     """
     sku, location, lot = key
     difference, undecided = book_difference(overlay, key, bucket, counted, as_of, item_key)
@@ -106,11 +135,19 @@ def post_count(
         move_goods(overlay, *moved, as_of, own_count=count)
     elif difference:
         overlay.raise_work(
-            "recount", f"{sku}/{location}/{lot}/{bucket}", sku, location,
-            bucket=bucket, count_as_of=as_of.isoformat(), counted=counted, difference=difference,
-        )  # fmt: skip
+            "recount",
+            f"{sku}/{location}/{lot}/{bucket}",
+            sku,
+            location,
+            bucket=bucket,
+            count_as_of=as_of.isoformat(),
+            counted=counted,
+            difference=difference,
+        )
     cell = (*key, bucket)
-    overlay.counts[cell] = sorted([*counts_of(overlay, key, bucket), count], key=lambda one: one.as_of)
+    overlay.counts[cell] = sorted(
+        [*counts_of(overlay, key, bucket), count], key=lambda one: one.as_of
+    )
     overlay.new_counts.append((key, bucket, count, counted))
     return difference
 
@@ -135,8 +172,12 @@ def book_difference(
     return counted - (getattr(balance, bucket) - later), undecided
 
 
-def picked_as_of(overlay: Overlay, sku: str, location: str, lot: str, as_of: dt.datetime, item_key: str) -> int:
-    """Units picked and not shipped as of a time: a counter who saw only the shelf did not see them."""
+def picked_as_of(
+    overlay: Overlay, sku: str, location: str, lot: str, as_of: dt.datetime, item_key: str
+) -> int:
+    """Units picked and not shipped as of a time: a counter who saw only the shelf did not see
+    them.
+    """
     later, _ = overlay.books.after.get((item_key, "picked"), (0, False))
     for at, units, _ in (overlay.books.journal or {}).get((sku, location, lot, "picked"), ()):
         if at > as_of:

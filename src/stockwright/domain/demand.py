@@ -1,8 +1,8 @@
 """Demand lines: opening, advancing and closing the claims that hang on them.
 
-The counters of a line (ordered, shipped, cancelled, picked, returned) are what was told of it; the claims
-follow from them. That is why shipment, reservation, cancel, pick and return may arrive in any order and
-end the same.
+The counters of a line (ordered, shipped, cancelled, picked, returned) are what was told of it; the
+claims follow from them. That is why shipment, reservation, cancel, pick and return may arrive in
+any order and end the same.
 """
 
 import datetime as dt
@@ -12,7 +12,9 @@ from stockwright.domain.books import Claim, DemandLine, Overlay
 from stockwright.domain.lots import note_fresh
 
 LINES_PER_EVENT = 4096
-"""Demand line ids are sequence * LINES_PER_EVENT + n: unique, ascending, and they tell when they began."""
+"""Demand line ids are sequence * LINES_PER_EVENT + n: unique, ascending, and they tell when they
+began.
+"""
 
 _DRAW = ("picked", "allocated", "reserved")
 _TRIM = ("reserved", "allocated", "picked")
@@ -45,11 +47,17 @@ def shift(
             key = (line.channel, line.sku)
             held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
             overlay.channel_claims[key] = held + outside * units
-    overlay.move(line.sku, lot, source, location, target, location, units, at, line.id, "", free_after)
+    overlay.move(
+        line.sku, lot, source, location, target, location, units, at, line.id, "", free_after
+    )
 
 
-def draw(overlay: Overlay, line: DemandLine, location: str, lot: str, units: int, at: dt.datetime) -> int:
-    """Closes up to `units` of the line's own claims as fulfilled, nearest first; returns how many."""
+def draw(
+    overlay: Overlay, line: DemandLine, location: str, lot: str, units: int, at: dt.datetime
+) -> int:
+    """Closes up to `units` of the line's own claims as fulfilled, nearest first; returns how
+    many.
+    """
     left = units
     for place, stage in _by_nearness(line, location, lot):
         take = min(left, getattr(line.claims[place], stage))
@@ -72,7 +80,9 @@ def trim(overlay: Overlay, line: DemandLine, at: dt.datetime) -> int:
     return released
 
 
-def release_stage(overlay: Overlay, line: DemandLine, stage: str, units: int, at: dt.datetime, location: str = "") -> int:
+def release_stage(
+    overlay: Overlay, line: DemandLine, stage: str, units: int, at: dt.datetime, location: str = ""
+) -> int:
     """Frees up to `units` of one stage, at one place or at all; returns how many."""
     left = units
     for place in sorted(line.claims):
@@ -90,7 +100,8 @@ def advance(
 ) -> None:
     """A pick: brings own claims to `picked` at this place, and opens what was never claimed.
 
-    A fact is not refused: units beyond the claims are promised unconditionally, free may go below zero.
+    A fact is not refused: units beyond the claims are promised unconditionally, free may go below
+    zero.
     """
     left = units
     for place, stage in list(_by_nearness(line, location, lot)):
@@ -120,18 +131,25 @@ def crossed(overlay: Overlay, line: DemandLine, at: dt.datetime) -> None:
         line.cancelled = min(line.cancelled, most)
         line.cancel_requested = min(line.cancel_requested, most - line.cancelled)
         overlay.raise_work(
-            "shipped_after_cancel", subject_of(line), line.sku, "",
-            ordered=line.ordered, shipped=line.shipped, asked_to_cancel=told,
-        )  # fmt: skip
+            "shipped_after_cancel",
+            subject_of(line),
+            line.sku,
+            "",
+            ordered=line.ordered,
+            shipped=line.shipped,
+            asked_to_cancel=told,
+        )
 
 
 def settle(overlay: Overlay, line: DemandLine) -> None:
-    """Brings the line's state in step with its counters; what shipped counts before what was cancelled."""
+    """Brings the line's state in step with its counters; what shipped counts before what was
+    cancelled.
+    """
     if line.shipped > 0:
         overlay.change_state(line, "part_fulfilled" if line.remaining else "fulfilled")
     elif line.cancelled > 0 and line.ordered > 0 and not line.remaining:
         overlay.change_state(line, "cancelled")
-    if line.state not in ("open",) and line.expires_at is not None:
+    if line.state != "open" and line.expires_at is not None:
         line.expires_at = None
 
 
@@ -140,7 +158,9 @@ def subject_of(line: DemandLine) -> str:
     return f"{line.system}/{line.order}/{line.line}"
 
 
-def _by_nearness(line: DemandLine, location: str, lot: str) -> Iterator[tuple[tuple[str, str], str]]:
+def _by_nearness(
+    line: DemandLine, location: str, lot: str
+) -> Iterator[tuple[tuple[str, str], str]]:
     places = sorted(line.claims, key=lambda place: (place[0] != location, place[1] != lot, place))
     for place in places:
         for stage in _DRAW:

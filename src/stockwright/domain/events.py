@@ -48,9 +48,10 @@ MAX_LINES: Final = 1_000
 class Fact(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Something that already happened: recorded, never refused.
 
-    quantity is in `unit` (the base unit where empty); only an adjustment may be negative, and a count
-    or snapshot may be zero. occurred_at is the partner's clock, timezone-aware; without it the event
-    happened when it was received. `item` is the partner's own code where `sku` is not known.
+    quantity is in `unit` (the base unit where empty); only an adjustment may be negative, and a
+    count or snapshot may be zero. occurred_at is the partner's clock, timezone-aware; without it
+    the event happened when it was received. `item` is the partner's own code where `sku` is not
+    known.
     """
 
     kind: FactKind
@@ -102,9 +103,10 @@ class RequestLine(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
 class Request(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A question that may be refused. `document` is the caller's key: a new try needs a new one.
 
-    The demand lines of (system, order) are one reservation; order is the document where it is empty.
-    Without lines, a transition acts on every line of the order. mode `all` grants every line in full
-    or none; `partial` grants what there is. hold_s is the time until an unconfirmed hold may expire.
+    The demand lines of (system, order) are one reservation; order is the document where it is
+    empty. Without lines, a transition acts on every line of the order. mode `all` grants every
+    line in full or none; `partial` grants what there is. hold_s is the time until an unconfirmed
+    hold may expire.
     """
 
     kind: RequestKind
@@ -123,10 +125,11 @@ Item = Fact | Request
 
 
 class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The one answer to one item. `code` is listed in OUTCOMES; replay marks the first answer again.
+    """The one answer to one item. `code` is listed in OUTCOMES; replay marks the first answer
+    again.
 
-    field and message say what is wrong and what to do next. answer carries what was granted, line by
-    line: {"state", "expires_at", "lines": [{"line", "sku", "requested", "granted", "places":
+    field and message say what is wrong and what to do next. answer carries what was granted, line
+    by line: {"state", "expires_at", "lines": [{"line", "sku", "requested", "granted", "places":
     [{"location", "lot", "quantity"}]}]} in base units.
     """
 
@@ -170,7 +173,16 @@ OUTCOMES: Final[Sequence[tuple[str, str]]] = (
 """Outcome codes in order of precedence: the first that applies is the answer."""
 
 ACCEPTED: Final = frozenset(
-    {"observed", "superseded", "cancel_requested", "partial", "granted", "regranted", "done", "recorded"}
+    {
+        "observed",
+        "superseded",
+        "cancel_requested",
+        "partial",
+        "granted",
+        "regranted",
+        "done",
+        "recorded",
+    }
 )
 REFUSED: Final = frozenset(
     {

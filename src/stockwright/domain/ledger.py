@@ -1,7 +1,8 @@
 """The ledger's decision: a batch of facts and requests in, one aligned outcome per item out.
 
-Items are decided in input order on running balances. Each works on an overlay that is merged only when the
-item is complete; an exception parks that item alone. Nothing here reads a clock or a database.
+Items are decided in input order on running balances. Each works on an overlay that is merged only
+when the item is complete; an exception parks that item alone. Nothing here reads a clock or a
+database.
 """
 
 import datetime as dt
@@ -30,7 +31,16 @@ REQUESTS: Final[dict[str, Callable[[Overlay, Request], Outcome]]] = {
     "cancel": reservations.cancel,
 }
 _SNAPSHOT_FED_APPLIES: Final = frozenset(
-    {"snapshot", "shipment", "pick", "unpick", "channel_order", "channel_cancel", "lot_recall", "lot_expiry"}
+    {
+        "snapshot",
+        "shipment",
+        "pick",
+        "unpick",
+        "channel_order",
+        "channel_cancel",
+        "lot_recall",
+        "lot_expiry",
+    }
 )
 _PHYSICAL_OF_ORDER: Final = frozenset({"inbound", "outbound"})
 
@@ -106,14 +116,19 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
             _note_asked(overlay, prepared.item)
     except Unbound as gap:
         return _park(prepared, str(gap), gap.path, gap.missing, "parked", books, decision)
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 - whatever it is, it parks this item alone
         reason = f"{type(fault).__name__}: {fault}"
         return _park(prepared, reason, "$", "", "poison", books, decision)
     return _keep(prepared, overlay, outcome, occurred_at, books, decision)
 
 
 def _keep(
-    prepared: Prepared, overlay: Overlay, outcome: Outcome, occurred_at: dt.datetime, books: Books, decision: Decision
+    prepared: Prepared,
+    overlay: Overlay,
+    outcome: Outcome,
+    occurred_at: dt.datetime,
+    books: Books,
+    decision: Decision,
 ) -> Outcome:
     books.sequence = overlay.sequence
     overlay.merge(decision.written)
@@ -137,7 +152,10 @@ def _answer_again(
     if digest == prepared.hash:
         return msgspec.structs.replace(first, replay=True)
     sequence = first.sequence
-    message = f"sequence {sequence} holds this identity with other content; send a new revision or document"
+    message = (
+        f"sequence {sequence} holds this identity with other content; "
+        "send a new revision or document"
+    )
     note = ("open", "conflict", prepared.key, "", "", prepared.item.system, {"sequence": sequence})
     decision.written.work.append((sequence, note))
     decision.parked.append(Parked(prepared, message, "$.document", ""))
@@ -145,11 +163,25 @@ def _answer_again(
 
 
 def _park(
-    prepared: Prepared, reason: str, path: str, missing: str, code: str, books: Books, decision: Decision
+    prepared: Prepared,
+    reason: str,
+    path: str,
+    missing: str,
+    code: str,
+    books: Books,
+    decision: Decision,
 ) -> Outcome:
     decision.parked.append(Parked(prepared, reason, path, missing))
     if code == "poison":
-        note = ("open", "poison", prepared.key, "", "", prepared.item.system, {"reason": reason[:500]})
+        note = (
+            "open",
+            "poison",
+            prepared.key,
+            "",
+            "",
+            prepared.item.system,
+            {"reason": reason[:500]},
+        )
         decision.written.work.append((books.sequence, note))
     return Outcome(code=code, field=path.removeprefix("$."), message=reason)
 
@@ -167,11 +199,19 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
     posting = POSTINGS[fact.kind]
     fact = _placed(overlay, fact)
     if fact.channel and fact.channel not in catalog.channels:
-        raise Unbound("$.channel", f"channel:{fact.channel}", f"no channel {fact.channel!r}; add it to the configuration")
+        raise Unbound(
+            "$.channel",
+            f"channel:{fact.channel}",
+            f"no channel {fact.channel!r}; add it to the configuration",
+        )
     told = _resolve(overlay, fact, posting, at, prepared.key)
     if posting.group and not _holds_authority(overlay, fact, posting, at):
         return _observe(overlay, told, "another system holds the authority here")
-    if fact.location and fact.kind not in _SNAPSHOT_FED_APPLIES and catalog.locations[fact.location].feed == "snapshot":
+    if (
+        fact.location
+        and fact.kind not in _SNAPSHOT_FED_APPLIES
+        and catalog.locations[fact.location].feed == "snapshot"
+    ):
         return _observe(overlay, told, "this location is fed by snapshots")
     told = _difference(overlay, told)
     if told.units == 0 and posting.quantity in ("positive", "signed"):
@@ -200,19 +240,27 @@ def _placed(overlay: Overlay, fact: Fact) -> Fact:
 
 
 def _resolve(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime, key: str) -> Told:
-    """The fact with canonical codes and base units. Raises Unbound where a code is not known yet."""
+    """The fact with canonical codes and base units. Raises Unbound where a code is not known
+    yet.
+    """
     catalog = overlay.books.catalog
     code, unit = fact.sku, fact.unit
     if not code:
         bound = catalog.bindings.get((fact.system, fact.item))
         if bound is None:
-            raise Unbound("$.item", f"item:{fact.item}", f"code {fact.item!r} of {fact.system} is not bound to a SKU")
+            raise Unbound(
+                "$.item",
+                f"item:{fact.item}",
+                f"code {fact.item!r} of {fact.system} is not bound to a SKU",
+            )
         code, unit = bound[0], unit or bound[1]
     sku = catalog.skus.get(code)
     if sku is None:
         raise Unbound("$.sku", f"sku:{code}", f"no SKU {code!r}; add it to the item master")
     if fact.to_sku and fact.to_sku not in catalog.skus:
-        raise Unbound("$.to_sku", f"sku:{fact.to_sku}", f"no SKU {fact.to_sku!r}; add it to the item master")
+        raise Unbound(
+            "$.to_sku", f"sku:{fact.to_sku}", f"no SKU {fact.to_sku!r}; add it to the item master"
+        )
     try:
         units, _ = to_base(fact.quantity, unit, sku.base_unit, sku.factors)
     except Rejected as refusal:
@@ -237,7 +285,9 @@ def _difference(overlay: Overlay, told: Told) -> Told:
     subject = f"{fact.system}|{fact.document}|{fact.line}|{fact.kind}"
     latest, posted = overlay.books.revisions.get(subject, (-1, 0))
     if fact.revision < latest:
-        raise Rejected("superseded", "revision", f"revision {latest} of this line was recorded before")
+        raise Rejected(
+            "superseded", "revision", f"revision {latest} of this line was recorded before"
+        )
     if fact.revision > 0 or rule != "increment":
         overlay.documents[subject] = (fact.revision, told.units)
     if fact.kind == "channel_order":
@@ -267,7 +317,9 @@ def _observe(overlay: Overlay, told: Told, why: str) -> Outcome:
     """Keeps a movement to reconcile by its business key; nothing moves."""
     fact = told.fact
     line = fact.order_line or fact.line
-    overlay.observations.append((fact.system, fact.kind, fact.location, fact.order, line, told.sku.code, told.units))
+    overlay.observations.append(
+        (fact.system, fact.kind, fact.location, fact.order, line, told.sku.code, told.units)
+    )
     return Outcome(code="observed", message=why)
 
 

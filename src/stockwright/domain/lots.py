@@ -17,7 +17,9 @@ def expiry_of(overlay: Overlay, sku: str, lot: str) -> dt.date:
 def first_expired_first(
     overlay: Overlay, sku: str, location: str, fresh_until: dt.date | None = None
 ) -> Sequence[tuple[str, int]]:
-    """(lot, units not promised by name), soonest date first; lots without units or too old are left out."""
+    """(lot, units not promised by name), soonest date first; lots without units or too old are
+    left out.
+    """
     found = []
     for lot in overlay.lots_here(sku, location):
         balance = overlay.look((sku, location, lot))
@@ -29,11 +31,14 @@ def first_expired_first(
     return [(lot, units) for _, lot, units in sorted(found)]
 
 
-def room(overlay: Overlay, sku: str, location: str, fresh_until: dt.date | None, lot: str = "") -> int:
+def room(
+    overlay: Overlay, sku: str, location: str, fresh_until: dt.date | None, lot: str = ""
+) -> int:
     """Units that one more claim may take without breaking a promise of freshness.
 
-    For every date t: claims that ask for t or later, and claims that name a lot good until t or later,
-    fit into the sellable units of lots good until t or later. A claim that names a lot fits into it.
+    For every date t: claims that ask for t or later, and claims that name a lot good until t or
+    later, fit into the sellable units of lots good until t or later. A claim that names a lot fits
+    into it.
     """
     until = expiry_of(overlay, sku, lot) if lot else fresh_until
     free = overlay.free(sku, location)
@@ -41,7 +46,9 @@ def room(overlay: Overlay, sku: str, location: str, fresh_until: dt.date | None,
         named = overlay.look((sku, location, lot))
         free = min(free, named.free if named else 0)
     asked = {
-        date for (one, place, date) in (*overlay.books.fresh, *overlay.fresh) if one == sku and place == location
+        date
+        for (one, place, date) in (*overlay.books.fresh, *overlay.fresh)
+        if one == sku and place == location
     }
     if until is None:
         return free
@@ -53,7 +60,9 @@ def room(overlay: Overlay, sku: str, location: str, fresh_until: dt.date | None,
     return free
 
 
-def _left_for(overlay: Overlay, sku: str, location: str, threshold: dt.date, asked: set[dt.date]) -> int:
+def _left_for(
+    overlay: Overlay, sku: str, location: str, threshold: dt.date, asked: set[dt.date]
+) -> int:
     left = 0
     for lot in overlay.lots_here(sku, location):
         balance = overlay.look((sku, location, lot))

@@ -10,17 +10,24 @@ LIMIT: Final = 1 << 62
 """No balance passes this: two of them still add up inside a 64-bit integer."""
 
 
-def to_base(quantity: int, unit: str, base_unit: str, factors: Mapping[str, int]) -> tuple[int, int]:
+def to_base(
+    quantity: int, unit: str, base_unit: str, factors: Mapping[str, int]
+) -> tuple[int, int]:
     """The quantity in base units, and the factor used.
 
-    Raises Rejected: unknown_unit where the SKU has no such unit, malformed where the result is too large.
+    Raises Rejected: unknown_unit where the SKU has no such unit, malformed where the result is too
+    large.
     """
     if not unit or unit == base_unit:
         return quantity, 1
     factor = factors.get(unit)
     if factor is None:
         known = ", ".join(sorted({base_unit, *factors}))
-        raise Rejected("unknown_unit", "unit", f"unit {unit!r} is not one of {known}; add it to the item master")
+        raise Rejected(
+            "unknown_unit",
+            "unit",
+            f"unit {unit!r} is not one of {known}; add it to the item master",
+        )
     base = quantity * factor
     if abs(base) > MAX_QUANTITY:
         raise Rejected("malformed", "quantity", f"more than {MAX_QUANTITY} base units in one line")
@@ -31,4 +38,6 @@ def bounded(value: int) -> int:
     """The value itself. Raises Rejected where a balance would leave the range of the ledger."""
     if -LIMIT < value < LIMIT:
         return value
-    raise Rejected("malformed", "quantity", "this would take a balance beyond what the ledger can hold")
+    raise Rejected(
+        "malformed", "quantity", "this would take a balance beyond what the ledger can hold"
+    )

@@ -1,7 +1,8 @@
 """Requests: reservations and their transitions, decided on running balances.
 
 A reservation is the demand lines of one (system, order). Each line moves through
-open -> confirmed -> part_fulfilled -> fulfilled | released | expired | cancelled, each transition once.
+open -> confirmed -> part_fulfilled -> fulfilled | released | expired | cancelled, each transition
+once.
 """
 
 import datetime as dt
@@ -54,7 +55,9 @@ def channel_of(overlay: Overlay, request: Request) -> Channel | None:
     found = overlay.books.catalog.channels.get(request.channel or request.system)
     if found is None and (request.channel or not all(line.location for line in request.lines)):
         raise Rejected(
-            "unknown_channel", "channel", f"no channel {request.channel or request.system!r}; name one of the configuration"
+            "unknown_channel",
+            "channel",
+            f"no channel {request.channel or request.system!r}; name one of the configuration",
         )
     return found
 
@@ -74,11 +77,17 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
     granted = _grant(overlay, request, channel, open_asks)
     lines = [_line_answer(one, granted.get(one.line.line, [])) for one in asked]
     short = [line for line in lines if line["granted"] < line["claimable"]]
-    if len(short) == len([line for line in lines if line["claimable"]]) and not any(x["granted"] for x in lines):
+    if len(short) == len([line for line in lines if line["claimable"]]) and not any(
+        x["granted"] for x in lines
+    ):
         raise Rejected("insufficient", _field_of(asked, short[0]), _shortage(short[0]))
     state = "confirmed" if request.confirmed else "open"
     expires_at = None if request.confirmed else _expiry(overlay, request, channel)
-    answer = {"state": state, "expires_at": expires_at.isoformat() if expires_at else None, "lines": lines}
+    answer = {
+        "state": state,
+        "expires_at": expires_at.isoformat() if expires_at else None,
+        "lines": lines,
+    }
     for line in lines:
         del line["claimable"]
     return Outcome(code="partial" if short else "granted", answer=answer)
@@ -91,11 +100,17 @@ def _ask(overlay: Overlay, request: Request, line: RequestLine, n: int) -> Asked
     if not sku:
         bound = catalog.bindings.get((request.system, line.item))
         if bound is None:
-            raise Rejected("unknown_sku", f"lines[{n}].item", f"code {line.item!r} of {request.system} is not bound")
+            raise Rejected(
+                "unknown_sku",
+                f"lines[{n}].item",
+                f"code {line.item!r} of {request.system} is not bound",
+            )
         sku, unit = bound[0], unit or bound[1]
     item = catalog.skus.get(sku)
     if item is None:
-        raise Rejected("unknown_sku", f"lines[{n}].sku", f"no SKU {sku!r}; add it to the item master")
+        raise Rejected(
+            "unknown_sku", f"lines[{n}].sku", f"no SKU {sku!r}; add it to the item master"
+        )
     if line.location and line.location not in catalog.locations:
         raise Rejected("unknown_location", f"lines[{n}].location", f"no location {line.location!r}")
     quantity, _ = to_base(line.quantity, unit, item.base_unit, item.factors)
@@ -106,7 +121,9 @@ def _ask(overlay: Overlay, request: Request, line: RequestLine, n: int) -> Asked
     if known is None:
         return Asked(line, sku, quantity, quantity, fresh, None)
     if known.sku != sku:
-        raise Rejected("already_claimed", f"lines[{n}].sku", f"this order line is for SKU {known.sku!r}")
+        raise Rejected(
+            "already_claimed", f"lines[{n}].sku", f"this order line is for SKU {known.sku!r}"
+        )
     ordered = known.ordered or quantity
     if known.state in ("released", "expired"):
         ordered = max(ordered, quantity)
@@ -124,7 +141,9 @@ def _grant(
         wanted = [Wanted(one.sku, one.claimable, "", one.line.lot) for one in floating]
         fresh = {one.sku: one.fresh_until for one in floating}
         whole = place_whole(
-            wanted, channel.pool, lambda want, place: room(overlay, want.sku, place, fresh[want.sku], want.lot)
+            wanted,
+            channel.pool,
+            lambda want, place: room(overlay, want.sku, place, fresh[want.sku], want.lot),
         )
     granted: dict[str, list[tuple[str, int, int]]] = {}
     for n, one in enumerate(asked):
@@ -142,7 +161,9 @@ def _places(
 ) -> list[tuple[str, int]]:
     """Where one line's units come from, within what may be granted to this channel."""
     limit = one.claimable
-    pool: tuple[str, ...] = (one.line.location,) if one.line.location else (channel.pool if channel else ())
+    pool: tuple[str, ...] = (
+        (one.line.location,) if one.line.location else (channel.pool if channel else ())
+    )
     if channel is not None:
         limit = min(limit, _grantable(overlay, channel, one.sku))
     if limit < one.claimable and request.mode == "all":
@@ -180,7 +201,11 @@ def _grantable(overlay: Overlay, channel: Channel, sku: str) -> int:
     hard = match_policy(channel.policies, sku, group).hard_safety if channel.policies else 0
     fences = 0
     for other in catalog.channels.values():
-        if other.code == channel.code or not other.policies or not set(other.pool) & set(channel.pool):
+        if (
+            other.code == channel.code
+            or not other.policies
+            or not set(other.pool) & set(channel.pool)
+        ):
             continue
         fence = match_policy(other.policies, sku, group).ring_fence
         if fence:
@@ -202,9 +227,13 @@ def _claim(
     line = overlay.line(request.system, order, one.line.line)
     if line is None:
         line = DemandLine(
-            overlay.sequence * LINES_PER_EVENT + n, request.system, order, one.line.line, one.sku,
+            overlay.sequence * LINES_PER_EVENT + n,
+            request.system,
+            order,
+            one.line.line,
+            one.sku,
             channel.code if channel else "",
-        )  # fmt: skip
+        )
         overlay.add_line(line)
     elif not line.channel and channel is not None and not line.open:
         line.channel = channel.code
@@ -238,7 +267,10 @@ def _line_answer(one: Asked, places: list[tuple[str, int, int]]) -> dict[str, An
         "requested": one.requested,
         "granted": sum(units for _, units, _ in places),
         "claimable": one.claimable,
-        "places": [{"location": place, "lot": one.line.lot, "quantity": units} for place, units, _ in places],
+        "places": [
+            {"location": place, "lot": one.line.lot, "quantity": units}
+            for place, units, _ in places
+        ],
     }
 
 
@@ -248,8 +280,9 @@ def _field_of(asked: list[Asked], short: dict[str, Any]) -> str:
 
 
 def _missing(one: Asked, units: int) -> str:
-    return f"{one.claimable} of SKU {one.sku!r} asked for; the grantable stock does not cover it" + (
-        f", {units} could be placed" if units else ""
+    return (
+        f"{one.claimable} of SKU {one.sku!r} asked for; the grantable stock does not cover it"
+        + (f", {units} could be placed" if units else "")
     )
 
 
@@ -269,18 +302,26 @@ def lines_asked(overlay: Overlay, request: Request) -> list[DemandLine]:
     for n, name in enumerate(names):
         line = overlay.line(request.system, order, name)
         if line is None:
-            raise Rejected("unknown_demand", f"lines[{n}].line", f"order {order!r} has no line {name!r}")
+            raise Rejected(
+                "unknown_demand", f"lines[{n}].line", f"order {order!r} has no line {name!r}"
+            )
         found.append(line)
     if not found:
-        raise Rejected("unknown_demand", "order", f"no order {order!r} of {request.system} holds a claim")
+        raise Rejected(
+            "unknown_demand", "order", f"no order {order!r} of {request.system} holds a claim"
+        )
     return found
 
 
 def confirm(overlay: Overlay, request: Request) -> Outcome:
-    """Buys what is held. After a recorded expiry the whole order is granted again, or it is expired."""
+    """Buys what is held. After a recorded expiry the whole order is granted again, or it is
+    expired.
+    """
     lines = lines_asked(overlay, request)
     if any(line.state in _GONE for line in lines):
-        raise Rejected("closed", "order", "the reservation was given up before; reserve again with a new key")
+        raise Rejected(
+            "closed", "order", "the reservation was given up before; reserve again with a new key"
+        )
     lapsed = [line for line in lines if line.state == "expired"]
     for line in lapsed:
         _regrant(overlay, line)
@@ -298,17 +339,27 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
     before = [place for place, lot in sorted(line.claims) if lot == line.lot]
     pool = tuple(dict.fromkeys([*before, *(channel.pool if channel else ())]))
     if channel is not None and _grantable(overlay, channel, line.sku) < needed:
-        raise Rejected("expired", "order", "the hold expired and its stock was promised to others; reserve again")
+        raise Rejected(
+            "expired",
+            "order",
+            "the hold expired and its stock was promised to others; reserve again",
+        )
 
     def free(want: Wanted, place: str) -> int:
         return room(overlay, want.sku, place, line.fresh_until, want.lot)
 
     places = spread(Wanted(line.sku, needed, "", line.lot), pool, free, {})
     if sum(units for _, units in places) < needed:
-        raise Rejected("expired", "order", "the hold expired and its stock was promised to others; reserve again")
+        raise Rejected(
+            "expired",
+            "order",
+            "the hold expired and its stock was promised to others; reserve again",
+        )
     for place, units in places:
         after = overlay.free(line.sku, place) - units
-        shift(overlay, line, place, line.lot, "unclaimed", "reserved", units, overlay.books.now, after)
+        shift(
+            overlay, line, place, line.lot, "unclaimed", "reserved", units, overlay.books.now, after
+        )
 
 
 def extend(overlay: Overlay, request: Request) -> Outcome:
@@ -316,11 +367,19 @@ def extend(overlay: Overlay, request: Request) -> Outcome:
     lines = lines_asked(overlay, request)
     for line in lines:
         if line.state in _GONE:
-            raise Rejected("closed", "order", "the reservation was given up before; reserve again with a new key")
+            raise Rejected(
+                "closed",
+                "order",
+                "the reservation was given up before; reserve again with a new key",
+            )
         if line.state == "expired":
-            raise Rejected("expired", "order", "the hold expired before; confirm tries to grant it again")
+            raise Rejected(
+                "expired", "order", "the hold expired before; confirm tries to grant it again"
+            )
         if line.state == "open":
-            line.expires_at = _expiry(overlay, request, overlay.books.catalog.channels.get(line.channel))
+            line.expires_at = _expiry(
+                overlay, request, overlay.books.catalog.channels.get(line.channel)
+            )
     return Outcome(code="done", answer=_state_answer(lines))
 
 
@@ -361,7 +420,8 @@ def cancel(overlay: Overlay, request: Request) -> Outcome:
 def cancel_units(overlay: Overlay, line: DemandLine, units: int) -> bool:
     """Cancels up to `units` of a line; True where part of it waits for the warehouse's word.
 
-    Units nobody claims are cancelled first, then reserved ones; allocated and picked ones are asked for.
+    Units nobody claims are cancelled first, then reserved ones; allocated and picked ones are
+    asked for.
     """
     now = overlay.books.now
     if not line.ordered:
@@ -383,22 +443,33 @@ def _ask_warehouse(overlay: Overlay, line: DemandLine, units: int) -> bool:
     if more > 0:
         line.cancel_requested += more
         overlay.raise_work(
-            "cancel_requested", f"{line.system}/{line.order}/{line.line}", line.sku, "",
+            "cancel_requested",
+            f"{line.system}/{line.order}/{line.line}",
+            line.sku,
+            "",
             units=line.cancel_requested,
-        )  # fmt: skip
+        )
     return line.cancel_requested > 0
 
 
 def allocate(overlay: Overlay, request: Request) -> Outcome:
-    """Ties reserved units to their place and releases them to the warehouse; lots first expired first."""
+    """Ties reserved units to their place and releases them to the warehouse; lots first expired
+    first.
+    """
     lines = lines_asked(overlay, request)
     asked = {line.line: line for line in request.lines}
     moved = 0
     for line in lines:
         if line.state in ("released", "expired", "cancelled"):
-            raise Rejected("closed", "order", f"line {line.line!r} is {line.state}; nothing is held for it")
+            raise Rejected(
+                "closed", "order", f"line {line.line!r} is {line.state}; nothing is held for it"
+            )
         ask = asked.get(line.line)
-        units = min(ask.quantity or line.stage("reserved"), line.stage("reserved")) if ask else line.stage("reserved")
+        units = (
+            min(ask.quantity or line.stage("reserved"), line.stage("reserved"))
+            if ask
+            else line.stage("reserved")
+        )
         if ask is not None and ask.location:
             _bring_to(overlay, line, ask.location, units)
         moved += _allocate_line(overlay, line, units, ask.location if ask else "")
@@ -419,13 +490,27 @@ def _bring_to(overlay: Overlay, line: DemandLine, location: str, units: int) -> 
     if missing <= 0:
         return
     if room(overlay, line.sku, location, line.fresh_until, line.lot) < missing:
-        raise Rejected("insufficient", "location", f"{location!r} cannot give {missing} units of SKU {line.sku!r}")
+        raise Rejected(
+            "insufficient",
+            "location",
+            f"{location!r} cannot give {missing} units of SKU {line.sku!r}",
+        )
     for place, lot in sorted(line.claims):
         take = min(missing, line.claims[(place, lot)].reserved)
         if place != location and take > 0:
             shift(overlay, line, place, lot, "reserved", "unclaimed", take, overlay.books.now)
             after = overlay.free(line.sku, location) - take
-            shift(overlay, line, location, lot, "unclaimed", "reserved", take, overlay.books.now, after)
+            shift(
+                overlay,
+                line,
+                location,
+                lot,
+                "unclaimed",
+                "reserved",
+                take,
+                overlay.books.now,
+                after,
+            )
             missing -= take
 
 
@@ -469,8 +554,12 @@ def deallocate(overlay: Overlay, request: Request) -> Outcome:
     return Outcome(code="done", answer=_state_answer(lines))
 
 
-def give_back(overlay: Overlay, line: DemandLine, stage: str, units: int, location: str, at: dt.datetime) -> int:
-    """Takes units out of a warehouse stage, one stage back or free for a waiting cancel; returns how many."""
+def give_back(
+    overlay: Overlay, line: DemandLine, stage: str, units: int, location: str, at: dt.datetime
+) -> int:
+    """Takes units out of a warehouse stage, one stage back or free for a waiting cancel; returns
+    how many.
+    """
     left = units
     for place, lot in sorted(line.claims):
         take = min(left, getattr(line.claims[(place, lot)], stage))
@@ -482,7 +571,16 @@ def give_back(overlay: Overlay, line: DemandLine, stage: str, units: int, locati
             line.cancel_requested -= freed
             line.cancelled += freed
         if take > freed:
-            shift(overlay, line, place, lot, stage, "allocated" if stage == "picked" else "reserved", take - freed, at)
+            shift(
+                overlay,
+                line,
+                place,
+                lot,
+                stage,
+                "allocated" if stage == "picked" else "reserved",
+                take - freed,
+                at,
+            )
         left -= take
     if not line.cancel_requested:
         overlay.settle_work("cancel_requested", f"{line.system}/{line.order}/{line.line}")
@@ -491,7 +589,9 @@ def give_back(overlay: Overlay, line: DemandLine, stage: str, units: int, locati
 
 
 def expire(overlay: Overlay, system: str, order: str, names: list[str]) -> Outcome:
-    """Records that holds ran out, where they are still open and past their time by the ledger's clock."""
+    """Records that holds ran out, where they are still open and past their time by the ledger's
+    clock.
+    """
     now = overlay.books.now
     lines = []
     for name in names:
@@ -512,13 +612,19 @@ def _state_answer(lines: list[DemandLine]) -> dict[str, Any]:
         "state": order_state([line.state for line in lines]),
         "lines": [
             {
-                "line": line.line, "sku": line.sku, "state": line.state, "ordered": line.ordered, "claimed": line.open,
-                "shipped": line.shipped, "cancelled": line.cancelled, "cancel_requested": line.cancel_requested,
+                "line": line.line,
+                "sku": line.sku,
+                "state": line.state,
+                "ordered": line.ordered,
+                "claimed": line.open,
+                "shipped": line.shipped,
+                "cancelled": line.cancelled,
+                "cancel_requested": line.cancel_requested,
                 "expires_at": line.expires_at.isoformat() if line.expires_at else None,
             }
             for line in lines
         ],
-    }  # fmt: skip
+    }
 
 
 def order_state(states: list[str]) -> str:

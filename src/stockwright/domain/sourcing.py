@@ -1,4 +1,6 @@
-"""Where a request's units are taken from: one place for the whole order first, split where allowed."""
+"""Where a request's units are taken from: one place for the whole order first, split where
+allowed.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -32,7 +34,9 @@ def place_whole(lines: Sequence[Wanted], pool: Sequence[str], free: Free) -> str
     return ""
 
 
-def spread(line: Wanted, pool: Sequence[str], free: Free, taken: Mapping[str, int]) -> list[tuple[str, int]]:
+def spread(
+    line: Wanted, pool: Sequence[str], free: Free, taken: Mapping[str, int]
+) -> list[tuple[str, int]]:
     """(place, units) in order of priority until the line is covered or the pool is empty."""
     left = line.quantity
     places = []

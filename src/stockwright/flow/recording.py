@@ -1,7 +1,8 @@
 """The recording station: callers queue items, one thread turns what queued into batches.
 
-A batch is what arrived while the last commit ran; there is no collecting timer. The queue is bounded: a full
-one answers Throttled at once. Interactive items go before bulk ones, and each kind keeps its order.
+A batch is what arrived while the last commit ran; there is no collecting timer. The queue is
+bounded: a full one answers Throttled at once. Interactive items go before bulk ones, and each kind
+keeps its order.
 """
 
 import asyncio
@@ -16,21 +17,40 @@ from typing import Final, TypeVar
 from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.domain.events import Item, Outcome
 from stockwright.domain.wellformed import Expiry, Prepared, prepare
-from stockwright.store.ledger import MAX_BATCH, BatchInterrupted, BatchRefused, Ledger, RawPayload, Settlement
+from stockwright.store.ledger import (
+    MAX_BATCH,
+    BatchInterrupted,
+    BatchRefused,
+    Ledger,
+    RawPayload,
+    Settlement,
+)
 
 T = TypeVar("T")
 
 MAX_QUEUE: Final = 20_000
 BULK_SHARE: Final = 50
 TARGET_S: Final = 0.05
-MIN_BATCH: Final = 16
+MIN_BATCH: Final = 128
 GIVE_UP_AFTER_S: Final = 30.0
 
 
 class Group:
     """One caller's items and their answers; it may span several batches."""
 
-    __slots__ = ("bulk", "done", "items", "loop", "outcomes", "positions", "promise", "raw", "settles", "taken", "waiter")
+    __slots__ = (
+        "bulk",
+        "done",
+        "items",
+        "loop",
+        "outcomes",
+        "positions",
+        "promise",
+        "raw",
+        "settles",
+        "taken",
+        "waiter",
+    )
 
     def __init__(self, bulk: bool, raw: RawPayload | None, settles: Settlement | None) -> None:
         self.bulk = bulk
@@ -53,7 +73,11 @@ class Recorder:
     """
 
     def __init__(
-        self, url: str, *, max_queue: int = MAX_QUEUE, clock: Callable[[], dt.datetime] | None = None
+        self,
+        url: str,
+        *,
+        max_queue: int = MAX_QUEUE,
+        clock: Callable[[], dt.datetime] | None = None,
     ) -> None:
         self._ledger = Ledger(url)
         self._max_queue = max_queue
@@ -108,10 +132,11 @@ class Recorder:
         raw: RawPayload | None = None,
         settles: Settlement | None = None,
     ) -> Future[list[Outcome]]:
-        """A promise of one outcome per item, aligned. Safe to repeat: identities absorb the repetition.
+        """A promise of one outcome per item, aligned. Safe to repeat: identities absorb the
+        repetition.
 
-        Raises Throttled where the queue is full; nothing of the call is kept then. The promise raises
-        Transient where the database stayed away; the same items may be sent again.
+        Raises Throttled where the queue is full; nothing of the call is kept then. The promise
+        raises Transient where the database stayed away; the same items may be sent again.
         """
         group = self._prepare(items, bulk, raw, settles)
         group.promise = Future()
@@ -134,13 +159,21 @@ class Recorder:
         return await group.waiter
 
     def sweep(self) -> Future[list[Outcome]]:
-        """Runs a batch even if nothing is queued: due holds are recorded as expired by every batch."""
+        """Runs a batch even if nothing is queued: due holds are recorded as expired by every
+        batch.
+        """
         return self.submit([])
 
     def _prepare(
-        self, items: Sequence[Item | Expiry], bulk: bool, raw: RawPayload | None, settles: Settlement | None
+        self,
+        items: Sequence[Item | Expiry],
+        bulk: bool,
+        raw: RawPayload | None,
+        settles: Settlement | None,
     ) -> Group:
-        received_at = raw.received_at if raw is not None and raw.received_at is not None else self._clock()
+        received_at = (
+            raw.received_at if raw is not None and raw.received_at is not None else self._clock()
+        )
         group = Group(bulk, raw, settles)
         if raw is not None:
             raw.received_at = received_at
@@ -160,7 +193,9 @@ class Recorder:
                 raise Transient("the recorder is stopping; send the same again in a moment")
             if self._queued + len(group.items) > self._max_queue and self._queued:
                 wait = max(0.05, self._queued * self._per_item_s)
-                raise Throttled("the ledger's queue is full; send the same again later", round(wait, 2))
+                raise Throttled(
+                    "the ledger's queue is full; send the same again later", round(wait, 2)
+                )
             self._queued += len(group.items)
             (self._bulk if group.bulk else self._interactive).append(group)
             self._wake.notify()
@@ -200,12 +235,20 @@ class Recorder:
     def _record(self, slices: list[tuple[Group, int, int]]) -> None:
         started = time.perf_counter()
         items = [item for group, start, end in slices for item in group.items[start:end]]
-        raws = [group.raw for group, start, _ in slices if group.raw is not None and not group.raw.stored]
-        settles = [group.settles for group, _, end in slices if group.settles is not None and end == len(group.items)]
+        raws = [
+            group.raw
+            for group, start, _ in slices
+            if group.raw is not None and not group.raw.stored
+        ]
+        settles = [
+            group.settles
+            for group, _, end in slices
+            if group.settles is not None and end == len(group.items)
+        ]
         try:
             self._number(slices, raws)
             outcomes = self._persist(items, raws, settles)
-        except BaseException as fault:
+        except BaseException as fault:  # noqa: BLE001 - every caller is told, the thread lives on
             self._fail(slices, fault)
             return
         self._deliver(slices, outcomes)
@@ -220,7 +263,13 @@ class Recorder:
         if unnumbered:
             self._patiently(lambda: self._ledger.number_payloads(unnumbered))
         for group, start, end in slices:
-            payload = group.raw.id if group.raw is not None else group.settles.payload_id if group.settles else None
+            payload = (
+                group.raw.id
+                if group.raw is not None
+                else group.settles.payload_id
+                if group.settles
+                else None
+            )
             if payload is not None:
                 for item in group.items[start:end]:
                     item.payload = payload
@@ -228,7 +277,9 @@ class Recorder:
     def _persist(
         self, items: Sequence[Prepared], raws: Sequence[RawPayload], settles: Sequence[Settlement]
     ) -> list[Outcome]:
-        """Records a batch; where the database refuses it, its halves, down to the one item at fault."""
+        """Records a batch; where the database refuses it, its halves, down to the one item at
+        fault.
+        """
         try:
             return self._patiently(lambda: self._ledger.record(items, raws, settles))
         except BatchRefused as fault:
@@ -243,7 +294,9 @@ class Recorder:
         return self._persist(items[:half], raws, ()) + self._persist(items[half:], (), settles)
 
     def _patiently(self, run: Callable[[], T]) -> T:
-        """Runs again, with the same identities, what the database interrupted. Raises Transient at the end."""
+        """Runs again, with the same identities, what the database interrupted. Raises Transient at
+        the end.
+        """
         began = time.monotonic()
         pause = 0.01
         while True:
@@ -251,7 +304,9 @@ class Recorder:
                 return run()
             except BatchInterrupted as fault:
                 if time.monotonic() - began > (GIVE_UP_AFTER_S if self._running else 1.0):
-                    raise Transient(f"the database does not answer: {fault}; send the same again later") from fault
+                    raise Transient(
+                        f"the database does not answer: {fault}; send the same again later"
+                    ) from fault
                 time.sleep(pause)
                 pause = min(1.0, pause * 2)
 
@@ -289,7 +344,9 @@ class Recorder:
             _hand_over(loop, groups, told)
 
     def _adapt(self, items: int, seconds: float) -> None:
-        """Keeps a transaction near its time: half the items after a slow one, more again after fast ones."""
+        """Keeps a transaction near its time: half the items after a slow one, more again after
+        fast ones.
+        """
         if items:
             self._per_item_s = 0.8 * self._per_item_s + 0.2 * seconds / items
         if seconds > TARGET_S and items > MIN_BATCH:
@@ -298,7 +355,9 @@ class Recorder:
             self._batch_limit = min(MAX_BATCH, self._batch_limit * 2)
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, groups: list[Group], fault: BaseException | None) -> None:
+def _hand_over(
+    loop: asyncio.AbstractEventLoop, groups: list[Group], fault: BaseException | None
+) -> None:
     try:
         loop.call_soon_threadsafe(_answer, groups, fault)
     except RuntimeError:

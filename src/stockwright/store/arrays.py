@@ -1,7 +1,7 @@
 """PostgreSQL array literals, built by joining: far cheaper than dumping each element.
 
-The server parses them as the type the statement names. Text elements are always quoted; numbers never are,
-so that None can stand as NULL among numbers, and only there.
+The server parses them as the type the statement names. Text elements are always quoted; numbers
+never are, so that None can stand as NULL among numbers, and only there.
 """
 
 import datetime as dt

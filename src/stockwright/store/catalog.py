@@ -1,7 +1,7 @@
 """The ledger's copy of the item master: whole for what is small, on demand for SKUs and bindings.
 
-It is valid for one revision of the master; the lane's first read tells which one is in force, so that a change
-made by any process holds from the next batch on.
+It is valid for one revision of the master; the lane's first read tells which one is in force, so
+that a change made by any process holds from the next batch on.
 """
 
 from typing import Any
@@ -44,7 +44,9 @@ class CatalogCache:
         wanted = skus | {self._bindings[pair][0] for pair in bindings if pair in self._bindings}
         missing = [code for code in wanted if code not in self._skus]
         if missing:
-            for code, group, base_unit, control, factors in connection.execute(_sql["skus"], (missing,)):
+            for code, group, base_unit, control, factors in connection.execute(
+                _sql["skus"], (missing,)
+            ):
                 self._skus[code] = Sku(code, group, base_unit, control, factors)
 
 
@@ -54,7 +56,10 @@ def _read(
     def rows(name: str) -> list[tuple[Any, ...]]:
         return connection.execute(_sql[name]).fetchall()
 
-    locations = {code: Location(code, feed, zone, priority) for code, feed, zone, priority in rows("locations")}
+    locations = {
+        code: Location(code, feed, zone, priority)
+        for code, feed, zone, priority in rows("locations")
+    }
     groups: dict[str, list[str]] = {}
     for group, location in rows("groups"):
         groups.setdefault(group, []).append(location)
@@ -62,12 +67,27 @@ def _read(
     for channel, position, sku, group, safety, hard, fence, buffer, cap, pack in rows("policies"):
         policies.setdefault(channel, []).append(
             Policy(
-                channel=channel, position=position, sku=sku, sku_group=group, safety=safety, hard_safety=hard,
-                ring_fence=fence, buffer=buffer, cap=cap, pack_size=pack,
-            )  # fmt: skip
+                channel=channel,
+                position=position,
+                sku=sku,
+                sku_group=group,
+                safety=safety,
+                hard_safety=hard,
+                ring_fence=fence,
+                buffer=buffer,
+                cap=cap,
+                pack_size=pack,
+            )
         )
     channels = {
-        code: Channel(code, system, _pool(pool, groups, locations), split, hold_s, tuple(policies.get(code, ())))
+        code: Channel(
+            code,
+            system,
+            _pool(pool, groups, locations),
+            split,
+            hold_s,
+            tuple(policies.get(code, ())),
+        )
         for code, system, pool, split, hold_s in rows("channels")
     }
     authorities: dict[tuple[str, str], list[Any]] = {}
@@ -78,7 +98,11 @@ def _read(
     return Catalog(skus, locations, channels, systems, authorities, bindings, places)
 
 
-def _pool(entries: list[str], groups: dict[str, list[str]], locations: dict[str, Location]) -> tuple[str, ...]:
+def _pool(
+    entries: list[str], groups: dict[str, list[str]], locations: dict[str, Location]
+) -> tuple[str, ...]:
     """A pool's locations in order of priority, then code; groups stand for their members."""
-    members = {place for entry in entries for place in groups.get(entry, [entry]) if place in locations}
+    members = {
+        place for entry in entries for place in groups.get(entry, [entry]) if place in locations
+    }
     return tuple(sorted(members, key=lambda place: (locations[place].priority, place)))

@@ -1,8 +1,8 @@
 """The only door to stock: one batch, one transaction, one lane.
 
-The lane is an advisory lock taken alone as the first statement, so that every later statement sees what the
-holder before us committed; it makes several processes exact without deadlocks, and lets readers follow
-`sequence > last` without skipping.
+The lane is an advisory lock taken alone as the first statement, so that every later statement sees
+what the holder before us committed; it makes several processes exact without deadlocks, and lets
+readers follow `sequence > last` without skipping.
 """
 
 import datetime as dt
@@ -55,11 +55,15 @@ class Settlement(msgspec.Struct):
 
 
 class BatchRefused(Exception):
-    """The database refused a value or a constraint (SQLSTATE 22, 23): some item of the batch is at fault."""
+    """The database refused a value or a constraint (SQLSTATE 22, 23): some item of the batch is at
+    fault.
+    """
 
 
 class BatchInterrupted(Exception):
-    """The batch may be run again as it is (SQLSTATE 40, 08, 57, or a COMMIT whose end is not known)."""
+    """The batch may be run again as it is (SQLSTATE 40, 08, 57, or a COMMIT whose end is not
+    known).
+    """
 
 
 class Ledger:
@@ -86,9 +90,9 @@ class Ledger:
     ) -> list[Outcome]:
         """Decides and writes a batch in one transaction; outcomes are aligned with the items.
 
-        Safe to repeat with the same items: identities answer a second time what they answered first.
-        Raises BatchRefused, after which nothing stands, and BatchInterrupted, after which nothing or, where
-        the COMMIT was lost, all of it stands.
+        Safe to repeat with the same items: identities answer a second time what they answered
+        first. Raises BatchRefused, after which nothing stands, and BatchInterrupted, after which
+        nothing or, where the COMMIT was lost, all of it stands.
         """
         try:
             connection = self._open()
@@ -110,12 +114,6 @@ class Ledger:
             raw.stored = True
         return decision.outcomes[len(decision.outcomes) - len(items) :]
 
-    def next_due(self) -> dt.datetime | None:
-        """When the next open hold runs out, or None."""
-        row = self._open().execute(_sql["next_due"]).fetchone()
-        found: dt.datetime | None = row[0] if row else None
-        return found
-
     # ------------------------------------------------------------ one transaction
 
     def _transact(
@@ -134,7 +132,9 @@ class Ledger:
             due = connection.execute(_sql["due"], (DUE_AT_ONCE,), prepare=True)
             orders = needs.orders
             demand = connection.execute(
-                _sql["demand"], (texts([one for one, _ in orders]), texts([one for _, one in orders])), prepare=True
+                _sql["demand"],
+                (texts([one for one, _ in orders]), texts([one for _, one in orders])),
+                prepare=True,
             )
         sequence, now, revision = _one(head)
         catalog = self._cache.at(connection, revision)
@@ -143,7 +143,9 @@ class Ledger:
         put_identities(books, identities.fetchall())
         put_demand(books, demand.fetchall())
         everything = [*self._expiries(connection, due.fetchall(), books, needs), *items]
-        self._cache.fetch(connection, {line.sku for one in books.demand.values() for line in one.values()}, set())
+        self._cache.fetch(
+            connection, {line.sku for one in books.demand.values() for line in one.values()}, set()
+        )
         Scope(needs, books).read(connection)
         decision = decide(everything, books)
         self._write(connection, decision, books, sequence, raws, settlements)
@@ -172,13 +174,17 @@ class Ledger:
     def _expiries(
         self, connection: Connection, rows: Sequence[tuple[Any, ...]], books: Books, needs: Needs
     ) -> list[Prepared]:
-        """Due holds as items to be decided first: a grant that needs stock may record them itself."""
+        """Due holds as items to be decided first: a grant that needs stock may record them
+        itself.
+        """
         items = []
         for system, order, lines, expires_at in rows:
             document = f"{order}@{expires_at.isoformat()}#{'+'.join(lines)}"
             item = Expiry(system=system, order=order, lines=lines, document=document)
             items.append(prepare(item, books.now))
-        missing = [(system, order) for system, order, _, _ in rows if (system, order) not in books.demand]
+        missing = [
+            (system, order) for system, order, _, _ in rows if (system, order) not in books.demand
+        ]
         if missing:
             pairs = (texts([one for one, _ in missing]), texts([one for _, one in missing]))
             put_demand(books, connection.execute(_sql["demand"], pairs).fetchall())
@@ -188,7 +194,9 @@ class Ledger:
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, application_name="stockwright-ledger", autocommit=True)
+            self._connection = connect(
+                self._url, application_name="stockwright-ledger", autocommit=True
+            )
             self._connection.prepare_threshold = 0
             self._connection.execute(_sql["session"])
         self._make_partitions(self._connection)
@@ -224,7 +232,15 @@ class Ledger:
 
 
 def _keep_raw(connection: Connection, raw: RawPayload, now: dt.datetime) -> None:
-    values = (raw.id, raw.system, raw.door, raw.content_type, Jsonb(raw.headers), raw.body, raw.received_at or now)
+    values = (
+        raw.id,
+        raw.system,
+        raw.door,
+        raw.content_type,
+        Jsonb(raw.headers),
+        raw.body,
+        raw.received_at or now,
+    )
     connection.execute(_sql["keep_raw"], values)
 
 

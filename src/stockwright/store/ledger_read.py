@@ -6,7 +6,16 @@ from typing import Any
 
 import msgspec
 
-from stockwright.domain.books import Balance, Books, Claim, Count, DemandLine, Lot, Transfer, Waiting
+from stockwright.domain.books import (
+    Balance,
+    Books,
+    Claim,
+    Count,
+    DemandLine,
+    Lot,
+    Transfer,
+    Waiting,
+)
 from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Fact, Outcome, Request
 from stockwright.domain.postings import POSTINGS
@@ -18,9 +27,13 @@ from stockwright.store.queries import load
 
 _sql = load("ledger")
 _PLACING = frozenset({"reserve", "confirm", "allocate"})
-_ORDER_FACTS = frozenset({"shipment", "return_receipt", "pick", "unpick", "channel_order", "channel_cancel"})
+_ORDER_FACTS = frozenset(
+    {"shipment", "return_receipt", "pick", "unpick", "channel_order", "channel_cancel"}
+)
 _TRANSFERS = frozenset({"transfer_out", "transfer_in", "transfer_close"})
-_INSPECTED = frozenset({"return_receipt", "inspection_result", "receipt", "transfer_in", "adjustment", "count"})
+_INSPECTED = frozenset(
+    {"return_receipt", "inspection_result", "receipt", "transfer_in", "adjustment", "count"}
+)
 
 Pairs = set[tuple[str, str]]
 
@@ -64,7 +77,9 @@ class Needs:
 
 
 def read_identities(connection: Connection, keys: Sequence[str]) -> Any:
-    """The cursor of the identities answered before; fetched by `put_identities` after the round trip."""
+    """The cursor of the identities answered before; fetched by `put_identities` after the round
+    trip.
+    """
     return connection.execute(_sql["identities"], (texts(keys),), prepare=True)
 
 
@@ -88,8 +103,23 @@ def put_demand(books: Books, rows: Iterable[tuple[Any, ...]]) -> None:
 
 def _demand_line(row: tuple[Any, ...]) -> DemandLine:
     line = DemandLine(row[0], row[1], row[2], row[3], row[4], row[5])
-    (line.lot, line.fresh_until, line.ordered, line.shipped, line.cancelled, line.cancel_requested) = row[6:12]
-    (line.returned, line.picked, line.final, line.state, line.expires_at, line.transitions, line.version) = row[12:19]
+    (
+        line.lot,
+        line.fresh_until,
+        line.ordered,
+        line.shipped,
+        line.cancelled,
+        line.cancel_requested,
+    ) = row[6:12]
+    (
+        line.returned,
+        line.picked,
+        line.final,
+        line.state,
+        line.expires_at,
+        line.transitions,
+        line.version,
+    ) = row[12:19]
     return line
 
 
@@ -111,9 +141,13 @@ class Scope:
         self.counts: list[tuple[Fact, Prepared, str]] = []
         self.snapshots: set[str] = set()
         catalog = books.catalog
-        self._has_fences = any(policy.ring_fence for one in catalog.channels.values() for policy in one.policies)
+        self._has_fences = any(
+            policy.ring_fence for one in catalog.channels.values() for policy in one.policies
+        )
         self._switched = {
-            place for place, holders in catalog.authorities.items() if len({system for _, system in holders}) > 1
+            place
+            for place, holders in catalog.authorities.items()
+            if len({system for _, system in holders}) > 1
         }
         for request in needs.requests:
             self._add_request(request, catalog)
@@ -187,29 +221,49 @@ class Scope:
         with connection.pipeline():
             cursors = [(self._put_balances, self._balances(connection))]
             if self.everywhere:
-                cursors.append((self._put_balances, self._by("balances_everywhere", connection, self.everywhere)))
+                cursors.append(
+                    (
+                        self._put_balances,
+                        self._by("balances_everywhere", connection, self.everywhere),
+                    )
+                )
             if self.dated:
                 cursors.append((self._put_counts, self._counts(connection)))
             if self.inspected:
-                cursors.append((self._put_waiting, self._pairs("waiting", connection, self.inspected)))
+                cursors.append(
+                    (self._put_waiting, self._pairs("waiting", connection, self.inspected))
+                )
             if self.transfers:
-                cursors.append((self._put_transfers, self._by("transfers", connection, self.transfers)))
+                cursors.append(
+                    (self._put_transfers, self._by("transfers", connection, self.transfers))
+                )
             if self.documents:
                 cursors.append((self._put_owners, self._by("owners", connection, self.documents)))
             if self.statements:
-                cursors.append((self._put_revisions, self._by("revisions", connection, self.statements)))
+                cursors.append(
+                    (self._put_revisions, self._by("revisions", connection, self.statements))
+                )
             if self.controlled:
                 cursors.append((self._put_lots, self._by("lots", connection, self.controlled)))
                 cursors.append((self._put_fresh, self._by("fresh", connection, self.controlled)))
             if self.fenced:
-                cursors.append((self._put_channel_claims, self._by("channel_claims", connection, self.fenced)))
+                cursors.append(
+                    (self._put_channel_claims, self._by("channel_claims", connection, self.fenced))
+                )
             if self.snapshots:
-                cursors.append((self._put_contained, self._by("contained", connection, self.snapshots)))
+                cursors.append(
+                    (self._put_contained, self._by("contained", connection, self.snapshots))
+                )
             if self.counts:
                 self.books.journal = {}
                 cursors.append((self._put_after, self._after(connection)))
             if self.reversed:
-                cursors.append((self._put_moves, connection.execute(_sql["reversible"], (list(self.reversed),))))
+                cursors.append(
+                    (
+                        self._put_moves,
+                        connection.execute(_sql["reversible"], (list(self.reversed),)),
+                    )
+                )
         for put, cursor in cursors:
             put(cursor.fetchall())
         if self.reversed:
@@ -220,17 +274,25 @@ class Scope:
     def _balances(self, connection: Connection) -> Any:
         places = self.places
         return connection.execute(
-            _sql["balances"], (texts([sku for sku, _ in places]), texts([place for _, place in places])), prepare=True
+            _sql["balances"],
+            (texts([sku for sku, _ in places]), texts([place for _, place in places])),
+            prepare=True,
         )
 
     def _by(self, name: str, connection: Connection, codes: Iterable[str]) -> Any:
         return connection.execute(_sql[name], (texts(list(codes)),))
 
     def _pairs(self, name: str, connection: Connection, pairs: Pairs) -> Any:
-        return connection.execute(_sql[name], (texts([a for a, _ in pairs]), texts([b for _, b in pairs])))
+        return connection.execute(
+            _sql[name], (texts([a for a, _ in pairs]), texts([b for _, b in pairs]))
+        )
 
     def _counts(self, connection: Connection) -> Any:
-        reach = dt.timedelta(seconds=max((one.clock_error_s for one in self.books.catalog.systems.values()), default=0))
+        reach = dt.timedelta(
+            seconds=max(
+                (one.clock_error_s for one in self.books.catalog.systems.values()), default=0
+            )
+        )
         cells = list(self.dated)
         times = [(self.dated[cell] - reach).isoformat() for cell in cells]
         return connection.execute(
@@ -249,15 +311,22 @@ class Scope:
                 at = prepared.received_at
             place = self.books.catalog.place(fact.system, fact.location)
             buckets = [fact.bucket] if fact.picked_included else [fact.bucket, "picked"]
-            rows.extend((prepared.key, code, place, lot, bucket, at, fact.system, fact.position) for bucket in buckets)
-        return connection.execute(_sql["moved_after"], tuple(list(column) for column in zip(*rows, strict=True)))
+            rows.extend(
+                (prepared.key, code, place, lot, bucket, at, fact.system, fact.position)
+                for bucket in buckets
+            )
+        return connection.execute(
+            _sql["moved_after"], tuple(list(column) for column in zip(*rows, strict=True))
+        )
 
     def _read_reversed(self, connection: Connection) -> None:
         """A reversal names no SKU: what its moves touch is read in a second step."""
         moves = [move for one in self.books.reversible.values() for move in one]
         places = {(move[0], place) for move in moves for place in (move[3], move[5]) if place}
         places -= self.places
-        self.dated = {(move[0], place): move[7] for move in moves for place in (move[3], move[5]) if place}
+        self.dated = {
+            (move[0], place): move[7] for move in moves for place in (move[3], move[5]) if place
+        }
         if places:
             self._put_balances(self._pairs("balances", connection, places).fetchall())
         if self.dated:
@@ -285,9 +354,15 @@ class Scope:
         for document, sku, lot, *values in rows:
             transfer = self.books.transfers[(document, sku, lot)] = Transfer()
             (
-                transfer.sent, transfer.arrived, transfer.closed, transfer.excess,
-                transfer.from_location, transfer.to_location, transfer.eta, transfer.version,
-            ) = values  # fmt: skip
+                transfer.sent,
+                transfer.arrived,
+                transfer.closed,
+                transfer.excess,
+                transfer.from_location,
+                transfer.to_location,
+                transfer.eta,
+                transfer.version,
+            ) = values
 
     def _put_owners(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for location, group, document, system in rows:
@@ -319,7 +394,7 @@ class Scope:
 
     def _put_moves(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for sequence, *move in rows:
-            self.books.reversible.setdefault(sequence, []).append((*move, None, "", None))  # type: ignore[arg-type]
+            self.books.reversible.setdefault(sequence, []).append((*move, None, "", None))
 
 
 def encode_answer(outcome: Any) -> str:

@@ -1,4 +1,6 @@
-"""Writes a decided batch: identity, events, entries, balances, claims, transitions, dirty rows, work items."""
+"""Writes a decided batch: identity, events, entries, balances, claims, transitions, dirty rows,
+work items.
+"""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -18,7 +20,9 @@ _sql = load("ledger")
 
 
 def write(connection: Connection, decision: Decision, books: Books, before: int) -> None:
-    """Sends all rows of a batch; the caller pipelines and commits. Raises on any guard that does not hold."""
+    """Sends all rows of a batch; the caller pipelines and commits. Raises on any guard that does
+    not hold.
+    """
     written = decision.written
     if decision.recorded:
         _write_events(connection, decision.recorded, books.now)
@@ -46,7 +50,12 @@ def _write_events(connection: Connection, recorded: Sequence[Recorded], now: dt.
     _run(
         connection,
         "insert_identities",
-        (texts([one.key for one in prepared]), blobs([one.hash for one in prepared]), sequences, codes),
+        (
+            texts([one.key for one in prepared]),
+            blobs([one.hash for one in prepared]),
+            sequences,
+            codes,
+        ),
     )
     _run(
         connection,
@@ -70,15 +79,28 @@ def _write_entries(connection: Connection, written: Written) -> None:
     if not written.moves:
         return
     sequences, ns, moves = zip(*written.moves, strict=True)
-    sku, lot, source, origin, target, place, units, at, line_id, transfer, free = zip(*moves, strict=True)
+    sku, lot, source, origin, target, place, units, at, line_id, transfer, free = zip(
+        *moves, strict=True
+    )
     _run(
         connection,
         "insert_entries",
         (
-            integers(sequences), integers(ns), texts(sku), texts(lot), texts(source), texts(origin),
-            texts(target), texts(place), integers(units), times(at), numbers(line_id), texts(transfer), numbers(free),
+            integers(sequences),
+            integers(ns),
+            texts(sku),
+            texts(lot),
+            texts(source),
+            texts(origin),
+            texts(target),
+            texts(place),
+            integers(units),
+            times(at),
+            numbers(line_id),
+            texts(transfer),
+            numbers(free),
         ),
-    )  # fmt: skip
+    )
 
 
 def _write_balances(connection: Connection, keys: Iterable[Key], books: Books) -> None:
@@ -116,9 +138,11 @@ def _write_demand(connection: Connection, lines: Sequence[DemandLine]) -> None:
     old = [line for line in lines if line.version]
     if new:
         head = (
-            texts([one.system for one in new]), texts([one.order for one in new]),
-            texts([one.line for one in new]), texts([one.sku for one in new]),
-        )  # fmt: skip
+            texts([one.system for one in new]),
+            texts([one.order for one in new]),
+            texts([one.line for one in new]),
+            texts([one.sku for one in new]),
+        )
         columns = _demand_columns(new)
         _run(connection, "insert_demand", (columns[0], *head, *columns[1:]))
     if old:
@@ -175,7 +199,11 @@ def _claim_columns(rows: Sequence[tuple[DemandLine, tuple[str, str], Claim]]) ->
 def _write_transitions(connection: Connection, written: Written) -> None:
     if written.transitions:
         ids, ns, states, sequences = zip(*written.transitions, strict=True)
-        _run(connection, "insert_transitions", (integers(ids), integers(ns), texts(states), integers(sequences)))
+        _run(
+            connection,
+            "insert_transitions",
+            (integers(ids), integers(ns), texts(states), integers(sequences)),
+        )
 
 
 def _write_head(connection: Connection, books: Books, written: Written, before: int) -> None:
@@ -194,7 +222,11 @@ def _write_work(connection: Connection, notes: Sequence[tuple[int, WorkNote]]) -
         latest[(note[1], note[2])] = (sequence, note)
     for sequence, (what, kind, subject, sku, location, system, detail) in latest.values():
         if what == "open":
-            _run(connection, "open_work", (kind, subject, sku, location, system, Jsonb(detail), sequence or None))
+            _run(
+                connection,
+                "open_work",
+                (kind, subject, sku, location, system, Jsonb(detail), sequence or None),
+            )
         else:
             _run(connection, "close_work", (kind, subject))
 
@@ -219,16 +251,26 @@ def _park(connection: Connection, parked: Parked) -> None:
 
 def _write_rare(connection: Connection, written: Written) -> None:
     for (document, sku, lot), one in written.transfers.items():
-        values = (one.sent, one.arrived, one.closed, one.excess, one.from_location, one.to_location, one.eta)
+        values = (
+            one.sent,
+            one.arrived,
+            one.closed,
+            one.excess,
+            one.from_location,
+            one.to_location,
+            one.eta,
+        )
         _run(connection, "save_transfer", (document, sku, lot, *values))
     for sequence, key, bucket, count, counted in written.counts:
-        values = (bucket, count.as_of, count.system, count.position, count.reverses, counted)
-        _run(connection, "save_count", (sequence, *key, *values))
+        counting = (bucket, count.as_of, count.system, count.position, count.reverses, counted)
+        _run(connection, "save_count", (sequence, *key, *counting))
     for (sku, code), lot_info in written.lots.items():
         _run(connection, "save_lot", (sku, code, lot_info.expires_on, lot_info.recalled))
     for sequence, (key, waiting) in written.waiting.items():
         _run(
-            connection, "save_waiting", (sequence, *key, waiting.to_bucket, waiting.quantity, waiting.occurred_at)
+            connection,
+            "save_waiting",
+            (sequence, *key, waiting.to_bucket, waiting.quantity, waiting.occurred_at),
         )
     for place, system in written.owners.items():
         _run(connection, "save_owner", (*place, system))

@@ -21,10 +21,10 @@ join identity i on i.key = k.key
 left join event e on e.sequence = i.sequence;
 
 -- name: due
--- Open holds past their time, oldest first.
+-- Open holds past their time, oldest first. The statement's time, unlike the clock's, can be looked up.
 select system, order_ref, array_agg(line order by line), min(expires_at)
 from (select system, order_ref, line, expires_at from demand_line
-      where expires_at <= clock_timestamp() and expires_at is not null
+      where expires_at <= statement_timestamp() and expires_at is not null
       order by expires_at limit %s) d
 group by system, order_ref order by min(expires_at);
 

@@ -1,0 +1,80 @@
+"""What becomes due by itself: holds that ran out, and lots that reached their date.
+
+Both are found in the database, so that they survive a restart; recording them is the ledger's
+work, and doing it twice changes nothing.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Final
+
+from stockwright.domain.events import Fact
+from stockwright.flow.recording import Recorder
+from stockwright.store.connection import Pool
+from stockwright.store.due import expired_lots, next_due
+
+LOTS_AT_ONCE: Final = 500
+OWN_SYSTEM: Final = "stockwright"
+
+
+class Sweeper:
+    """Records due holds and expired lots. `step` says how long to sleep, never longer than
+    `longest_s`.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        recorder: Recorder,
+        *,
+        longest_s: float = 1.0,
+        lots_every_s: float = 60.0,
+        clock: Callable[[], dt.datetime] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._recorder = recorder
+        self._longest_s = longest_s
+        self._lots_every = dt.timedelta(seconds=lots_every_s)
+        self._clock = clock or (lambda: dt.datetime.now(dt.UTC))
+        self._lots_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+    def step(self) -> float:
+        """Records what is due now; returns the seconds until something else can be."""
+        now = self._clock()
+        if now - self._lots_at >= self._lots_every:
+            self._lots_at = now
+            self.expire_lots(now)
+        with self._pool.connection() as connection:
+            due = next_due(connection)
+        if due is None:
+            return self._longest_s
+        if due <= now:
+            self._recorder.sweep().result()
+            return 0.0
+        return min(self._longest_s, (due - now).total_seconds())
+
+    def expire_lots(self, now: dt.datetime) -> int:
+        """Moves lots past their date, by each place's own calendar, out of sale; returns how many.
+
+        A lot is sold until the end of its date. The same lot found again later is moved again.
+        """
+        with self._pool.connection() as connection:
+            found = expired_lots(connection, now, LOTS_AT_ONCE)
+        facts = [
+            Fact(
+                kind="lot_expiry",
+                system=OWN_SYSTEM,
+                document=f"lot-expiry {sku} {lot} {now.isoformat()}",
+                line=location,
+                sku=sku,
+                lot=lot,
+                location=location,
+                quantity=0,
+                occurred_at=now,
+                reason=f"good until {expires_on.isoformat()}",
+            )
+            for sku, location, lot, expires_on in found
+        ]
+        if facts:
+            self._recorder.submit(facts, bulk=True).result()
+        return len(facts)
