@@ -19,6 +19,7 @@ import msgspec
 from stockwright.domain.events import MAX_CODE, MAX_QUANTITY, Fact
 
 _STEP: Final = re.compile(r"\.([^.\[\]{}|?]+)|\[(\d+)\]")
+_PATH: Final = re.compile(rf"[$@]({_STEP.pattern})*")
 _TEMPLATE: Final = re.compile(r"\{([^{}]+)\}")
 _INTEGERS: Final = frozenset(
     {"quantity", "revision", "to_quantity", "contained", "reverses", "position"}
@@ -203,10 +204,12 @@ def check_source(source: str) -> None:
         if option == "#" or option.startswith("="):
             continue
         paths = _TEMPLATE.findall(option) if "{" in option else [option]
+        torn = "{" in _TEMPLATE.sub("", option)
         for path in paths:
             tail = path.strip().removesuffix("?")
-            if tail != "#" and not re.fullmatch(rf"[$@]({_STEP.pattern})*", tail):
-                raise ValueError(f"{source!r} is not a source: write $.path, @.path, # or =text")
+            torn = torn or (tail != "#" and not _PATH.fullmatch(tail))
+        if torn:
+            raise ValueError(f"{source!r} is not a source: write $.path, @.path, # or =text")
 
 
 assert set(_CHOICES) | _INTEGERS | TIMES | _FLAGS | _DATES <= set(Fact.__struct_fields__)

@@ -59,6 +59,8 @@ def signed(secret: Secret, message_id: str, body: bytes, at: dt.datetime) -> dic
 
 def _hook(secret: Secret, setting: str) -> Webhook:
     try:
+        if not secret.reveal().removeprefix("whsec_"):
+            raise ValueError("empty")
         return Webhook(secret.reveal())
     except (binascii.Error, ValueError, RuntimeError):
         raise Misconfigured(

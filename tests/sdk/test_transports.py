@@ -1,0 +1,175 @@
+"""The network behind one seam: what was surely not sent, what is in doubt, what is answered."""
+
+import asyncio
+import datetime as dt
+import gzip
+import socket
+
+import pytest
+from aiohttp import web
+
+from stockwright.domain.errors import Misconfigured
+from stockwright.sdk.transports import (
+    Http,
+    HttpRequest,
+    HttpResponse,
+    InMemory,
+    NotSent,
+    TooLarge,
+    Unanswered,
+    retry_after_s,
+)
+
+NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+async def http():
+    http = Http()
+    yield http
+    await http.close()
+
+
+@pytest.fixture
+async def server():
+    """Serves one handler on loopback; answers its address."""
+    runners = []
+
+    async def serve(handler):
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        runners.append(runner)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    yield serve
+    for runner in runners:
+        await runner.cleanup()
+
+
+async def test_an_answer_comes_back_with_status_headers_and_body(http, server):
+    async def handler(request):
+        return web.Response(
+            status=207, body=await request.read(), headers={"X-Was": request.headers["x-is"]}
+        )
+
+    url = await server(handler)
+    answer = await http.send(
+        HttpRequest(method="PUT", url=f"{url}/a", headers={"x-is": "1"}, body=b"abc")
+    )
+    assert (answer.status, answer.headers["x-was"], answer.body) == (207, "1", b"abc")
+
+
+async def test_a_port_nobody_listens_on_is_surely_not_sent(http):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(NotSent):
+        await http.send(HttpRequest(method="POST", url=f"http://127.0.0.1:{port}/"))
+
+
+async def test_a_partner_that_does_not_answer_in_time_leaves_a_doubt(http, server):
+    async def handler(request):
+        await asyncio.sleep(60)
+
+    url = await server(handler)
+    with pytest.raises(Unanswered, match="did not answer within"):
+        await http.send(HttpRequest(method="POST", url=url, timeout_s=0.05))
+
+
+async def test_a_partner_that_hangs_up_leaves_a_doubt(http, server):
+    async def handler(request):
+        request.transport.abort()
+        return web.Response()
+
+    url = await server(handler)
+    with pytest.raises(Unanswered):
+        await http.send(HttpRequest(method="POST", url=url))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_answer_beyond_the_cap_is_not_read_to_its_end(http, server, packed):
+    body = b" " * 3_000_000
+
+    async def handler(request):
+        if packed:
+            return web.Response(body=gzip.compress(body), headers={"content-encoding": "gzip"})
+        return web.Response(body=body)
+
+    url = await server(handler)
+    with pytest.raises(TooLarge, match="more than 100000 bytes"):
+        await http.send(HttpRequest(method="GET", url=url, max_response_bytes=100_000))
+
+
+async def test_reading_follows_a_redirect_on_the_same_host_only(http, server):
+    async def target(request):
+        return web.Response(text="elsewhere")
+
+    other = await server(target)
+
+    async def handler(request):
+        places = {"/near": "/here", "/far": f"{other}/here", "/round": "/round"}
+        if request.path in places:
+            return web.Response(status=302, headers={"location": places[request.path]})
+        return web.Response(text="here")
+
+    url = await server(handler)
+
+    async def status(method, path):
+        return (await http.send(HttpRequest(method=method, url=url + path))).status
+
+    assert [
+        await status("GET", "/near"),
+        await status("GET", "/far"),
+        await status("GET", "/round"),
+        await status("PUT", "/near"),
+    ] == [200, 302, 302, 302]
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x/", "file:///etc/passwd", "shop.example/levels", "http://"]
+)
+async def test_what_is_no_address_is_a_setting_to_mend(http, url):
+    with pytest.raises(Misconfigured):
+        await http.send(HttpRequest(method="GET", url=url))
+
+
+async def test_errors_do_not_show_what_may_be_secret_in_an_address(http):
+    with pytest.raises(NotSent) as error:
+        await http.send(HttpRequest(method="GET", url="http://me:hush@127.0.0.1:1/x?token=hush"))
+    assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        ("0.5", 0.5),
+        ("-3", 0),
+        ("1e9", 3600),
+        ("nan", 5),
+        ("inf", 3600),
+        ("", 5),
+        ("soon", 5),
+        ("Sun, 01 Mar 2026 12:00:30 GMT", 30),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0),
+        ("Sun, 01 Mar 2026 12:00:30 -0000", 30),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_within_bounds(header, seconds):
+    assert retry_after_s({"retry-after": header}, NOW, default=5) == seconds
+
+
+async def test_the_transport_in_memory_keeps_what_was_sent_and_keeps_the_time_out():
+    async def answer(request):
+        if request.url.endswith("slow"):
+            await asyncio.sleep(60)
+        return HttpResponse(status=200)
+
+    memory = InMemory(answer)
+    assert (await memory.send(HttpRequest(method="GET", url="http://x/"))).status == 200
+    with pytest.raises(Unanswered):
+        await memory.send(HttpRequest(method="GET", url="http://x/slow", timeout_s=0.01))
+    assert [request.url for request in memory.requests] == ["http://x/", "http://x/slow"]
