@@ -3,11 +3,11 @@
 import datetime as dt
 
 import pytest
-from tests.console.seeding import Seed, seed_wholesaler
 
 from stockwright.domain.links import LinkFacts, judge
 from stockwright.store import links
 from stockwright.store.connection import connect
+from tests.console.seeding import Seed, seed_wholesaler
 
 NOW = dt.datetime(2026, 3, 2, 10, 30, 0, tzinfo=dt.UTC)
 
@@ -25,9 +25,13 @@ JUDGED = [
     (out(), "idle", "nothing to publish yet: no listing of this channel has stock behind it"),
     (out(last_activity=ago(3600)), "idle", "nothing changed since 09:30:00"),
     (out(last_activity=ago(86400)), "idle", "nothing changed since 01 Mar 2026 10:30:00"),
-    (out(last_activity=ago(2)), "live", ""),
-    (out(waiting=4, oldest_at=ago(1)), "live", ""),
-    (out(waiting=4, ready=4, oldest_at=ago(1), throttled=True), "live", "throttled by its limit"),
+    (out(last_activity=ago(2)), "live", "in step"),
+    (out(waiting=4, oldest_at=ago(1)), "live", "on the way, 4 levels waiting"),
+    (
+        out(waiting=4, ready=4, oldest_at=ago(1), throttled=True),
+        "live",
+        "throttled by its limit, 4 levels waiting",
+    ),
     (
         out(waiting=4, ready=4, oldest_at=ago(8), leased=True),
         "backlog",

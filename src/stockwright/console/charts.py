@@ -70,10 +70,10 @@ def shown_against_true(
     parts.append(_area(points_true, frame))
     for points in shown.values():
         parts.extend(_oversell(points_true, points, frame))
-    parts.append(_line(points_true, frame, "chart-true", "#1f2937", 2.0))
+    parts.append(_line(points_true, frame, "chart-true", "#9aa1ac", 4.5))
     for index, points in enumerate(shown.values()):
         colour = _CHANNEL_COLOURS[index % len(_CHANNEL_COLOURS)]
-        parts.append(_line(points, frame, f"chart-c{index % len(_CHANNEL_COLOURS)}", colour, 1.5))
+        parts.append(_line(points, frame, f"chart-c{index % len(_CHANNEL_COLOURS)}", colour, 1.4))
     parts.extend(_legend(list(shown)))
     return _document(title, "".join(parts))
 
@@ -225,7 +225,7 @@ def _overlaps(
 
 
 def _legend(channels: Sequence[str]) -> Iterator[str]:
-    entries = [("true free stock", "chart-true", "#1f2937")]
+    entries = [("true free stock", "chart-true", "#9aa1ac")]
     for index, channel in enumerate(channels):
         slot = index % len(_CHANNEL_COLOURS)
         entries.append((f"shown by {channel}", f"chart-c{slot}", _CHANNEL_COLOURS[slot]))
@@ -240,7 +240,7 @@ def _legend(channels: Sequence[str]) -> Iterator[str]:
             ' width="18" height="12"/>'
             if name == "chart-oversell"
             else f'<line class="{name}" x1="{x:.0f}" x2="{x + 18:.0f}" y1="{y}" y2="{y}"'
-            f' stroke="{colour}" stroke-width="2.5"/>'
+            f' stroke="{colour}" stroke-width="{4.5 if name == "chart-true" else 2}"/>'
         )
         yield mark + _text(x + 24, y + 4, label, "start")
         x += width

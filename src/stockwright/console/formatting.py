@@ -45,7 +45,9 @@ def age(since: dt.datetime | None, now: dt.datetime) -> str:
     if since is None:
         return NOTHING
     passed = max(0.0, (now - since).total_seconds())
-    return "now" if passed < 1 else seconds(float(int(passed)) if passed < 10 else passed)
+    if passed < 1:
+        return "now"
+    return f"{passed:.0f} s" if passed < 10 else seconds(passed)
 
 
 def ago(since: dt.datetime | None, now: dt.datetime) -> str:
