@@ -2,6 +2,7 @@
 
 import http.client
 from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import msgspec
@@ -40,22 +41,34 @@ class Client:
     def __init__(self, port: int, key: str = "") -> None:
         self.port = port
         self.key = key
+        self.kept: http.client.HTTPConnection | None = None
+
+    @contextmanager
+    def keep_alive(self) -> Iterator["Client"]:
+        """The same client over one connection that stays open."""
+        client = Client(self.port, self.key)
+        client.kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            yield client
+        finally:
+            client.kept.close()
 
     def call(self, method, path, body=None, headers=None, *, json=None) -> Answer:
         sent = {"content-type": "application/json"} if body is not None or json is not None else {}
         if self.key:
             sent["authorization"] = f"Bearer {self.key}"
-        sent |= headers or {}
+        sent.update(headers or {})
         if json is not None:
             body = msgspec.json.encode(json)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self.kept or http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request(method, path, body, {k: v for k, v in sent.items() if v is not None})
+            connection.request(method, path, body, sent)
             answer = connection.getresponse()
             told = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, told, answer.read())
         finally:
-            connection.close()
+            if connection is not self.kept:
+                connection.close()
 
     def get(self, path, **more) -> Answer:
         return self.call("GET", path, **more)
@@ -86,6 +99,14 @@ class House:
         with self.services.pool.connection() as connection:
             found = connection.execute(query, values)
             return found.fetchall() if found.description else None
+
+    def free(self, sku: str) -> int:
+        ((units,),) = self.sql(
+            "SELECT coalesce(sum(sellable - reserved - allocated - picked), 0)::bigint "
+            "FROM balance WHERE sku = %s",
+            sku,
+        )
+        return int(units)
 
     def work(self) -> None:
         """Does what the intake's loop would do, until nothing waits."""
@@ -137,6 +158,17 @@ def house(cluster: EmbeddedServer, template: str) -> Iterator[House]:
             seed(services)
             yield House(services, web)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def durable_house(durable_cluster: EmbeddedServer) -> Iterator[tuple[House, EmbeddedServer]]:
+    """A server whose database is the test's own, to be crashed."""
+    with (
+        open_services(config_for(durable_cluster.url), ["api"]) as services,
+        WebServer(services, host="127.0.0.1", port=0) as web,
+    ):
+        seed(services)
+        yield House(services, web), durable_cluster
 
 
 @pytest.fixture

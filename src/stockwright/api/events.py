@@ -59,8 +59,8 @@ async def post_events(call: Call) -> Reply:
     if items:
         raw = _raw(call, items[0].system)
         answered = await call.services.recorder.record(items, bulk=len(items) > BULK_ITEMS, raw=raw)
-        for index, outcome in zip(places, answered, strict=True):
-            outcomes[index] = outcome
+        for index, item, outcome in zip(places, items, answered, strict=True):
+            outcomes[index] = located(item, outcome)
         telemetry.RECEIVED.labels(items[0].system, "api").inc(len(items))
     results = [item_result(verdict) for verdict in outcomes if verdict is not None]
     return _answer_batch(results) if batch else _answer_single(results[0])
@@ -86,6 +86,17 @@ def _raw(call: Call, system: str) -> RawPayload:
     }
     kind = media_type(call.headers).decode("latin-1") or "application/json"
     return RawPayload(system=system, door="api", content_type=kind, headers=headers, body=call.body)
+
+
+def located(item: Item, outcome: Outcome) -> Outcome:
+    """The outcome, its field named where the ledger only said that a text cannot be kept."""
+    if outcome.code != "malformed" or outcome.field != "body":
+        return outcome
+    for name in item.__struct_fields__:
+        value = getattr(item, name)
+        if isinstance(value, str) and "\0" in value:
+            outcome.field = name
+    return outcome
 
 
 def item_result(verdict: Outcome | Rejected) -> ItemResult:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from zoneinfo import available_timezones
 
 import msgspec
 from msgspec.structs import fields
 
-from stockwright.api.bodies import decode, require_json
+from stockwright.api.bodies import decode, explain, require_json
 from stockwright.api.call import Call, Handler
 from stockwright.api.operations import Operation
 from stockwright.api.paging import Page, PageQuery, cursor_of, position_of
@@ -14,6 +15,7 @@ from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
 from stockwright.domain.errors import Rejected
 from stockwright.domain.items import Binding
+from stockwright.domain.network import Location
 from stockwright.store import master
 from stockwright.store.access import log_change
 from stockwright.store.connection import Connection
@@ -230,7 +232,7 @@ def _putter(shelf: _Shelf, body: type[msgspec.Struct]) -> Handler:
                 message = f"The address says {value!r}; leave the field out, or make them agree."
                 raise Rejected("malformed", name, message)
             told[name] = value
-        row = _valid(struct, told)
+        row = _valid(struct, told, shelf)
         saved = await call.run(_save, shelf.kind, row, f"key {call.caller.id}")
         resumed = 0
         if isinstance(row, Binding) and saved != "unchanged":
@@ -241,12 +243,19 @@ def _putter(shelf: _Shelf, body: type[msgspec.Struct]) -> Handler:
     return handler
 
 
-def _valid(struct: type[Row], told: dict[str, Any]) -> Row:
-    """The row; the parts of the key came by the address and are checked here."""
+def _valid(struct: type[Row], told: dict[str, Any], shelf: _Shelf) -> Row:
+    """The row, checked as a whole; the parts of its key came by the address."""
     try:
-        return msgspec.convert(told, struct)
+        row = msgspec.convert(told, struct)
     except msgspec.ValidationError as failure:
-        raise problem("bad_path", str(failure)) from None
+        rejected = explain(failure)
+        if rejected.field in shelf.parts:
+            raise problem("bad_path", rejected.message, param=rejected.field) from None
+        raise rejected from None
+    if isinstance(row, Location) and row.time_zone not in available_timezones():
+        message = f"There is no time zone {row.time_zone!r}; use an IANA name, Europe/Berlin."
+        raise Rejected("malformed", "time_zone", message)
+    return row
 
 
 def _key(call: Call, shelf: _Shelf) -> Key:

@@ -8,7 +8,7 @@ import msgspec
 
 from stockwright.api.bodies import decode, require_json
 from stockwright.api.call import Call
-from stockwright.api.events import admit, refused
+from stockwright.api.events import admit, located, refused
 from stockwright.api.problems import problem, status_of
 from stockwright.api.reply import Reply, encode_json, reply
 from stockwright.domain.codes import Code
@@ -112,7 +112,7 @@ async def _decide(call: Call, request: Request) -> Reply:
     if reason is not None:
         raise reason
     (outcome,) = await call.services.recorder.record([request])
-    return _answer(request, outcome)
+    return _answer(request, located(request, outcome))
 
 
 def _answer(request: Request, outcome: Outcome) -> Reply:

@@ -1,0 +1,181 @@
+"""Problems: the same shape everywhere, and nothing that went wrong elsewhere is a 500."""
+
+import os
+import signal
+import socket
+import threading
+import time
+
+import msgspec
+import pytest
+
+from stockwright.api.problems import ACCEPTED_STATUS, KINDS, Problem, as_problem, status_of
+from stockwright.domain.errors import (
+    Misconfigured,
+    Rejected,
+    StockwrightError,
+    Throttled,
+    Transient,
+)
+from stockwright.domain.events import ACCEPTED, OUTCOMES
+from tests.api.conftest import Client
+
+OUTCOME_CODES = [code for code, _ in OUTCOMES]
+
+
+@pytest.mark.parametrize("code", OUTCOME_CODES)
+def test_every_outcome_has_one_http_status(code):
+    assert (code in ACCEPTED_STATUS) != (code in KINDS)
+    assert 200 <= status_of(code) < 500
+
+
+def test_an_accepted_outcome_is_never_a_problem():
+    assert set(ACCEPTED) <= set(ACCEPTED_STATUS)
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_every_kind_of_problem_says_what_to_do_next(code):
+    kind = KINDS[code]
+    assert 400 <= kind.status < 600
+    assert kind.title
+    assert kind.next.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "param"),
+    [
+        (Rejected("unknown_unit", "unit", "no"), 422, "unit"),
+        (Rejected("some reason", "field", "no"), 422, "field"),
+        (Throttled("busy", 1.2), 429, ""),
+        (Transient("away"), 503, ""),
+        (Misconfigured("server.port", "taken"), 503, "server.port"),
+        (StockwrightError("?"), 500, ""),
+    ],
+)
+def test_every_branch_of_the_error_tree_has_its_problem(failure, status, param):
+    told = as_problem(failure)
+    assert (told.problem.status, told.problem.param) == (status, param)
+
+
+def test_a_busy_answer_says_after_how_many_whole_seconds():
+    assert dict(as_problem(Throttled("busy", 1.2)).headers)[b"retry-after"] == b"2"
+    assert dict(as_problem(Throttled("busy", 0.01)).headers)[b"retry-after"] == b"1"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/nothing", "/v1", "/nothing", "/v1/items/A/B/C", "/v1/ledger/", "/v1/items/"]
+)
+def test_nothing_there_is_a_404_problem(house, path):
+    answer = house.admin.get(path)
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert msgspec.json.decode(answer.body, type=Problem).type.endswith(":not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/v1/items/A", "GET, PUT"),
+        ("GET", "/v1/events", "POST"),
+        ("PATCH", "/v1/reservations/shop/x", "GET"),
+        ("POST", "/v1/openapi.json", "GET"),
+        ("POST", "/healthz", "GET"),
+    ],
+)
+def test_a_method_that_is_not_there_is_405_with_those_that_are(house, method, path, allowed):
+    answer = house.admin.call(method, path)
+    assert answer.status == 405
+    assert answer.headers["allow"] == allowed
+    assert answer.json["type"].endswith(":method_not_allowed")
+
+
+def test_head_is_answered_as_get_without_its_body(house):
+    answer = house.admin.call("HEAD", "/healthz")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+def test_a_full_queue_is_429_with_retry_after_and_keeps_nothing(house, new_sku, monkeypatch):
+    sku = new_sku()
+    monkeypatch.setattr(house.services.recorder, "_max_queue", 0)
+    monkeypatch.setattr(house.services.recorder, "_queued", 1)
+    fact = {
+        "kind": "receipt",
+        "system": "erp",
+        "document": "busy",
+        "sku": sku,
+        "quantity": 1,
+        "location": "main",
+    }
+    answer = house.admin.post("/v1/events", fact)
+    monkeypatch.undo()
+    assert answer.status == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json["type"].endswith(":busy")
+    assert house.sql("SELECT 1 FROM event WHERE body ->> 'sku' = %s", sku) == []
+    assert house.admin.post("/v1/events", fact).status == 200
+
+
+def test_a_fault_of_ours_is_a_problem_that_tells_no_secret(house, monkeypatch):
+    def fault(*_arguments, **_named):
+        raise RuntimeError("password=hunter2")
+
+    monkeypatch.setattr("stockwright.store.worklist.work_items", fault)
+    answer = house.admin.get("/v1/work-items")
+    assert answer.status == 500
+    assert answer.json["type"].endswith(":internal")
+    assert b"hunter2" not in answer.body
+
+
+def test_a_slow_client_holds_up_nobody_else(house):
+    with socket.create_connection(("127.0.0.1", house.web.port)) as slow:
+        slow.sendall(
+            b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            b"Authorization: Bearer " + house.admin.key.encode() + b"\r\n\r\n{"
+        )
+        assert house.admin.get("/healthz").status == 200
+
+
+def test_a_client_that_hangs_up_leaves_the_server_well(house):
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", house.web.port)) as rude:
+            rude.sendall(
+                b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+                b"Content-Type: application/json\r\n"
+                b"Authorization: Bearer " + house.admin.key.encode() + b"\r\n\r\n[1,2"
+            )
+    assert house.admin.get("/healthz").status == 200
+
+
+def test_while_the_database_is_away_reads_are_503_and_work_again_after(durable_house):
+    house, server = durable_house
+    reader = house.client("master:read")
+    assert reader.get("/v1/items").status == 200
+    stopped = threading.Event()
+    answers: list = []
+
+    def ask() -> None:
+        while not stopped.is_set():
+            answers.append(reader.get("/v1/items"))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        os.kill(server.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and reader.get("/v1/items").status != 200:
+            time.sleep(0.05)
+    finally:
+        stopped.set()
+        asking.join()
+    assert {answer.status for answer in answers} <= {200, 503}
+    for answer in answers:
+        if answer.status == 503:
+            assert answer.json["type"].endswith(":unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+    assert reader.get("/readyz").status == 200
+
+
+def test_liveness_does_not_ask_the_database(house, monkeypatch):
+    monkeypatch.setattr(house.services.pool, "connection", None)
+    assert Client(house.web.port).get("/healthz").status == 200
+    assert Client(house.web.port).get("/readyz").status >= 500
