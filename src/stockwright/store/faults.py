@@ -117,9 +117,10 @@ def _kit_fault(
 ) -> Rejected | None:
     if row.sku not in skus:
         return _unknown("sku", "sku", row.sku)
+    missing = next((part.sku for part in row.components if part.sku not in skus), None)
+    if missing is not None:
+        return _unknown("sku", "component", missing)
     for part in row.components:
-        if part.sku not in skus:
-            return _unknown("sku", "component", part.sku)
         way = path_to(boms, part.sku, row.sku)
         if way:
             circle = " > ".join([row.sku, *way])
@@ -132,7 +133,6 @@ def location_faults(connection: Connection, rows: Sequence[Location]) -> Faults:
     """A channel's pool names locations and groups alike, so no code may be both."""
     named = [code for row in rows for code in (row.code, *row.groups)]
     codes = _known_codes(connection, named)
-    codes |= {("location", row.code) for row in rows}
     faults: Faults = []
     for row in rows:
         both = next((group for group in row.groups if ("location", group) in codes), None)
@@ -144,7 +144,7 @@ def location_faults(connection: Connection, rows: Sequence[Location]) -> Faults:
             faults.append(Rejected("location_is_group", "code", message))
         else:
             faults.append(None)
-            codes |= {("group", group) for group in row.groups}
+            codes |= {("location", row.code), *(("group", group) for group in row.groups)}
     return faults
 
 

@@ -60,9 +60,10 @@ def save(
     merged = [_keep(row, before.get(key), kept) for key, row in zip(keys, rows, strict=True)]
     faults = FAULTS[kind](connection, merged)
     results: list[Result] = []
-    written: dict[Key, Row] = {}
+    given: dict[Key, Row] = {}
     for key, row, fault in zip(keys, merged, faults, strict=True):
-        results.append(fault or _judge(shape, key, row, before.get(key), written))
+        results.append(fault or _judge(shape, key, row, before.get(key), given))
+    written = {key: row for key, row in given.items() if before.get(key) != row}
     if written:
         _write(connection, shape, before, written)
     assert len(results) == len(rows)
@@ -99,16 +100,16 @@ def _keep(row: Row, old: Row | None, kept: Collection[str]) -> Row:
     return replace(row, **{name: getattr(old, name) for name in kept})
 
 
-def _judge(shape: Kind, key: Key, row: Row, old: Row | None, written: dict[Key, Row]) -> Result:
-    """Decides one row on the rows before it, and notes it where it must be written."""
-    if key in written:
-        if written[key] == row:
+def _judge(shape: Kind, key: Key, row: Row, old: Row | None, given: dict[Key, Row]) -> Result:
+    """Decides one row on the rows before it, and notes it: the first of a key counts."""
+    first = given.setdefault(key, row)
+    if first is not row:
+        if first == row:
             return "unchanged"
         message = f"{shape.label(key)} was given before with other content; keep one of the two"
         return Rejected("duplicate", shape.key[-1], message)
     if old == row:
         return "unchanged"
-    written[key] = row
     return "changed" if old else "new"
 
 

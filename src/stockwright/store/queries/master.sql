@@ -80,7 +80,7 @@ order by sku, code limit %(limit)s
 
 -- name: read_bindings
 -- The bindings with these keys.
-select binding.system, binding.subject, binding.partner_code, binding.code, binding.unit
+select binding.system, binding.partner_code, binding.code, binding.subject, binding.unit
 from unnest(%(k0)s::text[], %(k1)s::text[], %(k2)s::text[]) as key (system, subject, partner_code)
 join binding on binding.system = key.system and binding.subject = key.subject
     and binding.partner_code = key.partner_code
@@ -96,7 +96,7 @@ on conflict (system, subject, partner_code) do update set
 
 -- name: page_bindings
 -- Bindings after (system, subject, partner code), by all three; of one system, or of one code.
-select system, subject, partner_code, code, unit from binding
+select system, partner_code, code, subject, unit from binding
 where (system, subject, partner_code) > (%(after0)s, %(after1)s, %(after2)s)
     and (%(system)s::text is null or system = %(system)s)
     and (%(code)s::text is null or code = %(code)s)
@@ -132,7 +132,7 @@ from kit where sku > %(after)s group by sku order by sku limit %(limit)s
 -- name: kits_below
 -- Each kit found on the way down from these SKUs, with its components.
 with recursive below (sku) as (
-    select distinct sku from unnest(%(skus)s::text[]) as start (sku)
+    select distinct sku collate "C" from unnest(%(skus)s::text[]) as start (sku)
     union
     select kit.component from below join kit on kit.sku = below.sku
 )
