@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -147,3 +148,21 @@ _PHRASES: Final = {
     204: "done",
     207: "one result for each item, in order",
 }
+
+
+def text(table: Sequence[Operation]) -> str:
+    """The document as it is committed."""
+    return msgspec.json.format(msgspec.json.encode(document(table)), indent=2).decode() + "\n"
+
+
+def main() -> None:
+    """Writes docs/reference/openapi.json of the working copy."""
+    # The route table imports what imports this module.
+    from stockwright.api.routes import TABLE
+
+    target = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
+    target.write_text(text(TABLE), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

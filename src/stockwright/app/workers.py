@@ -11,6 +11,7 @@ import structlog
 from stockwright import telemetry
 from stockwright.config import Config
 from stockwright.flow.calls import Link
+from stockwright.flow.expiry import Sweeper
 from stockwright.flow.intake import Intake
 from stockwright.flow.polling import Poller
 from stockwright.flow.projection import LEDGER, Projection
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 WORKER_CONNECTIONS: Final = 4
 IDLE_S: Final = 1.0
+SHORTEST_S: Final = 0.01
 POLL_EVERY_S: Final = 15.0
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +68,7 @@ def add_workers(services: "Services") -> None:
     parts.add("wake-ups", wake_ups)
     parts.add("intake", lambda stop: run_intake(services.intake, stop))
     parts.add("projection", projection.run)
+    parts.add("expiry", lambda stop: run_expiry(Sweeper(services.pool, services.recorder), stop))
     parts.add_async("partners", partners)
 
 
@@ -90,6 +93,12 @@ def run_intake(intake: Intake, stop: threading.Event) -> None:
     while not stop.is_set():
         if intake.step().payloads == 0:
             intake.wake.wait(IDLE_S)
+
+
+def run_expiry(sweeper: Sweeper, stop: threading.Event) -> None:
+    """Records what becomes due by itself, until `stop`."""
+    while not stop.is_set():
+        stop.wait(max(SHORTEST_S, sweeper.step()))
 
 
 async def _poll(
