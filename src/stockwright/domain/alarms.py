@@ -2,7 +2,8 @@
 stock.
 """
 
-from stockwright.domain.books import BUCKETS, Books, WorkNote, Written
+from stockwright.domain.accounts import BUCKETS, Balance
+from stockwright.domain.books import Books, WorkNote, Written
 
 
 def alarms(books: Books, written: Written) -> list[WorkNote]:
@@ -21,6 +22,8 @@ def alarms(books: Books, written: Written) -> list[WorkNote]:
             notes.append(("close", "shortage", f"{sku}/{location}", sku, location, "", {}))
     for key in sorted(written.balances):
         balance = books.balances[key]
+        if _ordinary(balance) and not key[2] and key not in books.negative_before:
+            continue
         below = {bucket: units for bucket in BUCKETS if (units := getattr(balance, bucket)) < 0}
         subject = "/".join(key)
         if below:
@@ -32,3 +35,12 @@ def alarms(books: Books, written: Written) -> list[WorkNote]:
             detail = {"on_hand": balance.on_hand}
             notes.append(("open", "serial_more_than_one", subject, key[0], key[1], "", detail))
     return notes
+
+
+def _ordinary(balance: Balance) -> bool:
+    return (
+        balance.sellable >= 0
+        and balance.inspection >= 0
+        and balance.quarantined >= 0
+        and balance.damaged >= 0
+    )

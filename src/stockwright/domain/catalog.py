@@ -64,6 +64,12 @@ class Catalog(msgspec.Struct):
     authorities: Mapping[tuple[str, str], Sequence[tuple[dt.datetime, str]]]
     bindings: Mapping[tuple[str, str], tuple[str, str]]
     places: Mapping[tuple[str, str], str] = {}
+    has_fences: bool = False
+
+    def __post_init__(self) -> None:
+        self.has_fences = any(
+            policy.ring_fence for channel in self.channels.values() for policy in channel.policies
+        )
 
     def authority(self, location: str, group: str, at: dt.datetime) -> str:
         """The system that may record these movements there at that time; '' where none is

@@ -9,7 +9,8 @@ adjustment, a recount instead.
 
 import datetime as dt
 
-from stockwright.domain.books import BUCKETS, Balance, Count, Key, Overlay
+from stockwright.domain.accounts import BUCKETS, Balance, Count, Key
+from stockwright.domain.books import Overlay
 
 _NO_TIME = dt.timedelta(0)
 

@@ -8,7 +8,8 @@ any order and end the same.
 import datetime as dt
 from collections.abc import Iterator
 
-from stockwright.domain.books import Claim, DemandLine, Overlay
+from stockwright.domain.accounts import Claim, DemandLine
+from stockwright.domain.books import Overlay
 from stockwright.domain.lots import note_fresh
 
 LINES_PER_EVENT = 4096

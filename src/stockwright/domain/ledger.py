@@ -11,18 +11,19 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from stockwright.domain import reservations
+from stockwright.domain import reservations, reserving
 from stockwright.domain.books import Books, Overlay, Written
 from stockwright.domain.demand import crossed, settle, trim
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Outcome, Request
-from stockwright.domain.movements import RULES_BY_KIND, Told, note_lot, reverse
+from stockwright.domain.goods import Told, note_lot
+from stockwright.domain.movements import RULES_BY_KIND, reverse
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
 from stockwright.domain.wellformed import Expiry, Prepared
 
 REQUESTS: Final[dict[str, Callable[[Overlay, Request], Outcome]]] = {
-    "reserve": reservations.reserve,
+    "reserve": reserving.reserve,
     "extend": reservations.extend,
     "confirm": reservations.confirm,
     "allocate": reservations.allocate,
@@ -326,7 +327,7 @@ def _observe(overlay: Overlay, told: Told, why: str) -> Outcome:
 def _note_asked(overlay: Overlay, request: Any) -> None:
     """A reserve that came after its own shipment still tells what was ordered."""
     for asked in request.lines:
-        line = overlay.line(request.system, reservations.order_of(request), asked.line)
+        line = overlay.line(request.system, reserving.order_of(request), asked.line)
         if line is not None and not line.ordered:
             sku = overlay.books.catalog.skus[line.sku]
             line.ordered, _ = to_base(asked.quantity, asked.unit, sku.base_unit, sku.factors)

@@ -1,4 +1,4 @@
-"""Requests: reservations and their transitions, decided on running balances.
+"""The transitions of a reservation, decided on running balances.
 
 A reservation is the demand lines of one (system, order). Each line moves through
 open -> confirmed -> part_fulfilled -> fulfilled | released | expired | cancelled, each transition
@@ -6,17 +6,16 @@ once.
 """
 
 import datetime as dt
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from stockwright.domain.books import DemandLine, Overlay
-from stockwright.domain.catalog import Channel
-from stockwright.domain.demand import LINES_PER_EVENT, release_stage, settle, shift
+from stockwright.domain.accounts import DemandLine
+from stockwright.domain.books import Overlay
+from stockwright.domain.demand import release_stage, settle, shift
 from stockwright.domain.errors import Rejected
-from stockwright.domain.events import Outcome, Request, RequestLine
-from stockwright.domain.exposure import grantable, match_policy
+from stockwright.domain.events import Outcome, Request
 from stockwright.domain.lots import first_expired_first, room
-from stockwright.domain.quantity import to_base
-from stockwright.domain.sourcing import Wanted, place_whole, spread
+from stockwright.domain.reserving import grantable_now, hold_until, order_of
+from stockwright.domain.sourcing import Wanted, spread
 
 STATES: Final = {
     "open": "held until it expires, is confirmed or released",
@@ -29,268 +28,6 @@ STATES: Final = {
 }
 _BOUGHT: Final = frozenset({"confirmed", "part_fulfilled", "fulfilled"})
 _GONE: Final = frozenset({"released", "cancelled"})
-
-
-class Asked(NamedTuple):
-    """One line of a reserve as it will be placed: what may still be claimed, in base units."""
-
-    line: RequestLine
-    sku: str
-    requested: int
-    claimable: int
-    fresh_until: dt.date | None
-    known: DemandLine | None
-
-
-def order_of(request: Request) -> str:
-    """The order a request speaks of: its own document where it names none."""
-    return request.order or request.document
-
-
-def channel_of(overlay: Overlay, request: Request) -> Channel | None:
-    """The channel that asks; the system's own code where the request names none.
-
-    None where every line fixes its place and no channel is named. Raises Rejected: unknown_channel.
-    """
-    found = overlay.books.catalog.channels.get(request.channel or request.system)
-    if found is None and (request.channel or not all(line.location for line in request.lines)):
-        raise Rejected(
-            "unknown_channel",
-            "channel",
-            f"no channel {request.channel or request.system!r}; name one of the configuration",
-        )
-    return found
-
-
-# ---------------------------------------------------------------- reserve
-
-
-def reserve(overlay: Overlay, request: Request) -> Outcome:
-    """Grants all lines, or by choice what there is. Raises Rejected with the refusal's code."""
-    channel = channel_of(overlay, request)
-    asked = [_ask(overlay, request, line, n) for n, line in enumerate(request.lines)]
-    open_asks = [one for one in asked if one.claimable > 0]
-    if not open_asks:
-        done = all(one.known is not None and not one.known.remaining for one in asked)
-        code = "already_fulfilled" if done else "already_claimed"
-        raise Rejected(code, "lines", "nothing of these lines is left to claim")
-    granted = _grant(overlay, request, channel, open_asks)
-    lines = [_line_answer(one, granted.get(one.line.line, [])) for one in asked]
-    short = [line for line in lines if line["granted"] < line["claimable"]]
-    if len(short) == len([line for line in lines if line["claimable"]]) and not any(
-        x["granted"] for x in lines
-    ):
-        raise Rejected("insufficient", _field_of(asked, short[0]), _shortage(short[0]))
-    state = "confirmed" if request.confirmed else "open"
-    expires_at = None if request.confirmed else _expiry(overlay, request, channel)
-    answer = {
-        "state": state,
-        "expires_at": expires_at.isoformat() if expires_at else None,
-        "lines": lines,
-    }
-    for line in lines:
-        del line["claimable"]
-    return Outcome(code="partial" if short else "granted", answer=answer)
-
-
-def _ask(overlay: Overlay, request: Request, line: RequestLine, n: int) -> Asked:
-    catalog = overlay.books.catalog
-    sku = line.sku
-    unit = line.unit
-    if not sku:
-        bound = catalog.bindings.get((request.system, line.item))
-        if bound is None:
-            raise Rejected(
-                "unknown_sku",
-                f"lines[{n}].item",
-                f"code {line.item!r} of {request.system} is not bound",
-            )
-        sku, unit = bound[0], unit or bound[1]
-    item = catalog.skus.get(sku)
-    if item is None:
-        raise Rejected(
-            "unknown_sku", f"lines[{n}].sku", f"no SKU {sku!r}; add it to the item master"
-        )
-    if line.location and line.location not in catalog.locations:
-        raise Rejected("unknown_location", f"lines[{n}].location", f"no location {line.location!r}")
-    quantity, _ = to_base(line.quantity, unit, item.base_unit, item.factors)
-    fresh = None
-    if line.min_shelf_life_days:
-        fresh = overlay.books.now.date() + dt.timedelta(days=line.min_shelf_life_days)
-    known = overlay.find_line(request.system, order_of(request), line.line)
-    if known is None:
-        return Asked(line, sku, quantity, quantity, fresh, None)
-    if known.sku != sku:
-        raise Rejected(
-            "already_claimed", f"lines[{n}].sku", f"this order line is for SKU {known.sku!r}"
-        )
-    ordered = known.ordered or quantity
-    if known.state in ("released", "expired"):
-        ordered = max(ordered, quantity)
-    left = 0 if known.final else max(0, ordered - known.shipped - known.cancelled) - known.open
-    return Asked(line, sku, quantity, min(quantity, max(0, left)), fresh, known)
-
-
-def _grant(
-    overlay: Overlay, request: Request, channel: Channel | None, asked: list[Asked]
-) -> dict[str, list[tuple[str, int, int]]]:
-    """Claims what can be granted; per line the places as (location, units, free after)."""
-    whole = ""
-    if len(asked) > 1 and channel is not None:
-        floating = [one for one in asked if not one.line.location]
-        wanted = [Wanted(one.sku, one.claimable, "", one.line.lot) for one in floating]
-        fresh = {one.sku: one.fresh_until for one in floating}
-        whole = place_whole(
-            wanted,
-            channel.pool,
-            lambda want, place: room(overlay, want.sku, place, fresh[want.sku], want.lot),
-        )
-    granted: dict[str, list[tuple[str, int, int]]] = {}
-    for n, one in enumerate(asked):
-        places = _places(overlay, request, channel, one, whole)
-        units = sum(part for _, part in places)
-        if units < one.claimable and request.mode == "all":
-            raise Rejected("insufficient", f"lines[{n}].quantity", _missing(one, units))
-        if units:
-            granted[one.line.line] = _claim(overlay, request, channel, one, places, n)
-    return granted
-
-
-def _places(
-    overlay: Overlay, request: Request, channel: Channel | None, one: Asked, whole: str
-) -> list[tuple[str, int]]:
-    """Where one line's units come from, within what may be granted to this channel."""
-    limit = one.claimable
-    pool: tuple[str, ...] = (
-        (one.line.location,) if one.line.location else (channel.pool if channel else ())
-    )
-    if channel is not None:
-        limit = min(limit, _grantable(overlay, channel, one.sku))
-    if limit < one.claimable and request.mode == "all":
-        return []
-    if limit <= 0:
-        return []
-
-    def free(want: Wanted, place: str) -> int:
-        return room(overlay, want.sku, place, one.fresh_until, want.lot)
-
-    want = Wanted(one.sku, limit, one.line.location, one.line.lot)
-    if whole and not one.line.location and free(want, whole) >= limit:
-        return [(whole, limit)]
-    if len(pool) > 1:
-        single = place_whole([want], pool, free)
-        if single:
-            return [(single, limit)]
-        if channel is not None and not channel.allow_split:
-            return [] if request.mode == "all" else spread(want, _best(pool, free, want), free, {})
-    return spread(want, pool, free, {})
-
-
-def _best(pool: tuple[str, ...], free: Any, want: Wanted) -> tuple[str, ...]:
-    """The one place that can give most, where an order may not be split."""
-    return (max(pool, key=lambda place: free(want, place)),)
-
-
-def _grantable(overlay: Overlay, channel: Channel, sku: str) -> int:
-    """What this channel may be granted of a SKU now: see domain.exposure.grantable."""
-    catalog = overlay.books.catalog
-    group = catalog.skus[sku].group
-    pool_free = 0
-    for place in channel.pool:
-        pool_free += overlay.free(sku, place)
-    hard = match_policy(channel.policies, sku, group).hard_safety if channel.policies else 0
-    fences = 0
-    for other in catalog.channels.values():
-        if (
-            other.code == channel.code
-            or not other.policies
-            or not set(other.pool) & set(channel.pool)
-        ):
-            continue
-        fence = match_policy(other.policies, sku, group).ring_fence
-        if fence:
-            key = (other.code, sku)
-            held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
-            fences += max(0, fence - held)
-    return grantable(pool_free, hard_safety=hard, other_fences_unused=fences)
-
-
-def _claim(
-    overlay: Overlay,
-    request: Request,
-    channel: Channel | None,
-    one: Asked,
-    places: list[tuple[str, int]],
-    n: int,
-) -> list[tuple[str, int, int]]:
-    order = order_of(request)
-    line = overlay.line(request.system, order, one.line.line)
-    if line is None:
-        line = DemandLine(
-            overlay.sequence * LINES_PER_EVENT + n,
-            request.system,
-            order,
-            one.line.line,
-            one.sku,
-            channel.code if channel else "",
-        )
-        overlay.add_line(line)
-    elif not line.channel and channel is not None and not line.open:
-        line.channel = channel.code
-    line.fresh_until = one.fresh_until
-    line.lot = one.line.lot
-    claimed = sum(units for _, units in places)
-    whole_ask = one.requested if request.mode == "all" else claimed
-    if not line.ordered or line.state in ("released", "expired"):
-        line.ordered = max(line.ordered, whole_ask)
-    if not line.shipped:
-        overlay.change_state(line, "confirmed" if request.confirmed else "open")
-        line.expires_at = None if request.confirmed else _expiry(overlay, request, channel)
-    now = overlay.books.now
-    granted = []
-    for place, units in places:
-        after = overlay.free(one.sku, place) - units
-        shift(overlay, line, place, one.line.lot, "unclaimed", "reserved", units, now, after)
-        granted.append((place, units, after))
-    return granted
-
-
-def _expiry(overlay: Overlay, request: Request, channel: Channel | None) -> dt.datetime:
-    seconds = request.hold_s or (channel.hold_s if channel else 900)
-    return overlay.books.now + dt.timedelta(seconds=seconds)
-
-
-def _line_answer(one: Asked, places: list[tuple[str, int, int]]) -> dict[str, Any]:
-    return {
-        "line": one.line.line,
-        "sku": one.sku,
-        "requested": one.requested,
-        "granted": sum(units for _, units, _ in places),
-        "claimable": one.claimable,
-        "places": [
-            {"location": place, "lot": one.line.lot, "quantity": units}
-            for place, units, _ in places
-        ],
-    }
-
-
-def _field_of(asked: list[Asked], short: dict[str, Any]) -> str:
-    n = next(n for n, one in enumerate(asked) if one.line.line == short["line"])
-    return f"lines[{n}].quantity"
-
-
-def _missing(one: Asked, units: int) -> str:
-    return (
-        f"{one.claimable} of SKU {one.sku!r} asked for; the grantable stock does not cover it"
-        + (f", {units} could be placed" if units else "")
-    )
-
-
-def _shortage(line: dict[str, Any]) -> str:
-    return f"none of the {line['requested']} asked of SKU {line['sku']!r} can be granted"
-
-
-# ---------------------------------------------------------------- transitions
 
 
 def lines_asked(overlay: Overlay, request: Request) -> list[DemandLine]:
@@ -338,7 +75,7 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
     needed = line.remaining
     before = [place for place, lot in sorted(line.claims) if lot == line.lot]
     pool = tuple(dict.fromkeys([*before, *(channel.pool if channel else ())]))
-    if channel is not None and _grantable(overlay, channel, line.sku) < needed:
+    if channel is not None and grantable_now(overlay, channel, line.sku) < needed:
         raise Rejected(
             "expired",
             "order",
@@ -377,7 +114,7 @@ def extend(overlay: Overlay, request: Request) -> Outcome:
                 "expired", "order", "the hold expired before; confirm tries to grant it again"
             )
         if line.state == "open":
-            line.expires_at = _expiry(
+            line.expires_at = hold_until(
                 overlay, request, overlay.books.catalog.channels.get(line.channel)
             )
     return Outcome(code="done", answer=_state_answer(lines))

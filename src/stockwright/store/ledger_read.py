@@ -6,20 +6,12 @@ from typing import Any
 
 import msgspec
 
-from stockwright.domain.books import (
-    Balance,
-    Books,
-    Claim,
-    Count,
-    DemandLine,
-    Lot,
-    Transfer,
-    Waiting,
-)
+from stockwright.domain.accounts import Balance, Claim, Count, DemandLine, Lot, Transfer, Waiting
+from stockwright.domain.books import Books
 from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Fact, Outcome, Request
 from stockwright.domain.postings import POSTINGS
-from stockwright.domain.reservations import order_of
+from stockwright.domain.reserving import order_of
 from stockwright.domain.wellformed import Expiry, Prepared
 from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
@@ -141,9 +133,6 @@ class Scope:
         self.counts: list[tuple[Fact, Prepared, str]] = []
         self.snapshots: set[str] = set()
         catalog = books.catalog
-        self._has_fences = any(
-            policy.ring_fence for one in catalog.channels.values() for policy in one.policies
-        )
         self._switched = {
             place
             for place, holders in catalog.authorities.items()
@@ -169,7 +158,7 @@ class Scope:
         known = catalog.skus.get(sku)
         if known is not None and known.control != "none":
             self.controlled.add(sku)
-        if self._has_fences:
+        if catalog.has_fences:
             self.fenced.add(sku)
 
     def _add_fact(self, fact: Fact, prepared: Prepared, catalog: Catalog) -> None:

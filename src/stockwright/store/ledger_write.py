@@ -8,8 +8,9 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from stockwright.domain.accounts import Balance, Claim, DemandLine, Key
 from stockwright.domain.alarms import alarms
-from stockwright.domain.books import Balance, Books, Claim, DemandLine, Key, WorkNote, Written
+from stockwright.domain.books import Books, WorkNote, Written
 from stockwright.domain.ledger import Decision, Parked, Recorded
 from stockwright.store.arrays import blobs, booleans, integers, numbers, texts, times
 from stockwright.store.connection import Connection

@@ -1,0 +1,178 @@
+"""Facts about goods alone: what comes in, goes out, changes its bucket or waits for inspection."""
+
+import datetime as dt
+from typing import Final, NamedTuple
+
+from stockwright.domain import counts
+from stockwright.domain.accounts import BUCKETS, Lot, Waiting
+from stockwright.domain.books import Overlay
+from stockwright.domain.catalog import Sku
+from stockwright.domain.events import Fact, Outcome
+from stockwright.domain.lots import expiry_of
+from stockwright.domain.postings import Posting
+
+RECORDED: Final = Outcome(code="recorded")
+
+
+class Told(NamedTuple):
+    """A fact with its codes resolved. units is signed, in base units: what is to be posted now."""
+
+    fact: Fact
+    sku: Sku
+    lot: str
+    units: int
+    at: dt.datetime
+    posting: Posting
+    key: str
+
+
+def goods(overlay: Overlay, told: Told) -> Outcome:
+    """Moves goods as the row says; a negative quantity moves them the other way."""
+    source, target = (
+        _account(name, told.fact) for name in (told.posting.source, told.posting.target)
+    )
+    move_told(overlay, told, source, target, told.units, told.lot)
+    if target == "inspection" or told.fact.bucket == "inspection":
+        apply_waiting(overlay, told.sku.code, told.fact.location, told.lot)
+    return RECORDED
+
+
+def _account(name: str, fact: Fact) -> str:
+    return str(getattr(fact, name[1:])) if name.startswith("$") else name
+
+
+def move_told(
+    overlay: Overlay, told: Told, source: str, target: str, units: int, lot: str, transfer: str = ""
+) -> None:
+    """Books the move a fact tells of at its place; a negative quantity goes the other way."""
+    if units < 0:
+        source, target, units = target, source, -units
+    place = told.fact.location
+    from_location = place if source in BUCKETS else ""
+    to_location = place if target in BUCKETS else ""
+    counts.move_goods(
+        overlay,
+        told.sku.code,
+        lot,
+        source,
+        from_location,
+        target,
+        to_location,
+        units,
+        told.at,
+        told.fact.position,
+        None,
+        transfer,
+    )
+    if target == "sellable" and lot:
+        _hold_recalled(overlay, told, lot, units)
+
+
+def _hold_recalled(overlay: Overlay, told: Told, lot: str, units: int) -> None:
+    """Goods of a recalled lot go to quarantine wherever they still turn up."""
+    known = overlay.lot(told.sku.code, lot)
+    if known is not None and known.recalled:
+        overlay.move(
+            told.sku.code,
+            lot,
+            "sellable",
+            told.fact.location,
+            "quarantined",
+            told.fact.location,
+            units,
+            told.at,
+        )
+
+
+def note_lot(overlay: Overlay, sku: Sku, fact: Fact, lot: str) -> None:
+    """Keeps what a fact says of its lot; a serial number stands for one unit at most."""
+    if lot:
+        known = overlay.lot(sku.code, lot)
+        if known is None or (fact.expires_on and known.expires_on != fact.expires_on):
+            recalled = known.recalled if known else False
+            overlay.lots[(sku.code, lot)] = Lot(
+                fact.expires_on or (known.expires_on if known else None), recalled
+            )
+    elif sku.control != "none":
+        overlay.raise_work(
+            "lot_missing", f"{sku.code}/{fact.location}/{fact.document}", sku.code, fact.location
+        )
+
+
+def outbound_lots(overlay: Overlay, told: Told) -> list[tuple[str, int]]:
+    """(lot, units) that leave: the lot named, else first expired first, the rest without a lot."""
+    if told.lot or told.sku.control == "none" or told.units < 0:
+        return [(told.lot, told.units)]
+    left = told.units
+    found = []
+    place = told.fact.location
+    for lot in sorted(
+        overlay.lots_here(told.sku.code, place),
+        key=lambda lot: (expiry_of(overlay, told.sku.code, lot), lot),
+    ):
+        balance = overlay.look((told.sku.code, place, lot))
+        if lot and balance is not None and balance.sellable > 0 and left:
+            found.append((lot, min(left, balance.sellable)))
+            left -= found[-1][1]
+    return [*found, ("", left)] if left else found
+
+
+def sold_at_till(overlay: Overlay, told: Told) -> Outcome:
+    """Goods leave now; nobody was promised them."""
+    for lot, units in outbound_lots(overlay, told):
+        move_told(overlay, told, "sellable", "customer", units, lot)
+    return RECORDED
+
+
+def conversion(overlay: Overlay, told: Told) -> Outcome:
+    """Units of one SKU become units of another at the same place."""
+    fact = told.fact
+    target = overlay.books.catalog.skus[fact.to_sku]
+    move_told(overlay, told, "sellable", "adjustment", told.units, told.lot)
+    lot = told.lot if target.control != "none" else ""
+    counts.move_goods(
+        overlay,
+        target.code,
+        lot,
+        "adjustment",
+        "",
+        "sellable",
+        fact.location,
+        fact.to_quantity,
+        told.at,
+        fact.position,
+    )
+    return RECORDED
+
+
+def inspect(overlay: Overlay, told: Told) -> Outcome:
+    """Moves at most what lies in inspection; the rest waits for the goods it speaks of."""
+    cell = (told.sku.code, told.fact.location, told.lot)
+    overlay.waiting_at(cell).append(
+        Waiting(overlay.sequence, told.fact.to_bucket, told.units, told.at)
+    )
+    apply_waiting(overlay, *cell)
+    return RECORDED
+
+
+def apply_waiting(overlay: Overlay, sku: str, location: str, lot: str) -> None:
+    """Applies waiting inspection results to what now lies in inspection, oldest first."""
+    cell = (sku, location, lot)
+    for one in overlay.waiting_at(cell):
+        balance = overlay.look(cell)
+        units = min(one.quantity, max(0, balance.inspection if balance else 0))
+        if units <= 0:
+            continue
+        to_location = "" if one.to_bucket == "scrap" else location
+        counts.move_goods(
+            overlay,
+            sku,
+            lot,
+            "inspection",
+            location,
+            one.to_bucket,
+            to_location,
+            units,
+            one.occurred_at,
+        )
+        one.quantity -= units

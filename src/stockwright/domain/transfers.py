@@ -1,0 +1,91 @@
+"""Goods between places: under way under their document, never below zero, in any order."""
+arrival.
+"""
+
+from stockwright.domain.books import Overlay
+from stockwright.domain.events import Fact, Outcome
+from stockwright.domain.goods import RECORDED, Told, apply_waiting, move_told
+
+
+def _transfer_document(fact: Fact) -> str:
+    return fact.transfer or fact.document
+
+
+def transfer_out(overlay: Overlay, told: Told) -> Outcome:
+    """Goods are under way under their document; what had arrived before it left is settled now."""
+    document = _transfer_document(told.fact)
+    transfer = overlay.transfer(document, told.sku.code, told.lot)
+    move_told(overlay, told, "sellable", "in_transit", told.units, told.lot, document)
+    transfer.sent += told.units
+    transfer.from_location = told.fact.location
+    transfer.to_location = told.fact.to_location or transfer.to_location
+    transfer.eta = told.fact.eta or transfer.eta
+    early = min(transfer.excess, transfer.under_way)
+    if early > 0:
+        overlay.move(
+            told.sku.code,
+            told.lot,
+            "in_transit",
+            "",
+            "adjustment",
+            "",
+            early,
+            told.at,
+            None,
+            document,
+        )
+        transfer.excess -= early
+        transfer.arrived += early
+    if not transfer.excess:
+        overlay.settle_work("transfer_excess", _transfer_subject(told, document))
+    return RECORDED
+
+
+def transfer_in(overlay: Overlay, told: Told) -> Outcome:
+    """Goods arrive; beyond what is under way they come from `adjustment`, with a work item."""
+    document = _transfer_document(told.fact)
+    transfer = overlay.transfer(document, told.sku.code, told.lot)
+    transfer.to_location = told.fact.location
+    known = min(told.units, transfer.under_way)
+    if known > 0:
+        move_told(overlay, told, "in_transit", told.fact.bucket, known, told.lot, document)
+        transfer.arrived += known
+    early = told.units - max(0, known)
+    if early > 0:
+        move_told(overlay, told, "adjustment", told.fact.bucket, early, told.lot, document)
+        transfer.excess += early
+        overlay.raise_work(
+            "transfer_excess",
+            _transfer_subject(told, document),
+            told.sku.code,
+            told.fact.location,
+            excess=transfer.excess,
+            sent=transfer.sent,
+        )
+    if told.fact.bucket == "inspection":
+        apply_waiting(overlay, told.sku.code, told.fact.location, told.lot)
+    return RECORDED
+
+
+def transfer_close(overlay: Overlay, told: Told) -> Outcome:
+    """The rest under way (or a part of it) is lost, or found at a place."""
+    document = _transfer_document(told.fact)
+    transfer = overlay.transfer(document, told.sku.code, told.lot)
+    units = min(told.units or transfer.under_way, transfer.under_way)
+    if units > 0:
+        found = told.fact.close_as == "found"
+        move_told(
+            overlay,
+            told,
+            "in_transit",
+            "sellable" if found else "adjustment",
+            units,
+            told.lot,
+            document,
+        )
+        transfer.closed += units
+    return RECORDED
+
+
+def _transfer_subject(told: Told, document: str) -> str:
+    return f"{document}/{told.sku.code}/{told.lot}"
