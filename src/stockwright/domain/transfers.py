@@ -1,6 +1,4 @@
 """Goods between places: under way under their document, never below zero, in any order."""
-arrival.
-"""
 
 from stockwright.domain.books import Overlay
 from stockwright.domain.events import Fact, Outcome
