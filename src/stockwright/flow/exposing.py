@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from stockwright.domain.availability import Component, Explanation, Fence, available_to_sell
 from stockwright.domain.exposure import Policy, match_policy
 from stockwright.store import exposure, stock
 from stockwright.store.connection import Connection
+from stockwright.store.exposure import Part
 
 Listing = tuple[str, str]
 """(channel, code of the listing)."""
@@ -30,6 +33,10 @@ class Rules:
                 self._rows.setdefault((channel, row.sku), []).append(row)
         self._matched: dict[tuple[str, str], Policy] = {}
         self.has_fences = any(row.ring_fence for rows in policies.values() for row in rows)
+
+    def knows(self, sku: str) -> bool:
+        """True where the item master has the SKU."""
+        return sku in self._groups
 
     def policy(self, channel: str, sku: str) -> Policy:
         """The row of a channel's policy that applies to a SKU."""
@@ -61,32 +68,47 @@ def read_rules(connection: Connection, skus: Sequence[str]) -> Rules:
     return Rules(exposure.pools(connection), rows, groups)
 
 
-def component(
-    channel: str,
-    sku: str,
-    quantity: int,
-    rules: Rules,
-    books: stock.Books,
-    claims: Mapping[tuple[str, str], int],
-) -> Component:
-    """All that decides what a channel may sell of one SKU; claims are units by (channel, sku)."""
-    return Component(
-        sku=sku,
-        quantity=quantity,
-        places=books.at(sku, rules.pools.get(channel, ())),
-        policy=rules.policy(channel, sku),
-        fences=[
-            Fence(channel=other, ring_fence=units, claimed=claims.get((other, sku), 0))
-            for other, units in rules.fenced(channel, sku)
-        ],
-    )
+class Reading(msgspec.Struct, frozen=True):
+    """All that decides about some SKUs: rules, the books at one sequence number, open claims.
+
+    claims are units by (channel, sku), and only there where a ring-fence counts them.
+    """
+
+    rules: Rules
+    books: stock.Books
+    claims: Mapping[tuple[str, str], int]
+
+    def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
+        """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
+        return Component(
+            sku=sku,
+            quantity=quantity,
+            places=self.books.at(sku, self.rules.pools.get(channel, ())),
+            policy=self.rules.policy(channel, sku),
+            fences=[
+                Fence(channel=other, ring_fence=units, claimed=self.claims.get((other, sku), 0))
+                for other, units in self.rules.fenced(channel, sku)
+            ],
+        )
+
+    def explain(
+        self, listings: Sequence[Listing], parts: Sequence[Part]
+    ) -> dict[Listing, Explanation]:
+        """What each listing may sell, given its parts; one without parts sells nothing."""
+        components: dict[Listing, list[Component]] = {listing: [] for listing in listings}
+        for part in parts:
+            components[part.channel, part.listing].append(
+                self.component(part.channel, part.sku, part.quantity)
+            )
+        return {listing: available_to_sell(some) for listing, some in components.items()}
 
 
-def claims_against(
-    connection: Connection, rules: Rules, skus: Sequence[str]
-) -> dict[tuple[str, str], int]:
-    """Units by (channel, sku) that count against ring-fences; empty where there are no fences."""
-    return stock.channel_claims(connection, skus) if rules.has_fences else {}
+def read(connection: Connection, skus: Sequence[str]) -> Reading:
+    """Rules, stock and claims of these SKUs as they are now."""
+    rules = read_rules(connection, skus)
+    books = stock.stock_of_skus(connection, skus)
+    claims = stock.channel_claims(connection, skus) if rules.has_fences else {}
+    return Reading(rules, books, claims)
 
 
 def explain_listings(
@@ -98,14 +120,5 @@ def explain_listings(
     have locked the levels in an earlier statement.
     """
     parts = exposure.components(connection, listings)
-    skus = sorted({part.sku for part in parts})
-    rules = read_rules(connection, skus)
-    books = stock.stock_of_skus(connection, skus)
-    claims = claims_against(connection, rules, skus)
-    components: dict[Listing, list[Component]] = {listing: [] for listing in listings}
-    for part in parts:
-        components[part.channel, part.listing].append(
-            component(part.channel, part.sku, part.quantity, rules, books, claims)
-        )
-    explained = {listing: available_to_sell(some) for listing, some in components.items()}
-    return books.sequence, explained
+    reading = read(connection, sorted({part.sku for part in parts}))
+    return reading.books.sequence, reading.explain(listings, parts)

@@ -120,13 +120,18 @@ class Projection:
         now = self._clock() if self._clock else levels.clock(connection)
         changed: list[Level] = []
         unchanged: list[Level] = []
+        since: list[int] = []
         for level in locked:
-            value = explained[level.channel, level.listing].result
-            (changed if desire(level, value, sequence, now) else unchanged).append(level)
+            right_until = level.sequence
+            if desire(level, explained[level.channel, level.listing].result, sequence, now):
+                changed.append(level)
+                since.append(right_until)
+            else:
+                unchanged.append(level)
         levels.write_reflected(connection, unchanged, sequence)
         levels.write_desired(connection, changed)
         if changed:
-            levels.add_changes(connection, changed)
+            levels.add_changes(connection, changed, since)
         return now, changed
 
     def _tell(self, channels: tuple[str, ...]) -> None:

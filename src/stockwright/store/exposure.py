@@ -80,9 +80,14 @@ def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str
     return dict(_pairs(connection, "groups_of_skus", skus=texts(skus)))
 
 
-def systems_of_channels(connection: Connection) -> dict[str, str]:
-    """For every channel the system it belongs to."""
-    return dict(_pairs(connection, "systems_of_channels"))
+def listings_by_sku(
+    connection: Connection, skus: Sequence[str]
+) -> dict[str, list[tuple[str, str]]]:
+    """For each of these SKUs the (channel, listing) it is part of, in order of key."""
+    found: dict[str, list[tuple[str, str]]] = {sku: [] for sku in skus}
+    for sku, channel, listing in connection.execute(_SQL["listings_by_sku"], {"skus": texts(skus)}):
+        found[sku].append((channel, listing))
+    return found
 
 
 def _pairs(connection: Connection, name: str, **parameters: object) -> list[tuple[str, str]]:

@@ -90,8 +90,11 @@ def write_started(connection: Connection, levels: Sequence[Level]) -> None:
     _write(connection, "write_started", levels, keys | call)
 
 
-def add_changes(connection: Connection, levels: Sequence[Level]) -> None:
-    """Keeps the desired numbers of these levels in their history."""
+def add_changes(connection: Connection, levels: Sequence[Level], since: Sequence[int]) -> None:
+    """Keeps the desired numbers of these levels in their history.
+
+    since holds, aligned, the sequence number up to which the number before each was right.
+    """
     connection.execute(
         _SQL["add_changes"],
         _key_arrays([level.key for level in levels])
@@ -100,6 +103,7 @@ def add_changes(connection: Connection, levels: Sequence[Level]) -> None:
             "versions": integers([level.version for level in levels]),
             "values": integers([level.desired for level in levels]),
             "times": times([level.projected_at for level in levels]),
+            "since": integers(since),
         },
     )
 

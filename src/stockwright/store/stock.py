@@ -42,6 +42,18 @@ class LedgerRow(msgspec.Struct, frozen=True):
     quantity: int
 
 
+class LedgerSum(msgspec.Struct, frozen=True):
+    """What the events of one kind moved into an account at a place, less what they moved out."""
+
+    location: str
+    account: str
+    kind: str
+    units: int
+    entries: int
+    first_sequence: int
+    last_sequence: int
+
+
 class OpenClaim(msgspec.Struct, frozen=True):
     """Units promised to one demand line at one place and lot, and not yet gone."""
 
@@ -113,3 +125,8 @@ def ledger_before(
     top = 2**63 - 1 if before is None else before
     rows = connection.execute(_SQL["ledger_before"], {"sku": sku, "before": top, "limit": limit})
     return [LedgerRow(*row) for row in rows]
+
+
+def ledger_sums(connection: Connection, sku: str) -> list[LedgerSum]:
+    """All of a SKU's entries as sums by place, account and kind: what its balances stand on."""
+    return [LedgerSum(*row) for row in connection.execute(_SQL["ledger_sums"], {"sku": sku})]

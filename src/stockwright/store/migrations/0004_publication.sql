@@ -46,7 +46,8 @@ create index level_due on level (channel, lane, due_at) where state = 'due';
 create index level_sending on level (channel, lease_until) where state = 'sending';
 create index level_refused on level (channel, last_error) where state = 'refused';
 
--- Every number a channel was meant to show. sequence is the ledger's head the number reflects.
+-- Every number a channel was meant to show. It reflects the ledger up to sequence; the number before
+-- it was found to be right up to since_sequence, so what changed it lies between the two.
 create table level_change (
     channel      text collate "C" not null,
     listing      text collate "C" not null,
@@ -55,6 +56,7 @@ create table level_change (
     version      bigint not null,
     value        bigint not null,
     projected_at timestamptz not null,
+    since_sequence bigint not null default 0,
     primary key (channel, listing, location, sequence, version)
 );
 

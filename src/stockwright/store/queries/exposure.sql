@@ -55,6 +55,9 @@ order by channel, position;
 -- The group of each of these SKUs that the item master knows.
 select code, sku_group from sku where code = any (%(skus)s::text[]) order by code;
 
--- name: systems_of_channels
--- The system each channel belongs to.
-select code, system from channel order by code;
+-- name: listings_by_sku
+-- (sku, channel, listing) of every listing that has one of these SKUs as a component.
+select sku, channel, listing
+from listing_component
+where sku = any (%(skus)s::text[])
+order by sku, channel, listing;

@@ -101,10 +101,11 @@ where level.channel = new.channel and level.listing = new.listing
 
 -- name: add_changes
 -- Keeps each new desired number for ever.
-insert into level_change (channel, listing, location, sequence, version, value, projected_at)
+insert into level_change (channel, listing, location, sequence, version, value, projected_at,
+                          since_sequence)
 select * from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
                      %(sequences)s::bigint[], %(versions)s::bigint[], %(values)s::bigint[],
-                     %(times)s::timestamptz[]);
+                     %(times)s::timestamptz[], %(since)s::bigint[]);
 
 -- name: notify_channels
 -- Wakes the publishers of these channels, once each, when the transaction commits.

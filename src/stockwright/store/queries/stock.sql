@@ -53,3 +53,19 @@ join event on event.sequence = entry.sequence
 where entry.sku = %(sku)s and entry.sequence < %(before)s
 order by entry.sequence desc, entry.n desc
 limit %(limit)s;
+
+-- name: ledger_sums
+-- What the ledger's entries of one SKU add up to, by place, account and kind of event.
+select moved.location, moved.account::text, event.kind, sum(moved.units)::bigint, count(*),
+       min(moved.sequence), max(moved.sequence)
+from (
+    select sequence, to_location as location, to_account as account, quantity as units
+    from entry where sku = %(sku)s
+    union all
+    select sequence, from_location, from_account, -quantity from entry where sku = %(sku)s
+) moved
+join event on event.sequence = moved.sequence
+where moved.account in ('sellable', 'inspection', 'quarantined', 'damaged', 'reserved', 'allocated',
+                        'picked')
+group by moved.location, moved.account, event.kind
+order by moved.location, moved.account, event.kind;

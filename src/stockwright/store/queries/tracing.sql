@@ -1,0 +1,72 @@
+-- name: sequences_of_document
+-- Sequence numbers of what these systems told under a document, oldest first.
+select identity.sequence
+from unnest(%(systems)s::text[]) as asked (system)
+join identity on identity.key >= asked.system || '|' || %(document)s || '|'
+             and identity.key < asked.system || '|' || %(document)s || '}'
+where identity.sequence > 0
+group by identity.sequence
+order by identity.sequence
+limit %(limit)s;
+
+-- name: sequences_of_order
+-- Sequence numbers of what changed the demand lines of an order of these systems, oldest first.
+select transition.sequence
+from demand_line line
+join transition on transition.line_id = line.id
+where line.system = any (%(systems)s::text[]) and line.order_ref = %(order)s
+group by transition.sequence
+order by transition.sequence
+limit %(limit)s;
+
+-- name: systems
+-- Every system that is configured.
+select code from system order by code;
+
+-- name: events
+-- These events with the SKUs they moved, oldest first; an event that moved nothing has no SKU.
+select event.sequence, event.kind, event.system, coalesce(event.body ->> 'document', ''),
+       coalesce(event.body ->> 'order', ''), event.outcome, event.payload, event.occurred_at,
+       event.received_at, event.recorded_at,
+       array(select distinct entry.sku from entry where entry.sequence = event.sequence order by 1)
+from event
+where event.sequence = any (%(sequences)s::bigint[])
+order by event.sequence;
+
+-- name: way_to_channels
+-- What one event did to each level that its SKUs are part of, by key: the level, the change that
+-- first reflects the event, the first call that carried that change or a later one, and the first
+-- such call that was acknowledged. Columns of a step that was not reached are null.
+select level.channel, level.listing, level.location, level.sequence, level.state, level.last_error,
+       changed.version, changed.value, changed.projected_at,
+       sent.version, sent.value, sent.started_at,
+       acknowledged.version, acknowledged.value, acknowledged.finished_at
+from level
+left join lateral (
+    select version, value, projected_at, since_sequence
+    from level_change
+    where channel = level.channel and listing = level.listing and location = level.location
+      and sequence >= %(sequence)s
+    order by sequence, version
+    limit 1
+) changed on changed.since_sequence < %(sequence)s
+left join lateral (
+    select version, value, started_at
+    from attempt
+    where channel = level.channel and listing = level.listing and location = level.location
+      and version >= changed.version
+    order by version, call
+    limit 1
+) sent on true
+left join lateral (
+    select version, value, finished_at
+    from attempt
+    where channel = level.channel and listing = level.listing and location = level.location
+      and version >= changed.version and outcome = 'acknowledged'
+    order by version, call
+    limit 1
+) acknowledged on true
+where (level.channel, level.listing) in (
+    select channel, listing from listing_component where sku = any (%(skus)s::text[])
+)
+order by level.channel, level.listing, level.location;
