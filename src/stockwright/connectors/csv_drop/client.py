@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from stockwright.connectors.csv_drop.declaration import DECLARATION, CsvDropSettings
 from stockwright.connectors.csv_drop.inbox import DONE, QUARANTINE, Inbox
 from stockwright.connectors.csv_drop.levels_file import LevelsFile, merged
@@ -35,7 +37,9 @@ class CsvDropConnection:
 
     def __init__(self, opening: Opening, settings: CsvDropSettings) -> None:
         self.system = opening.system
-        self.limits = DECLARATION.limits
+        self.limits = msgspec.structs.replace(
+            DECLARATION.limits, calls_per_s=settings.calls_per_s, burst=settings.burst
+        )
         self._settings = settings
         self._clock = opening.clock
         self._zone = zone_of(opening.time_zone)

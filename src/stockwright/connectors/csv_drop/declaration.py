@@ -148,6 +148,12 @@ class CsvDropSettings(ConnectorSettings, frozen=True, kw_only=True):
     channel: Annotated[
         str, Meta(max_length=128, description="the channel it sells on; empty: the system's code")
     ] = ""
+    calls_per_s: Annotated[
+        float, Meta(gt=0, le=100, description="files written per second, on average")
+    ] = LIMITS.calls_per_s
+    burst: Annotated[int, Meta(ge=1, le=1_000, description="files at once after a rest")] = (
+        LIMITS.burst
+    )
 
     def __post_init__(self) -> None:
         for needed in ("listing", "quantity"):
