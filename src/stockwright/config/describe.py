@@ -22,16 +22,20 @@ class Setting(Struct, frozen=True, kw_only=True):
     allowed: str
     default: str
 
-    @property
-    def required(self) -> bool:
-        """True where the file must state it."""
-        return not self.default
+    def reference(self) -> str:
+        """The sentences that the reference page has under the setting's heading."""
+        default = f"Default: {self.default}." if self.default else "Required."
+        return f"{_sentence(self.what)} {_sentence(self.allowed)} {default}"
 
 
 _LISTS: Final[Mapping[str, str]] = {
     "[locations.CODE].authority": "[[locations.CODE.authority]]",
     "[channels.CODE].policies": "[[channels.CODE.policies]]",
 }
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def settings() -> list[Setting]:

@@ -37,6 +37,11 @@ class Column(Struct, frozen=True, kw_only=True):
         """True where the file must have the column, and each row a value in it."""
         return self.default is None
 
+    def reference(self) -> str:
+        """The row that the reference page has for the column."""
+        default = "required" if self.default is None else self.default or "empty"
+        return f"| `{self.name}` | {self.what} | {default} |"
+
 
 def code(cell: str) -> str:
     """A code exactly as written."""

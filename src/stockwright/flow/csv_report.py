@@ -59,11 +59,16 @@ class RefusedRows:
     def write(self, refusal: Refusal, cells: Sequence[str]) -> None:
         """Adds a row as it was."""
         if self._file is None:
-            self._file = self._path.open(
-                "w", encoding="utf-8", errors="surrogateescape", newline=""
-            )
+            self._file = self._open()
             csv.writer(self._file).writerow([*REPORT_COLUMNS, *self._header])
         csv.writer(self._file).writerow([refusal.line, refusal.field, refusal.reason, *cells])
+
+    def _open(self) -> TextIO:
+        try:
+            return self._path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+        except OSError as failure:
+            message = f"{self._path} cannot be written: {failure.strerror}; give another name"
+            raise Rejected("unwritable", "refused", message) from None
 
     def close(self) -> None:
         """Ends the file, if there is one."""
