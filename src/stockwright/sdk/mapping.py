@@ -20,8 +20,9 @@ from stockwright.sdk.sources import (
     Spot,
     Style,
     Wrong,
-    check_source,
+    path_of,
     resolve,
+    source_of,
     text_of,
     value_of,
     walk,
@@ -51,9 +52,9 @@ class Rule(
         for name, source in self.fields.items():
             if name not in known:
                 raise ValueError(f"a fact has no field {name!r}; it has {', '.join(sorted(known))}")
-            check_source(source)
+            source_of(source)
         for source in [*self.when, *([self.each] if self.each else [])]:
-            check_source(source)
+            source_of(source)
         lacking = {"document", "quantity"} - set(self.fields)
         if lacking:
             raise ValueError(f"a rule must say where {' and '.join(sorted(lacking))} come from")
@@ -170,7 +171,7 @@ def _fact(rule: Rule, spot: Spot, clock: WallClock, style: Style) -> Fact:
 
 
 def _time(source: str, spot: Spot, clock: WallClock, style: Style, notes: list[str]) -> Any:
-    value, path = resolve(source, spot, style)
+    value, option = resolve(source, spot, style)
     if value is MISSING:
         return value
     text = text_of(value)
@@ -179,7 +180,7 @@ def _time(source: str, spot: Spot, clock: WallClock, style: Style, notes: list[s
             raise ValueError("is not a time written as text")
         instant = clock.read(text.strip(), style.time_format)
     except ValueError as error:
-        raise Wrong(path, str(error)) from None
+        raise Wrong(path_of(option, spot, style), str(error)) from None
     if instant.note:
         notes.append(instant.note)
     return instant.at

@@ -12,7 +12,8 @@ $.order.id          a value of the whole payload
 import datetime as dt
 import re
 import sys
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -21,6 +22,7 @@ from stockwright.domain.events import MAX_CODE, MAX_QUANTITY, Fact
 _STEP: Final = re.compile(r"\.([^.\[\]{}|?]+)|\[(\d+)\]")
 _PATH: Final = re.compile(rf"[$@]({_STEP.pattern})*")
 _TEMPLATE: Final = re.compile(r"\{([^{}]+)\}")
+_WHOLE_NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.0*)?")
 _INTEGERS: Final = frozenset(
     {"quantity", "revision", "to_quantity", "contained", "reverses", "position"}
 )
@@ -32,6 +34,9 @@ _CHOICES: Final = {
     "to_bucket": ("sellable", "quarantined", "damaged", "scrap"),
     "close_as": ("lost", "found"),
 }
+_YES_OR_NO: Final = {
+    "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False,
+}  # fmt: skip
 MISSING: Final = object()
 
 
@@ -49,7 +54,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wrong(Exception):
-    """A value that cannot become a field. Stays inside this module."""
+    """A value that cannot become a field. Stays inside the kit."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(reason)
@@ -57,7 +62,7 @@ class Wrong(Exception):
         self.reason = reason
 
 
-class Spot(msgspec.Struct, frozen=True, kw_only=True):
+class Spot(NamedTuple):
     """Where a rule stands: the whole payload, and one element of it with its place and number."""
 
     root: Any
@@ -66,77 +71,79 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
     number: int
 
 
+class Option(NamedTuple):
+    """One of a source's alternatives, taken apart."""
+
+    form: Literal["number", "text", "template", "element", "root"]
+    text: str
+    steps: tuple[str | int, ...] = ()
+
+
+class Source(NamedTuple):
+    """A source, taken apart once: its alternatives, and whether none of them need be there."""
+
+    options: tuple[Option, ...]
+    optional: bool
+
+
+@lru_cache(maxsize=10_000)
+def source_of(text: str) -> Source:
+    """A source from its text. Raises ValueError where it is none of the forms above."""
+    parts = [part.strip() for part in text.split("|")]
+    options = tuple(_option_of(part.removesuffix("?"), text) for part in parts)
+    return Source(options, parts[-1].endswith("?"))
+
+
+def _option_of(part: str, whole: str) -> Option:
+    if part == "#":
+        return Option("number", part)
+    if part.startswith("="):
+        return Option("text", part[1:])
+    if "{" in part and "{" not in _TEMPLATE.sub("", part):
+        for inner in _TEMPLATE.findall(part):
+            source_of(inner)
+        return Option("template", part)
+    if not _PATH.fullmatch(part):
+        raise ValueError(f"{whole!r} is not a source: write $.path, @.path, # or =text")
+    return Option("element" if part[0] == "@" else "root", part, _steps(part))
+
+
 def value_of(name: str, source: str, spot: Spot, style: Style) -> Any:
-    """One field's value in its own type, or MISSING. Raises Wrong with the path."""
-    value, path = resolve(source, spot, style)
+    """One field's value in its own type, or MISSING. Raises Wrong with the path of the value."""
+    value, option = resolve(source, spot, style)
     if value is MISSING:
         return value
-    if name in _INTEGERS:
-        return _integer(value, path)
-    if name in _FLAGS:
-        return _flag(value, path)
-    text = text_of(value)
-    if text is None:
-        raise Wrong(path, "is neither text nor a whole number")
-    if name in _DATES:
-        return _date(text, path)
-    return _words(name, text, path)
-
-
-def _words(name: str, text: str, path: str) -> str:
-    allowed = _CHOICES.get(name)
-    if allowed and text not in allowed:
-        raise Wrong(path, f"is {text[:40]!r}, not one of {', '.join(allowed)}")
-    if name == "reason":
-        return text[:1000]
-    if len(text) > MAX_CODE:
-        raise Wrong(path, f"is longer than {MAX_CODE} characters")
-    if not text.isprintable():
-        raise Wrong(path, "has a character that cannot be printed")
-    # Interned, so that a default written out is encoded like one left out.
-    return sys.intern(text) if name == "line" else text
-
-
-def _integer(value: Any, path: str) -> int:
-    number: Any = value
-    if isinstance(value, str):
-        text = value.strip()
-        whole, _, fraction = text.partition(".")
-        if not re.fullmatch(r"[+-]?\d{1,15}", whole) or fraction.strip("0"):
-            raise Wrong(path, f"is {text[:40]!r}, not a whole number")
-        number = int(whole)
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise Wrong(path, "is not a whole number")
-    if abs(number) > MAX_QUANTITY:
-        raise Wrong(path, f"is beyond {MAX_QUANTITY}")
-    return number
-
-
-def _flag(value: Any, path: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    known = {
-        "true": True,
-        "1": True,
-        "yes": True,
-        "false": False,
-        "0": False,
-        "no": False,
-        "": False,
-    }
-    text = (text_of(value) or "?").strip().lower() if value != "" else ""
-    if text not in known:
-        raise Wrong(path, "is not true or false")
-    return known[text]
-
-
-def _date(text: str, path: str) -> dt.date:
     try:
-        return dt.date.fromisoformat(text.strip())
-    except ValueError:
-        raise Wrong(path, f"is {text[:40]!r}, not a date such as 2026-12-31") from None
+        return _typed(name, value)
+    except ValueError as error:
+        raise Wrong(path_of(option, spot, style), str(error)) from None
+
+
+def resolve(source: str, spot: Spot, style: Style) -> tuple[Any, Option]:
+    """A source's value and where it came from; MISSING where it may be missing and is.
+
+    Null and empty text count as missing. Raises Wrong where it must be there and is not.
+    """
+    options, optional = source_of(source)
+    for option in options:
+        value = _value_at(option, spot, style)
+        if value is not MISSING and value is not None and value != "":
+            return value, option
+    if optional:
+        return MISSING, options[0]
+    raise Wrong(path_of(options[0], spot, style), "is missing")
+
+
+def path_of(option: Option, spot: Spot, style: Style) -> str:
+    """The path of the value an option leads to, as people read it."""
+    if option.form == "root":
+        return option.text
+    return style.at(spot.place, option.text[1:]) if option.form == "element" else spot.place
+
+
+def walk(value: Any, path: str) -> Any:
+    """What a path leads to from a value, or MISSING."""
+    return _follow(value, _steps(path))
 
 
 def text_of(value: Any) -> str | None:
@@ -148,68 +155,102 @@ def text_of(value: Any) -> str | None:
     return str(value) if isinstance(value, int) else None
 
 
-def resolve(source: str, spot: Spot, style: Style) -> tuple[Any, str]:
-    """The value of a source and the path it came from; MISSING where it may be missing and is."""
-    options = [option.strip() for option in source.split("|")]
-    path = ""
-    for option in options:
-        value, found_at = _option(option.removesuffix("?"), spot, style)
-        path = path or found_at
-        if value is not MISSING and value is not None and value != "":
-            return value, found_at
-    if options[-1].endswith("?"):
-        return MISSING, path
-    raise Wrong(path, "is missing")
-
-
-def _option(option: str, spot: Spot, style: Style) -> tuple[Any, str]:
-    if option == "#":
-        return spot.number, spot.place
-    if option.startswith("="):
-        return option[1:], spot.place
-    if "{" in option:
-        return _filled(option, spot, style), spot.place
-    if option.startswith("@"):
-        return walk(spot.element, option), style.at(spot.place, option[1:])
-    return walk(spot.root, option), option
+def _value_at(option: Option, spot: Spot, style: Style) -> Any:
+    match option.form:
+        case "element":
+            return _follow(spot.element, option.steps)
+        case "root":
+            return _follow(spot.root, option.steps)
+        case "number":
+            return spot.number
+        case "text":
+            return option.text
+        case _:
+            return _filled(option.text, spot, style)
 
 
 def _filled(template: str, spot: Spot, style: Style) -> str:
     def one(match: re.Match[str]) -> str:
-        value, path = resolve(match.group(1), spot, style)
-        text = text_of(value)
+        value, option = resolve(match.group(1), spot, style)
+        text = "" if value is MISSING else text_of(value)
         if text is None:
-            raise Wrong(path, "is neither text nor a whole number")
+            reason = "is neither text nor a whole number"
+            raise Wrong(path_of(option, spot, style), reason)
         return text
 
     return _TEMPLATE.sub(one, template)
 
 
-def walk(value: Any, path: str) -> Any:
-    """What a path leads to from a value, or MISSING."""
-    for name, index in _STEP.findall(path[1:]):
-        if name:
-            value = value.get(name, MISSING) if isinstance(value, dict) else MISSING
+def _steps(path: str) -> tuple[str | int, ...]:
+    return tuple(name or int(index) for name, index in _STEP.findall(path[1:]))
+
+
+def _follow(value: Any, steps: tuple[str | int, ...]) -> Any:
+    for step in steps:
+        if isinstance(step, str):
+            value = value.get(step, MISSING) if isinstance(value, dict) else MISSING
         else:
-            at = int(index)
-            value = value[at] if isinstance(value, list) and at < len(value) else MISSING
-        if value is MISSING:
-            return MISSING
+            value = value[step] if isinstance(value, list) and step < len(value) else MISSING
     return value
 
 
-def check_source(source: str) -> None:
-    """Raises ValueError where a source is none of the forms above."""
-    for option in (part.strip().removesuffix("?") for part in source.split("|")):
-        if option == "#" or option.startswith("="):
-            continue
-        paths = _TEMPLATE.findall(option) if "{" in option else [option]
-        torn = "{" in _TEMPLATE.sub("", option)
-        for path in paths:
-            tail = path.strip().removesuffix("?")
-            torn = torn or (tail != "#" and not _PATH.fullmatch(tail))
-        if torn:
-            raise ValueError(f"{source!r} is not a source: write $.path, @.path, # or =text")
+# -------------------------------------------------------------------- types
+
+
+def _typed(name: str, value: Any) -> Any:
+    """A value as a field's own type. Raises ValueError with the reason."""
+    if name in _INTEGERS:
+        return _integer(value)
+    if name in _FLAGS:
+        return _flag(value)
+    text = text_of(value)
+    if text is None:
+        raise ValueError("is neither text nor a whole number")
+    return _date(text) if name in _DATES else _words(name, text)
+
+
+def _words(name: str, text: str) -> str:
+    allowed = _CHOICES.get(name)
+    if allowed and text not in allowed:
+        raise ValueError(f"is {text[:40]!r}, not one of {', '.join(allowed)}")
+    if name == "reason":
+        return text[:1000]
+    if len(text) > MAX_CODE:
+        raise ValueError(f"is longer than {MAX_CODE} characters")
+    if not text.isprintable():
+        raise ValueError("has a character that cannot be printed")
+    # Interned, so that a default written out is encoded like one left out.
+    return sys.intern(text) if name == "line" else text
+
+
+def _integer(value: Any) -> int:
+    number: Any = value
+    if isinstance(value, str):
+        text = value.strip()
+        if not _WHOLE_NUMBER.fullmatch(text):
+            raise ValueError(f"is {text[:40]!r}, not a whole number")
+        number = int(text.partition(".")[0])
+    elif isinstance(value, float) and value.is_integer():
+        number = int(value)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ValueError("is not a whole number")
+    if abs(number) > MAX_QUANTITY:
+        raise ValueError(f"is beyond {MAX_QUANTITY}")
+    return number
+
+
+def _flag(value: Any) -> bool:
+    known = _YES_OR_NO.get((text_of(value) or "").strip().lower())
+    if known is None:
+        raise ValueError("is not true or false")
+    return known
+
+
+def _date(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"is {text[:40]!r}, not a date such as 2026-12-31") from None
 
 
 assert set(_CHOICES) | _INTEGERS | TIMES | _FLAGS | _DATES <= set(Fact.__struct_fields__)

@@ -64,10 +64,13 @@ class Inbox:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED):
                     continue
-                if not entry.is_file(follow_symlinks=False):
-                    continue
+                try:
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # another process took it just now
                 names.add(entry.name)
-                status = entry.stat(follow_symlinks=False)
                 if self._is_whole(entry.name, status):
                     found.append((status.st_mtime, Path(entry.path)))
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
@@ -86,5 +89,9 @@ class Inbox:
     def _abandoned(self) -> Iterator[Path]:
         """Files a process took and neither kept nor laid aside."""
         for path in sorted((self._folder / CLAIMED).iterdir()):
-            if time.time() - path.stat().st_mtime > CLAIM_S:
+            try:
+                age_s = time.time() - path.stat().st_mtime
+            except FileNotFoundError:
+                continue  # another process laid it aside just now
+            if age_s > CLAIM_S:
                 yield path

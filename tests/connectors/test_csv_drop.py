@@ -1,0 +1,347 @@
+"""The file drop: levels whole or not at all; files taken once they are whole, and by one."""
+
+import asyncio
+import csv
+import hashlib
+import json
+import os
+
+import pytest
+
+from stockwright.connectors.csv_drop import CONNECTOR, Sandbox
+from stockwright.connectors.csv_drop.inbox import CLAIM_S
+from stockwright.domain.errors import Misconfigured
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.messages import Applied, InDoubt, LevelToSend, Refused, Retry
+
+
+@pytest.fixture
+async def partner(tmp_path):
+    async with Sandbox(tmp_path) as partner:
+        await partner.start()
+        yield partner
+
+
+@pytest.fixture
+def connect(partner):
+    def connected(**settings):
+        given = {"stable_s": 0, **partner.settings(), **settings}
+        parsed = CONNECTOR.declaration.parse_settings(given, str)
+        return CONNECTOR.open(Opening(system="partner"), parsed)
+
+    return connected
+
+
+def levels(*numbers, quantity=5, version=1):
+    return [
+        LevelToSend(channel="partner", listing=f"L-{n}", quantity=quantity, version=version)
+        for n in numbers
+    ]
+
+
+def written(partner):
+    with (partner.outbox / "levels.csv").open(newline="") as file:
+        return {row["listing"]: int(row["quantity"]) for row in csv.DictReader(file)}
+
+
+# -------------------------------------------------------------------- levels out
+
+
+async def test_a_changed_level_leaves_all_others_in_the_file(partner, connect):
+    connection = connect()
+    await connection.publish(levels(*range(50)))
+    await connection.publish(levels(7, quantity=0, version=2))
+    assert len(written(partner)) == 50
+    assert (written(partner)["L-7"], written(partner)["L-8"]) == (0, 5)
+
+
+async def test_the_sidecar_s_totals_are_those_of_the_file(partner, connect):
+    await connect().publish(levels(1, 2, quantity=4))
+    control = json.loads((partner.outbox / "levels.csv.control.json").read_bytes())
+    body = (partner.outbox / "levels.csv").read_bytes()
+    assert control == {"rows": 2, "quantity": 8, "sha256": hashlib.sha256(body).hexdigest()}
+
+
+async def test_a_trailer_ends_the_file_with_its_totals(partner, connect):
+    await connect(control="trailer").publish(levels(1, 2, quantity=4))
+    assert (partner.outbox / "levels.csv").read_bytes().splitlines()[-1] == b"#total,2,8"
+
+
+async def test_columns_delimiter_and_encoding_are_the_partner_s(partner, connect):
+    connection = connect(
+        columns={"listing": "Artikel", "quantity": "Menge"}, delimiter=";", encoding="cp1252"
+    )
+    await connection.publish([LevelToSend(channel="c", listing="Müller;7", quantity=3, version=1)])
+    body = (partner.outbox / "levels.csv").read_bytes()
+    assert body == 'Artikel;Menge\r\n"Müller;7";3\r\n'.encode("cp1252")
+
+
+async def test_a_listing_the_encoding_cannot_write_is_refused_alone(partner, connect):
+    connection = connect(encoding="iso-8859-1")
+    odd = LevelToSend(channel="c", listing="商品", quantity=3, version=1)
+    first, second = await connection.publish([odd, *levels(1)])
+    assert (type(first), first.reason, type(second)) == (Refused, "encoding", Applied)
+
+
+async def test_a_partner_that_takes_its_file_away_gets_the_whole_again(partner, connect):
+    connection = connect()
+    await connection.publish(levels(*range(10)))
+    (partner.outbox / "levels.csv").unlink()
+    await connection.publish(levels(3, quantity=1, version=2))
+    assert len(written(partner)) == 10
+
+
+async def test_nothing_to_send_writes_nothing_over_a_catalogue(partner, connect):
+    connection = connect()
+    await connection.publish(levels(*range(10)))
+    before = (partner.outbox / "levels.csv").stat()
+    assert await connection.publish([]) == []
+    assert (partner.outbox / "levels.csv").stat() == before
+
+
+@pytest.mark.parametrize("control", ["sidecar", "trailer", "none"])
+async def test_a_file_that_would_lose_its_catalogue_is_not_written(partner, connect, control):
+    connection = connect(control=control)
+    await connection.publish(levels(*range(100)))
+    (partner.outbox / ".levels.csv.kept").unlink()
+    with pytest.raises(Misconfigured, match="would shrink from 100 rows to 1") as error:
+        await connection.publish(levels(1, version=2))
+    assert error.value.setting == "outbox"
+    assert len(written(partner)) >= 100
+
+
+async def test_a_damaged_memory_asks_an_operator_and_writes_nothing(partner, connect):
+    connection = connect()
+    await connection.publish(levels(*range(3)))
+    (partner.outbox / ".levels.csv.kept").write_bytes(b"[[")
+    with pytest.raises(Misconfigured, match="is damaged"):
+        await connection.publish(levels(1, version=2))
+    assert written(partner) == {"L-0": 5, "L-1": 5, "L-2": 5}
+
+
+async def test_a_first_file_waits_until_enough_levels_are_known(partner, connect):
+    connection = connect(min_rows=3)
+    (result,) = await connection.publish(levels(1))
+    assert isinstance(result, Retry)
+    assert not (partner.outbox / "levels.csv").exists()
+    assert all(isinstance(one, Applied) for one in await connection.publish(levels(2, 3)))
+    assert written(partner) == {"L-1": 5, "L-2": 5, "L-3": 5}
+
+
+async def test_a_disk_that_fails_leaves_the_old_file_whole_and_no_draft(
+    partner, connect, monkeypatch
+):
+    connection = connect()
+    await connection.publish(levels(1, 2))
+
+    def fail(_file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    results = await connection.publish(levels(1, 2, quantity=9, version=2))
+    assert all(isinstance(one, InDoubt) for one in results)
+    assert written(partner) == {"L-1": 5, "L-2": 5}
+    assert [path.name for path in partner.outbox.glob("*.tmp")] == []
+
+
+async def test_two_connections_writing_at_once_lose_no_level(partner, connect):
+    one, two = connect(), connect()
+
+    async def push(connection, numbers):
+        for n in numbers:
+            while isinstance((await connection.publish(levels(n)))[0], Retry):
+                pass
+
+    await asyncio.gather(push(one, range(20)), push(two, range(20, 40)))
+    assert len(written(partner)) == 40
+
+
+async def test_a_missing_folder_names_the_setting(connect):
+    with pytest.raises(Misconfigured, match="there is no folder") as error:
+        await connect(outbox="/nowhere/at/all").publish(levels(1))
+    assert error.value.setting == "outbox"
+    with pytest.raises(Misconfigured) as error:
+        await connect(inbox="").read("")
+    assert error.value.setting == "inbox"
+
+
+# -------------------------------------------------------------------- files in
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+async def test_a_file_is_read_once_and_laid_aside_once_it_is_kept(partner, connect):
+    connection = connect()
+    partner.sell("O1", [("L-1", 2)])
+    page = await connection.read("")
+    (payload,) = page.payloads
+    assert payload.headers == {"file": "orders-000001.csv"}
+    assert [part.item.document for part in connection.map(payload)] == ["O1"]
+    assert (await connection.read("")).payloads == ()
+    for _ in range(2):
+        await connection.acknowledge(page)
+    assert names(partner.inbox / "done") == ["orders-000001.csv"]
+    assert names(partner.inbox / ".claimed") == []
+
+
+async def test_a_file_that_still_grows_is_left_alone(partner, connect):
+    connection = connect(stable_s=3600)
+    path = partner.drop("orders-1.csv", [["order", "sku", "quantity"]])
+    connection._inbox._seen = {}
+    assert (await connection.read("")).payloads == ()
+    assert (await connection.read("")).payloads == ()
+    # An hour passes without a change.
+    seen = connection._inbox._seen
+    connection._inbox._seen = {name: (*at[:2], at[2] - 3600) for name, at in seen.items()}
+    with path.open("a") as file:
+        file.write("O1,A,1\n")
+    assert (await connection.read("")).payloads == ()
+    seen = connection._inbox._seen
+    connection._inbox._seen = {name: (*at[:2], at[2] - 3600) for name, at in seen.items()}
+    assert len((await connection.read("")).payloads) == 1
+
+
+async def test_a_file_waits_for_its_marker_where_one_is_declared(partner, connect):
+    connection = connect(complete="marker", stable_s=3600)
+    partner.drop("orders-1.csv", [["order", "sku", "quantity"]])
+    marker = partner.inbox / "orders-1.csv.done"
+    marker.unlink()
+    assert (await connection.read("")).payloads == ()
+    marker.touch()
+    page = await connection.read("")
+    assert len(page.payloads) == 1
+    await connection.acknowledge(page)
+    assert not marker.exists()
+
+
+async def test_drafts_folders_and_links_are_no_files(partner, connect, tmp_path):
+    for name in (".hidden.csv", "orders.csv.tmp", "orders.csv.part", "orders.csv.done"):
+        (partner.inbox / name).touch()
+    (partner.inbox / "folder").mkdir()
+    (tmp_path / "secret").write_text("order,sku,quantity\n")
+    (partner.inbox / "orders-9.csv").symlink_to(tmp_path / "secret")
+    page = await connect().read("")
+    assert (page.payloads, page.complete) == ((), True)
+
+
+async def test_each_file_is_taken_by_one_of_many_readers(partner, connect):
+    for n in range(30):
+        partner.drop(f"orders-{n}.csv", [["order", "sku", "quantity"], [f"O{n}", "A", "1"]])
+    readers = [connect() for _ in range(4)]
+    taken = []
+    while True:
+        pages = await asyncio.gather(*(reader.read("") for reader in readers))
+        found = [payload.headers["file"] for page in pages for payload in page.payloads]
+        if not found:
+            break
+        taken += found
+    assert sorted(taken) == sorted(f"orders-{n}.csv" for n in range(30))
+
+
+async def test_a_file_a_dead_reader_took_is_taken_again(partner, connect):
+    partner.sell("O1", [("L-1", 2)])
+    await connect().read("")
+    heir = connect()
+    assert (await heir.read("")).payloads == ()
+    claimed = partner.inbox / ".claimed" / "orders-000001.csv"
+    stamp = claimed.stat().st_mtime - CLAIM_S - 1
+    os.utime(claimed, (stamp, stamp))
+    assert len((await heir.read("")).payloads) == 1
+
+
+async def test_the_same_name_a_second_time_is_kept_beside_the_first(partner, connect):
+    connection = connect()
+    for _ in range(2):
+        partner.drop("orders-1.csv", [["order", "sku", "quantity"], ["O1", "A", "1"]])
+        await connection.acknowledge(await connection.read(""))
+    assert names(partner.inbox / "done") == ["orders-1.2.csv", "orders-1.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "reason"),
+    [
+        ("orders-1.csv", b"", "has no header"),
+        ("orders-1.csv", b"\x00\x01\x02", "lacks the columns order"),
+        ("orders-1.csv", b"order,sku\nO1,A\n", "lacks the columns quantity"),
+        ("orders-1.csv", b"order,sku,quantity,sku\n", "names a column twice: sku"),
+        ("orders-1.csv", b'"order,sku', "cannot be read"),
+        ("prices.csv", b"a,b\n", "no kind of file matches this name"),
+    ],
+)
+async def test_a_file_with_a_wrong_header_is_quarantined_whole(
+    partner, connect, name, body, reason
+):
+    connection = connect()
+    (partner.inbox / name).write_bytes(body)
+    page = await connection.read("")
+    (payload,) = page.payloads
+    assert reason in payload.problem.reason
+    assert payload.body == body
+    await connection.acknowledge(page)
+    assert names(partner.inbox / "quarantine") == [name]
+
+
+async def test_a_file_beyond_the_cap_is_told_and_kept_but_not_read(partner, connect):
+    connection = connect(max_file_bytes=1024)
+    (partner.inbox / "orders-1.csv").write_bytes(b"x" * 2000)
+    page = await connection.read("")
+    (payload,) = page.payloads
+    assert (payload.body, payload.problem.path) == (b"", "orders-1.csv")
+    assert "2000 bytes" in payload.problem.reason
+    await connection.acknowledge(page)
+    assert (partner.inbox / "quarantine" / "orders-1.csv").stat().st_size == 2000
+
+
+async def test_rows_that_cannot_be_read_name_their_line_and_column(partner, connect):
+    connection = connect()
+    body = (
+        b"order,line,sku,quantity\n"
+        b"O1,1,A,1\n"
+        b"O1,2,\xff\xfe,1\n"
+        b"O1,3,A,1.5\n"
+        b"O1,4,A\x00B,1\n"
+        b"\n"
+        b",5,A,1\n"
+        b'O1,6,"A,1\n'
+        b"O1,7,A,1\n"
+    )
+    (partner.inbox / "orders-1.csv").write_bytes(body)
+    (payload,) = (await connection.read("")).payloads
+    parts = [(part.place, getattr(part.item, "path", "")) for part in connection.map(payload)]
+    assert parts == [
+        ("line 2", ""),
+        ("line 3", "line 3, column sku"),
+        ("line 4", "line 4, column quantity"),
+        ("line 5", "line 5, column sku"),
+        ("line 7", "line 7, column order"),
+        ("line 8", "line 8"),
+    ]
+
+
+async def test_ten_thousand_rows_are_mapped_one_by_one(partner, connect):
+    connection = connect()
+    rows = [["order", "line", "sku", "quantity"]]
+    rows += [[f"O{n}", "1", "A", "1"] for n in range(10_000)]
+    partner.drop("orders-1.csv", rows)
+    (payload,) = (await connection.read("")).payloads
+    parts = connection.map(payload)
+    assert len(parts) == 10_000
+    assert parts[-1].item.document == "O9999"
+
+
+# -------------------------------------------------------------------- the sandbox itself
+
+
+async def test_the_sandbox_shows_what_the_file_says_and_lowers_it_by_its_own_sales(
+    partner, connect
+):
+    seen = []
+    partner.on_level(lambda *level: seen.append(level[:3]))
+    await connect().publish(levels(1, 2))
+    assert partner.collect() == 2
+    assert partner.collect() == 0
+    assert seen == [("L-1", 5, 1), ("L-2", 5, 1)]
+    partner.sell("O1", [("L-1", 2)])
+    assert (partner.shown("L-1"), partner.shown("L-2"), partner.shown("L-3")) == (3, 5, None)
