@@ -77,16 +77,19 @@ def trace(connection: Connection, asked: int | str, system: str = "") -> Trace:
     there is none. system limits the search to what one system told.
     """
     if isinstance(asked, int):
-        return _traced(connection, str(asked), "sequence", [asked])
+        return _traced(connection, str(asked), "sequence", tracing.events(connection, [asked]))
     systems = [system] if system else tracing.systems(connection)
     limit = MAX_EVENTS + 1
     told = tracing.sequences_of_document(connection, systems, asked, limit)
     changed = tracing.sequences_of_order(connection, systems, asked, limit)
     numbers = sorted({*told, *changed})
     if numbers:
-        return _traced(connection, asked, "document or order", numbers)
+        # The key of document A|B begins like that of A, and only the event tells them apart.
+        found = tracing.events(connection, numbers)
+        named = [row for row in found if row.document == asked or row.sequence in changed]
+        return _traced(connection, asked, "document or order", named)
     if asked.isdecimal() and asked.isascii() and len(asked) < 19:
-        return _traced(connection, asked, "sequence", [int(asked)])
+        return _traced(connection, asked, "sequence", tracing.events(connection, [int(asked)]))
     return Trace(asked=asked, found_by="nothing", events=[])
 
 
@@ -94,14 +97,13 @@ def _traced(
     connection: Connection,
     asked: str,
     found_by: Literal["sequence", "document or order"],
-    numbers: list[int],
+    rows: list[EventRow],
 ) -> Trace:
-    events = tracing.events(connection, numbers[:MAX_EVENTS])
     return Trace(
         asked=asked,
-        found_by=found_by if events else "nothing",
-        events=[_event(connection, row) for row in events],
-        cut=len(numbers) > MAX_EVENTS,
+        found_by=found_by if rows else "nothing",
+        events=[_event(connection, row) for row in rows[:MAX_EVENTS]],
+        cut=len(rows) > MAX_EVENTS,
     )
 
 

@@ -52,7 +52,7 @@ class WayRow(msgspec.Struct, frozen=True):
 
 
 def systems(connection: Connection) -> list[str]:
-    """Every configured system, by code."""
+    """Every system that is configured or has told the ledger anything, by code."""
     return [code for (code,) in connection.execute(_SQL["systems"])]
 
 

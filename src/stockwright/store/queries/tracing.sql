@@ -2,8 +2,8 @@
 -- Sequence numbers of what these systems told under a document, oldest first.
 select identity.sequence
 from unnest(%(systems)s::text[]) as asked (system)
-join identity on identity.key >= asked.system || '|' || %(document)s || '|'
-             and identity.key < asked.system || '|' || %(document)s || '}'
+join identity on identity.key >= replace(asked.system, '|', '||') || '|' || %(document)s || '|'
+             and identity.key < replace(asked.system, '|', '||') || '|' || %(document)s || '}'
 where identity.sequence > 0
 group by identity.sequence
 order by identity.sequence
@@ -20,8 +20,23 @@ order by transition.sequence
 limit %(limit)s;
 
 -- name: systems
--- Every system that is configured.
-select code from system order by code;
+-- Every system that is configured or has told anything: one step of an index for each.
+with recursive telling (code) as (
+    (select substring(key from '^((?:[^|]|\|\|)*)\|') from identity order by key limit 1)
+    union all
+    select (select substring(key from '^((?:[^|]|\|\|)*)\|') from identity
+            where key >= telling.code || '}' order by key limit 1)
+    from telling where telling.code is not null
+), ordering (code) as (
+    select min(system) from demand_line
+    union all
+    select (select min(system) from demand_line where system > ordering.code)
+    from ordering where ordering.code is not null
+)
+select code from system
+union select replace(code, '||', '|') from telling where code is not null
+union select code from ordering where code is not null
+order by 1;
 
 -- name: events
 -- These events with the SKUs they moved, oldest first; an event that moved nothing has no SKU.
