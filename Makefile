@@ -80,9 +80,6 @@ bench: $(VENV)/.runtime ## run the benchmarks, or one: make bench NAME=ledger_sp
 	@$(BIN)/python -m bench $(NAME)
 
 browser-test: $(VENV)/.browser ## look at the console in a real browser
-	@$(BIN)/python -c 'import pathlib, sys; from playwright.sync_api import sync_playwright as p; \
-		c = p().start(); e = pathlib.Path(c.chromium.executable_path); c.stop(); sys.exit(not e.exists())' \
-		|| { echo "No browser yet. Run: $(BIN)/playwright install --with-deps chromium" >&2; exit 1; }
 	@$(BIN)/python -m pytest -m browser $(PYTEST)
 
 schema: $(VENV)/.dev ## write store/schema.sql: where the migrations end

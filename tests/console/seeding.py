@@ -130,8 +130,9 @@ class Seed:
         at = self.ago(seconds_ago)
         version = int(at.timestamp() * 1000)
         self._run(
-            "insert into level_change values (%s, %s, '', %s, %s, %s, %s)",
-            channel, listing, self.sequence, version, value, at,
+            "insert into level_change (channel, listing, location, sequence, since_sequence,"
+            " version, value, projected_at) values (%s, %s, '', %s, %s, %s, %s, %s)",
+            channel, listing, self.sequence, self.sequence, version, value, at,
         )  # fmt: skip
         return version
 

@@ -73,12 +73,12 @@ class Served:
 
 
 @contextmanager
-def serve(url: str, *, open_to_all: bool) -> Iterator[Served]:
-    """Runs the console on a free port until the block ends."""
+def serve(url: str, *, open_to_all: bool, port: int = 0) -> Iterator[Served]:
+    """Runs the console on a port, or a free one, until the block ends."""
     pool = Pool(url)
     threads = ThreadPoolExecutor(4)
     app = Starlette(routes=routes(Services(pool, threads), open_to_all=open_to_all))
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     )

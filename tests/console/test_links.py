@@ -33,7 +33,7 @@ JUDGED = [
         "throttled by its limit, 4 levels waiting",
     ),
     (
-        out(waiting=4, ready=4, oldest_at=ago(8), leased=True),
+        out(waiting=4, ready=4, oldest_at=ago(8), leased=True, worker_at=ago(60)),
         "backlog",
         "behind its budget of 5 s, 4 levels waiting",
     ),
@@ -43,7 +43,28 @@ JUDGED = [
         "no worker holds a lease, 1 level waiting: is `stockwright up` running?",
     ),
     (
-        out(waiting=9, ready=9, oldest_at=ago(11), throttled=True),
+        out(waiting=2, ready=2, oldest_at=ago(11), worker_at=ago(40)),
+        "backlog",
+        "no worker holds a lease, 2 levels waiting: is `stockwright up` running?",
+    ),
+    (
+        out(waiting=2, ready=2, oldest_at=ago(11), worker_at=ago(3)),
+        "backlog",
+        "behind its budget of 5 s, 2 levels waiting",
+    ),
+    (
+        LinkFacts(direction="in", system="erp", waiting=2, ready=2, oldest_at=ago(30)),
+        "backlog",
+        "no worker holds a lease, 2 payloads waiting: is `stockwright up` running?",
+    ),
+    (
+        out(last_activity=ago(3600), worker_at=ago(600)),
+        "idle",
+        "no worker looked at it since 10:20:00",
+    ),
+    (out(last_activity=ago(3600), worker_at=ago(6)), "idle", "nothing changed since 09:30:00"),
+    (
+        out(waiting=9, ready=9, oldest_at=ago(11), throttled=True, worker_at=ago(1)),
         "backlog",
         "throttled by its limit, 9 levels waiting",
     ),

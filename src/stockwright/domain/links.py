@@ -23,8 +23,8 @@ STATES: Final[tuple[tuple[State, str], ...]] = (
 """Every state in order of precedence: the first that applies is the link's."""
 
 LIVE_S: Final = 60.0
-TAKEN_WITHIN_S: Final = 5.0
-"""A running worker takes what is due within this time."""
+SILENT_S: Final = 20.0
+"""A publisher that runs looks at its connection several times within this."""
 
 
 class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     ready are those of `waiting` whose time has come; leased is true while a worker holds some.
     last_activity is when something last changed (out) or came in (in). samples is how many
-    acknowledgements the lags were measured on.
+    acknowledgements the lags were measured on. worker_at is when a publisher last looked at it.
     """
 
     direction: Direction
@@ -61,6 +61,7 @@ class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
     lag_p50_s: float | None = None
     lag_p99_s: float | None = None
     samples: int = 0
+    worker_at: dt.datetime | None = None
 
     @property
     def key(self) -> str:
@@ -83,7 +84,7 @@ def judge(facts: LinkFacts, now: dt.datetime) -> Judgement:
         return Judgement("failing", _failing(facts, now))
     oldest_s = age_s(facts.oldest_at, now)
     if oldest_s is not None and oldest_s > facts.latency_budget_s:
-        return Judgement("backlog", _waiting_long(facts, oldest_s))
+        return Judgement("backlog", _waiting_long(facts, now))
     if facts.waiting:
         return Judgement("live", _under_way(facts))
     quiet_s = age_s(_latest(facts.last_activity, facts.last_success), now)
@@ -116,12 +117,19 @@ def _failing(facts: LinkFacts, now: dt.datetime) -> str:
     return f"failed {times}, trying again now"
 
 
-def _waiting_long(facts: LinkFacts, oldest_s: float) -> str:
+def _waiting_long(facts: LinkFacts, now: dt.datetime) -> str:
     if facts.throttled:
         return f"throttled by its limit{_pending(facts)}"
-    if facts.ready and not facts.leased and oldest_s > facts.latency_budget_s + TAKEN_WITHIN_S:
+    if _unattended(facts, now):
         return f"no worker holds a lease{_pending(facts)}: is `stockwright up` running?"
     return f"behind its budget of {facts.latency_budget_s:g} s{_pending(facts)}"
+
+
+def _unattended(facts: LinkFacts, now: dt.datetime) -> bool:
+    """Whether nobody works on what is there: nothing is leased, and no publisher was seen."""
+    seen_s = age_s(facts.worker_at, now)
+    silent = facts.direction == "out" and (seen_s is None or seen_s > SILENT_S)
+    return facts.ready > 0 and not facts.leased and (silent or facts.direction == "in")
 
 
 def _under_way(facts: LinkFacts) -> str:
@@ -133,6 +141,9 @@ def _idle(facts: LinkFacts, now: dt.datetime) -> str:
     if facts.direction == "out":
         if facts.last_activity is None:
             return "nothing to publish yet: no listing of this channel has stock behind it"
+        seen_s = age_s(facts.worker_at, now)
+        if facts.worker_at is not None and seen_s is not None and seen_s > SILENT_S:
+            return f"no worker looked at it since {clock(facts.worker_at, now)}"
         return f"nothing changed since {clock(facts.last_activity, now)}"
     poll = f", next poll at {clock(facts.next_poll_at, now)}" if facts.next_poll_at else ""
     if facts.last_activity is None:

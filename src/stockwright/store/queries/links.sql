@@ -37,7 +37,7 @@ select 'out', c.system, c.code, s.connector, s.criticality, s.latency_budget_s::
        coalesce(n.tokens < 1 and n.refilled_at > now() - interval '5 s', false),
        coalesce(r.levels, 0), 0::bigint,
        coalesce(a.last_at, n.last_success),
-       null::timestamptz, lag.s[1], lag.s[2], coalesce(lag.samples, 0)
+       null::timestamptz, lag.s[1], lag.s[2], coalesce(lag.samples, 0), n.heartbeat
 from channel c
 join system s on s.code = c.system
 left join connection_state n on n.system = c.system
@@ -73,7 +73,7 @@ select 'in', s.code, '', s.connector, s.criticality, s.latency_budget_s::float8,
        greatest(c.last_success_at, a.last_at), c.last_error_at, coalesce(c.last_error, ''),
        coalesce(w.payloads, 0), coalesce(w.payloads, 0), w.oldest_at, coalesce(w.leased, false),
        false, 0::bigint, coalesce(p.payloads, 0), a.last_at,
-       c.due_at, null::float8, null::float8, 0
+       c.due_at, null::float8, null::float8, 0, null::timestamptz
 from system s
 left join poll_cursor c on c.connection = s.code
 left join connection_state n on n.system = s.code

@@ -1,0 +1,284 @@
+"""The console as a person meets it, in a real browser."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from tests.console.seeding import HOT, Seed, seed_wholesaler
+from tests.console.serving import Served, serve
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+
+
+def wait_for(page: Any, selector: str, text: str) -> None:
+    """Waits until the element's own text is this one, without a reload."""
+    page.wait_for_function(
+        "([selector, text]) => document.querySelector(selector)?.textContent.trim() === text",
+        arg=[selector, text],
+    )
+
+
+def state_of(link: str) -> str:
+    return f'[data-cell="{link}/state"]'
+
+
+def test_the_overview_follows_the_database_without_a_reload(seed: Seed, console: Served, page: Any):
+    seed_wholesaler(seed)
+    page.goto(console.url)
+    wait_for(page, "#live", "live")
+    page.evaluate("window.notReloaded = true")
+    seed.connection.execute("update connection_state set paused = true where system = 'market-b'")
+    wait_for(page, state_of("out:market-b:market-b"), "paused")
+    dot = page.locator(state_of("out:market-b:market-b"))
+    assert dot.get_attribute("data-state") == "paused"
+    assert page.evaluate("window.notReloaded")
+
+
+def test_several_open_pages_all_follow(seed: Seed, console: Served, page: Any):
+    seed_wholesaler(seed)
+    others = [page.context.new_page() for _ in range(2)]
+    for one in (page, *others):
+        one.goto(console.url)
+    seed.connection.execute("insert into work_item (kind, subject) values ('recount', 'x')")
+    for one in (page, *others):
+        one.bring_to_front()
+        wait_for(one, '[data-cell="total:work"]', "4")
+
+
+def test_a_new_link_appears_on_the_open_page(seed: Seed, console: Served, page: Any):
+    seed_wholesaler(seed)
+    page.goto(console.url)
+    wait_for(page, "#live", "live")
+    seed.system("newcomer")
+    page.wait_for_selector('[data-link="in:newcomer:"]')
+
+
+def test_a_page_reconnects_when_the_server_comes_back(seed: Seed, database_url: str, page: Any):
+    seed_wholesaler(seed)
+    with serve(database_url, open_to_all=True) as first:
+        page.goto(first.url)
+        wait_for(page, "#live", "live")
+        port = first.port
+    wait_for(page, "#live", "reconnecting")
+    seed.connection.execute("insert into work_item (kind, subject) values ('recount', 'x')")
+    with serve(database_url, open_to_all=True, port=port):
+        wait_for(page, '[data-cell="total:work"]', "4")
+        wait_for(page, "#live", "live")
+        page.goto("about:blank")
+
+
+def test_why_a_channel_shows_its_number_takes_three_steps(seed: Seed, console: Served, page: Any):
+    seed_wholesaler(seed)
+    page.goto(console.url)
+    page.keyboard.press("/")
+    page.keyboard.type(f"MA-{HOT}")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/items/{HOT}")
+    link = page.locator('a[data-why][href*="available_to_sell"][href*="channel=webshop"]')
+    shown = link.inner_text()
+    link.click()
+    dialog = page.locator("dialog")
+    assert f"{shown}" in dialog.locator("tfoot").inner_text()
+    assert "available to sell" in dialog.locator("h1").inner_text()
+
+
+def test_an_explanation_opens_and_closes_by_keyboard_and_focus_returns(
+    seed: Seed, console: Served, page: Any
+):
+    seed_wholesaler(seed)
+    page.goto(f"{console.url}/items/{HOT}")
+    link = page.locator("a[data-why]").first
+    link.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    assert link.evaluate("link => link === document.activeElement")
+
+
+def test_the_first_tab_offers_to_skip_to_the_content(seed: Seed, console: Served, page: Any):
+    page.goto(console.url)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_an_item_page_shows_new_events_and_keeps_an_open_explanation(
+    seed: Seed, console: Served, page: Any
+):
+    seed_wholesaler(seed)
+    page.goto(f"{console.url}/items/{HOT}")
+    wait_for(page, "#live", "live")
+    page.locator("a[data-why]").first.click()
+    page.wait_for_selector("dialog[open]")
+    seed.event("damage", HOT, 3, ("sellable", "damaged"), document="D-NEW", seconds_ago=0)
+    page.wait_for_selector("text=D-NEW")
+    assert page.locator("dialog[open]").count() == 1
+
+
+def test_a_hidden_page_lets_its_stream_go_and_takes_it_up_again(
+    seed: Seed, console: Served, page: Any
+):
+    seed_wholesaler(seed)
+    page.goto(console.url)
+    wait_for(page, "#live", "live")
+    hide = "document.dispatchEvent(new Event('visibilitychange'))"
+    page.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{value: true, writable: true}}); {hide}"
+    )
+    wait_for(page, "#live", "paused")
+    page.evaluate(f"document.hidden = false; {hide}")
+    wait_for(page, "#live", "live")
+
+
+def test_pages_work_without_scripts(seed: Seed, console: Served, browser: Any):
+    seed_wholesaler(seed)
+    context = browser.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(f"{console.url}/items/{HOT}")
+    plain.locator("a[data-why]").first.click()
+    assert "/why?number=free" in plain.url
+    assert plain.locator("tfoot").count() == 1
+    plain.fill("#search", HOT)
+    plain.press("#search", "Enter")
+    plain.wait_for_url(f"**/items/{HOT}")
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/items", f"/items/{HOT}", f"/why?number=on_hand&sku={HOT}"])
+def test_at_200_percent_zoom_nothing_leaves_the_page(
+    seed: Seed, console: Served, page: Any, path: str
+):
+    seed_wholesaler(seed)
+    page.set_viewport_size({"width": 640, "height": 400})
+    page.goto(console.url + path)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 640
+
+
+@pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
+def test_the_page_follows_the_persons_colour_scheme(
+    console: Served, page: Any, scheme: str, is_dark: bool
+):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(console.url)
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red, green, blue = (int(part) for part in colour.strip("rgb()").split(","))
+    assert (red + green + blue < 200) == is_dark
+
+
+def contrast(page: Any, selector: str) -> float:
+    """The contrast ratio of an element's text against what lies behind it."""
+    return float(
+        page.evaluate(
+            """selector => {
+              const rgb = text => text.match(/[\\d.]+/g).map(Number);
+              const light = ([r, g, b]) => [r, g, b]
+                .map(v => v / 255)
+                .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+                .reduce((sum, v, n) => sum + v * [0.2126, 0.7152, 0.0722][n], 0);
+              const element = document.querySelector(selector);
+              let behind = element, back = [0, 0, 0, 0];
+              while (behind && (back[3] ?? 1) === 0) {
+                back = rgb(getComputedStyle(behind).backgroundColor);
+                behind = behind.parentElement;
+              }
+              const [a, b] = [light(rgb(getComputedStyle(element).color)), light(back)];
+              return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            }""",
+            selector,
+        )
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_state_and_quiet_text_is_readable(
+    seed: Seed, console: Served, page: Any, scheme: str
+):
+    seed_wholesaler(seed)
+    page.emulate_media(color_scheme=scheme)
+    page.goto(console.url)
+    looked_at = [
+        *(f'tbody .state[data-state="{state}"]' for state in ("live", "idle", "failing", "paused")),
+        ".error:not(:empty)", ".by", ".totals .note", "thead th", "footer span", ".count",
+    ]  # fmt: skip
+    page.evaluate("document.querySelector('details').open = true")
+    poor = {one: ratio for one in looked_at if (ratio := contrast(page, one)) < 4.5}
+    page.goto(f"{console.url}/items/{HOT}")
+    for one in (".num.zero", ".version", ".was", ".matrix .books th", ".num.short"):
+        ratio = contrast(page, one)
+        if ratio < 4.5:
+            poor[one] = ratio
+    assert poor == {}
+
+
+def test_hostile_codes_and_descriptions_run_nothing(seed: Seed, console: Served, page: Any):
+    seed.system(HOSTILE)
+    seed.location("LON")
+    seed.channel(HOSTILE, HOSTILE, "LON")
+    seed.sku(HOSTILE, HOSTILE, HOSTILE)
+    seed.listing(HOSTILE, HOSTILE, HOSTILE)
+    seed.level(HOSTILE, HOSTILE, 4, state="due", attempts=2, last_error=HOSTILE)
+    seed.event("receipt", HOSTILE, 4, ("supplier", "sellable"), document=HOSTILE)
+    seed.balance(HOSTILE, "LON", sellable=4)
+    page.goto(console.url)
+    wait_for(page, "#live", "live")
+    page.goto(f"{console.url}/items")
+    page.locator("tbody a").click()
+    page.locator("a[data-why]").nth(1).click()
+    page.wait_for_selector("dialog[open]")
+    assert page.title().endswith("Stockwright")
+    assert page.locator("main img, dialog img, main script").count() == 0
+
+
+def test_a_person_signs_in_with_a_key_and_out_again(database_url: str, page: Any):
+    from stockwright.store.access import add_key
+    from stockwright.store.connection import connect
+
+    with connect(database_url) as connection:
+        key = add_key(connection, name="ada", scopes=["stock:read"]).key
+    with serve(database_url, open_to_all=False) as locked:
+        page.goto(locked.url)
+        assert page.url.endswith("/console/sign-in")
+        page.fill("#key", key)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{locked.url}/")
+        wait_for(page, "#live", "live")
+        page.click("text=Sign out")
+        page.wait_for_url("**/console/sign-in")
+        page.goto(f"{locked.url}/items")
+        assert page.url.endswith("/console/sign-in")
+
+
+def test_hundreds_of_events_reach_the_page_as_a_few_calm_updates(
+    seed: Seed, console: Served, page: Any
+):
+    seed_wholesaler(seed)
+    before = seed.sequence
+    stop = threading.Event()
+
+    def trade() -> None:
+        while not stop.is_set():
+            seed.event("receipt", HOT, 1, ("supplier", "sellable"), seconds_ago=0)
+
+    page.goto(console.url)
+    wait_for(page, "#live", "live")
+    page.evaluate(
+        """() => {
+          window.changes = 0;
+          new MutationObserver(() => { window.changes += 1; })
+            .observe(document.querySelector('[data-cell="total:sequence"]'), {childList: true});
+        }"""
+    )
+    trading = threading.Thread(target=trade)
+    trading.start()
+    try:
+        page.wait_for_function("() => window.changes >= 4")
+    finally:
+        stop.set()
+        trading.join()
+    assert page.evaluate("window.changes") * 3 < seed.sequence - before
