@@ -23,7 +23,11 @@ def test_an_item_is_made_changed_and_left_alone(house):
     again = house.admin.put(path, {"description": "Kettle, red", "unit_cost": "12.50"})
     assert (again.status, again.json["saved"]) == (200, "unchanged")
     shown = house.admin.get(path).json
-    assert (shown["code"], shown["description"], shown["unit_cost"]) == (sku, "Kettle, red", "12.50")
+    assert (shown["code"], shown["description"], shown["unit_cost"]) == (
+        sku,
+        "Kettle, red",
+        "12.50",
+    )
 
 
 @pytest.mark.parametrize("sku", ["with/slash", "Größe 42", "a?b#c", "50%", "ÅÄÖ", "0042"])

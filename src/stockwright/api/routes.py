@@ -3,6 +3,7 @@
 from typing import Final
 
 from stockwright.api import (
+    availability,
     events,
     health,
     hooks,
@@ -82,6 +83,16 @@ TABLE: Final[tuple[Operation, ...]] = (
         },
         problems=("not_found", *_REFUSALS),
         own_key=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/availability",
+        handler=availability.post_availability,
+        tag="stock",
+        scope="stock:read",
+        body=availability.AvailabilityAsk,
+        answers={200: availability.AvailabilityAnswer},
+        problems=("unknown_channel",),
     ),
     Operation(
         method="GET",

@@ -1,0 +1,125 @@
+"""POST /v1/availability: every quantity by its own name, explained where asked."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+
+from stockwright.api.bodies import decode, require_json
+from stockwright.api.call import Call
+from stockwright.api.problems import KINDS
+from stockwright.api.reply import Reply, reply
+from stockwright.domain.availability import Explanation
+from stockwright.domain.codes import Code
+from stockwright.flow import explaining
+from stockwright.flow.explaining import ChannelQuantity, ListingQuantity, Quantities
+
+MAX_SKUS: Final = 1_000
+
+
+class AvailabilityAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which SKUs, for all channels or for one; `explain` adds the steps to each number."""
+
+    skus: Annotated[list[Code], msgspec.Meta(min_length=1, max_length=MAX_SKUS)]
+    channel: Code | None = None
+    explain: bool = False
+
+
+class ListingAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the channel is shown for one listing, in pieces.
+
+    published is what the channel last acknowledged, null where it never did.
+    """
+
+    listing: str
+    available_to_sell: int
+    published: int | None
+    explained: Mapping[str, Explanation] = {}
+
+
+class ChannelAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a request of one channel is compared with, in base units, and what its listings show."""
+
+    channel: str
+    grantable: int
+    listings: list[ListingAvailability]
+    explained: Mapping[str, Explanation] = {}
+
+
+class SkuAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The quantities of one SKU at one sequence number of the ledger, in base units.
+
+    Where the SKU is unknown, code, param, detail and next say so, and there are no quantities.
+    """
+
+    sku: str
+    sequence: int | None = None
+    on_hand: int | None = None
+    free: int | None = None
+    channels: list[ChannelAvailability] = []
+    explained: Mapping[str, Explanation] = {}
+    code: str = ""
+    param: str = ""
+    detail: str = ""
+    next: str = ""
+
+
+class AvailabilityAnswer(msgspec.Struct, kw_only=True):
+    """One entry for each SKU asked for, in the same order."""
+
+    items: list[SkuAvailability]
+
+
+_ASK: Final = msgspec.json.Decoder(AvailabilityAsk)
+
+
+async def post_availability(call: Call) -> Reply:
+    """The quantities of up to 1,000 SKUs, each by its own name; an unknown one is told in place."""
+    require_json(call.headers)
+    ask = decode(_ASK, call.body)
+    found = await call.run(explaining.quantities, ask.skus, ask.channel)
+    items = [
+        _unknown(sku, place) if one is None else _known(one, ask.explain)
+        for place, (sku, one) in enumerate(zip(ask.skus, found, strict=True))
+    ]
+    return reply(AvailabilityAnswer(items=items))
+
+
+def _unknown(sku: str, place: int) -> SkuAvailability:
+    kind = KINDS["unknown_sku"]
+    return SkuAvailability(
+        sku=sku,
+        code="unknown_sku",
+        param=f"skus[{place}]",
+        detail=kind.title,
+        next=kind.next,
+    )
+
+
+def _known(one: Quantities, explain: bool) -> SkuAvailability:
+    return SkuAvailability(
+        sku=one.sku,
+        sequence=one.sequence,
+        on_hand=one.on_hand.result,
+        free=one.free.result,
+        channels=[_channel(channel, explain) for channel in one.channels],
+        explained={"on_hand": one.on_hand, "free": one.free} if explain else {},
+    )
+
+
+def _channel(one: ChannelQuantity, explain: bool) -> ChannelAvailability:
+    return ChannelAvailability(
+        channel=one.channel,
+        grantable=one.grantable.result,
+        listings=[_listing(listing, explain) for listing in one.listings],
+        explained={"grantable": one.grantable} if explain else {},
+    )
+
+
+def _listing(one: ListingQuantity, explain: bool) -> ListingAvailability:
+    return ListingAvailability(
+        listing=one.listing,
+        available_to_sell=one.available_to_sell.result,
+        published=one.level.acknowledged if one.level else None,
+        explained={"available_to_sell": one.available_to_sell} if explain else {},
+    )
