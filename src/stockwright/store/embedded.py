@@ -223,14 +223,7 @@ def _prepare_cluster(
     layout: Layout, account: Account, settings: Mapping[str, str] | None, tell: Progress
 ) -> Path:
     """Everything a server needs before it starts; answers the folder of its programs."""
-    major = layout.major()
-    if major not in (None, MAJOR) or layout.upgraded.exists():
-        raise UpgradeNeeded(
-            "data_dir",
-            f"The database in {layout.data_dir} was written by PostgreSQL {major}; this version "
-            f"runs {MAJOR}. Make a backup of the directory, then run: "
-            f"python -m stockwright.store.upgrade {layout.data_dir}",
-        )
+    major = _check_major(layout)
     prepare_socket_dir(layout, account)
     programs = reachable_bin_dir(layout, account)
     if major is None:
@@ -240,6 +233,24 @@ def _prepare_cluster(
     disarm_stale_files(layout)
     configure_cluster(layout.cluster, layout, account, settings=settings)
     return programs
+
+
+def _check_major(layout: Layout) -> int | None:
+    """Our major version, or None where there is no database yet. Raises UpgradeNeeded."""
+    command = f"python -m stockwright.store.upgrade {layout.data_dir}"
+    if layout.upgraded.exists():
+        raise UpgradeNeeded(
+            "data_dir",
+            f"An upgrade of the database in {layout.data_dir} was interrupted. Finish it: {command}",
+        )
+    major = layout.major()
+    if major not in (None, MAJOR):
+        raise UpgradeNeeded(
+            "data_dir",
+            f"The database in {layout.data_dir} was written by PostgreSQL {major}; this version "
+            f"runs {MAJOR}. Make a backup of the directory, then run: {command}",
+        )
+    return major
 
 
 def stop_orphan(cluster: Path) -> None:
