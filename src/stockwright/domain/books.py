@@ -40,6 +40,7 @@ class Books:
         self.lots_at: dict[tuple[str, str], set[str]] = {}
         self.free_before: dict[tuple[str, str], int] = {}
         self.negative_before: set[Key] = set()
+        self._holds: dict[int, tuple[dt.datetime, str]] = {}
         self.demand: dict[tuple[str, str], dict[str, DemandLine]] = {}
         self.identities: dict[str, tuple[bytes, Outcome]] = {}
         self.counts: dict[tuple[str, str, str, str], list[Count]] = {}
@@ -56,6 +57,14 @@ class Books:
         self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = (
             None
         )
+
+    def hold_until(self, seconds: int) -> tuple[dt.datetime, str]:
+        """When a hold of this length ends, and its text: one object for all holds of a batch."""
+        found = self._holds.get(seconds)
+        if found is None:
+            at = self.now + dt.timedelta(seconds=seconds)
+            found = self._holds[seconds] = (at, at.isoformat())
+        return found
 
     def put_balance(self, key: Key, balance: Balance) -> None:
         """Adds a balance as read from the store."""
@@ -346,3 +355,12 @@ class Written:
         self.owners: dict[tuple[str, str, str], str] = {}
         self.documents: dict[str, tuple[int, int]] = {}
         self.observations: list[tuple[int, str, str, str, str, str, str, int]] = []
+
+    def absorb(self, later: "Written") -> None:
+        """Adds what a later part of the same batch leaves; its state replaces ours."""
+        for name, ours in vars(self).items():
+            theirs = getattr(later, name)
+            if isinstance(ours, list):
+                ours.extend(theirs)
+            else:
+                ours.update(theirs)

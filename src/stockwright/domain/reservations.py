@@ -114,9 +114,8 @@ def extend(overlay: Overlay, request: Request) -> Outcome:
                 "expired", "order", "the hold expired before; confirm tries to grant it again"
             )
         if line.state == "open":
-            line.expires_at = hold_until(
-                overlay, request, overlay.books.catalog.channels.get(line.channel)
-            )
+            channel = overlay.books.catalog.channels.get(line.channel)
+            line.expires_at = hold_until(overlay, request, channel)[0]
     return Outcome(code="done", answer=_state_answer(lines))
 
 

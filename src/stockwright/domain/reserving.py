@@ -63,10 +63,10 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
     ):
         raise Rejected("insufficient", _field_of(asked, short[0]), _shortage(short[0]))
     state = "confirmed" if request.confirmed else "open"
-    expires_at = None if request.confirmed else hold_until(overlay, request, channel)
+    expires_at = None if request.confirmed else hold_until(overlay, request, channel)[1]
     answer = {
         "state": state,
-        "expires_at": expires_at.isoformat() if expires_at else None,
+        "expires_at": expires_at,
         "lines": lines,
     }
     for line in lines:
@@ -241,7 +241,7 @@ def _claim(
         line.ordered = max(line.ordered, whole_ask)
     if not line.shipped:
         overlay.change_state(line, "confirmed" if request.confirmed else "open")
-        line.expires_at = None if request.confirmed else hold_until(overlay, request, channel)
+        line.expires_at = None if request.confirmed else hold_until(overlay, request, channel)[0]
     now = overlay.books.now
     granted = []
     for place, units in places:
@@ -251,10 +251,11 @@ def _claim(
     return granted
 
 
-def hold_until(overlay: Overlay, request: Request, channel: Channel | None) -> dt.datetime:
-    """When a hold asked for now may expire: as asked, else as its channel says."""
-    seconds = request.hold_s or (channel.hold_s if channel else 900)
-    return overlay.books.now + dt.timedelta(seconds=seconds)
+def hold_until(
+    overlay: Overlay, request: Request, channel: Channel | None
+) -> tuple[dt.datetime, str]:
+    """When a hold asked for now may expire, and its text: as asked, else as its channel says."""
+    return overlay.books.hold_until(request.hold_s or (channel.hold_s if channel else 900))
 
 
 def _line_answer(one: Asked, places: list[tuple[str, int, int]]) -> dict[str, Any]:

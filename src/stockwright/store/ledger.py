@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
-from stockwright.domain.books import Books
+from stockwright.domain.books import Books, Written
 from stockwright.domain.errors import Transient
 from stockwright.domain.events import Outcome
 from stockwright.domain.ledger import Decision, decide
@@ -22,11 +22,12 @@ from stockwright.store.arrays import texts
 from stockwright.store.catalog import CatalogCache
 from stockwright.store.connection import Connection, connect
 from stockwright.store.ledger_read import Needs, Scope, put_demand, put_identities
-from stockwright.store.ledger_write import write
+from stockwright.store.ledger_write import write_history, write_state
 from stockwright.store.queries import load
 
 LANE: Final = 0x5701_0000
 MAX_BATCH: Final = 500
+SLICE: Final = 125
 DUE_AT_ONCE: Final = 200
 _RERUN: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _ROOM: Final = 500_000
@@ -140,36 +141,24 @@ class Ledger:
         catalog = self._cache.at(connection, revision)
         self._cache.fetch(connection, needs.skus, needs.bindings)
         books = Books(catalog, now, sequence)
-        put_identities(books, identities.fetchall())
+        put_identities(connection, books, identities.fetchall())
         put_demand(books, demand.fetchall())
         everything = [*self._expiries(connection, due.fetchall(), books, needs), *items]
         self._cache.fetch(
             connection, {line.sku for one in books.demand.values() for line in one.values()}, set()
         )
         Scope(needs, books).read(connection)
-        decision = decide(everything, books)
-        self._write(connection, decision, books, sequence, raws, settlements)
-        self.last_sequence = books.sequence
-        return decision
-
-    def _write(
-        self,
-        connection: Connection,
-        decision: Decision,
-        books: Books,
-        before: int,
-        raws: Sequence[RawPayload],
-        settlements: Sequence[Settlement],
-    ) -> None:
         with connection.pipeline():
             for raw in raws:
                 if not raw.stored:
                     _keep_raw(connection, raw, books.now)
-            write(connection, decision, books, before)
+            decision = _decide_and_write(connection, everything, books, sequence)
             for one in settlements:
                 values = {"id": one.payload_id, "done": one.items_done, "final": one.final}
                 connection.execute(_sql["settle_payload"], values)
             connection.execute("commit", prepare=True)
+        self.last_sequence = books.sequence
+        return decision
 
     def _expiries(
         self, connection: Connection, rows: Sequence[tuple[Any, ...]], books: Books, needs: Needs
@@ -229,6 +218,25 @@ class Ledger:
             raise BatchInterrupted(str(fault)) from fault
         for raw, (number,) in zip(raws, rows, strict=True):
             raw.id = number
+
+
+def _decide_and_write(
+    connection: Connection, items: Sequence[Prepared], books: Books, before: int
+) -> Decision:
+    """Decides in slices, so that the server already writes one while the next is being decided.
+
+    What only grows is sent per slice; what a later slice may change again is sent once, at the end.
+    """
+    whole = Decision([], [], [], Written())
+    for start in range(0, len(items), SLICE):
+        part = decide(items[start : start + SLICE], books)
+        write_history(connection, part, books.now)
+        whole.outcomes.extend(part.outcomes)
+        whole.recorded.extend(part.recorded)
+        whole.parked.extend(part.parked)
+        whole.written.absorb(part.written)
+    write_state(connection, whole, books, before)
+    return whole
 
 
 def _keep_raw(connection: Connection, raw: RawPayload, now: dt.datetime) -> None:

@@ -68,18 +68,15 @@ class Needs:
             self.orders.add((item.system, item.order))
 
 
-def read_identities(connection: Connection, keys: Sequence[str]) -> Any:
-    """The cursor of the identities answered before; fetched by `put_identities` after the round
-    trip.
-    """
-    return connection.execute(_sql["identities"], (texts(keys),), prepare=True)
-
-
-def put_identities(books: Books, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Fills in the answers given before."""
-    for key, digest, sequence, code, answer in rows:
-        kept = answer if isinstance(answer, dict) else {}
-        books.identities[key] = (bytes(digest), Outcome(code=code, sequence=sequence, **kept))
+def put_identities(connection: Connection, books: Books, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Fills in the answers given before; what they said in full is read where there are any."""
+    if not rows:
+        return
+    found = connection.execute(_sql["answers"], ([row[2] for row in rows],))
+    kept = dict(found.fetchall())
+    for key, digest, sequence, code in rows:
+        first = Outcome(code=code, sequence=sequence, **kept.get(sequence, {}))
+        books.identities[key] = (bytes(digest), first)
 
 
 def put_demand(books: Books, rows: Iterable[tuple[Any, ...]]) -> None:

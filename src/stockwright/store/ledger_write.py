@@ -20,20 +20,22 @@ from stockwright.store.queries import load
 _sql = load("ledger")
 
 
-def write(connection: Connection, decision: Decision, books: Books, before: int) -> None:
-    """Sends all rows of a batch; the caller pipelines and commits. Raises on any guard that does
-    not hold.
-    """
+def write_history(connection: Connection, decision: Decision, now: dt.datetime) -> None:
+    """Sends the rows that only grow: identities, events, entries, transitions."""
+    if decision.recorded:
+        _write_events(connection, decision.recorded, now)
+        _write_entries(connection, decision.written)
+        _write_transitions(connection, decision.written)
+
+
+def write_state(connection: Connection, decision: Decision, books: Books, before: int) -> None:
+    """Sends the state after the batch; the caller commits. Raises where a guard does not hold."""
     written = decision.written
     if decision.recorded:
-        _write_events(connection, decision.recorded, books.now)
-        _write_entries(connection, written)
-        _write_balances(connection, written.balances, books)
         _write_demand(connection, list(written.demand.values()))
-        _write_transitions(connection, written)
+        _write_balances(connection, written.balances, books)
         _write_head(connection, books, written, before)
-    notes = [(sequence, note) for sequence, note in written.work]
-    notes += [(books.sequence, note) for note in alarms(books, written)]
+    notes = [*written.work, *((books.sequence, note) for note in alarms(books, written))]
     _write_work(connection, notes)
     for parked in decision.parked:
         _park(connection, parked)

@@ -14,11 +14,14 @@ select h.sequence, greatest(clock_timestamp(), h.recorded_at), r.revision
 from ledger_head h, master_revision r where h.lane = 0;
 
 -- name: identities
--- Which of these identities were answered before, and how.
-select i.key, i.hash, i.sequence, i.outcome, e.answer
+-- Which of these identities were answered before. The keys drive the search, whatever the statistics say.
+select i.key, i.hash, i.sequence, i.outcome
 from unnest(%s::text[]) k (key)
-join identity i on i.key = k.key
-left join event e on e.sequence = i.sequence;
+cross join lateral (select * from identity where key = k.key offset 0) i;
+
+-- name: answers
+-- What was answered beyond the outcome's code.
+select sequence, answer from event where sequence = any(%s::bigint[]) and answer is not null;
 
 -- name: due
 -- Open holds past their time, oldest first. The statement's time, unlike the clock's, can be looked up.
@@ -38,15 +41,17 @@ select d.id, d.system, d.order_ref, d.line, d.sku, d.channel, d.lot, d.fresh_unt
        d.cancelled, d.cancel_requested, d.returned, d.picked, d.final, d.state, d.expires_at, d.transitions,
        d.version, c.location, c.lot, c.reserved, c.allocated, c.picked, c.version
 from unnest(%s::text[], %s::text[]) o (system, order_ref)
-join demand_line d on d.system = o.system and d.order_ref = o.order_ref
-left join claim c on c.line_id = d.id;
+cross join lateral (
+    select * from demand_line where system = o.system and order_ref = o.order_ref offset 0
+) d
+left join lateral (select * from claim where line_id = d.id offset 0) c on true;
 
 -- name: balances
 -- The balances at these places, all lots.
 select b.sku, b.location, b.lot, b.sellable, b.inspection, b.quarantined, b.damaged,
        b.reserved, b.allocated, b.picked, b.version
 from unnest(%s::text[], %s::text[]) p (sku, location)
-join balance b on b.sku = p.sku and b.location = p.location;
+cross join lateral (select * from balance where sku = p.sku and location = p.location offset 0) b;
 
 -- name: balances_everywhere
 -- The balances of these SKUs at every place.
@@ -57,7 +62,9 @@ from balance where sku = any(%s::text[]);
 -- Counts at these places as of these times or later.
 select c.sku, c.location, c.lot, c.bucket, c.as_of, c.system, c.position, c.reverses
 from unnest(%s::text[], %s::text[], %s::timestamptz[]) p (sku, location, at)
-join stock_count c on c.sku = p.sku and c.location = p.location and c.as_of >= p.at
+cross join lateral (
+    select * from stock_count where sku = p.sku and location = p.location and as_of >= p.at offset 0
+) c
 order by c.as_of, c.sequence;
 
 -- name: moved_after
