@@ -20,8 +20,9 @@ STOCK = 100_000
 EVENTS_PER_S = 300
 SECONDS = 25
 SETTLE_S = 60
-# Sales and receipts as they mix in a wholesaler's day: mostly decreases, which go first.
-RECEIPT_SHARE = 0.2
+# Every fifth SKU receives, the others sell: were both to meet on one, a number might stay as it
+# was, and there would be nothing to acknowledge.
+RECEIVING = 5
 
 _LISTINGS = """
 with listings as (
@@ -133,8 +134,9 @@ async def _send(product: Product) -> list[Sent]:
 async def _event(
     session: aiohttp.ClientSession, product: Product, n: int, due: float, chance: random.Random
 ) -> Sent:
-    sku = code_of(chance.randrange(ITEMS))
-    kind = "receipt" if chance.random() < RECEIPT_SHARE else "pos_sale"
+    item = chance.randrange(ITEMS)
+    sku = code_of(item)
+    kind = "pos_sale" if item % RECEIVING else "receipt"
     body = {"kind": kind, "document": f"e{n:06}", "system": SYSTEM, "sku": sku, "quantity": 1}
     url = urlsplit(product.url)._replace(path="/v1/events").geturl()
     data = msgspec.json.encode({**body, "location": PLACE})

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -10,15 +11,43 @@ from stockwright.cli import main
 from stockwright.flow.audit import AuditReport, run_audit
 from stockwright.store.audit import check_names
 from stockwright.store.connection import Connection, connect
+from stockwright.store.embedded import EmbeddedServer
 
 WORLD = (Path(__file__).parent / "world.sql").read_text()
 
 
+EMPTY = """
+truncate location, sku, event, identity, batch, demand_line, transition, entry, transfer, balance,
+         claim cascade;
+update ledger_head set sequence = 0;
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_url(cluster: EmbeddedServer, template: str) -> Iterator[str]:
+    """One database for all tests here: dozens of kinds of damage need no database each."""
+    name = f"audit_{uuid4().hex[:12]}"
+    with connect(cluster.url_of("postgres"), autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
+        yield cluster.url_of(name)
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
 @pytest.fixture
-def books(database_url: str) -> Iterator[Connection]:
+def books(shared_url: str) -> Iterator[Connection]:
     """A database whose small world adds up."""
+    with connect(shared_url, autocommit=True) as connection:
+        connection.execute(EMPTY.encode())
+        connection.execute(WORLD.encode())
+        yield connection
+
+
+@pytest.fixture
+def unguarded(database_url: str) -> Iterator[Connection]:
+    """The same where the database does not forbid a negative free_after."""
     with connect(database_url, autocommit=True) as connection:
         connection.execute(WORLD.encode())
+        connection.execute("alter table entry drop constraint entry_free_after_check")
         yield connection
 
 
@@ -93,19 +122,17 @@ def test_planted_damage_is_found(books: Connection, damage: str, proofs: set[str
 
 
 def test_a_negative_free_after_is_found_although_the_database_forbids_it(
-    books: Connection,
+    unguarded: Connection,
 ) -> None:
-    books.execute("alter table entry drop constraint entry_free_after_check")
-    books.execute("update entry set free_after = -1 where sequence = 2")
-    assert "grants" in failed(run_audit(books))
+    unguarded.execute("update entry set free_after = -1 where sequence = 2")
+    assert "grants" in failed(run_audit(unguarded))
 
 
 def test_a_grant_beyond_the_stock_is_found_even_where_it_notes_the_right_number(
-    books: Connection,
+    unguarded: Connection,
 ) -> None:
-    books.execute("alter table entry drop constraint entry_free_after_check")
-    books.execute("update entry set quantity = 12, free_after = -2 where sequence = 2")
-    assert "grants" in failed(run_audit(books))
+    unguarded.execute("update entry set quantity = 12, free_after = -2 where sequence = 2")
+    assert "grants" in failed(run_audit(unguarded))
 
 
 def test_every_proof_is_exercised_by_some_damage() -> None:
@@ -140,10 +167,10 @@ def test_rebuild_compares_the_stored_balances_byte_for_byte(books: Connection) -
 
 
 def test_writers_go_on_during_an_audit_and_do_not_disturb_it(
-    books: Connection, database_url: str
+    books: Connection, shared_url: str
 ) -> None:
     def write(name: str, number: int, total: int) -> None:
-        with connect(database_url, autocommit=True) as other:
+        with connect(shared_url, autocommit=True) as other:
             other.execute("update balance set sellable = sellable + 1 where sku = 'A'")
 
     assert run_audit(books, write).ok
@@ -166,11 +193,11 @@ def test_progress_tells_every_check_before_it_runs(books: Connection) -> None:
 
 def test_the_command_ends_with_1_and_says_where_the_books_do_not_add_up(
     books: Connection,
-    database_url: str,
+    shared_url: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("STOCKWRIGHT_DATABASE_URL", database_url)
+    monkeypatch.setenv("STOCKWRIGHT_DATABASE_URL", shared_url)
     assert main(["audit", "--rebuild", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ok"] is True
     books.execute("update balance set damaged = 3 where sku = 'A'")

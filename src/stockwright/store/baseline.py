@@ -3,6 +3,7 @@
 Everything happens in a scratch database made for the purpose and dropped afterwards.
 """
 
+import os
 import re
 import subprocess
 import tempfile
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from stockwright.domain.errors import Transient
 from stockwright.store.connection import connect
@@ -104,6 +105,9 @@ def calls_per_s(url: str, call: Call, *, items: int, seconds: int) -> float:
 
     Raises MeasurementFailed where pgbench does not get to its end.
     """
+    address = conninfo_to_dict(url)
+    # Not among the arguments, where every account of the machine could read it.
+    password = {"PGPASSWORD": str(address.pop("password"))} if address.get("password") else {}
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write(_script(call))
         script.flush()
@@ -116,14 +120,19 @@ def calls_per_s(url: str, call: Call, *, items: int, seconds: int) -> float:
             ),
             *(f"--client={CLIENTS}", f"--jobs={THREADS}", f"--time={seconds}"),
             *("-D", f"items={items}", "-D", "n=0", "-D", f"turn={uuid4().hex[:8]}"),
-            url,
+            make_conninfo("", **address),
         ]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=seconds + 60
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + 60,
+            env={**os.environ, **password},
         )
     rate = _RATE.search(done.stdout)
     if done.returncode or rate is None:
-        raise MeasurementFailed(f"pgbench failed: {done.stderr.strip()[-500:]}")
+        raise MeasurementFailed(f"pgbench failed: {done.stderr.strip()[:500]}")
     return float(rate[1])
 
 
