@@ -6,7 +6,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from stockwright.cli import output
@@ -14,7 +13,7 @@ from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.cli.status import running_database
 from stockwright.config import load_config
 from stockwright.domain.errors import Rejected
-from stockwright.flow.tracing import MAX_EVENTS, EventTrace, Trace, trace
+from stockwright.flow.tracing import MAX_EVENTS, ChannelTrace, EventTrace, Trace, trace
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
 
@@ -55,46 +54,47 @@ def _render(found: Trace) -> RenderableType:
     return Group(*parts)
 
 
-def _event(event: EventTrace) -> Iterator[RenderableType]:
+def _event(event: EventTrace) -> Iterator[Text]:
     called = f"{event.document}, order {event.order}" if event.order else event.document
-    skus = ", ".join(event.skus) or "no SKU"
     yield Text(
         f"{event.sequence:,}  {event.kind} {called} of {event.system}: {event.outcome}",
         style="bold",
     )
-    times = Table(box=None, show_header=False, padding=(0, 1))
-    for name, at in (
-        ("occurred", event.occurred_at),
-        ("received", event.received_at),
-        ("recorded", event.recorded_at),
-    ):
-        since = "" if name == "occurred" else _since(event.received_at, at)
-        times.add_row(f"  {name}", _clock(at), since)
-    yield times
-    yield Text(f"  moved or promised {skus}")
-    if event.channels:
-        yield _channels(event)
+    yield Text(f"  occurred  {_clock(event.occurred_at)}")
+    yield Text(f"  received  {_clock(event.received_at)}")
+    since = _since(event.received_at, event.recorded_at)
+    yield Text(f"  recorded  {_clock(event.recorded_at)}  {since}")
+    yield Text(f"  moved or promised {', '.join(event.skus) or 'no SKU'}")
+    for channel in event.channels:
+        yield Text(f"  {_reached(channel)}")
+        times = _times(event.received_at, channel)
+        if times:
+            yield Text(f"      {times}", style="dim")
     yield Text("")
 
 
-def _channels(event: EventTrace) -> Table:
-    table = Table("  channel", "listing", "", "shows", "version", box=None, padding=(0, 1))
-    for name in ("projected", "sent", "acknowledged"):
-        table.add_column(name, justify="right")
-    for one in event.channels:
-        listing = f"{one.listing} {one.location}".strip()
-        reach = f"{one.reach}: {one.detail}" if one.detail else one.reach
-        value = "" if one.value is None else f"{one.value:,}"
-        version = "" if one.version is None else str(one.version)
-        moments = (one.projected_at, one.sent_at, one.acknowledged_at)
-        after = [_since(event.received_at, at) for at in moments]
-        table.add_row(f"  {one.channel}", listing, reach, value, version, *after)
-    return table
+def _reached(one: ChannelTrace) -> str:
+    listing = f"{one.channel} {one.listing} {one.location}".strip()
+    told = f"{listing}: {one.reach}"
+    if one.value is not None:
+        told += f", should show {one.value:,} (version {one.version})"
+    if one.carried_version not in (None, one.version):
+        told += f", sent as {one.carried_value:,} (version {one.carried_version})"
+    return f"{told}: {one.detail}" if one.detail else told
+
+
+def _times(received_at: dt.datetime, one: ChannelTrace) -> str:
+    steps = (
+        ("projected", one.projected_at),
+        ("sent", one.sent_at),
+        ("acknowledged", one.acknowledged_at),
+    )
+    return "   ".join(f"{name} {_since(received_at, at)}" for name, at in steps if at is not None)
 
 
 def _clock(at: dt.datetime) -> str:
     return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
 
 
-def _since(start: dt.datetime, at: dt.datetime | None) -> str:
-    return "" if at is None else f"+{(at - start).total_seconds() * 1000:,.1f} ms"
+def _since(start: dt.datetime, at: dt.datetime) -> str:
+    return f"+{(at - start).total_seconds() * 1000:,.1f} ms"

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from stockwright.cli import output
@@ -18,6 +17,7 @@ from stockwright.flow.explaining import ChannelQuantity, Why, why
 from stockwright.store import positions
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
+from stockwright.store.stock import LedgerRow
 
 
 def command(
@@ -46,44 +46,35 @@ def command(
 
 def _render(found: Why) -> RenderableType:
     quantities = found.quantities
-    parts: list[RenderableType] = [
-        Text(f"{quantities.sku} at ledger sequence {quantities.sequence:,}", style="bold"),
-        _steps("on_hand", quantities.on_hand),
-        _steps("free", quantities.free),
-    ]
+    lines = [f"{quantities.sku} at ledger sequence {quantities.sequence:,}", ""]
+    lines += _steps("on_hand", quantities.on_hand)
+    lines += _steps("free", quantities.free)
     for one in quantities.channels:
-        parts.extend(_channel(one))
-    parts.extend(_ledger(found))
-    parts.extend(_claims(found))
-    return Group(*parts)
+        lines += _channel(one)
+    lines += _ledger(found)
+    lines += _claims(found)
+    return Text("\n".join(lines))
 
 
-def _channel(one: ChannelQuantity) -> Iterator[RenderableType]:
-    yield _steps(f"grantable to {one.channel}", one.grantable)
+def _channel(one: ChannelQuantity) -> Iterator[str]:
+    yield from _steps(f"grantable to {one.channel}", one.grantable)
     for listing in one.listings:
         title = f"available_to_sell on {one.channel} as {listing.listing}"
-        yield _steps(title, listing.available_to_sell)
-        for other in listing.available_to_sell.others:
-            yield _steps(f"  of its other component {other.sku}", other)
-        yield Text(f"  {_level(listing.level)}\n", style="dim")
+        explained = listing.available_to_sell
+        if explained.others:
+            title += f" (scarcest component {explained.sku})"
+        yield from _steps(title, explained, _level(listing.level))
+        for other in explained.others:
+            yield from _steps(f"    its component {other.sku} alone", other)
 
 
-def _steps(title: str, explanation: Explanation) -> Table:
-    table = Table(
-        title=f"{title}: {explanation.result:,}",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        show_header=False,
-        padding=(0, 1),
-    )
-    table.add_column("step", min_width=11)
-    table.add_column("amount", justify="right", min_width=9)
-    table.add_column("running", justify="right", min_width=9)
-    table.add_column("why")
+def _steps(title: str, explanation: Explanation, *notes: str) -> Iterator[str]:
+    yield f"{title}: {explanation.result:,}"
     for step in explanation.steps:
-        table.add_row(step.name, f"{step.amount:+,}", f"{step.running:,}", step.why)
-    return table
+        yield f"    {step.name:<11}{step.amount:>+12,}{step.running:>12,}  {step.why}"
+    for note in notes:
+        yield f"    {note}"
+    yield ""
 
 
 def _level(level: Level | None) -> str:
@@ -97,45 +88,32 @@ def _level(level: Level | None) -> str:
     return f"{told}; {level.state}{trouble}"
 
 
-def _ledger(found: Why) -> Iterator[RenderableType]:
-    sums = Table("place", "account", "kind", box=None, padding=(0, 1), title_justify="left")
-    sums.title = "The ledger's entries that the balances are the sum of"
-    for name in ("units", "entries", "last sequence"):
-        sums.add_column(name, justify="right")
-    for row in found.ledger_sums:
-        counted = (f"{row.units:+,}", f"{row.entries:,}", str(row.last_sequence))
-        sums.add_row(row.location, row.account, row.kind, *counted)
-    if found.ledger_sums:
-        yield sums
-    newest = Table("sequence", "recorded (UTC)", "kind", "system", "from", "to", box=None)
-    newest.title, newest.title_justify = (
-        "The newest of them; `stockwright trace` follows one",
-        "left",
-    )
-    newest.add_column("units", justify="right")
-    for entry in found.ledger:
-        newest.add_row(
-            str(entry.sequence),
-            f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}",
-            entry.kind,
-            entry.system,
-            f"{entry.from_account} {entry.from_location}".strip(),
-            f"{entry.to_account} {entry.to_location}".strip(),
-            f"{entry.quantity:,}",
-        )
+def _ledger(found: Why) -> Iterator[str]:
     if found.ledger:
-        yield newest
+        yield "The ledger's entries that the balances are the sum of:"
+        for row in found.ledger_sums:
+            counted = f"{row.units:>+12,} in {row.entries:,}, the last {row.last_sequence}"
+            yield f"    {row.location:<12} {row.account:<12} {row.kind:<16}{counted}"
+        yield ""
+        yield "The newest of them (stockwright trace follows one):"
+        yield from map(_entry, found.ledger)
+        yield ""
 
 
-def _claims(found: Why) -> Iterator[RenderableType]:
+def _entry(entry: LedgerRow) -> str:
+    moved = f"{entry.from_account} {entry.from_location}".strip()
+    moved += f" -> {entry.to_account} {entry.to_location}".rstrip()
+    when = f"{entry.recorded_at:%Y-%m-%d %H:%M:%S}"
+    return (
+        f"    {entry.sequence:>10}  {when}  {entry.kind:<16} {entry.quantity:>9,}  "
+        f"{moved}  ({entry.system})"
+    )
+
+
+def _claims(found: Why) -> Iterator[str]:
     if found.claims:
-        claims = Table("place", "order", "line", "channel", "state", box=None)
-        claims.title, claims.title_justify = "Promised to", "left"
-        claims.add_column("units", justify="right")
+        yield "Promised to:"
         for claim in found.claims:
             units = claim.reserved + claim.allocated + claim.picked
-            order = f"{claim.system} {claim.order}"
-            claims.add_row(
-                claim.location, order, claim.line, claim.channel, claim.state, f"{units:,}"
-            )
-        yield claims
+            line = f"{claim.system} {claim.order} line {claim.line}"
+            yield f"    {claim.location:<12} {units:>9,}  {line}, {claim.state}"

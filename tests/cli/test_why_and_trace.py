@@ -1,0 +1,117 @@
+"""`stockwright why` and `stockwright trace`, as a person and as a machine reads them."""
+
+import json
+
+import pytest
+
+from stockwright.cli import main
+from stockwright.domain.events import Fact, Request, RequestLine
+from stockwright.flow.projection import Projection
+from stockwright.flow.publication import Publisher
+from stockwright.flow.recording import Recorder
+from stockwright.store.connection import Pool
+from tests.flow.channels import Shop, World, link
+
+
+@pytest.fixture
+async def shown(database_url, monkeypatch, tmp_path):
+    """A receipt and a reservation, projected; the receipt's number is on the channel."""
+    monkeypatch.setenv("STOCKWRIGHT_DATABASE_URL", database_url)
+    monkeypatch.chdir(tmp_path)
+    world = World(database_url)
+    world.policy("WEB", safety=10)
+    world.run(
+        "insert into binding (system, subject, partner_code, code) "
+        "values ('WEB', 'item', 'shop-0', 'SKU-000')"
+    )
+    receipt = Fact(
+        kind="receipt",
+        system="WMS",
+        document="GR-1",
+        sku="SKU-000",
+        location="MAIN",
+        quantity=100,
+    )
+    ask = Request(
+        kind="reserve",
+        system="WEB",
+        document="O-1",
+        channel="WEB",
+        lines=[RequestLine(sku="SKU-000", quantity=8)],
+    )
+    with Recorder(database_url) as recorder, Pool(database_url, size=2) as pool:
+        recorder.submit([receipt]).result(30)
+        Projection(pool).step()
+        await Publisher(pool, Shop(), link()).step()
+        recorder.submit([ask]).result(30)
+        Projection(pool).step()
+    return world
+
+
+def test_why_shows_every_number_with_its_steps(shown, capsys):
+    assert main(["why", "SKU-000"]) == 0
+    text = capsys.readouterr().out
+    for line in (
+        "on_hand: 100",
+        "free: 92",
+        "grantable to WEB: 92",
+        "available_to_sell on WEB as SKU-000: 82",
+        "MAIN: sellable 100 - reserved 8",
+        "safety stock 10, at most what is free",
+        "should show 82",
+        "acknowledged 90",
+        "WEB O-1",
+    ):
+        assert line in text
+
+
+def test_why_answers_one_json_document(shown, capsys):
+    assert main(["why", "SKU-000", "--channel", "WEB", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (channel,) = found["quantities"]["channels"]
+    (listing,) = channel["listings"]
+    assert [step["amount"] for step in listing["available_to_sell"]["steps"]] == [92, 0, -10]
+    assert listing["level"]["acknowledged"] == 90
+    assert found["ledger"][-1]["kind"] == "receipt"
+
+
+def test_why_understands_a_partners_code(shown, capsys):
+    assert main(["why", "shop-0"]) == 0
+    assert "SKU-000 at ledger sequence 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [(["NO-SUCH"], "sku"), (["SKU-000", "--channel", "webb"], "channel")],
+)
+def test_why_names_an_unknown_code(shown, capsys, arguments, field):
+    assert main(["why", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {field}: No ")
+
+
+def test_trace_follows_a_document_to_the_channel(shown, capsys):
+    assert main(["trace", "GR-1"]) == 0
+    text = capsys.readouterr().out
+    for part in ("receipt GR-1 of WMS: recorded", "received", "SKU-000", "acknowledged", "90"):
+        assert part in text
+
+
+def test_trace_answers_one_json_document(shown, capsys):
+    assert main(["trace", "2", "--sequence", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (event,) = found["events"]
+    assert (event["kind"], event["document"]) == ("reserve", "O-1")
+    assert [channel["reach"] for channel in event["channels"]] == ["projected"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["GR-9"], 1), (["GR-1", "--system", "ERP"], 1), (["GR-1", "--sequence"], 2)],
+)
+def test_trace_tells_when_there_is_nothing(shown, capsys, arguments, code):
+    assert main(["trace", *arguments]) == code
+
+
+def test_trace_of_nothing_says_what_it_looked_for(shown, capsys):
+    main(["trace", "GR-9"])
+    assert capsys.readouterr().out.strip() == "Nothing in the ledger is called GR-9."
