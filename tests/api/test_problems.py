@@ -9,7 +9,7 @@ import time
 import msgspec
 import pytest
 
-from stockwright.api.problems import ACCEPTED_STATUS, KINDS, Problem, as_problem, status_of
+from stockwright.api.problems import ACCEPTED_STATUS, KINDS, STATUS, Problem, as_problem
 from stockwright.domain.errors import (
     Misconfigured,
     Rejected,
@@ -26,7 +26,7 @@ OUTCOME_CODES = [code for code, _ in OUTCOMES]
 @pytest.mark.parametrize("code", OUTCOME_CODES)
 def test_every_outcome_has_one_http_status(code):
     assert (code in ACCEPTED_STATUS) != (code in KINDS)
-    assert 200 <= status_of(code) < 500
+    assert 200 <= STATUS[code] < 500
 
 
 def test_an_accepted_outcome_is_never_a_problem():

@@ -8,7 +8,7 @@ import msgspec
 from stockwright import telemetry
 from stockwright.api.bodies import decode_facts, media_type
 from stockwright.api.call import Call
-from stockwright.api.problems import KINDS, problem, status_of
+from stockwright.api.problems import KINDS, STATUS, problem
 from stockwright.api.reply import Reply, encode_json, reply
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Item, Outcome
@@ -60,7 +60,7 @@ async def post_events(call: Call) -> Reply:
         raw = _raw(call, items[0].system)
         answered = await call.services.recorder.record(items, bulk=len(items) > BULK_ITEMS, raw=raw)
         for index, item, outcome in zip(places, items, answered, strict=True):
-            outcomes[index] = located(item, outcome)
+            outcomes[index] = located(item, outcome) if outcome.field else outcome
         telemetry.RECEIVED.labels(items[0].system, "api").inc(len(items))
     results = [item_result(verdict) for verdict in outcomes if verdict is not None]
     return _answer_batch(results) if batch else _answer_single(results[0])
@@ -111,9 +111,14 @@ def item_result(verdict: Outcome | Rejected) -> ItemResult:
             detail=verdict.message,
             next=kind.next,
         )
+    if verdict.code == "recorded":
+        # Nearly all are, and a call may hold ten thousand.
+        return ItemResult(
+            status=200, code="recorded", sequence=verdict.sequence, replay=verdict.replay
+        )
     problematic = KINDS.get(verdict.code)
     return ItemResult(
-        status=status_of(verdict.code),
+        status=STATUS[verdict.code],
         code=verdict.code,
         sequence=verdict.sequence,
         replay=verdict.replay,

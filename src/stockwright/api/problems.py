@@ -176,9 +176,11 @@ def problem(
     return ProblemRaised(body, headers)
 
 
-def status_of(code: str) -> int:
-    """The HTTP status an outcome has where it is answered alone."""
-    return ACCEPTED_STATUS.get(code) or KINDS[code].status
+STATUS: Final[Mapping[str, int]] = {
+    **ACCEPTED_STATUS,
+    **{code: kind.status for code, kind in KINDS.items()},
+}
+"""HTTP status of every code, as it has where it is answered alone."""
 
 
 def as_problem(failure: StockwrightError) -> ProblemRaised:

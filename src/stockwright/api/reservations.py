@@ -9,7 +9,7 @@ import msgspec
 from stockwright.api.bodies import decode, require_json
 from stockwright.api.call import Call
 from stockwright.api.events import admit, located, refused
-from stockwright.api.problems import problem, status_of
+from stockwright.api.problems import STATUS, problem
 from stockwright.api.reply import Reply, encode_json, reply
 from stockwright.domain.codes import Code
 from stockwright.domain.errors import Rejected
@@ -117,7 +117,7 @@ async def _decide(call: Call, request: Request) -> Reply:
 
 def _answer(request: Request, outcome: Outcome) -> Reply:
     order = request.order or request.document
-    status = status_of(outcome.code)
+    status = STATUS[outcome.code]
     if status >= 400:
         named = {"system": request.system, "order": order, "document": request.document}
         raise refused(outcome, named)
