@@ -23,6 +23,7 @@ from stockwright.store import payloads as store
 from stockwright.store.connection import Pool
 from stockwright.store.ledger import RawPayload
 from stockwright.store.payloads import Claimed, NewPayload, Part
+from stockwright.store.session import session
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 MAX_ATTEMPTS: Final = 5
@@ -69,7 +70,7 @@ class Intake:
 
         Raises Rejected (too_large) where it is beyond MAX_BODY_BYTES: nothing is kept.
         """
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             ids = store.keep(connection, system, [new_payload(door, payload)])
         self.wake.set()
         return ids[0]
@@ -85,7 +86,7 @@ class Intake:
         self.wake.clear()
         self._sweep()
         systems = list(self._connections)
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             claimed = store.claim(
                 connection, self._worker, systems, lease_s=self._lease_s, limit=limit
             )
@@ -107,7 +108,7 @@ class Intake:
         """Maps one payload, parks what cannot go on, submits the rest; how much was parked."""
         unpacked = self._unpack(claimed)
         failure = self._why_not_at_all(claimed, unpacked)
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             if failure is not None:
                 return int(store.park(connection, claimed.id, _part(claimed.place, failure)))
             waiting = [_part(place, why) for place, why in unpacked.waiting]
@@ -135,7 +136,7 @@ class Intake:
         Without `missing`, all those whose code is known by now. Safe to repeat: what was recorded
         once is absorbed. `step` does the same by itself, within SWEEP_S of a code being bound.
         """
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             if missing:
                 ids = store.requeue_missing(connection, missing, system)
             else:
@@ -149,7 +150,7 @@ class Intake:
 
         Now and then, since an item may be parked by a batch that began before the code was bound.
         """
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             revision = store.master_revision(connection)
             if revision == self._swept_revision and time.monotonic() < self._sweep_due:
                 return
@@ -160,7 +161,7 @@ class Intake:
     # ---------------------------------------------------------------- parts of the work
 
     def _unpack(self, claimed: Claimed) -> Unpacked:
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             source = claimed
             if claimed.body is None or claimed.parent is not None:
                 found = store.body_of(connection, claimed.parent or claimed.id)
@@ -184,17 +185,17 @@ class Intake:
     def _codes(
         self, system: str, locations: Sequence[str], asked: Sequence[tuple[str, str]]
     ) -> Codes:
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             places = store.places_of(connection, system, locations) if locations else {}
             return places, store.unknown_codes(connection, system, asked)
 
     def _park_parts(self, payload_id: int, parts: Sequence[Part]) -> None:
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             store.park_parts(connection, payload_id, parts)
 
     def _release(self, ids: Sequence[int]) -> None:
         if ids:
-            with self._pool.connection() as connection:
+            with session(self._pool) as connection:
                 store.release(connection, self._worker, ids)
 
     def _keeping_alive(self, payload_id: int) -> Callable[[], None]:
@@ -205,7 +206,7 @@ class Intake:
             nonlocal due
             if time.monotonic() >= due:
                 due = time.monotonic() + self._lease_s / 3
-                with self._pool.connection() as connection:
+                with session(self._pool) as connection:
                     store.extend_lease(connection, payload_id, self._worker, self._lease_s)
 
         return alive

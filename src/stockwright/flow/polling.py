@@ -18,6 +18,7 @@ from stockwright.store.polls import (
     lease_poll,
     release_poll,
 )
+from stockwright.store.session import session
 
 MAX_PAGES: Final = 50
 _LONGEST_RETRY_S: Final = 300.0
@@ -49,7 +50,8 @@ class Poller:
         """Asks one partner for all that is new, at most MAX_PAGES; None where it is not due.
 
         now asks although it is not due. A failure is kept with the cursor (store.polls) and tried
-        again later and later, at most five minutes apart; nothing is raised for it.
+        again later and later, at most five minutes apart; nothing is raised for it. Raises
+        Transient where the database is away.
         """
         lease = await asyncio.to_thread(self._lease, system, now)
         if lease is None:
@@ -73,19 +75,19 @@ class Poller:
         return Poll(kept, complete)
 
     def _lease(self, system: str, now: bool) -> PollLease | None:
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             return lease_poll(connection, system, self._worker, lease_s=self._lease_s, now=now)
 
     def _keep(self, system: str, before: str, page: Page, every_s: float) -> None:
         step = Advance(before, page.next_cursor, page.started_at, page.complete, every_s)
         payloads = [new_payload("poll", payload) for payload in page.payloads]
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             keep(connection, system, payloads)
             if not advance_poll(connection, system, self._worker, step, lease_s=self._lease_s):
                 raise LeaseLost(f"another worker polls {system} by now")
 
     def _fail(self, system: str, error: StockwrightError) -> None:
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             failures = failures_of(connection, system)
             wait_s = min(2.0**failures, _LONGEST_RETRY_S)
             if isinstance(error, Throttled):
@@ -95,5 +97,5 @@ class Poller:
             fail_poll(connection, system, self._worker, str(error), retry_s=wait_s)
 
     def _release(self, system: str) -> None:
-        with self._pool.connection() as connection:
+        with session(self._pool) as connection:
             release_poll(connection, system, self._worker)

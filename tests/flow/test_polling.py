@@ -1,0 +1,231 @@
+"""Asking a partner: each page kept with its cursor, the watermark moved by complete polls only."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+
+from stockwright.connectors.csv_drop import CONNECTOR as CSV_DROP
+from stockwright.connectors.csv_drop import Sandbox as FilePartner
+from stockwright.domain.errors import Misconfigured, Throttled, Transient
+from stockwright.flow.intake import Intake
+from stockwright.flow.polling import MAX_PAGES, Poller
+from stockwright.flow.recording import Recorder
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.messages import Page, Payload
+from stockwright.store.connection import Pool
+from stockwright.store.polls import poll_states
+from tests.flow.partners import events, order, rows, set_up
+
+NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+
+
+class Partner:
+    """A list of orders, given out `size` at a time; `faults` are raised first."""
+
+    def __init__(self, orders, size=2):
+        self.orders = orders
+        self.size = size
+        self.faults = []
+        self.asked = []
+        self.acknowledged = []
+        self.clock = NOON
+
+    async def read(self, cursor):
+        self.asked.append(cursor)
+        self.clock += dt.timedelta(minutes=1)
+        if self.faults:
+            fault = self.faults.pop(0)
+            if isinstance(fault, BaseException):
+                raise fault
+            await fault()
+        start = int(cursor or 0)
+        page = self.orders[start : start + self.size]
+        end = start + len(page)
+        return Page(
+            payloads=tuple(page),
+            next_cursor=str(end),
+            started_at=self.clock,
+            complete=end == len(self.orders),
+        )
+
+    async def acknowledge(self, page):
+        self.acknowledged.append(page.next_cursor)
+
+
+@pytest.fixture
+def database(database_url):
+    with set_up(database_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def pool(database_url, database):
+    with Pool(database_url, size=8) as pool:
+        yield pool
+
+
+@pytest.fixture
+def poller(pool):
+    return Poller(pool, worker="p1")
+
+
+def orders(count):
+    return [order(f"O{n}", ("shop-a", 1)) for n in range(count)]
+
+
+def state(pool):
+    with pool.connection() as connection:
+        (found,) = poll_states(connection)
+    return found
+
+
+async def test_a_poll_keeps_every_page_and_goes_on_where_it_ended(poller, pool, database):
+    partner = Partner(orders(5))
+    assert await poller.poll("shop", partner) == (5, True, "")
+    assert rows(database, "select count(*) from payload where state = 'received'") == [(5,)]
+    assert partner.acknowledged == ["2", "4", "5"]
+    partner.orders += orders(6)[5:]
+    assert await poller.poll("shop", partner, now=True) == (1, True, "")
+    assert partner.asked == ["", "2", "4", "5"]
+
+
+async def test_the_watermark_is_the_start_of_the_last_complete_poll(poller, pool):
+    partner = Partner(orders(5))
+    await poller.poll("shop", partner)
+    assert state(pool).watermark == NOON + dt.timedelta(minutes=1)
+    await poller.poll("shop", partner, now=True)
+    assert state(pool).watermark == NOON + dt.timedelta(minutes=4), "an empty poll counts"
+
+
+async def test_a_poll_that_broke_off_moves_no_watermark(poller, pool, database):
+    partner = Partner(orders(5))
+    await poller.poll("shop", Partner([]))
+    before = state(pool).watermark
+    partner.faults = [lambda: asyncio.sleep(0), Transient("away")]
+    assert await poller.poll("shop", partner, now=True) == (2, False, "away")
+    assert (state(pool).watermark, state(pool).cursor) == (before, "2")
+    assert state(pool).last_error == "away"
+    assert await poller.poll("shop", partner, now=True) == (3, True, "")
+    # The poll that completes began after the break: what it began before is not proven whole.
+    assert state(pool).watermark == partner.clock - dt.timedelta(minutes=1)
+    assert state(pool).last_error == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "least_s", "most_s"),
+    [
+        (Transient("away"), 0, 2),
+        (Throttled("slow down", 90), 89, 91),
+        (Misconfigured("token", "401"), 299, 301),
+    ],
+)
+async def test_a_failed_poll_is_due_again_as_its_fault_says(
+    poller, pool, database, fault, least_s, most_s
+):
+    partner = Partner([])
+    partner.faults = [fault]
+    assert (await poller.poll("shop", partner)).error == str(fault)
+    wait = rows(database, "select extract(epoch from due_at - last_error_at) from poll_cursor")[0][
+        0
+    ]
+    assert least_s <= wait <= most_s
+    if least_s:
+        assert await poller.poll("shop", partner) is None
+
+
+async def test_failures_in_a_row_are_tried_later_and_later_up_to_five_minutes(poller, database):
+    waits = []
+    for _ in range(12):
+        partner = Partner([])
+        partner.faults = [Transient("away")]
+        await poller.poll("shop", partner, now=True)
+        query = "select round(extract(epoch from due_at - last_error_at)) from poll_cursor"
+        waits.append(int(rows(database, query)[0][0]))
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+
+
+async def test_a_connection_is_asked_by_one_worker_at_a_time(poller, pool):
+    second = Poller(pool, worker="p2")
+    partner = Partner([])
+    meanwhile = []
+
+    async def look():
+        meanwhile.append(await second.poll("shop", Partner(orders(1)), now=True))
+
+    partner.faults = [look]
+    assert (await poller.poll("shop", partner)).complete
+    assert meanwhile == [None]
+
+
+async def test_a_worker_whose_lease_ran_out_keeps_nothing_of_its_page(pool, database):
+    slow = Poller(pool, worker="slow", lease_s=0.0)
+    heir = Poller(pool, worker="heir")
+    partner = Partner(orders(2))
+
+    async def overtaken():
+        assert (await heir.poll("shop", Partner(orders(2)), now=True)).payloads == 2
+
+    partner.faults = [overtaken]
+    assert (await slow.poll("shop", partner)).error == "another worker polls shop by now"
+    assert rows(database, "select count(*) from payload") == [(2,)]
+    assert partner.acknowledged == []
+
+
+async def test_a_partner_without_an_end_is_left_after_a_bounded_number_of_pages(poller, pool):
+    partner = Partner(orders(3 * MAX_PAGES), size=1)
+    found = await poller.poll("shop", partner)
+    assert (found.payloads, found.complete) == (MAX_PAGES, False)
+    assert state(pool).watermark is None
+    # It goes on at once, and the whole counts as one poll.
+    await poller.poll("shop", partner)
+    await poller.poll("shop", partner)
+    assert state(pool).watermark == NOON + dt.timedelta(minutes=1)
+
+
+async def test_files_are_recorded_once_however_often_they_are_dropped(
+    pool, database_url, database, tmp_path
+):
+    async with FilePartner(tmp_path) as partner:
+        await partner.start()
+        settings = CSV_DROP.declaration.parse_settings({**partner.settings(), "stable_s": 0}, str)
+        connection = CSV_DROP.open(Opening(system="shop"), settings)
+        poller = Poller(pool, worker="p1")
+        header = ["order", "line", "sku", "quantity"]
+        file = [
+            header,
+            ["O1", "1", "shop-a", "2"],
+            ["O1", "2", "shop-b", "x"],
+            ["O2", "1", "shop-b", "1"],
+        ]
+        with Recorder(database_url) as recorder:
+            intake = Intake(pool, recorder, {"shop": connection}, worker="w1")
+            for name in ("orders-1.csv", "orders-1.csv", "orders-1-again.csv"):
+                partner.drop(name, file)
+                assert (await poller.poll("shop", connection, now=True)).payloads == 1
+                assert intake.step().items == 2
+            partner.drop("orders-2.csv", [["order", "sku"], ["O3", "shop-a"]])
+            await poller.poll("shop", connection, now=True)
+            assert intake.step() == (0, 0, 0, 0)
+    assert events(database) == [("channel_order", "O1", "1"), ("channel_order", "O2", "1")]
+    parked = rows(database, "select path, reason from payload where state = 'parked' order by id")
+    assert parked[0] == ("line 3, column quantity", "is 'x', not a whole number")
+    assert parked[-1][0] == "line 1"
+    assert "lacks the columns quantity" in parked[-1][1]
+
+
+def test_a_page_s_payloads_and_its_cursor_stand_or_fall_together(pool, database):
+    class Torn(Partner):
+        async def read(self, cursor):
+            page = await super().read(cursor)
+            return Page(
+                payloads=(*page.payloads, Payload(body=b"x", headers={"a": "\x00"})),
+                next_cursor="bad\x00cursor",
+                started_at=page.started_at,
+                complete=True,
+            )
+
+    found = asyncio.run(Poller(pool, worker="p").poll("shop", Torn(orders(1))))
+    assert not found.complete
+    assert rows(database, "select count(*) from payload") == [(0,)]
+    assert rows(database, "select cursor from poll_cursor") == [("",)]
