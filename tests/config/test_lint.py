@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stockwright.config import Finding, lint
 
@@ -309,3 +311,25 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "stockwright.toml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     assert lint(path) == []
+
+
+PIECES = st.sampled_from(
+    [*"[]{}=.,\"'\n#\\ \t\x00\u2028é", '"""', "'''", "nan", "true", "[[", "]]", "systems", "1e9999"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(GOOD)), st.integers(0, 9), PIECES), max_size=6))
+def test_no_file_is_too_broken_to_be_explained(
+    tmp_path: Path, edits: list[tuple[int, int, str]]
+) -> None:
+    text = GOOD
+    for start, removed, piece in edits:
+        text = text[:start] + piece + text[start + removed :]
+    path = tmp_path / "stockwright.toml"
+    path.write_text(text, encoding="utf-8", newline="")
+    for finding in lint(path):
+        assert 1 <= finding.line <= text.count("\n") + 1
+        assert finding.field
+        assert finding.problem
+        assert finding.fix

@@ -18,6 +18,8 @@ LITERALS = [
     "dsn = 'postgresql://h/d?user=x&password=hunter2'",
     "credentials = { client_secret = 'hunter2' }",
     "pwd = 7",
+    "accesstoken = 'hunter2'",
+    "dsn = 'postgresql://h/d?sslpassword=hunter2'",
 ]
 HARMLESS = [
     "password = 'env:SHOP_PASSWORD'",

@@ -1,4 +1,5 @@
 import datetime as dt
+import threading
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 from stockwright.domain.errors import Misconfigured
 from stockwright.domain.items import Component, Listing, Sku
 from stockwright.domain.network import Authority, Channel, ExposurePolicy, Location, Network, System
-from stockwright.store.connection import Connection
+from stockwright.store.connection import Connection, connect
 from stockwright.store.master import list_all, list_locations, save, save_one
 from stockwright.store.network import apply_config
 from tests.master.conftest import NETWORK, dirty_skus, revision
@@ -172,3 +173,23 @@ def test_codes_in_the_configuration_keep_case_and_leading_zeros(connection: Conn
     )
     save(connection, "skus", [Sku(code="a"), Sku(code="0A")])
     assert list_all(connection, "007") == 5
+
+
+def test_processes_that_start_at_once_apply_the_configuration_once(
+    connection: Connection, master_url: str
+) -> None:
+    network = with_web(policies=(ExposurePolicy(safety=9),), pool=("EAST", "MAIN"))
+    barrier = threading.Barrier(4)
+    changed: list[bool] = []
+
+    def start() -> None:
+        with connect(master_url) as own:
+            barrier.wait()
+            changed.append(apply_config(own, network).changed)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(changed) == [False, False, False, True]

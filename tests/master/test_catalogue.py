@@ -447,6 +447,29 @@ def test_case_and_leading_zeros_survive_import_and_export(
         assert set(codes) <= exported
 
 
+CELLS = st.sampled_from([*'ABC01é \n\r\x00,,"', '""', "12", "x,y"])
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+    max_examples=100,
+)
+@given(st.sampled_from(["skus", "units", "kits"]), st.lists(CELLS, max_size=60))
+def test_whatever_a_file_holds_each_of_its_rows_is_accounted_for(
+    connection: Connection, tmp_path: Path, kind: str, cells: list[str]
+) -> None:
+    header = ",".join(column.name for column in COLUMNS[kind] if column.required)
+    path = tmp_path / "refused.csv"
+    for table in ("kit", "unit"):
+        connection.execute(f"delete from {table}".encode())
+    report = run(connection, kind, f"{header}\n" + "".join(cells), path)
+    new, changed, _, refused = counts(report)
+    assert path.exists() == (refused > 0)
+    again = run(connection, kind, f"{header}\n" + "".join(cells), path)
+    assert counts(again) == (0, 0, report.unchanged + new + changed, refused)
+
+
 def test_every_kind_of_row_has_its_columns() -> None:
     assert set(COLUMNS) == set(KINDS)
     for kind in ("skus", "units", "bindings"):

@@ -109,8 +109,9 @@ def _count_lines(source: BinaryIO) -> int:
 
 def _render(imported: Imported) -> str:
     report = imported.report
+    rows = "1 row" if report.rows == 1 else f"{report.rows:,} rows"
     lines = [
-        f"{report.rows:,} rows of {report.kind}: {report.new:,} new, {report.changed:,} changed, "
+        f"{rows} of {report.kind}: {report.new:,} new, {report.changed:,} changed, "
         f"{report.unchanged:,} unchanged, {report.refused:,} refused."
     ]
     lines += [

@@ -15,7 +15,8 @@ _WORDS: Final = (
     "secret|password|passwd|passphrase|pwd|token|api_?key|access_?key|private_?key|signing_?key"
     "|secret_?key|credential|authorization|cookie"
 )
-_SECRET_NAME: Final = re.compile(rf"(^|_)({_WORDS})s?$")
+_PASSWORD_PARAMETER: Final = re.compile(r"(^|&)(ssl)?password=[^&]")
+_SECRET_NAME: Final = re.compile(rf"(^|_)({_WORDS})s?$|(secret|password|token)s?$")
 
 
 def is_reference(value: str) -> bool:
@@ -64,7 +65,7 @@ def carries_password(address: str) -> bool:
         return False
     try:
         parts = urlsplit(address)
-        return bool(parts.password) or re.search(r"(^|&)password=[^&]", parts.query) is not None
+        return bool(parts.password or _PASSWORD_PARAMETER.search(parts.query))
     except ValueError:
         return "@" in address
 
