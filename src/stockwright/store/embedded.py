@@ -241,7 +241,8 @@ def _check_major(layout: Layout) -> int | None:
     if layout.upgraded.exists():
         raise UpgradeNeeded(
             "data_dir",
-            f"An upgrade of the database in {layout.data_dir} was interrupted. Finish it: {command}",
+            f"An upgrade of the database in {layout.data_dir} was interrupted. "
+            f"Finish it: {command}",
         )
     major = layout.major()
     if major not in (None, MAJOR):
