@@ -76,6 +76,7 @@ TABLE: list[tuple[str, list[Row], list[str]]] = [
             Kit(sku="C", components=parts("A")),
             Kit(sku="C", components=parts("C")),
             Kit(sku="C", components=parts("NONE")),
+            Kit(sku="A", components=parts("C", "C")),
             Kit(sku="NONE", components=parts("C")),
         ],
         [
@@ -84,22 +85,24 @@ TABLE: list[tuple[str, list[Row], list[str]]] = [
             "component: kit_cycle",
             "component: kit_cycle",
             "component: unknown_sku",
+            "component: component_twice",
             "sku: unknown_sku",
         ],
     ),
     (
         "listings",
         [
-            Listing(channel="WEB", code="pack", components=parts("A", "B", quantity=2)),
+            Listing(channel="WEB", code="pack", components=parts("B", "A", quantity=2)),
+            Listing(channel="WEB", code="twice", components=parts("A", "B", "A")),
             Listing(channel="NONE", code="pack", components=parts("A")),
             Listing(channel="WEB", code="other", components=parts("A", "NONE")),
         ],
-        ["new", "channel: unknown_channel", "sku: unknown_sku"],
+        ["new", "sku: component_twice", "channel: unknown_channel", "sku: unknown_sku"],
     ),
     (
         "locations",
         [
-            Location(code="STORE", groups=("SHOPS",)),
+            Location(code="STORE", groups=("SHOPS", "ALL", "SHOPS")),
             Location(code="EUROPE"),
             Location(code="OTHER", groups=("MAIN",)),
             Location(code="SHOPS"),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from stockwright.domain.errors import Rejected
-from stockwright.domain.items import Binding, Kit, Listing, Sku, Unit, path_to
+from stockwright.domain.items import Binding, Component, Kit, Listing, Sku, Unit, path_to
 from stockwright.domain.network import Location
 from stockwright.store import queries
 from stockwright.store.connection import Connection
@@ -87,14 +87,29 @@ def listing_faults(connection: Connection, rows: Sequence[Listing]) -> Faults:
     """The channel and every SKU exist."""
     skus = _skus(connection, (part.sku for row in rows for part in row.components))
     codes = _known_codes(connection, [row.channel for row in rows])
-    faults: Faults = []
-    for row in rows:
-        missing = [part.sku for part in row.components if part.sku not in skus]
-        if ("channel", row.channel) not in codes:
-            faults.append(_unknown("channel", "channel", row.channel))
-        else:
-            faults.append(_unknown("sku", "sku", missing[0]) if missing else None)
-    return faults
+    return [_listing_fault(row, skus, codes) for row in rows]
+
+
+def _listing_fault(
+    row: Listing, skus: Mapping[str, Sku], codes: set[tuple[str, str]]
+) -> Rejected | None:
+    if ("channel", row.channel) not in codes:
+        return _unknown("channel", "channel", row.channel)
+    missing = next((part.sku for part in row.components if part.sku not in skus), None)
+    if missing is not None:
+        return _unknown("sku", "sku", missing)
+    return _twice(row.components, "sku")
+
+
+def _twice(components: Sequence[Component], field: str) -> Rejected | None:
+    """Two lines with one SKU: added up or replaced, nobody said."""
+    seen: set[str] = set()
+    for part in components:
+        if part.sku in seen:
+            message = f"{part.sku} stands in two lines; write one line with the whole quantity"
+            return Rejected("component_twice", field, message)
+        seen.add(part.sku)
+    return None
 
 
 def kit_faults(connection: Connection, rows: Sequence[Kit]) -> Faults:
@@ -126,7 +141,7 @@ def _kit_fault(
             circle = " > ".join([row.sku, *way])
             message = f"the kit would contain itself: {circle}; take one of them out"
             return Rejected("kit_cycle", "component", message)
-    return None
+    return _twice(row.components, "component")
 
 
 def location_faults(connection: Connection, rows: Sequence[Location]) -> Faults:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from stockwright.domain.items import Binding, Component, Kit, Listing, Sku, Unit
 from stockwright.domain.network import Location
@@ -34,6 +35,17 @@ class Kind(Struct, frozen=True, kw_only=True):
     def label(self, key: Key) -> str:
         """A key as people read it."""
         return " ".join(key)
+
+
+def tidy(row: Row) -> Row:
+    """The row with its parts in their order, so that equal rows compare equal."""
+    match row:
+        case Kit() | Listing():
+            ordered = tuple(sorted(row.components, key=lambda part: part.sku))
+            return replace(row, components=ordered)
+        case Location():
+            return replace(row, groups=tuple(sorted(set(row.groups))))
+    return row
 
 
 def _plain(struct: type[Row]) -> Callable[[Sequence[Any]], Row]:

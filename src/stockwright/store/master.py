@@ -13,7 +13,7 @@ from stockwright.domain.network import Location
 from stockwright.store import kinds, queries
 from stockwright.store.connection import Connection
 from stockwright.store.faults import FAULTS
-from stockwright.store.kinds import KINDS, Key, Kind, Row
+from stockwright.store.kinds import KINDS, Key, Kind, Row, tidy
 
 Saved = Literal["new", "changed", "unchanged"]
 Result = Saved | Rejected
@@ -57,7 +57,7 @@ def save(
     shape = KINDS[kind]
     keys = [shape.key_of(row) for row in rows]
     before = read(connection, kind, keys)
-    merged = [_keep(row, before.get(key), kept) for key, row in zip(keys, rows, strict=True)]
+    merged = [tidy(_keep(row, before.get(key), kept)) for key, row in zip(keys, rows, strict=True)]
     faults = FAULTS[kind](connection, merged)
     results: list[Result] = []
     given: dict[Key, Row] = {}
