@@ -432,7 +432,8 @@ CREATE TABLE public.level_change (
     sequence bigint NOT NULL,
     version bigint NOT NULL,
     value bigint NOT NULL,
-    projected_at timestamp with time zone NOT NULL
+    projected_at timestamp with time zone NOT NULL,
+    since_sequence bigint DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE public.listing (
@@ -911,14 +912,8 @@ ALTER TABLE ONLY public.channel_history
 ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
-ALTER TABLE ONLY public.claim
-    ADD CONSTRAINT claim_line_id_fkey FOREIGN KEY (line_id) REFERENCES public.demand_line(id);
-
 ALTER TABLE ONLY public.console_session
     ADD CONSTRAINT console_session_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_key(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.demand_line
-    ADD CONSTRAINT demand_line_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
