@@ -85,6 +85,8 @@ def _contained(overlay: Overlay, told: Told) -> int:
 
 def recall(overlay: Overlay, told: Told) -> Outcome:
     """Blocks a lot at every place in one command; what is under way is blocked when it arrives."""
+    if not told.lot:
+        return _not_kept_by_lot(overlay, told)
     known = overlay.lot(told.sku.code, told.lot)
     overlay.lots[(told.sku.code, told.lot)] = Lot(
         known.expires_on if known else told.fact.expires_on, True
@@ -98,9 +100,20 @@ def recall(overlay: Overlay, told: Told) -> Outcome:
 
 def expire_lot(overlay: Overlay, told: Told) -> Outcome:
     """A lot reached its date at one place: what is sellable of it is not any more."""
+    if not told.lot:
+        return _not_kept_by_lot(overlay, told)
     return Outcome(
         code="recorded", answer={"quarantined": _block(overlay, told, told.fact.location)}
     )
+
+
+def _not_kept_by_lot(overlay: Overlay, told: Told) -> Outcome:
+    """This SKU's goods carry no lot: which units are meant is a question for a person."""
+    subject = f"{told.sku.code}/{told.fact.lot}"
+    overlay.raise_work(
+        "lot_not_kept", subject, told.sku.code, told.fact.location, lot=told.fact.lot
+    )
+    return Outcome(code="observed", message="this SKU is not kept by lot; see the work item")
 
 
 def _block(overlay: Overlay, told: Told, place: str) -> int:

@@ -133,8 +133,9 @@ def _unattended(facts: LinkFacts, now: dt.datetime) -> bool:
 
 
 def _under_way(facts: LinkFacts) -> str:
-    reason = "throttled by its limit" if facts.throttled and facts.ready else "on the way"
-    return f"{reason}{_pending(facts)}"
+    if facts.throttled and facts.ready:
+        return f"throttled by its limit{_pending(facts)}"
+    return f"{_counted(facts)} on the way"
 
 
 def _idle(facts: LinkFacts, now: dt.datetime) -> str:
@@ -152,10 +153,12 @@ def _idle(facts: LinkFacts, now: dt.datetime) -> str:
 
 
 def _pending(facts: LinkFacts) -> str:
-    if not facts.waiting:
-        return ""
+    return f", {_counted(facts)} waiting" if facts.waiting else ""
+
+
+def _counted(facts: LinkFacts) -> str:
     noun = "level" if facts.direction == "out" else "payload"
-    return f", {facts.waiting} {noun}{'s' if facts.waiting > 1 else ''} waiting"
+    return f"{facts.waiting} {noun}{'s' if facts.waiting > 1 else ''}"
 
 
 def _latest(*moments: dt.datetime | None) -> dt.datetime | None:

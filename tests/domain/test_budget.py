@@ -1,0 +1,108 @@
+"""What one connection may ask of its partner, and when it holds off."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockwright.domain import budget as budgets
+from stockwright.domain.budget import Budget
+
+NOON = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
+
+
+def after(seconds: float) -> dt.datetime:
+    return NOON + dt.timedelta(seconds=seconds)
+
+
+def budget(**given) -> Budget:
+    return Budget(**{"refilled_at": NOON, "tokens": 5.0, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "under_way", "wait_s"),
+    [
+        ({}, 0, 0.0),
+        ({"tokens": 0.5}, 0, 0.25),
+        ({"paused": True}, 0, None),
+        ({"retry_at": after(3)}, 0, 3.0),
+        ({"retry_at": after(-3)}, 0, 0.0),
+        ({}, 3, 0.0),
+        ({}, 4, None),
+        # A circuit that is not closed lets one probe through.
+        ({"circuit": "open", "retry_at": after(-1)}, 0, 0.0),
+        ({"circuit": "half_open"}, 1, None),
+    ],
+)
+def test_when_the_next_call_may_start(given, under_way, wait_s):
+    asked = budgets.wait_s(budget(**given), NOON, 2.0, 4, under_way)
+    assert asked == wait_s
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=60))
+def test_no_window_gets_more_calls_than_burst_and_rate_allow(steps):
+    one = budget(tokens=3.0)
+    now, started = NOON, []
+    for pause_s, back in steps:
+        now += dt.timedelta(seconds=-pause_s / 10 if back else pause_s)
+        budgets.refill(one, now, 2.0, 3.0)
+        if budgets.wait_s(one, now, 2.0, 99, 0) == 0.0:
+            budgets.take_call(one)
+            started.append(one.refilled_at)
+    for n, first in enumerate(started):
+        for m, last in enumerate(started[n:], 1):
+            assert m <= 3 + 2.0 * (last - first).total_seconds() + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("failures", "low", "high"), [(1, 0.25, 0.5), (2, 0.5, 1.0), (7, 15.0, 30.0), (99, 15.0, 30.0)]
+)
+def test_waits_double_up_to_a_bound_and_half_is_chance(failures, low, high):
+    assert budgets.backoff_s(failures, 0.0) == low
+    assert budgets.backoff_s(failures, 1.0) == high
+
+
+def test_a_few_failures_open_the_circuit_and_one_success_closes_it():
+    one = budget()
+    states = []
+    for _ in range(4):
+        budgets.failed(one, NOON, "503", 0.5)
+        states.append(one.circuit)
+    assert states == ["closed", "closed", "open", "open"]
+    budgets.take_call(one)
+    assert one.circuit == "half_open"
+    budgets.failed(one, NOON, "503", 0.5)
+    assert one.circuit == "open", "a failed probe opens it again"
+    budgets.succeeded(one, after(9))
+    assert (one.circuit, one.failures, one.retry_at, one.last_error) == ("closed", 0, None, "")
+    assert one.last_success == after(9)
+
+
+def test_a_partner_that_asks_for_silence_has_not_failed_and_gets_no_burst_afterwards():
+    one = budget(tokens=50.0)
+    budgets.throttled(one, NOON, "429", 12.0)
+    assert (one.failures, one.circuit) == (0, "closed")
+    assert budgets.wait_s(one, NOON, 2.0, 4, 0) == 12.0
+    assert one.tokens == 1.0
+
+
+def test_a_wrong_setting_is_probed_rarely():
+    one = budget()
+    budgets.misconfigured(one, NOON, "the token was refused")
+    assert one.circuit == "open"
+    assert budgets.wait_s(one, NOON, 2.0, 4, 0) == budgets.LONGEST_WAIT_S
+
+
+@pytest.mark.parametrize("batch_size", [1, 10, 500])
+def test_increases_are_owed_a_tenth_and_unused_credit_does_not_pile_up(batch_size):
+    one = budget()
+    carried = aged = 0
+    for _ in range(200):
+        due = min(batch_size, int(one.increase_credit))
+        budgets.credit_increases(one, batch_size, due, batch_size)
+        carried, aged = carried + batch_size, aged + due
+    assert aged == pytest.approx(carried * budgets.INCREASE_SHARE, rel=0.1)
+    for _ in range(200):
+        budgets.credit_increases(one, batch_size, 0, batch_size)
+    assert one.increase_credit <= max(1.0, batch_size * budgets.INCREASE_SHARE)

@@ -1,0 +1,218 @@
+"""What can happen to one level, and that no order of it loses the number a channel should show."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from stockwright.domain import levels
+from stockwright.domain.levels import Level
+
+NOON = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
+DELAY = dt.timedelta(seconds=10)
+LEASE = dt.timedelta(seconds=30)
+
+
+def after(seconds: float) -> dt.datetime:
+    return NOON + dt.timedelta(seconds=seconds)
+
+
+def new_level() -> Level:
+    return Level(
+        channel="WEB",
+        listing="0042",
+        location="",
+        desired=0,
+        version=0,
+        sequence=0,
+        projected_at=NOON,
+        due_at=NOON,
+        waiting_since=NOON,
+    )
+
+
+def settled(value: int) -> Level:
+    level = new_level()
+    levels.desire(level, value, 1, NOON)
+    levels.start(level, 1, NOON, LEASE)
+    levels.applied(level, NOON, NOON, None, None)
+    assert level.state == "settled"
+    return level
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "sent", "doubt", "desired", "lane"),
+    [
+        (10, None, None, 9, "decrease"),
+        (10, None, None, 11, "increase"),
+        (10, None, None, 0, "decrease"),
+        # What is under way or in doubt counts as well.
+        (10, 20, None, 15, "decrease"),
+        (10, None, (3, 20), 15, "decrease"),
+        (10, None, (3, 12), 15, "increase"),
+        # A first number: only a zero is urgent.
+        (None, None, None, 15, "increase"),
+        (None, None, None, 0, "decrease"),
+        (None, None, (20, 20), 15, "decrease"),
+    ],
+)
+def test_it_is_a_decrease_where_the_channel_may_be_showing_more(
+    acknowledged, sent, doubt, desired, lane
+):
+    level = new_level()
+    level.desired, level.acknowledged, level.sent = desired, acknowledged, sent
+    if doubt:
+        level.doubt_low, level.doubt_high = doubt
+    assert levels.lane_of(level) == lane
+
+
+def test_the_version_follows_the_clock_and_never_goes_back():
+    level = new_level()
+    for value, second, expected in ((1, 0, 0), (2, 0, 1), (3, -50, 2), (4, 60, 60_000)):
+        assert levels.desire(level, value, 1, after(second))
+        assert level.version == int(NOON.timestamp() * 1000) + expected
+
+
+def test_an_older_ledger_never_lowers_the_sequence_a_level_reflects():
+    level = settled(5)
+    levels.desire(level, 5, 9, NOON)
+    levels.desire(level, 4, 7, NOON)
+    assert level.sequence == 9
+
+
+def test_a_newer_number_does_not_wait_out_the_failure_of_an_increase_it_makes_urgent():
+    level = settled(10)
+    levels.desire(level, 20, 2, NOON)
+    levels.start(level, 2, NOON, LEASE)
+    levels.retry(level, after(300), "locked")
+    levels.desire(level, 15, 3, after(1))
+    assert (level.lane, level.due_at) == ("increase", after(300))
+    levels.desire(level, 2, 4, after(2))
+    assert (level.lane, level.due_at) == ("decrease", after(2))
+
+
+def test_the_same_number_twice_in_doubt_and_then_acknowledged_leaves_no_doubt():
+    level = settled(10)
+    levels.desire(level, 4, 2, NOON)
+    levels.start(level, 2, NOON, LEASE)
+    levels.doubtful(level, NOON, after(60), "500")
+    levels.start(level, 3, after(1), LEASE)
+    levels.applied(level, after(2), after(2), None, None)
+    assert level.state == "settled"
+
+
+def test_a_decrease_acknowledged_while_an_increase_is_in_doubt_is_asserted_again():
+    level = settled(10)
+    levels.desire(level, 40, 2, NOON)
+    levels.start(level, 2, NOON, LEASE)
+    levels.doubtful(level, NOON, after(60), "no answer in time")
+    levels.desire(level, 4, 3, after(1))
+    levels.start(level, 3, after(1), LEASE)
+    levels.applied(level, after(2), after(2), None, None)
+    assert (level.acknowledged, level.state, level.lane) == (4, "due", "decrease")
+    assert level.due_at == after(60)
+    levels.start(level, 4, after(61), LEASE)
+    levels.applied(level, after(62), after(62), None, None)
+    assert level.state == "settled"
+    assert level.doubt_until is None
+
+
+class OneLevel(RuleBasedStateMachine):
+    """A level against a channel that applies what it was sent when it likes, within the delay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = new_level()
+        self.now = NOON
+        self.call = 0
+        self.shown: int | None = None
+        # Numbers that left and may still be applied: (value, until).
+        self.flying: list[tuple[int, dt.datetime]] = []
+        self.versions: list[int] = []
+
+    @initialize(value=st.integers(0, 9))
+    def first(self, value: int) -> None:
+        self.want(value)
+
+    @rule(value=st.integers(0, 9))
+    def want(self, value: int) -> None:
+        if levels.desire(self.level, value, self.level.sequence + 1, self.now):
+            self.versions.append(self.level.version)
+
+    @rule(seconds=st.sampled_from([0.5, 5, 11, 45]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += dt.timedelta(seconds=seconds)
+        self.flying = [one for one in self.flying if one[1] > self.now]
+
+    @rule(chance=st.randoms(use_true_random=False))
+    @precondition(lambda self: self.flying)
+    def a_doubtful_number_is_applied_after_all(self, chance) -> None:
+        self.shown = chance.choice(self.flying)[0]
+
+    @rule()
+    @precondition(lambda self: self.level.state == "due" and self.level.due_at <= self.now)
+    def send(self) -> None:
+        self.call += 1
+        levels.start(self.level, self.call, self.now, LEASE)
+
+    @rule(answered=st.booleans(), took=st.booleans())
+    @precondition(lambda self: self.level.state == "sending")
+    def answer(self, answered: bool, took: bool) -> None:
+        sent = self.level.sent
+        assert sent is not None
+        if answered and took:
+            self.shown = sent
+            levels.applied(self.level, self.now, self.now, None, None)
+        elif answered:
+            levels.retry(self.level, self.now, "locked")
+        else:
+            if took:
+                self.shown = sent
+            self.flying.append((sent, self.now + DELAY))
+            levels.doubtful(self.level, self.now, self.now + DELAY, "500")
+
+    @rule(took=st.booleans())
+    @precondition(lambda self: self.level.state == "sending")
+    def the_sender_dies(self, took: bool) -> None:
+        sent, lease = self.level.sent, self.level.lease_until
+        assert sent is not None
+        assert lease is not None
+        if took:
+            self.shown = sent
+        self.flying.append((sent, lease + DELAY))
+        self.now = max(self.now, lease)
+        levels.abandoned(self.level, self.now, DELAY)
+
+    @invariant()
+    def what_is_shown_is_known_to_be_possible(self) -> None:
+        if self.shown is not None and self.level.acknowledged is not None:
+            extremes = levels.possible(self.level)
+            assert min(extremes) <= self.shown <= max(extremes)
+
+    @invariant()
+    def settled_means_that_the_channel_shows_it_for_good(self) -> None:
+        if self.level.state == "settled":
+            assert self.shown == self.level.desired
+            assert all(value == self.level.desired for value, _ in self.flying)
+
+    @invariant()
+    def versions_only_rise(self) -> None:
+        assert self.versions == sorted(set(self.versions))
+        acknowledged = self.level.acknowledged_version
+        assert acknowledged is None or acknowledged in self.versions
+
+    def teardown(self) -> None:
+        """A channel that behaves from now on ends showing the desired number."""
+        for _ in range(6):
+            if self.level.state == "sending":
+                self.answer(answered=True, took=True)
+            if self.level.state == "due":
+                self.time_passes(max(0.0, (self.level.due_at - self.now).total_seconds()))
+                self.send()
+        if self.level.version:
+            assert self.level.state == "settled"
+            assert self.shown == self.level.desired
+
+
+TestOneLevel = OneLevel.TestCase
