@@ -240,7 +240,7 @@ def test_a_person_signs_in_with_a_key_and_out_again(database_url: str, page: Any
     from stockwright.store.connection import connect
 
     with connect(database_url) as connection:
-        key = add_key(connection, name="ada", scopes=["stock:read"]).key
+        key = add_key(connection, name="ada", scopes=["console"]).key
     with serve(database_url, open_to_all=False) as locked:
         page.goto(locked.url)
         assert page.url.endswith("/console/sign-in")

@@ -49,7 +49,7 @@ def test_without_a_session_twins_and_the_stream_answer_401(locked_console: Serve
     assert locked_console.get(path).status == 401
 
 
-@pytest.mark.parametrize("scope", ["stock:read", "admin"])
+@pytest.mark.parametrize("scope", ["console", "admin"])
 def test_a_key_that_may_look_opens_a_session(locked_console: Served, database_url, scope):
     _, key = make_key(database_url, scope)
     session = signed_in(locked_console, key)
@@ -62,7 +62,7 @@ def test_a_key_that_may_look_opens_a_session(locked_console: Served, database_ur
 def test_the_session_cookie_is_out_of_reach_for_scripts_and_other_sites(
     locked_console: Served, database_url
 ):
-    _, key = make_key(database_url, "stock:read")
+    _, key = make_key(database_url, "console")
     cookie = post_key(locked_console, key).headers["set-cookie"]
     assert cookie.startswith("stockwright_session=")
     assert "HttpOnly" in cookie
@@ -80,12 +80,12 @@ def test_a_wrong_key_opens_nothing_and_is_not_shown(locked_console: Served, wron
 
 
 def test_a_key_without_a_scope_to_look_is_refused(locked_console: Served, database_url):
-    _, key = make_key(database_url, "events:write")
+    _, key = make_key(database_url, "events:write", "stock:read")
     assert post_key(locked_console, key).status == 403
 
 
 def test_a_session_ends_with_its_key(locked_console: Served, database_url):
-    key_id, key = make_key(database_url, "stock:read")
+    key_id, key = make_key(database_url, "console")
     session = signed_in(locked_console, key)
     with connect(database_url) as connection:
         revoke_key(connection, key_id)
@@ -93,7 +93,7 @@ def test_a_session_ends_with_its_key(locked_console: Served, database_url):
 
 
 def test_a_session_ends_in_time_and_expired_ones_are_dropped(database_url):
-    _, key = make_key(database_url, "stock:read")
+    _, key = make_key(database_url, "console")
     with connect(database_url) as connection:
         caller = find_caller(connection, key)
         assert caller is not None
@@ -108,7 +108,7 @@ def test_a_session_ends_in_time_and_expired_ones_are_dropped(database_url):
 
 
 def test_a_session_is_not_kept_in_clear(database_url):
-    _, key = make_key(database_url, "stock:read")
+    _, key = make_key(database_url, "console")
     with connect(database_url) as connection:
         caller = find_caller(connection, key)
         assert caller is not None
@@ -118,12 +118,12 @@ def test_a_session_is_not_kept_in_clear(database_url):
 
 
 def test_an_expired_key_opens_no_session(locked_console: Served, database_url, seed: Seed):
-    _, key = make_key(database_url, "stock:read", expires_at=seed.now - dt.timedelta(seconds=1))
+    _, key = make_key(database_url, "console", expires_at=seed.now - dt.timedelta(seconds=1))
     assert post_key(locked_console, key).status == 403
 
 
 def test_signing_out_ends_the_session_everywhere(locked_console: Served, database_url):
-    _, key = make_key(database_url, "stock:read")
+    _, key = make_key(database_url, "console")
     session = signed_in(locked_console, key)
     token = locked_console.get("/", cookie=session).cookies["stockwright_form"]
     jar = f"{session}; stockwright_form={token}"
@@ -142,14 +142,14 @@ def test_signing_out_ends_the_session_everywhere(locked_console: Served, databas
     ],
 )
 def test_a_form_posted_by_another_site_is_refused(locked_console: Served, database_url, forged):
-    _, key = make_key(database_url, "stock:read")
+    _, key = make_key(database_url, "console")
     answer = post_key(locked_console, key, **forged)
     assert answer.status == 403
     assert "stockwright_session" not in answer.cookies
 
 
 def test_signing_out_from_another_site_does_nothing(locked_console: Served, database_url):
-    _, key = make_key(database_url, "stock:read")
+    _, key = make_key(database_url, "console")
     session = signed_in(locked_console, key)
     assert locked_console.send("POST", "/console/sign-out", "x=1", cookie=session).status == 403
     assert locked_console.get("/", cookie=session).status == 200
@@ -160,7 +160,7 @@ def test_an_oversized_form_counts_as_empty(locked_console: Served):
 
 
 def test_guessing_is_slowed_even_for_the_right_key(locked_console: Served, database_url):
-    _, key = make_key(database_url, "stock:read")
+    _, key = make_key(database_url, "console")
     for _ in range(ATTEMPTS):
         assert post_key(locked_console, "guess").status == 403
     answer = post_key(locked_console, key)

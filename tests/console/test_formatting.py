@@ -39,7 +39,7 @@ def test_durations_are_as_short_as_they_stay_meaningful(value, text):
 
 @pytest.mark.parametrize(
     ("passed_s", "text"),
-    [(0.4, "now"), (-5, "now"), (9, "9 s ago"), (70, "70 s ago"), (120, "2 min ago")],
+    [(0.4, "just now"), (-5, "just now"), (9, "9 s ago"), (70, "70 s ago"), (120, "2 min ago")],
 )
 def test_ages_are_whole_seconds_and_never_negative(passed_s, text):
     assert f.ago(NOW - dt.timedelta(seconds=passed_s), NOW) == text

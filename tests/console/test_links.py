@@ -26,7 +26,7 @@ JUDGED = [
     (out(last_activity=ago(3600)), "idle", "nothing changed since 09:30:00"),
     (out(last_activity=ago(86400)), "idle", "nothing changed since 01 Mar 2026 10:30:00"),
     (out(last_activity=ago(2)), "live", "in step"),
-    (out(waiting=4, oldest_at=ago(1)), "live", "on the way, 4 levels waiting"),
+    (out(waiting=4, oldest_at=ago(1)), "live", "4 levels on the way"),
     (
         out(waiting=4, ready=4, oldest_at=ago(1), throttled=True),
         "live",

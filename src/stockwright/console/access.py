@@ -17,8 +17,8 @@ from stockwright.store.visitors import SESSION_S, close_session, open_session, v
 SESSION_COOKIE: Final = "stockwright_session"
 FORM_COOKIE: Final = "stockwright_form"
 FORM_FIELD: Final = "form_token"
-SCOPES: Final = ("console", "stock:read")
-"""Either of them, or admin, lets a key's holder in."""
+SCOPE: Final = "console"
+"""Lets a key's holder in, as admin does."""
 
 ATTEMPTS: Final = 5
 ATTEMPTS_WITHIN_S: Final = 60.0
@@ -59,7 +59,7 @@ class Throttle:
 
 def may_look(caller: Caller | None) -> bool:
     """Whether a key's holder may open the console."""
-    return caller is not None and any(caller.may(scope) for scope in SCOPES)
+    return caller is not None and caller.may(SCOPE)
 
 
 def signed_in(connection: Connection, request: Request) -> Caller | None:

@@ -16,7 +16,7 @@ from typing import Final
 Point = tuple[dt.datetime, int]
 """A quantity from a moment on, until the next point."""
 
-WIDTH: Final = 960
+WIDTH: Final = 1100
 HEIGHT: Final = 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 82, 36
 _CHANNEL_COLOURS: Final = ("#2563c9", "#b45309", "#7c3aed", "#0f766e", "#be185d", "#4d7c0f")
@@ -54,7 +54,7 @@ def shown_against_true(
     points_shown_by_channel: Mapping[str, Sequence[Point]],
     title: str,
 ) -> str:
-    """What channels showed over the true free stock, as one SVG element, 960 by 320.
+    """What channels showed over the true free stock, as one SVG element, WIDTH by HEIGHT.
 
     Points are in order of time and hold until the next one, the last until the latest time of all.
     Times need a zone and are written in it. Stretches in which a channel showed more than there was

@@ -53,7 +53,9 @@ def age(since: dt.datetime | None, now: dt.datetime) -> str:
 def ago(since: dt.datetime | None, now: dt.datetime) -> str:
     """The same with the word, for sentences."""
     text = age(since, now)
-    return text if text in ("now", NOTHING) else f"{text} ago"
+    if text == NOTHING:
+        return text
+    return "just now" if text == "now" else f"{text} ago"
 
 
 def clock(at: dt.datetime | None, now: dt.datetime) -> str:

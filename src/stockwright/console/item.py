@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from stockwright.console.charts import Point, shown_against_true
+from stockwright.flow.explaining import quantities
 from stockwright.store import positions
 from stockwright.store.connection import Connection
 from stockwright.store.positions import (
@@ -24,10 +25,22 @@ CHARTED_S = 3600.0
 Standing = Literal["shown", "sending", "retrying", "waiting", "refused", "in doubt"]
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """Channels (or their listings) that were to go from one number to another together."""
+
+    names: Sequence[str]
+    before: int | None
+    value: int
+
+
 class ChannelRow(msgspec.Struct, frozen=True):
-    """One level with where it stands between us and the channel."""
+    """One level with where it stands between us and the channel.
+
+    grantable is what a request of this channel is compared with, in base units.
+    """
 
     level: ShownLevel
+    grantable: int
     standing: Standing
     waiting_since: dt.datetime | None
 
@@ -39,6 +52,15 @@ class Moment(msgspec.Struct, frozen=True):
     at: dt.datetime
     event: Recorded | None
     changes: Sequence[LevelChange]
+
+    def groups(self, sku: str) -> list[Shown]:
+        """The changes, those of equal numbers together; a listing is named if it is not the SKU."""
+        names: dict[tuple[int | None, int], list[str]] = {}
+        for change in self.changes:
+            own = change.listing == sku
+            name = change.channel if own else f"{change.channel} {change.listing}"
+            names.setdefault((change.before, change.value), []).append(name)
+        return [Shown(found, before, value) for (before, value), found in names.items()]
 
 
 class ItemPage(msgspec.Struct, frozen=True):
@@ -67,6 +89,7 @@ def read(
     mark = positions.newest_mark(connection, sku)
     places = positions.matrix(connection, sku)
     levels = positions.shown_levels(connection, sku)
+    granted = grantable_by_channel(connection, sku)
     line = positions.timeline(
         connection, sku, before=positions.END_OF_TIME if before is None else before
     )
@@ -76,7 +99,7 @@ def read(
         places=places,
         totals=total(places),
         in_transit=positions.in_transit(connection, sku),
-        channels=[channel_row(level, now) for level in levels],
+        channels=[channel_row(level, granted[level.channel], now) for level in levels],
         unpublished=positions.unpublished_listings(connection, sku),
         moments=moments(line),
         older=line.older,
@@ -93,7 +116,13 @@ def total(places: Sequence[Place]) -> Place:
     return Place(location="", name="", **sums)
 
 
-def channel_row(level: ShownLevel, now: dt.datetime) -> ChannelRow:
+def grantable_by_channel(connection: Connection, sku: str) -> dict[str, int]:
+    """What a request of each channel is compared with, in base units."""
+    (found,) = quantities(connection, [sku])
+    return {one.channel: one.grantable.result for one in found.channels} if found else {}
+
+
+def channel_row(level: ShownLevel, grantable: int, now: dt.datetime) -> ChannelRow:
     """A level with its standing: the first of these that applies."""
     standing: Standing = "waiting"
     if level.state == "refused":
@@ -106,7 +135,9 @@ def channel_row(level: ShownLevel, now: dt.datetime) -> ChannelRow:
         standing = "shown"
     elif level.attempts:
         standing = "retrying"
-    return ChannelRow(level, standing, None if standing == "shown" else level.waiting_since)
+    return ChannelRow(
+        level, grantable, standing, None if standing == "shown" else level.waiting_since
+    )
 
 
 def moments(line: Timeline) -> list[Moment]:

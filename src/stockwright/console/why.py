@@ -14,7 +14,7 @@ from stockwright.domain.availability import (
     explain_on_hand,
 )
 from stockwright.domain.errors import Rejected
-from stockwright.flow.exposing import explain_listings
+from stockwright.flow.explaining import quantities
 from stockwright.store import positions
 from stockwright.store.connection import Connection
 
@@ -29,6 +29,7 @@ MEANINGS: Final[dict[str, str]] = {
     "allocated": "units tied to an order line at a place",
     "picked": "units taken off the shelf for an order line, not shipped yet",
     "available_to_sell": "what the channel should show: free stock through its exposure policy",
+    "grantable": "what a request of the channel is compared with, before buffers and caps",
     "sent": "what the calls to the channel carried, and what became of them",
 }
 """Every number that has an explanation, with what it means."""
@@ -42,12 +43,6 @@ class Asked(msgspec.Struct, frozen=True):
     location: str = ""
     channel: str = ""
     listing: str = ""
-
-
-class Claims(msgspec.Struct, frozen=True):
-    """The largest open promises behind a claims number."""
-
-    rows: Sequence[positions.OpenClaim]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -85,8 +80,8 @@ def explain(connection: Connection, asked: Asked) -> Answer | None:
         raise Rejected("malformed", "number", f"No such number; there are: {names}.")
     if card is None:
         return None
-    if asked.number == "available_to_sell":
-        return _available(connection, asked)
+    if asked.number in ("available_to_sell", "grantable"):
+        return _of_channel(connection, asked, card.base_unit)
     if asked.number == "sent":
         return _sent(connection, asked)
     if asked.number in get_args(positions.Account):
@@ -129,34 +124,30 @@ def _told(location: str, kind: positions.KindSum) -> str:
     return f"{location}: {entries}, the last at {f.clock(kind.last_at, kind.last_at)} UTC"
 
 
-def _available(connection: Connection, asked: Asked) -> Answer | None:
-    listing = (asked.channel, asked.listing)
-    known = {(level.channel, level.listing): level for level in _levels(connection, asked.sku)}
-    if listing not in known and listing not in positions.unpublished_listings(
-        connection, asked.sku
-    ):
+def _of_channel(connection: Connection, asked: Asked, unit: str) -> Answer | None:
+    (found,) = quantities(connection, [asked.sku], asked.channel)
+    assert found is not None, "the caller knows the SKU"
+    (channel,) = found.channels
+    if asked.number == "grantable":
+        return Answer(asked, MEANINGS["grantable"], unit, channel.grantable)
+    listed = next((one for one in channel.listings if one.listing == asked.listing), None)
+    if listed is None:
         return None
-    _, explained = explain_listings(connection, [listing])
-    level = known.get(listing)
-    notes = []
-    if level is None:
+    explanation, notes = listed.available_to_sell, []
+    if listed.level is None:
         notes.append("No level was computed for this listing yet.")
-    elif level.desired != explained[listing].result:
+    elif listed.level.desired != explanation.result:
         notes.append(
-            f"The level still stands at {f.number(level.desired)}: the ledger has moved on and the "
-            "projection follows."
+            f"The level still stands at {f.number(listed.level.desired)}: the ledger has moved on "
+            "and the projection follows."
         )
-    return Answer(asked, MEANINGS["available_to_sell"], "pieces", explained[listing], notes=notes)
+    return Answer(asked, MEANINGS["available_to_sell"], "pieces", explanation, notes=notes)
 
 
 def _sent(connection: Connection, asked: Asked) -> Answer:
     tries = positions.attempts(connection, asked.channel, asked.listing)
     notes = [] if tries else ["Nothing was sent for this listing yet."]
     return Answer(asked, MEANINGS["sent"], "pieces", None, attempts=tries, notes=notes)
-
-
-def _levels(connection: Connection, sku: str) -> list[positions.ShownLevel]:
-    return [level for level in positions.shown_levels(connection, sku) if not level.location]
 
 
 def _places(connection: Connection, asked: Asked) -> list[positions.Place]:

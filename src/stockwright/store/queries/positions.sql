@@ -33,12 +33,13 @@ having count(distinct code) = 1;
 
 -- name: item
 -- One SKU: (code, description, sku_group, unit_cost, currency, base_unit, control, active,
--- its units as text[], the partners' codes as text[]).
+-- its units as text[], the partners' codes that differ from it as text[]).
 select s.code, s.description, s.sku_group, s.unit_cost, s.currency, s.base_unit, s.control, s.active,
        array(select u.code || ' = ' || u.factor || ' ' || s.base_unit from unit u
              where u.sku = s.code order by u.factor, u.code),
        array(select distinct b.system || ': ' || b.partner_code from binding b
-             where b.subject = 'item' and b.code = s.code order by 1 limit 20)
+             where b.subject = 'item' and b.code = s.code and b.partner_code <> s.code
+             order by 1 limit 20)
 from sku s
 where s.code = %(sku)s;
 
