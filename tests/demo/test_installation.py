@@ -14,6 +14,7 @@ from stockwright.demo.lines import Line
 from stockwright.domain.errors import Misconfigured
 
 ADDRESSES = {name: f"http://127.0.0.1:{9000 + n}" for n, name in enumerate(SENDERS)}
+ADDRESSES["mailorder"] = "/somewhere/mailorder"
 NOON = dt.datetime(2011, 12, 5, 12, tzinfo=dt.UTC)
 
 
@@ -23,7 +24,7 @@ def row(number: int, code: str, remark: str, quantity=1, price="1", invoice="5")
 
 def test_the_configuration_passes_lint_without_a_warning(tmp_path):
     file = tmp_path / "stockwright.toml"
-    file.write_text(config_text(8787, tmp_path / "db", ADDRESSES, tmp_path / "drop"))
+    file.write_text(config_text(8787, tmp_path / "db", ADDRESSES))
     assert lint(file) == []
     config = load_config(file)
     assert [channel.code for channel in config.channels] == list(BOUND_SYSTEMS[2:])
@@ -32,7 +33,7 @@ def test_the_configuration_passes_lint_without_a_warning(tmp_path):
 
 def test_no_secret_stands_in_the_configuration(tmp_path):
     kept = Secrets()
-    text = config_text(8787, tmp_path / "db", ADDRESSES, tmp_path / "drop")
+    text = config_text(8787, tmp_path / "db", ADDRESSES)
     assert all(kept.token(system) not in text for system in SENDERS)
     assert all(kept.token(system) in kept.environment().values() for system in SENDERS)
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from stockwright.connectors.csv_drop import Sandbox as Folder
 from stockwright.connectors.json_http import Sandbox
 from stockwright.demo.clock import Action
-from stockwright.demo.filing import FilingSeller
+from stockwright.demo.filing import LOOKS_EVERY_S, FilingSeller
 from stockwright.demo.happenings import Happening, Order
 from stockwright.demo.hub import Hub
 from stockwright.demo.installation import SENDERS, Secrets
@@ -25,10 +26,14 @@ BURST_CONNECTIONS: Final = 64
 
 
 class Sandboxes:
-    """The partners' HTTP servers, started before the hub that is told their addresses."""
+    """The partners' HTTP servers and the file partner's folder.
 
-    def __init__(self, secrets: Secrets) -> None:
+    They start before the hub, which is told their addresses.
+    """
+
+    def __init__(self, secrets: Secrets, drop: Path) -> None:
         self.by_system = {system: Sandbox(token=secrets.token(system)) for system in SENDERS}
+        self.folder = Folder(drop, every_s=LOOKS_EVERY_S)
         self.addresses: dict[str, str] = {}
         for system, sandbox in self.by_system.items():
             secrets.keep_signing(system, sandbox.secret.reveal())
@@ -40,6 +45,8 @@ class Sandboxes:
             for system, sandbox in self.by_system.items():
                 await stack.enter_async_context(sandbox)
                 self.addresses[system] = await sandbox.start()
+            await stack.enter_async_context(self.folder)
+            self.addresses["mailorder"] = await self.folder.start()
             yield self.addresses
 
 
@@ -47,24 +54,32 @@ class Cast:
     """The partners of one replay, each with its lines to the hub."""
 
     def __init__(
-        self, stage: Stage, sandboxes: Sandboxes, hub: str, drop: Path, opening: dict[str, int]
+        self,
+        stage: Stage,
+        sandboxes: Sandboxes,
+        hub: str,
+        opening: dict[str, int],
+        fetch: Callable[[str], object],
     ) -> None:
         self._stage = stage
         self._hubs: list[Hub] = []
-        self._drop = drop
+        self._fetch = fetch
         self.hub_address = hub.rstrip("/")
         for system, sandbox in sandboxes.by_system.items():
             sandbox.clock = stage.clock.now
-            sandbox.webhook_url = f"{self.hub_address}/v1/webhooks/{system}"
+            sandbox.webhook_url = f"{self.hub_address}/v1/hooks/{system}"
         self.erp = Erp(sandboxes.by_system["erp"], stage)
         self.wms = Wms(self._hub("wms"), stage, opening)
         self._sandboxes = sandboxes.by_system
+        self._folder = sandboxes.folder
+        self._folder.clock = stage.clock.now
+        self._filing: list[FilingSeller] = []
         self.doors: dict[str, SellerDoor] = {s.code: self._door(s) for s in SELLERS}
 
     @property
     def has_mail(self) -> bool:
-        """True while a partner's file waits to be fetched."""
-        return False
+        """True while a partner's file is due to be fetched and was not."""
+        return any(seller.has_mail for seller in self._filing)
 
     async def close(self) -> None:
         """Gives back the partners' sockets. Safe to repeat."""
@@ -92,7 +107,9 @@ class Cast:
     def _door(self, seller: Seller) -> SellerDoor:
         stage, promised = self._stage, self.wms.promised
         if seller.way == "files":
-            return FilingSeller(seller, self._drop, stage, promised)
+            fetch = partial(self._fetch, seller.code)
+            self._filing.append(FilingSeller(seller, self._folder, stage, promised, fetch))
+            return self._filing[-1]
         sandbox = self._sandboxes[seller.code]
         watch_levels(sandbox, seller.code, stage)
         if seller.way == "asks":

@@ -67,7 +67,7 @@ def free_port(wanted: int | None) -> int:
     raise Misconfigured("--port", f"port {wanted} is taken; name another, or none for a free one")
 
 
-def config_text(port: int, data_dir: Path, addresses: Mapping[str, str], drop: Path) -> str:
+def config_text(port: int, data_dir: Path, addresses: Mapping[str, str]) -> str:
     """stockwright.toml of a replay: partners at their addresses, two warehouses, five sellers."""
     tables: list[tuple[str, dict[str, Any]]] = [
         ("server", {"host": HOST, "port": port}),
@@ -77,7 +77,8 @@ def config_text(port: int, data_dir: Path, addresses: Mapping[str, str], drop: P
     ]
     for seller in SELLERS:
         role = "shop" if seller.way == "asks" else "marketplace"
-        speaks = _csv_drop(drop) if seller.way == "files" else _json_http(seller.code, addresses)
+        files = seller.way == "files"
+        speaks = _csv_drop(addresses[seller.code]) if files else _json_http(seller.code, addresses)
         head = {"role": role, "owner": seller.name, "criticality": "high"}
         tables.append((f"systems.{seller.code}", head | speaks))
     for priority, code in enumerate(WAREHOUSES, start=1):
@@ -103,8 +104,15 @@ def _json_http(system: str, addresses: Mapping[str, str]) -> dict[str, Any]:
     return {"connector": "json_http", "settings": settings}
 
 
-def _csv_drop(drop: Path) -> dict[str, Any]:
-    return {}  # csv_drop {"connector": "csv_drop", "settings": {"folder": str(drop)}}
+def _csv_drop(folder: str) -> dict[str, Any]:
+    settings = {
+        "outbox": f"{folder}/outbox",
+        "inbox": f"{folder}/inbox",
+        "complete": "marker",
+        "calls_per_s": 20.0,
+        "burst": 20,
+    }
+    return {"connector": "csv_drop", "settings": settings}
 
 
 def _authorities() -> list[dict[str, str]]:

@@ -32,10 +32,10 @@ class Seller(NamedTuple):
 
 SELLERS: Final = (
     Seller("webshop", "Web shop", "asks", 30),
-    Seller("portal", "B2B portal", "asks", 20),
+    Seller("portal", "B2B portal", "asks", 25),
     Seller("bazaar", "Marketplace Bazaar", "tells", 20),
     Seller("emporium", "Marketplace Emporium", "tells", 15),
-    Seller("mailorder", "Mail-order house (files)", "files", 15),
+    Seller("mailorder", "Mail-order house (files)", "files", 10),
 )
 WAREHOUSES: Final = ("NORTH", "SOUTH")
 NORTH_PERCENT: Final = 70

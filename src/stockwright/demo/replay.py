@@ -23,6 +23,7 @@ from stockwright.demo.stage import Picture, Stage
 from stockwright.demo.world import Profile, World, profile_lines
 from stockwright.domain.errors import StockwrightError
 from stockwright.store.connection import connect
+from stockwright.store.polls import hurry_poll
 from stockwright.store.rest import waiting
 
 READY_S: Final = 60.0
@@ -147,6 +148,10 @@ class Performance:
             if isinstance(happening, Order):
                 self._show.advance(len(happening.lines))
             yield happening.at, cast.act(happening)
+
+    def have_fetched(self, system: str) -> None:
+        """Has the hub look for a partner's files now: on the replay's clock it is time."""
+        hurry_poll(self._watch, system)
 
     async def _at_rest(self) -> bool:
         if self.cast is not None and self.cast.has_mail:

@@ -37,11 +37,10 @@ async def performance(options: Options, show: Show) -> AsyncIterator[Performance
         batch = await asyncio.to_thread(_counterfactual, world, options.interval_minutes)
         folder = stack.enter_context(_folder(options.data_dir))
         secrets = installation.Secrets()
-        sandboxes = Sandboxes(secrets)
+        sandboxes = Sandboxes(secrets, folder / "mailorder")
         addresses = await stack.enter_async_context(sandboxes.running())
-        drop = folder / "mailorder"
         config = folder / "stockwright.toml"
-        config.write_text(installation.config_text(port, folder / "db", addresses, drop))
+        config.write_text(installation.config_text(port, folder / "db", addresses))
         show.step("Starting PostgreSQL and importing the item master")
         server = await asyncio.to_thread(_database, folder, config, world, secrets.environment())
         stack.callback(server.stop)
@@ -52,7 +51,7 @@ async def performance(options: Options, show: Show) -> AsyncIterator[Performance
         await _ready(address, log)
         play = Performance(options, world, batch, server.url, folder, show)
         stack.push_async_callback(play.close)
-        cast = Cast(play.stage, sandboxes, address, drop, world.plan.opening)
+        cast = Cast(play.stage, sandboxes, address, world.plan.opening, play.have_fetched)
         await play.open(cast, began)
         yield play
 

@@ -13,6 +13,7 @@ from stockwright.sdk.messages import Failure, Mapped, Payload
 
 WHOLE: Final = "$"
 """The place of a failure that leaves nothing of the payload to go on with."""
+_PROMISES: Final = frozenset({"channel_order", "channel_cancel"})
 
 
 class Waiting(NamedTuple):
@@ -119,6 +120,10 @@ def _ready(
         return item
     for subject, code in _asked(item):
         if (subject, code) in unknown:
+            if subject == "channel" and code == system and item.kind not in _PROMISES:
+                # Goods that an ERP or a warehouse tells of: the partner sells on no channel.
+                item = msgspec.structs.replace(item, channel="")
+                continue
             return Failure(
                 path=f"{place} {subject}",
                 reason=f"{system} names the {subject} {code!r}, which is not bound yet",
