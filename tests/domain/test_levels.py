@@ -159,11 +159,12 @@ class OneLevel(RuleBasedStateMachine):
     @rule(answered=st.booleans(), took=st.booleans())
     @precondition(lambda self: self.level.state == "sending")
     def answer(self, answered: bool, took: bool) -> None:
-        sent = self.level.sent
+        sent, version = self.level.sent, self.level.sent_version
         assert sent is not None
         if answered and took:
             self.shown = sent
             levels.applied(self.level, self.now, self.now, None, None)
+            assert self.level.acknowledged_version == version
         elif answered:
             levels.retry(self.level, self.now, "locked")
         else:

@@ -188,6 +188,7 @@ def abandoned(level: Level, now: dt.datetime, apply_delay: dt.timedelta) -> None
     """The lease ran out before an answer came: whoever held it is gone, its number in doubt."""
     assert level.sent is not None
     assert level.lease_until is not None
+    _doubt(level, level.sent, level.lease_until + apply_delay)
     _release(level)
     level.attempts += 1
     level.last_error = "the sender did not come back"
