@@ -56,6 +56,7 @@ def test_import_applies_the_configuration_and_reports_to_machines(
         (["skus", "empty.csv"], 2, "the file is empty"),
         (["skus", "skus.csv", "--refused", "skus.csv"], 2, "give another with --refused"),
         (["skus", "skus.csv", "--refused", "no/such/bad.csv"], 2, "cannot be written"),
+        (["skus", "skus.csv", "--refused", "."], 2, "is no report of refused rows"),
         (["sku", "skus.csv"], 2, "sku"),
         (["skus", "skus.csv", "--config", "wrong.toml"], 2, "wrong.toml:1"),
     ],

@@ -49,12 +49,16 @@ class RefusedRows:
         """
         self._header = list(header)
         if self._path.exists():
-            with self._path.open("rb") as earlier:
-                ours = earlier.readline().startswith(",".join(REPORT_COLUMNS).encode())
-            if not ours:
+            if not self._is_report():
                 message = f"{self._path} exists and is no report of refused rows; give another name"
                 raise Rejected("file_exists", "refused", message)
             self._path.unlink()
+
+    def _is_report(self) -> bool:
+        if not self._path.is_file():
+            return False
+        with self._path.open("rb") as earlier:
+            return earlier.readline().startswith(",".join(REPORT_COLUMNS).encode())
 
     def write(self, refusal: Refusal, cells: Sequence[str]) -> None:
         """Adds a row as it was."""
