@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stockwright.domain.events import Fact, Request, RequestLine
+from stockwright.domain.events import Fact, Item, Request, RequestLine
 from tests.domain.worlds import START, World
 
 LINE: dict[str, Any] = {"order_system": "web", "order": "O1", "order_line": "1"}
@@ -26,7 +26,7 @@ def reserve(quantity: int) -> Request:
 CANCEL = {"system": "web", "location": "", "document": "cancel"}
 ORDER = {"system": "web", "channel": "web", "document": "order"}
 
-STORIES = {
+STORIES: dict[str, list[Item]] = {
     "shipped in full": [reserve(5), fact("shipment", 5)],
     "reserved, shipped short and final": [reserve(5), fact("shipment", 3, final=True)],
     "ordered, picked, shipped": [
@@ -44,7 +44,8 @@ STORIES = {
         fact("inspection_result", 2, to_bucket="sellable"),
     ],
     "reserved, cancelled, shipped, returned": [
-        reserve(4), fact("channel_cancel", 4, **CANCEL), fact("shipment", 4), fact("return_receipt", 4),
+        reserve(4), fact("channel_cancel", 4, **CANCEL), fact("shipment", 4),
+        fact("return_receipt", 4),
     ],
     "two shipments of one line": [
         fact("channel_order", 5, **ORDER), fact("shipment", 2, document="S1"),

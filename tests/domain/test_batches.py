@@ -13,7 +13,7 @@ from tests.domain.worlds import START, World, catalog
 
 def receipt(document: str, quantity: int = 1, **fields: Any) -> Fact:
     base = {"system": "wms", "sku": "A", "location": "EAST"}
-    return Fact(kind="receipt", document=document, quantity=quantity, **(base | fields))  # type: ignore[arg-type]
+    return Fact(kind="receipt", document=document, quantity=quantity, **(base | fields))
 
 
 def test_outcomes_are_aligned_and_a_bad_item_leaves_its_neighbours_alone() -> None:
