@@ -13,6 +13,7 @@ from stockwright.connectors.csv_drop.inbox import CLAIM_S
 from stockwright.domain.errors import Misconfigured
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import Applied, InDoubt, LevelToSend, Refused, Retry
+from stockwright.sdk.verbs import Reads
 
 
 @pytest.fixture
@@ -161,8 +162,9 @@ async def test_a_missing_folder_names_the_setting(connect):
         await connect(outbox="/nowhere/at/all").publish(levels(1))
     assert error.value.setting == "outbox"
     with pytest.raises(Misconfigured) as error:
-        await connect(inbox="").read("")
+        await connect(inbox="/nowhere/at/all").read("")
     assert error.value.setting == "inbox"
+    assert not isinstance(connect(inbox=""), Reads)
 
 
 # -------------------------------------------------------------------- files in

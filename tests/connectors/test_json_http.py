@@ -63,6 +63,10 @@ def test_the_connection_offers_the_verbs_its_declaration_promises():
         assert isinstance(connect(), verb)
 
 
+def test_a_partner_without_a_list_of_orders_is_not_polled():
+    assert not isinstance(connect(orders_path=""), Reads)
+
+
 async def test_results_are_aligned_by_name_whatever_order_the_partner_answers_in():
     partner = answering(
         results(

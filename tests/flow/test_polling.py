@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 
+import msgspec
 import pytest
 
 from stockwright.connectors.csv_drop import CONNECTOR as CSV_DROP
@@ -12,6 +13,7 @@ from stockwright.flow.intake import Intake
 from stockwright.flow.polling import MAX_PAGES, Poller
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.connector import Opening
+from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page, Payload
 from stockwright.store.connection import Pool
 from stockwright.store.polls import poll_states
@@ -20,8 +22,27 @@ from tests.flow.partners import events, order, rows, set_up
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
+PLAN = Limits(
+    batch_size=1,
+    calls_per_s=1000,
+    burst=1000,
+    concurrency=1,
+    timeout_s=1,
+    longest_apply_delay_s=0,
+)
+
+
 class Partner:
     """A list of orders, given out `size` at a time; `faults` are raised first."""
+
+    limits = Limits(
+        batch_size=1,
+        calls_per_s=1000,
+        burst=1000,
+        concurrency=1,
+        timeout_s=1,
+        longest_apply_delay_s=0,
+    )
 
     def __init__(self, orders, size=2):
         self.orders = orders
@@ -181,6 +202,19 @@ async def test_a_partner_without_an_end_is_left_after_a_bounded_number_of_pages(
     await poller.poll("shop", partner)
     await poller.poll("shop", partner)
     assert state(pool).watermark == NOON + dt.timedelta(minutes=1)
+
+
+async def test_pages_are_asked_for_no_faster_than_the_partner_s_plan(poller, monkeypatch):
+    waits = []
+
+    async def note(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr("stockwright.flow.polling.asyncio.sleep", note)
+    partner = Partner(orders(6), size=1)
+    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=0.001, burst=2)
+    assert (await poller.poll("shop", partner)).complete
+    assert [round(wait / 1000) for wait in waits] == [1, 2, 3, 4]
 
 
 async def test_files_are_recorded_once_however_often_they_are_dropped(

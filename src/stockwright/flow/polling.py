@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
 from stockwright.flow.intake import new_payload
 from stockwright.sdk.messages import Page
+from stockwright.sdk.pacing import Bucket, full_bucket, take
 from stockwright.sdk.verbs import Reads
 from stockwright.store.connection import Pool
 from stockwright.store.payloads import keep
@@ -43,6 +44,7 @@ class Poller:
         self._pool = pool
         self._worker = worker
         self._lease_s = lease_s
+        self._paces: dict[str, Bucket] = {}
 
     async def poll(
         self, system: str, connection: Reads, *, every_s: float = 60.0, now: bool = False
@@ -59,6 +61,7 @@ class Poller:
         cursor, kept, complete = lease.cursor, 0, False
         try:
             for _ in range(MAX_PAGES):
+                await self._keep_pace(system, connection)
                 page = await connection.read(cursor)
                 await asyncio.to_thread(self._keep, system, cursor, page, every_s)
                 await connection.acknowledge(page)
@@ -73,6 +76,14 @@ class Poller:
             return Poll(kept, complete=False, error=str(error))
         await asyncio.to_thread(self._release, system)
         return Poll(kept, complete)
+
+    async def _keep_pace(self, system: str, connection: Reads) -> None:
+        """Waits until the partner's declared plan allows a call."""
+        now, limits = asyncio.get_running_loop().time(), connection.limits
+        pace = self._paces.get(system) or full_bucket(limits.calls_per_s, limits.burst, now)
+        self._paces[system], wait_s = take(pace, now)
+        if wait_s:
+            await asyncio.sleep(wait_s)
 
     def _lease(self, system: str, now: bool) -> PollLease | None:
         with session(self._pool) as connection:

@@ -45,6 +45,8 @@ class ReadsBack(Protocol):
 class Reads(Protocol):
     """Is asked for what happened since a cursor."""
 
+    limits: Limits
+
     async def read(self, cursor: str) -> Page:
         """The page after cursor; the empty cursor is the beginning. Reads again what it read
         before.

@@ -33,7 +33,7 @@ _BUSY_S: Final = 1.0
 
 
 class CsvDropConnection:
-    """One partner. Publishes to the outbox, reads the inbox, maps."""
+    """One partner. Publishes to the outbox, maps."""
 
     def __init__(self, opening: Opening, settings: CsvDropSettings) -> None:
         self.system = opening.system
@@ -85,6 +85,22 @@ class CsvDropConnection:
                 return
             yield True
 
+    def map(self, payload: Payload) -> list[Mapped]:
+        """The facts of one file."""
+        return map_file(payload, self._settings, self._zone, self._channel)
+
+    def _folder(self, setting: str) -> None:
+        """Raises Misconfigured where the folder is not set or not there."""
+        name = str(getattr(self._settings, setting))
+        if not name:
+            raise Misconfigured(setting, f"set {setting} of {self.system} to a folder")
+        if not Path(name).is_dir():
+            raise Misconfigured(setting, f"{setting} of {self.system}: there is no folder {name}")
+
+
+class ReadingCsvDropConnection(CsvDropConnection):
+    """A partner that drops files as well."""
+
     async def read(self, cursor: str) -> Page:
         """The files that are whole, each a payload; they are ours from then on."""
         self._folder("inbox")
@@ -126,14 +142,9 @@ class CsvDropConnection:
         for path, folder in page.receipt or ():
             await asyncio.to_thread(self._inbox.lay_aside, path, folder)
 
-    def map(self, payload: Payload) -> list[Mapped]:
-        """The facts of one file."""
-        return map_file(payload, self._settings, self._zone, self._channel)
 
-    def _folder(self, setting: str) -> None:
-        """Raises Misconfigured where the folder is not set or not there."""
-        name = str(getattr(self._settings, setting))
-        if not name:
-            raise Misconfigured(setting, f"set {setting} of {self.system} to a folder")
-        if not Path(name).is_dir():
-            raise Misconfigured(setting, f"{setting} of {self.system}: there is no folder {name}")
+def open_connection(opening: Opening, settings: CsvDropSettings) -> CsvDropConnection:
+    """A connection with the verbs its settings allow: without an inbox it reads nothing."""
+    if settings.inbox:
+        return ReadingCsvDropConnection(opening, settings)
+    return CsvDropConnection(opening, settings)

@@ -84,7 +84,7 @@ class OrderPage(msgspec.Struct):
 
 
 class JsonHttpConnection:
-    """One partner. Publishes, reads, receives, reads back, gives a snapshot, maps."""
+    """One partner. Publishes, receives, reads back, gives a snapshot, maps."""
 
     def __init__(self, opening: Opening, settings: JsonHttpSettings) -> None:
         self.system = opening.system
@@ -172,23 +172,6 @@ class JsonHttpConnection:
 
     # ---------------------------------------------------------------- in
 
-    async def read(self, cursor: str) -> Page:
-        """The orders after cursor, each a payload of its own with the partner's own bytes."""
-        started_at = self._clock()
-        query = [("since", cursor), ("limit", str(self._settings.page_size))]
-        answer = await self._get(self._settings.orders_path, query, OrderPage)
-        if answer.more and answer.next == cursor:
-            raise Transient(f"{self.system} has more orders but its cursor {cursor!r} stands still")
-        return Page(
-            payloads=tuple(self._payload(bytes(order), {}) for order in answer.orders),
-            next_cursor=answer.next,
-            started_at=started_at,
-            complete=not answer.more,
-        )
-
-    async def acknowledge(self, page: Page) -> None:
-        """The cursor says it all: there is nothing to tell the partner."""
-
     def receive(self, headers: Mapping[str, str], body: bytes) -> Payload:
         """A webhook whose signature is right."""
         if len(body) > self._settings.max_body_bytes:
@@ -264,6 +247,34 @@ class JsonHttpConnection:
             raise Misconfigured(
                 setting, f"{self.system} answered {response.status}: check its setting {setting}"
             )
+
+
+class PolledJsonHttpConnection(JsonHttpConnection):
+    """A partner that is asked for its orders as well."""
+
+    async def read(self, cursor: str) -> Page:
+        """The orders after cursor, each a payload of its own with the partner's own bytes."""
+        started_at = self._clock()
+        query = [("since", cursor), ("limit", str(self._settings.page_size))]
+        answer = await self._get(self._settings.orders_path, query, OrderPage)
+        if answer.more and answer.next == cursor:
+            raise Transient(f"{self.system} has more orders but its cursor {cursor!r} stands still")
+        return Page(
+            payloads=tuple(self._payload(bytes(order), {}) for order in answer.orders),
+            next_cursor=answer.next,
+            started_at=started_at,
+            complete=not answer.more,
+        )
+
+    async def acknowledge(self, page: Page) -> None:
+        """The cursor says it all: there is nothing to tell the partner."""
+
+
+def open_connection(opening: Opening, settings: JsonHttpSettings) -> JsonHttpConnection:
+    """A connection with the verbs its settings allow: without orders_path it is not polled."""
+    if settings.orders_path:
+        return PolledJsonHttpConnection(opening, settings)
+    return JsonHttpConnection(opening, settings)
 
 
 def _wire(level: LevelToSend) -> dict[str, Any]:

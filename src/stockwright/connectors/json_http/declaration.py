@@ -50,11 +50,11 @@ class JsonHttpSettings(ConnectorSettings, frozen=True, kw_only=True):
         str, Meta(pattern=r"^/", description="where levels are written and read back")
     ] = "/levels"
     orders_path: Annotated[
-        str, Meta(pattern=r"^/", description="where orders are polled; empty is not possible")
+        str, Meta(pattern=r"^(/.*)?$", description="where orders are polled; empty: they are not")
     ] = "/orders"
     rules: Annotated[
         tuple[Rule, ...],
-        Meta(min_length=1, description="how messages become facts; see the mapping reference"),
+        Meta(min_length=1, description="how messages become facts; see the rules of mapping"),
     ] = DEFAULT_RULES
     event_type: Annotated[
         str, Meta(pattern=r"^\$", description="where a message says what it is")

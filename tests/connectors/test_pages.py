@@ -1,0 +1,60 @@
+"""The reference pages say what the declarations say, and their examples are good."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from stockwright.connectors import csv_drop, json_http
+from stockwright.domain.events import Fact
+from stockwright.sdk.mapping import rules_from
+from stockwright.sdk.reference import settings_table
+
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = DOCS / "reference"
+PAGES = {
+    "json-http.md": json_http.CONNECTOR,
+    "csv-drop.md": csv_drop.CONNECTOR,
+}
+
+
+def page(name):
+    return (REFERENCE / name).read_text(encoding="utf-8")
+
+
+def toml_of(text):
+    return tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_lists_every_setting_as_the_connector_declares_it(name):
+    assert settings_table(PAGES[name].declaration) in page(f"connectors/{name}")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_example_of_a_page_is_accepted(name):
+    (system,) = toml_of(page(f"connectors/{name}"))["systems"].values()
+    assert system["connector"] == PAGES[name].declaration.name
+    assert PAGES[name].declaration.problems(system["settings"]) == []
+
+
+def test_every_type_of_message_with_a_rule_is_on_the_page():
+    types = {kind for rule in json_http.mapping.DEFAULT_RULES for kind in rule.when.values()}
+    assert [kind for kind in types if f"`{kind}`" not in page("connectors/json-http.md")] == []
+
+
+def test_every_default_pattern_is_on_the_page_with_the_columns_it_needs():
+    text = page("connectors/csv-drop.md")
+    for file in csv_drop.declaration.DEFAULT_FILES:
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{file.pattern}`")]
+        for column in csv_drop.mapping.needed_columns(file):
+            assert column in row
+
+
+def test_the_rule_of_the_mapping_page_is_accepted_and_every_field_is_named():
+    text = page("mapping.md")
+    (rule,) = toml_of(text)["systems"]["TILL"]["settings"]["rules"]
+    assert rules_from([rule])[0].kind == "pos_sale"
+    fields = text.split("Fields are those of a fact:")[1].split("`system` is always")[0]
+    named = {word.strip("`,. \n") for word in fields.replace("(", " ").split()}
+    assert set(Fact.__struct_fields__) - {"kind", "system"} <= named
