@@ -53,7 +53,7 @@ def command(
     with _opened(file, target) as source, _address(settings) as url:
         migrate(url)
         total = _count_lines(source)
-        # A chunk holds no lane of the ledger, and a busy machine may take its time between statements.
+        # A chunk holds no lane of the ledger, so that a busy machine may take its time over one.
         pool = Pool(url, size=1, application_name="stockwright import", idle_in_transaction_s=60)
         try:
             with (
