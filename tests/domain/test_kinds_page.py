@@ -1,4 +1,4 @@
-"""docs/reference/event-kinds.md is the posting table, the outcomes and the fields, as the code has them."""
+"""docs/reference/event-kinds.md is the posting table, the outcomes and the fields of the code."""
 
 from pathlib import Path
 

@@ -57,13 +57,13 @@ async def post_events(call: Call) -> Reply:
             items.append(item)  # type: ignore[arg-type]
             places.append(index)
     if items:
-        raw = _raw(call, items[0].system)
+        raw = raw_payload(call, items[0].system)
         answered = await call.services.recorder.record(items, bulk=len(items) > BULK_ITEMS, raw=raw)
         for index, item, outcome in zip(places, items, answered, strict=True):
             outcomes[index] = located(item, outcome) if outcome.field else outcome
         telemetry.RECEIVED.labels(items[0].system, "api").inc(len(items))
     results = [item_result(verdict) for verdict in outcomes if verdict is not None]
-    return _answer_batch(results) if batch else _answer_single(results[0])
+    return answer_batch(results) if batch else _answer_single(results[0])
 
 
 def admit(item: Item, caller: Caller) -> Rejected | None:
@@ -78,7 +78,8 @@ def admit(item: Item, caller: Caller) -> Rejected | None:
     return None
 
 
-def _raw(call: Call, system: str) -> RawPayload:
+def raw_payload(call: Call, system: str) -> RawPayload:
+    """The call's body as it came, to be kept with its items."""
     headers = {
         name.decode(): call.headers[name].decode("latin-1")
         for name in _KEPT_HEADERS
@@ -111,7 +112,7 @@ def item_result(verdict: Outcome | Rejected) -> ItemResult:
             detail=verdict.message,
             next=kind.next,
         )
-    if verdict.code == "recorded":
+    if verdict.code == "recorded" and verdict.answer is None:
         # Nearly all are, and a call may hold ten thousand.
         return ItemResult(
             status=200, code="recorded", sequence=verdict.sequence, replay=verdict.replay
@@ -129,7 +130,8 @@ def item_result(verdict: Outcome | Rejected) -> ItemResult:
     )
 
 
-def _answer_batch(results: list[ItemResult]) -> Reply:
+def answer_batch(results: list[ItemResult]) -> Reply:
+    """207 with every result under its index."""
     for index, result in enumerate(results):
         result.index = index
     counts = Counter(result.code for result in results)

@@ -4,6 +4,7 @@ from typing import Final
 
 from stockwright.api import (
     availability,
+    counts,
     events,
     health,
     hooks,
@@ -15,6 +16,7 @@ from stockwright.api import (
 )
 from stockwright.api.operations import Operation
 from stockwright.api.paging import Page, PageQuery
+from stockwright.domain.count_sheets import CountSheet
 from stockwright.domain.events import Fact
 from stockwright.store.entries import EntryView
 from stockwright.store.payloads import PayloadView
@@ -48,6 +50,16 @@ TABLE: Final[tuple[Operation, ...]] = (
         media=("application/json", "application/x-ndjson"),
         answers={200: events.ItemResult, 202: events.ItemResult, 207: events.BatchResult},
         problems=("bad_encoding", "too_many", "conflict", "forbidden_system", "busy"),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/counts",
+        handler=counts.post_count,
+        tag="events",
+        scope="events:write",
+        body=CountSheet,
+        answers={207: events.BatchResult},
+        problems=("bad_encoding", "forbidden_system", "busy"),
     ),
     Operation(
         method="POST",

@@ -356,3 +356,15 @@ from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'ev
 -- name: make_partitions
 -- Makes the partitions up to a sequence number.
 select make_ledger_partitions_v1(%s);
+
+-- name: held_cells
+-- The cells of a place that hold goods, by bucket.
+select b.sku, b.lot, x.bucket from balance b
+cross join lateral (values ('sellable', b.sellable), ('inspection', b.inspection),
+                           ('quarantined', b.quarantined), ('damaged', b.damaged)) x (bucket, units)
+where b.location = %s and x.units <> 0;
+
+-- name: bound_items
+-- What a system's own codes stand for.
+select partner_code, code from binding
+where system = %s and subject = 'item' and partner_code = any(%s::text[]);
