@@ -30,7 +30,7 @@ async def post_count(call: Call) -> Reply:
 
 
 def expanded(connection: Connection, sheet: CountSheet) -> list[Fact]:
-    """The sheet's facts, partners' codes of a full sheet resolved so that silence is not misread."""
+    """The sheet's facts; a full one's partner codes are resolved, lest silence be misread."""
     if sheet.scope != "full":
         return facts(sheet, ())
     bound = bound_items(connection, sheet.system, [line.item for line in sheet.lines if line.item])
