@@ -31,19 +31,24 @@ COMMANDS: Final[dict[str, str]] = {
 _GROUPS: Final = frozenset({"key"})
 
 
-def build_app() -> App:
-    """The command line as a cyclopts app; no command's module is loaded yet."""
+def build_app(chosen: str = "") -> App:
+    """The command line as a cyclopts app; no command's module is loaded yet.
+
+    The chosen command helps with its function's whole docstring, the others with their summary,
+    so that listing them loads none.
+    """
     app = App(
         name="stockwright",
         help="One true stock position across every system that holds or sells goods.",
         version=__version__,
         help_format="plaintext",
+        suppress_keyboard_interrupt=False,
     )
     for order, (name, summary) in enumerate(COMMANDS.items()):
         module = f"stockwright.cli.{name}_" if name == "import" else f"stockwright.cli.{name}"
         target = "app" if name in _GROUPS else "command"
-        # Help comes from the function's docstring once loaded; the summary serves the overview.
-        app.command(f"{module}:{target}", name=name, sort_key=order, help=summary)
+        shown = {} if name == chosen else {"help": summary}
+        app.command(f"{module}:{target}", name=name, sort_key=order, **shown)
     return app
 
 
@@ -53,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if tokens and not tokens[0].startswith("-") and tokens[0] not in COMMANDS:
         return _unknown(tokens[0])
     try:
-        result = build_app()(
+        result = build_app(tokens[0] if tokens else "")(
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as failure:

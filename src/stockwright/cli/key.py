@@ -31,8 +31,11 @@ _SCOPES = "; ".join(f"{scope}: {allows}" for scope, allows in SCOPES.items())
 @app.command
 def create(
     name: Annotated[str, Parameter(help="Who will use it, such as 'web shop'.")],
+    /,
     *,
-    scope: Annotated[list[str], Parameter(help=f"What it may do; repeat it for more. {_SCOPES}.")],
+    scope: Annotated[
+        list[str], Parameter(negative="", help=f"What it may do; repeat it for more. {_SCOPES}.")
+    ],
     system: Annotated[str, Parameter(help="The one system it speaks for; empty for any.")] = "",
     days: Annotated[int | None, Parameter(help="Days until it expires; never by default.")] = None,
     config: ConfigFile = None,
@@ -67,6 +70,7 @@ def list_(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
 @app.command
 def revoke(
     key_id: Annotated[str, Parameter(help="The id, as `stockwright key list` shows it.")],
+    /,
     *,
     config: ConfigFile = None,
     as_json: AsJson = False,

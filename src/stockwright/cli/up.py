@@ -22,7 +22,8 @@ _log = structlog.get_logger("stockwright.up")
 def command(
     *,
     only: Annotated[
-        list[Role] | None, Parameter(help="Run only this part; repeat it to run several.")
+        list[Role] | None,
+        Parameter(negative="", help="Run only this part; repeat it to run several."),
     ] = None,
     config: ConfigFile = None,
     host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
