@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockwright.demo.batch import BatchWorld
-from stockwright.demo.happenings import Move, Order, OrderLine, happenings
+from stockwright.demo.happenings import Move, Order, OrderLine, happenings, together
 from stockwright.demo.lines import Line
 from stockwright.demo.oracle import Oracle
 from stockwright.demo.overlay import SELLERS, Chance, inspected, plan_stock, seller_of
@@ -162,6 +162,14 @@ def test_documents_of_one_minute_share_it_out_in_the_order_of_the_file():
 def test_repeated_rows_are_two_lines():
     (found,) = orders(row(1, "7", 0), row(2, "7", 0))
     assert [line.line for line in found.lines] == ["1", "2"]
+
+
+def test_moves_of_one_document_are_told_together_and_orders_alone():
+    lines = [row(1, "C7", 0, quantity=-1), row(2, "C7", 0, quantity=-2), row(3, "8", 0)]
+    first, second = together(happenings(lines))
+    assert isinstance(first, list)
+    assert [move.line for move in first] == ["1", "2"]
+    assert isinstance(second, Order)
 
 
 def test_an_invoice_typed_over_two_minutes_is_two_documents():

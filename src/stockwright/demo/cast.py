@@ -11,7 +11,7 @@ from stockwright.connectors.csv_drop import Sandbox as Folder
 from stockwright.connectors.json_http import Sandbox
 from stockwright.demo.clock import Action
 from stockwright.demo.filing import LOOKS_EVERY_S, FilingSeller
-from stockwright.demo.happenings import Happening, Order
+from stockwright.demo.happenings import Move, Order
 from stockwright.demo.hub import Hub
 from stockwright.demo.installation import SENDERS, Secrets
 from stockwright.demo.overlay import SELLERS, Seller, seller_of
@@ -86,23 +86,21 @@ class Cast:
         await self.wms.stop()
         await asyncio.gather(*(hub.close() for hub in self._hubs))
 
-    def act(self, happening: Happening) -> Action:
-        """What to do at a happening's moment."""
-        match happening:
-            case Order():
-                door = self.doors[seller_of(happening.invoice, self._stage.chance).code]
-                return partial(door.order, happening)
-            case _ if happening.kind in ("receipt", "return"):
+    def act(self, happening: Order | list[Move]) -> Action:
+        """What to do at a happening's moment; moves are those of one document and kind."""
+        if isinstance(happening, Order):
+            door = self.doors[seller_of(happening.invoice, self._stage.chance).code]
+            return partial(door.order, happening)
+        if happening[0].kind in ("receipt", "return"):
+            return partial(self._came_in, happening)
+        return partial(self.wms.move, happening)
 
-                async def booked() -> None:
-                    # The goods are in the house before the ERP has typed the document.
-                    self.wms.warehouse.move(happening)
-                    self.wms.goods_came()
-                    await self.erp.book(happening)
-
-                return booked
-            case _:
-                return partial(self.wms.move, happening)
+    async def _came_in(self, moves: list[Move]) -> None:
+        # The goods are in the house before the ERP has typed the document.
+        for move in moves:
+            self.wms.warehouse.move(move)
+        self.wms.goods_came()
+        await self.erp.book(moves)
 
     def _door(self, seller: Seller) -> SellerDoor:
         stage, promised = self._stage, self.wms.promised

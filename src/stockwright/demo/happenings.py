@@ -61,6 +61,21 @@ class Move(NamedTuple):
 Happening = Order | Move
 
 
+def together(world: Iterable[Happening]) -> Iterator[Order | list[Move]]:
+    """Orders as they are, and moves of one document and kind at one moment as one."""
+    for key, group in groupby(world, key=_document_of):
+        if isinstance(key, Order):
+            yield key
+        else:
+            yield [step for step in group if isinstance(step, Move)]
+
+
+def _document_of(happening: Happening) -> Order | tuple[dt.datetime, str, MoveKind]:
+    if isinstance(happening, Order):
+        return happening
+    return happening.at, happening.document, happening.kind
+
+
 def happenings(lines: Iterable[Line], minute_s: float = MINUTE_S) -> Iterator[Happening]:
     """Orders and moves of a file sorted by time. Repeated rows stay: a line is its number."""
     seen: dict[str, int] = {}

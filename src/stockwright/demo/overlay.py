@@ -44,6 +44,8 @@ HOT_PERCENT: Final = 25
 """The SKUs with the most order lines: this part of all SKUs is `hot` and runs short."""
 HOT_SUPPLY_PERCENT: Final = 80
 COLD_SUPPLY_PERCENT: Final = 115
+DELIVERIES: Final = 12
+"""Receipts of one span come in so many lorries, evenly spread over the span's first half."""
 SPAN_DAYS: Final = 14
 """Hot SKUs are supplied span by span; a period shorter than two spans is cut in two."""
 
@@ -166,13 +168,16 @@ def _hot(demand: dict[str, Demand]) -> frozenset[str]:
 
 
 def _receipts(sku: str, wanted: Demand, spans: _Spans, chance: Chance) -> list[Move]:
-    """One receipt in each later span, somewhere in its first half."""
+    """One receipt in each later span, on one of its lorries."""
     receipts = []
     for n, (start, end) in enumerate(spans[1:], start=1):
         quantity = _percent(wanted.sold[n], HOT_SUPPLY_PERCENT)
         if quantity:
-            at = start + (end - start) / 2 * chance.fraction("receipt", sku, str(n))
-            receipts.append(Move(at, "receipt", f"PO-{sku}-{n}", "1", sku, sku, quantity))
+            lorry = int(chance.fraction("lorry", sku, str(n)) * DELIVERIES)
+            at = start + (end - start) / 2 * (lorry + 0.5) / DELIVERIES
+            receipts.append(
+                Move(at, "receipt", f"DELIVERY-{n}-{lorry + 1}", sku, sku, sku, quantity)
+            )
     return receipts
 
 

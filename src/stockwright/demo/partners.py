@@ -46,18 +46,26 @@ class Erp:
                 count += 1
         return count
 
-    async def book(self, move: Move) -> None:
-        """A receipt or a return was booked."""
-        stage = self._stage
-        kind = "stock.receipt" if move.kind == "receipt" else "stock.return_receipt"
-        line = {"line": move.line, "sku": move.code, "quantity": move.quantity}
-        location = warehouse_of(move.sku, stage.chance)
-        stage.gain(move.sku, move.gain)
+    async def book(self, moves: Sequence[Move]) -> None:
+        """A delivery or a return was booked: moves of one document at one moment."""
+        stage, first = self._stage, moves[0]
+        kind = "stock.receipt" if first.kind == "receipt" else "stock.return_receipt"
+        lines = [
+            {
+                "line": move.line,
+                "sku": move.code,
+                "quantity": move.quantity,
+                "location": warehouse_of(move.sku, stage.chance),
+            }
+            for move in moves
+        ]
+        for move in moves:
+            stage.gain(move.sku, move.gain)
         await self._post.tell(
             kind,
-            {"document": move.document, "location": location, "lines": [line]},
-            name=f"{move.document}-{move.line}",
-            skus=[move.sku] if move.gain else [],
+            {"document": first.document, "lines": lines},
+            name=f"{first.document}-{first.line}",
+            skus=[move.sku for move in moves if move.gain],
             heard=lambda: None,
         )
 
@@ -110,17 +118,18 @@ class Wms:
         )
         self._plan_wave()
 
-    async def move(self, move: Move) -> None:
-        """An inspection, a write-off, a count or a correction."""
-        stage = self._stage
-        stage.gain(move.sku, move.gain)
-        lost = max(0, -move.gain)
-        stage.keep_back(move.sku, lost)
-        if move.gain:
-            stage.meter.sent([move.sku])
-        await self._tell([self._movement(move)], f"{move.document}-{move.line}")
-        stage.told(move.sku, lost)
-        if move.gain > 0:
+    async def move(self, moves: Sequence[Move]) -> None:
+        """Inspections, write-offs, counts or corrections of one document at one moment."""
+        stage, first = self._stage, moves[0]
+        for move in moves:
+            stage.gain(move.sku, move.gain)
+            stage.keep_back(move.sku, max(0, -move.gain))
+        stage.meter.sent(move.sku for move in moves if move.gain)
+        facts = [self._movement(move) for move in moves]
+        await self._tell(facts, f"{first.kind}-{first.document}-{first.line}")
+        for move in moves:
+            stage.told(move.sku, max(0, -move.gain))
+        if any(move.gain > 0 for move in moves):
             self.goods_came()
 
     def goods_came(self) -> None:

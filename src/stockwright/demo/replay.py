@@ -14,7 +14,7 @@ from stockwright.console.charts import shown_against_true
 from stockwright.demo import outcome, proof
 from stockwright.demo.cast import Cast
 from stockwright.demo.clock import ClosedLoop, Step, VirtualClock
-from stockwright.demo.happenings import MINUTE_S, Order
+from stockwright.demo.happenings import MINUTE_S, Order, together
 from stockwright.demo.latency import LatencyMeter, percentile
 from stockwright.demo.lines import Line, read_lines
 from stockwright.demo.oracle import Oracle
@@ -144,10 +144,12 @@ class Performance:
         return await self._figures(self.cast, elapsed_s)
 
     def _steps(self, cast: Cast) -> Iterator[Step]:
-        for happening in self.world.play():
+        for happening in together(self.world.play()):
             if isinstance(happening, Order):
                 self._show.advance(len(happening.lines))
-            yield happening.at, cast.act(happening)
+                yield happening.at, cast.act(happening)
+            else:
+                yield happening[0].at, cast.act(happening)
 
     def have_fetched(self, system: str) -> None:
         """Has the hub look for a partner's files now: on the replay's clock it is time."""
