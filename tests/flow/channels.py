@@ -10,6 +10,7 @@ import psycopg
 
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
 from stockwright.flow.calls import Link
+from stockwright.flow.projection import Projection
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     Applied,
@@ -242,3 +243,18 @@ def link(
         clock=clock,
         lease_margin_s=lease_margin_s,
     )
+
+
+def set_stock(world: World, projection: Projection, **units: int) -> None:
+    """New balances for some SKUs, projected; SKU_000 names SKU-000."""
+    for sku, quantity in units.items():
+        world.stock(sku.replace("_", "-"), quantity)
+    projection.step()
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limit_s
+    while not condition():
+        assert loop.time() < end, "it never came to be"
+        await asyncio.sleep(0.02)

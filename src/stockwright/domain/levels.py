@@ -204,6 +204,21 @@ def answered_late(level: Level, value: int, doubt_until: dt.datetime) -> None:
         level.lane = lane_of(level)
 
 
+def read_back(level: Level, shown: int, now: dt.datetime) -> bool:
+    """The channel told what it shows of a settled level. Answers whether that must be put right.
+
+    Less than desired is left alone: the channel has sold units whose order has not reached us, and
+    to assert the number again would sell them twice.
+    """
+    if level.state != "settled" or shown <= level.desired:
+        return False
+    level.acknowledged = shown
+    level.waiting_since = now
+    level.last_error = f"the channel was found to show {shown}"
+    _schedule(level, now)
+    return True
+
+
 def _doubt(level: Level, value: int, until: dt.datetime) -> None:
     low, high, before = level.doubt_low, level.doubt_high, level.doubt_until
     level.doubt_low = value if low is None else min(low, value)

@@ -11,22 +11,21 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
 
-import structlog
-
 from stockwright import telemetry
-from stockwright.domain.errors import Misconfigured, Throttled, Transient
-from stockwright.domain.levels import Level
-from stockwright.flow.calls import Call, Claimed, Failed, Link, Settled, claim, settle
-from stockwright.sdk.messages import InDoubt, LevelToSend, PublishResult
-from stockwright.sdk.verbs import Publishes
+from stockwright.flow.calls import Call, Claimed, Failed, Link, claim
+from stockwright.flow.settling import Settled, settle
+from stockwright.flow.speaking import ask_back, send, tell
+from stockwright.flow.verification import Verified, choose, take
+from stockwright.sdk.messages import PublishResult
+from stockwright.sdk.verbs import Publishes, ReadsBack
 from stockwright.store import attempts
 from stockwright.store.connection import Connection, Pool, listen
-
-_log = structlog.get_logger(__name__)
 
 LEVELS: Final = "stockwright_levels"
 """The projection notifies here with the code of each channel it changed."""
 POLL_S: Final = 1.0
+VERIFY_EVERY_S: Final = 5.0
+"""Seconds between two calls that read back what a channel shows."""
 _SETTLE_PAUSE_S = 0.5
 T = TypeVar("T")
 
@@ -43,6 +42,7 @@ class Publisher:
         self._executor = executor
         self._woken = asyncio.Event()
         self._known = False
+        self._verify_at = time.monotonic() + VERIFY_EVERY_S
 
     def wake(self) -> None:
         """There may be something to send; call it in the event loop's thread."""
@@ -81,14 +81,32 @@ class Publisher:
         try:
             claimed = await self._claim()
         except Exception as failure:  # noqa: BLE001  the database may be away: told, tried again
-            self._tell(failure)
+            tell(self.link.system, failure)
             return POLL_S
         if claimed.call is None:
+            self._start_verifying(calls)
             return POLL_S if claimed.wait_s is None else min(POLL_S, claimed.wait_s)
         task = asyncio.create_task(self._carry_safely(claimed.call, time.monotonic()))
         calls.add(task)
         task.add_done_callback(calls.discard)
         return 0.0
+
+    def _start_verifying(self, calls: set[asyncio.Task[None]]) -> None:
+        """Reads back while there is nothing to send, one call at a time and not all the time."""
+        if isinstance(self._connection, ReadsBack) and time.monotonic() >= self._verify_at:
+            self._verify_at = time.monotonic() + VERIFY_EVERY_S
+            task = asyncio.create_task(self._verify_safely())
+            calls.add(task)
+            task.add_done_callback(calls.discard)
+
+    async def _verify_safely(self) -> None:
+        try:
+            verified = await self.verify()
+        except Exception as failure:  # noqa: BLE001  told; the levels are read back another time
+            tell(self.link.system, failure)
+            return
+        if verified.wrong:
+            self.wake()
 
     async def _rest(self, stop: asyncio.Event, pause_s: float) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (self._woken, stop)]
@@ -100,7 +118,7 @@ class Publisher:
         try:
             await self._carry(call, claimed_at)
         except Exception as failure:  # noqa: BLE001  the lease ends, another worker goes on
-            self._tell(failure)
+            tell(self.link.system, failure)
         self.wake()
 
     async def _carry(self, call: Call, claimed_at: float) -> None:
@@ -113,29 +131,18 @@ class Publisher:
                 # Bytes that leave now might be applied when the lease has gone to another.
                 answer = Failed("this process stood still before it could send")
             else:
-                answer = await self._send(call)
+                answer = await send(self._connection, self.link, call)
         _measure(call, await self._settle(call, answer, claimed_at))
 
-    async def _send(self, call: Call) -> Sequence[PublishResult] | Failed:
-        limits = self.link.limits
-        grace_s = min(1.0, self.link.lease_margin_s / 4)
-        try:
-            async with asyncio.timeout(limits.timeout_s + grace_s):
-                answer = await self._connection.publish([_message(level) for level in call.levels])
-        except Throttled as failure:
-            return Failed(_words(failure), retry_after_s=failure.retry_after_s)
-        except Transient as failure:
-            return Failed(_words(failure))
-        except Misconfigured as failure:
-            return Failed(_words(failure), setting=failure.setting)
-        except TimeoutError:
-            return _doubt(call, "no answer in time")
-        except Exception as failure:  # noqa: BLE001  a fault of the connector: nobody knows what was sent
-            self._tell(failure)
-            return _doubt(call, f"the connector failed: {_words(failure)}")
-        if len(answer) != len(call.levels):
-            return _doubt(call, f"{len(answer)} answers to {len(call.levels)} levels")
-        return answer
+    async def verify(self) -> Verified:
+        """Reads back one batch of settled levels, where the partner can tell what it shows."""
+        if not isinstance(self._connection, ReadsBack):
+            return Verified()
+        asked = await self._in_thread(lambda connection: choose(connection, self.link))
+        if not asked:
+            return Verified()
+        answer = await ask_back(self._connection, self.link, asked)
+        return await self._in_thread(lambda connection: take(connection, self.link, asked, answer))
 
     async def _claim(self) -> Claimed:
         return await self._in_thread(self._claim_now)
@@ -158,7 +165,7 @@ class Publisher:
             except Exception as failure:
                 if time.monotonic() - claimed_at > self.link.lease.total_seconds():
                     raise
-                self._tell(failure)
+                tell(self.link.system, failure)
                 await asyncio.sleep(_SETTLE_PAUSE_S)
 
     async def _in_thread(self, work: Callable[[Connection], T]) -> T:
@@ -167,10 +174,6 @@ class Publisher:
                 return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, run)
-
-    def _tell(self, failure: Exception) -> None:
-        telemetry.STEP_FAILURES.labels("publication").inc()
-        _log.warning("publication step failed", system=self.link.system, error=_words(failure))
 
 
 class Publication:
@@ -212,26 +215,6 @@ class Publication:
 def database_threads(connections: int) -> ThreadPoolExecutor:
     """Threads for the publishers' transactions: as many as they may hold connections."""
     return ThreadPoolExecutor(max_workers=connections, thread_name_prefix="publication")
-
-
-def _message(level: Level) -> LevelToSend:
-    known = level.doubt_until is None
-    return LevelToSend(
-        channel=level.channel,
-        listing=level.listing,
-        location=level.location,
-        quantity=level.desired,
-        version=level.version,
-        expected=level.acknowledged if known else None,
-    )
-
-
-def _doubt(call: Call, reason: str) -> list[PublishResult]:
-    return [InDoubt(reason=reason) for _ in call.levels]
-
-
-def _words(failure: Exception) -> str:
-    return telemetry.hide_secrets(str(failure) or type(failure).__name__)[:500]
 
 
 def _measure(call: Call, settled: Settled) -> None:

@@ -155,6 +155,31 @@ def next_due(connection: Connection, channels: Sequence[str]) -> dt.datetime | N
     return found
 
 
+def unverified_levels(
+    connection: Connection, channel: str, before: dt.datetime, limit: int
+) -> list[Level]:
+    """Settled levels to read back: first those acknowledged since, then those longest ago."""
+    return _levels(connection, "unverified_levels", channel=channel, before=before, limit=limit)
+
+
+def write_verified(
+    connection: Connection,
+    levels: Sequence[Level],
+    shown: Sequence[int | None],
+    now: dt.datetime,
+) -> None:
+    """Stores what the channel was found to show (None: nothing), aligned; sent ones are skipped."""
+    connection.execute(
+        _SQL["write_verified"],
+        _key_arrays([level.key for level in levels])
+        | {
+            "versions": numbers([level.acknowledged_version for level in levels]),
+            "shown": numbers(shown),
+            "now": now,
+        },
+    )
+
+
 def _levels(connection: Connection, name: str, **parameters: Any) -> list[Level]:
     cursor = connection.execute(_SQL[name], parameters)
     names = [column.name for column in cursor.description or ()]

@@ -161,3 +161,24 @@ select least(
     (select min(lease_until) from level
      where channel = any (%(channels)s::text[]) and state = 'sending')
 );
+
+-- name: unverified_levels
+-- Settled levels that were not read back since their last acknowledgement, then those not read back
+-- since a time, longest ago first.
+select *
+from level
+where channel = %(channel)s and state = 'settled'
+  and (verified_at is null or verified_at < acknowledged_at or verified_at < %(before)s)
+order by verified_at is not null and verified_at >= acknowledged_at, verified_at nulls first, listing
+limit %(limit)s;
+
+-- name: write_verified
+-- Stores what the channel was found to show; levels that were sent since are left out.
+update level
+set verified = found.shown, verified_at = %(now)s
+from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
+            %(versions)s::bigint[], %(shown)s::bigint[])
+     as found (channel, listing, location, version, shown)
+where level.channel = found.channel and level.listing = found.listing
+  and level.location = found.location and level.state = 'settled'
+  and level.acknowledged_version = found.version;

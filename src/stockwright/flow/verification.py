@@ -1,0 +1,77 @@
+"""Reads back what channels show: accepted is not applied, and others may change a number too."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from stockwright.domain import budget as budgets
+from stockwright.domain import levels as rules
+from stockwright.domain.levels import Level
+from stockwright.flow.calls import Failed, Link
+from stockwright.flow.settling import settle_budget
+from stockwright.sdk.messages import ShownLevel
+from stockwright.store import attempts, levels
+from stockwright.store.connection import Connection
+
+LEVELS_AT_ONCE: Final = 50
+READ_AGAIN_AFTER_S: Final = 3_600.0
+"""A level that was read back is not asked for again for so long, unless it is sent again."""
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """How many levels were read back, and how many of them are put right."""
+
+    read: int = 0
+    wrong: int = 0
+
+
+def choose(connection: Connection, link: Link) -> list[Level]:
+    """Levels of one channel to read back in one call, which is taken from the budget.
+
+    Empty where nothing is left to verify, or where the connection has no call to spare now.
+    """
+    now, budget = attempts.lock_connection(connection, link.system)
+    now = link.clock() if link.clock else now
+    budgets.refill(budget, now, link.limits.calls_per_s, link.limits.burst)
+    if budget.circuit != "closed":
+        return []
+    under_way, _ = levels.under_way(connection, link.channels, now)
+    limits = link.limits
+    if budgets.wait_s(budget, now, limits.calls_per_s, limits.concurrency, under_way) != 0.0:
+        return []
+    before = now - dt.timedelta(seconds=READ_AGAIN_AFTER_S)
+    for channel in link.channels:
+        chosen = levels.unverified_levels(connection, channel, before, LEVELS_AT_ONCE)
+        if chosen:
+            budgets.take_call(budget)
+            attempts.write_connection(connection, link.system, budget)
+            return chosen
+    return []
+
+
+def take(
+    connection: Connection,
+    link: Link,
+    asked: Sequence[Level],
+    answer: Sequence[ShownLevel | None] | Failed,
+) -> Verified:
+    """Notes what was shown, aligned with the levels asked for; what shows too much is due again."""
+    now = link.clock() if link.clock else levels.clock(connection)
+    if isinstance(answer, Failed):
+        # A partner that cannot be asked may still be told: only a wish for silence counts.
+        if answer.retry_after_s is not None:
+            settle_budget(connection, link, answer, now)
+        return Verified()
+    current = {one.key: one for one in levels.relock(connection, [one.key for one in asked])}
+    shown = [None if one is None else one.quantity for one in answer]
+    levels.write_verified(connection, asked, shown, now)
+    wrong = []
+    for level, quantity in zip(asked, shown, strict=True):
+        now_there = current[level.key]
+        untouched = now_there.acknowledged_version == level.acknowledged_version
+        if untouched and quantity is not None and rules.read_back(now_there, quantity, now):
+            wrong.append(now_there)
+    levels.write_levels(connection, wrong)
+    return Verified(len(asked), len(wrong))
