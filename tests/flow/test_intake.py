@@ -2,12 +2,13 @@
 
 import pytest
 
-from stockwright.domain.errors import Rejected
+from stockwright.domain.errors import Rejected, Transient
 from stockwright.domain.events import Fact
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.messages import Payload
 from stockwright.store.connection import Pool
+from stockwright.store.queries import load
 from tests.flow.partners import (
     bind,
     connections,
@@ -166,6 +167,57 @@ def test_a_large_body_is_mapped_like_a_small_one(intake, database):
     assert intake.step().items == 3_000
     assert rows(database, "select sellable from balance") == [(3_000,)]
     assert rows(database, "select state, items_done from payload") == [("recorded", 3_000)]
+
+
+def test_the_mark_and_the_events_are_seen_in_the_same_moment(intake, recorder, database):
+    seen = []
+    recorder.listeners.append(
+        lambda _sequence: seen.append((len(events(database)), states(database)[-1][0]))
+    )
+    intake.accept("wms", "webhook", receipt("R1", *[("A", 1)] * 600))
+    intake.step()
+    recorder.sweep().result()
+    assert {state for count, state in seen if count == 600} == {"recorded"}
+    assert {state for count, state in seen if count < 600} <= {"received"}
+
+
+def test_a_mark_that_fails_takes_its_events_with_it(intake, database, monkeypatch):
+    intake.accept("wms", "webhook", receipt("R1", ("A", 5)))
+    with monkeypatch.context() as broken:
+        broken.setitem(load("ledger")._sql, "settle_payload", "select 1 / 0 where %(id)s > 0")
+        with pytest.raises(Transient):
+            intake.step()
+    assert events(database) == []
+    assert [state for state, *_ in states(database)] == ["received"]
+    assert intake.step().items == 1
+    assert rows(database, "select sellable from balance") == [(5,)]
+
+
+def test_parts_of_one_large_file_resume_without_mapping_it_anew_for_each(pool, recorder, database):
+    class Counting:
+        def __init__(self, inner):
+            self.inner, self.calls = inner, 0
+
+        def map(self, payload):
+            self.calls += 1
+            return self.inner.map(payload)
+
+    counting = Counting(connections()["wms"])
+    intake = Intake(pool, recorder, {"wms": counting}, worker="w1")
+    intake.accept("wms", "webhook", receipt("R1", ("A", 1), *[("unbound", 1)] * 50))
+    assert intake.step().parked == 50
+    bind(database, "wms", "unbound", "C")
+    while intake.step(limit=7).payloads:
+        pass
+    assert rows(database, "select sku, sellable from balance order by 1") == [("A", 1), ("C", 50)]
+    assert counting.calls == 2
+
+
+def test_a_part_shows_an_excerpt_of_what_was_found(intake, database):
+    intake.accept("shop", "webhook", order("O1", ("shop-a", "two")))
+    intake.step()
+    found = rows(database, "select fragment from payload where parent is not null")
+    assert found == [('{"line":"1","sku":"shop-a","quantity":"two"}',)]
 
 
 def test_a_worker_that_dies_before_the_commit_leaves_its_payload_to_the_next(

@@ -155,6 +155,30 @@ async def test_a_failed_poll_is_due_again_as_its_fault_says(
         assert await poller.poll("shop", partner) is None
 
 
+async def test_a_connector_that_breaks_its_promise_is_a_failed_poll_and_no_more(poller, pool):
+    partner = Partner([])
+    partner.faults = [ZeroDivisionError("division by zero")]
+    assert not (await poller.poll("shop", partner)).complete
+    assert "ZeroDivisionError" in state(pool).last_error
+
+
+async def test_a_poll_that_is_cancelled_leaves_the_connection_free(poller, pool):
+    partner = Partner([])
+    started = asyncio.Event()
+
+    async def hang():
+        started.set()
+        await asyncio.Event().wait()
+
+    partner.faults = [hang]
+    poll = asyncio.create_task(poller.poll("shop", partner))
+    await started.wait()
+    poll.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await poll
+    assert (await Poller(pool, worker="p2").poll("shop", partner)).complete
+
+
 async def test_failures_in_a_row_are_tried_later_and_later_up_to_five_minutes(poller, database):
     waits = []
     for _ in range(12):
@@ -180,7 +204,7 @@ async def test_a_connection_is_asked_by_one_worker_at_a_time(poller, pool):
 
 
 async def test_a_worker_whose_lease_ran_out_keeps_nothing_of_its_page(pool, database):
-    slow = Poller(pool, worker="slow", lease_s=0.0)
+    slow = Poller(pool, worker="slow", spare_s=-1.001)
     heir = Poller(pool, worker="heir")
     partner = Partner(orders(2))
 

@@ -107,7 +107,7 @@ def test_a_payload_without_its_list_fails_as_a_whole(root, path):
 def test_a_negative_quantity_becomes_a_positive_one_of_its_own_kind():
     root = {"id": 1, "lines": [{"n": 3}, {"n": -2}]}
     assert [getattr(item, "quantity", item) for item in mapped(root=root, sign="negative")] == [
-        Failure(path="$.lines[0]", reason="no rule applies here"),
+        Failure(path="$.lines[0]", reason="no rule applies here", found='{"n":3}'),
         2,
     ]
 

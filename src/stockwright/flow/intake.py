@@ -16,18 +16,19 @@ import msgspec
 from stockwright.domain.errors import Rejected, Throttled
 from stockwright.domain.events import Fact
 from stockwright.flow.handover import Handover, Records
-from stockwright.flow.unpacking import WHOLE, Codes, Unpacked, unpack
+from stockwright.flow.unpacking import WHOLE, Codes, Unpacked, mapped, unpack
 from stockwright.sdk.messages import Failure, Mapped, Payload
 from stockwright.sdk.verbs import Maps
 from stockwright.store import payloads as store
-from stockwright.store.connection import Pool
+from stockwright.store.connection import Connection, Pool
 from stockwright.store.ledger import RawPayload
 from stockwright.store.payloads import Claimed, NewPayload, Part
 from stockwright.store.session import session
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 MAX_ATTEMPTS: Final = 5
-SWEEP_S: Final = 5.0
+SWEEP_S: Final = 30.0
+_AT_ONCE: Final = 1_000
 
 
 class Step(NamedTuple):
@@ -61,6 +62,7 @@ class Intake:
         self._lease_s = lease_s
         self._swept_revision = -1
         self._sweep_due = 0.0
+        self._parent: tuple[int, dict[str, list[Mapped]]] = (0, {})
         self.wake = threading.Event()
 
     # ---------------------------------------------------------------- the door
@@ -106,14 +108,20 @@ class Intake:
 
     def _begin(self, claimed: Claimed, handover: Handover) -> int:
         """Maps one payload, parks what cannot go on, submits the rest; how much was parked."""
-        unpacked = self._unpack(claimed)
-        failure = self._why_not_at_all(claimed, unpacked)
+        parts = self._parts_of(claimed)
         with session(self._pool) as connection:
+            unpacked = unpack(
+                parts,
+                claimed.system,
+                claimed.received_at,
+                lambda locations, asked: _codes(connection, claimed.system, locations, asked),
+            )
+            failure = self._why_not_at_all(claimed, unpacked)
             if failure is not None:
                 return int(store.park(connection, claimed.id, _part(claimed.place, failure)))
-            waiting = [_part(place, why) for place, why in unpacked.waiting]
             # Before the facts, so that a crash in between loses none; each is parked once.
-            parked = store.park_parts(connection, claimed.id, waiting) if waiting else 0
+            waiting = [_part(place, why) for place, why in unpacked.waiting]
+            parked = store.park_parts(connection, claimed.id, waiting)
             if not unpacked.items:
                 store.settle(connection, claimed.id)
         handover.submit(_raw(claimed), unpacked, self._keeping_alive(claimed.id))
@@ -134,7 +142,7 @@ class Intake:
         """Sends parked payloads to work again that miss a code ("item:CODE"); how many.
 
         Without `missing`, all those whose code is known by now. Safe to repeat: what was recorded
-        once is absorbed. `step` does the same by itself, within SWEEP_S of a code being bound.
+        once is absorbed. `step` does the same by itself at its next turn.
         """
         with session(self._pool) as connection:
             if missing:
@@ -154,40 +162,46 @@ class Intake:
             revision = store.master_revision(connection)
             if revision == self._swept_revision and time.monotonic() < self._sweep_due:
                 return
-            store.requeue_bound(connection, 1_000)
-        self._swept_revision = revision
-        self._sweep_due = time.monotonic() + SWEEP_S
+            resumed = store.requeue_bound(connection, _AT_ONCE)
+        if len(resumed) < _AT_ONCE:
+            self._swept_revision = revision
+            self._sweep_due = time.monotonic() + SWEEP_S
 
     # ---------------------------------------------------------------- parts of the work
 
-    def _unpack(self, claimed: Claimed) -> Unpacked:
-        with session(self._pool) as connection:
-            source = claimed
-            if claimed.body is None or claimed.parent is not None:
-                found = store.body_of(connection, claimed.parent or claimed.id)
-                assert found is not None, "a payload is never deleted while it waits"
-                source = claimed._replace(**found._asdict())
-        connected = self._connections.get(claimed.system)
-        return unpack(
-            map_item if source.door == "item" or connected is None else connected.map,
-            Payload(
-                body=bytes(source.body or b""),
-                content_type=source.content_type,
-                headers=source.headers,
-                raw_key=claimed.raw_key,
-            ),
-            claimed.system,
-            claimed.received_at,
-            lambda locations, asked: self._codes(claimed.system, locations, asked),
-            only=claimed.place if claimed.parent is not None else "",
-        )
+    def _parts_of(self, claimed: Claimed) -> list[Mapped]:
+        """A payload's parts; of one that is a part itself, those at its place in the parent.
 
-    def _codes(
-        self, system: str, locations: Sequence[str], asked: Sequence[tuple[str, str]]
-    ) -> Codes:
-        with session(self._pool) as connection:
-            places = store.places_of(connection, system, locations) if locations else {}
-            return places, store.unknown_codes(connection, system, asked)
+        The parent is mapped once for all its parts that resume one after the other.
+        """
+        if claimed.parent is None:
+            return self._mapped(claimed.id, claimed)
+        if self._parent[0] != claimed.parent:
+            by_place: dict[str, list[Mapped]] = {}
+            for part in self._mapped(claimed.parent, claimed._replace(body=None)):
+                by_place.setdefault(part.place, []).append(part)
+            self._parent = (claimed.parent, by_place)
+        gone = Failure(
+            path=claimed.place, reason="the mapping finds nothing at this place any more"
+        )
+        return self._parent[1].get(claimed.place) or [Mapped(place=claimed.place, item=gone)]
+
+    def _mapped(self, payload_id: int, source: Claimed) -> list[Mapped]:
+        if source.body is None:
+            with session(self._pool) as connection:
+                found = store.body_of(connection, payload_id)
+            assert found is not None, "a payload is never deleted while it waits"
+            source = source._replace(**found._asdict())
+        connected = self._connections.get(source.system)
+        payload = Payload(
+            body=bytes(source.body or b""),
+            content_type=source.content_type,
+            headers=source.headers,
+            raw_key=source.raw_key,
+        )
+        if source.door == "item" or connected is None:
+            return mapped(map_item, payload)
+        return mapped(connected.map, payload)
 
     def _park_parts(self, payload_id: int, parts: Sequence[Part]) -> None:
         with session(self._pool) as connection:
@@ -210,6 +224,16 @@ class Intake:
                     store.extend_lease(connection, payload_id, self._worker, self._lease_s)
 
         return alive
+
+
+def _codes(
+    connection: Connection,
+    system: str,
+    locations: Sequence[str],
+    asked: Sequence[tuple[str, str]],
+) -> Codes:
+    places = store.places_of(connection, system, locations) if locations else {}
+    return places, store.unknown_codes(connection, system, asked)
 
 
 def new_payload(door: str, payload: Payload) -> NewPayload:
@@ -252,4 +276,4 @@ def _raw(claimed: Claimed) -> RawPayload:
 
 
 def _part(place: str, failure: Failure) -> Part:
-    return Part(place=place, path=failure.path, reason=failure.reason, missing=failure.missing)
+    return Part(place, failure.path, failure.reason, failure.missing, failure.found)

@@ -1,10 +1,12 @@
 """Asks partners what happened: page after page, each kept together with the cursor behind it."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
 from stockwright.flow.intake import new_payload
+from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
 from stockwright.sdk.pacing import Bucket, full_bucket, take
 from stockwright.sdk.verbs import Reads
@@ -38,12 +40,15 @@ class LeaseLost(StockwrightError):
 
 
 class Poller:
-    """Polls connections; any number of workers may, each connection is asked by one at a time."""
+    """Polls connections; any number of workers may, each connection is asked by one at a time.
 
-    def __init__(self, pool: Pool, *, worker: str, lease_s: float = 120.0) -> None:
+    spare_s: how much longer a lease lasts than the call for one page.
+    """
+
+    def __init__(self, pool: Pool, *, worker: str, spare_s: float = 20.0) -> None:
         self._pool = pool
         self._worker = worker
-        self._lease_s = lease_s
+        self._spare_s = spare_s
         self._paces: dict[str, Bucket] = {}
 
     async def poll(
@@ -55,57 +60,68 @@ class Poller:
         again later and later, at most five minutes apart; nothing is raised for it. Raises
         Transient where the database is away.
         """
-        lease = await asyncio.to_thread(self._lease, system, now)
+        limits = connection.limits
+        lease_s = limits.timeout_s + 1 / limits.calls_per_s + self._spare_s
+        lease = await asyncio.to_thread(self._lease, system, lease_s, now)
         if lease is None:
             return None
-        cursor, kept, complete = lease.cursor, 0, False
+        kept = 0
         try:
-            for _ in range(MAX_PAGES):
-                await self._keep_pace(system, connection)
-                page = await connection.read(cursor)
-                await asyncio.to_thread(self._keep, system, cursor, page, every_s)
-                await connection.acknowledge(page)
-                cursor, complete = page.next_cursor, page.complete
+            async for page in self._pages(system, connection, lease.cursor, every_s, lease_s):
                 kept += len(page.payloads)
-                if complete:
-                    break
+                if page.complete:
+                    return Poll(kept, complete=True)
         except LeaseLost as error:
             return Poll(kept, complete=False, error=str(error))
-        except StockwrightError as error:
-            await asyncio.to_thread(self._fail, system, error)
-            return Poll(kept, complete=False, error=str(error))
-        await asyncio.to_thread(self._release, system)
-        return Poll(kept, complete)
+        except Exception as fault:  # noqa: BLE001 - a connector may be anybody's code
+            why = str(fault) if isinstance(fault, StockwrightError) else repr(fault)
+            await asyncio.to_thread(self._fail, system, fault, why)
+            return Poll(kept, complete=False, error=why)
+        finally:
+            await asyncio.to_thread(self._release, system)
+        return Poll(kept, complete=False)
 
-    async def _keep_pace(self, system: str, connection: Reads) -> None:
+    async def _pages(
+        self, system: str, connection: Reads, cursor: str, every_s: float, lease_s: float
+    ) -> AsyncIterator[Page]:
+        """The pages after a cursor, each kept before it is told; at most MAX_PAGES."""
+        for _ in range(MAX_PAGES):
+            await self._keep_pace(system, connection.limits)
+            page = await connection.read(cursor)
+            step = Advance(cursor, page.next_cursor, page.started_at, page.complete, every_s)
+            await asyncio.to_thread(self._keep, system, page, step, lease_s)
+            await connection.acknowledge(page)
+            cursor = page.next_cursor
+            yield page
+
+    async def _keep_pace(self, system: str, limits: Limits) -> None:
         """Waits until the partner's declared plan allows a call."""
-        now, limits = asyncio.get_running_loop().time(), connection.limits
+        now = asyncio.get_running_loop().time()
         pace = self._paces.get(system) or full_bucket(limits.calls_per_s, limits.burst, now)
         self._paces[system], wait_s = take(pace, now)
         if wait_s:
             await asyncio.sleep(wait_s)
 
-    def _lease(self, system: str, now: bool) -> PollLease | None:
+    def _lease(self, system: str, lease_s: float, now: bool) -> PollLease | None:
         with session(self._pool) as connection:
-            return lease_poll(connection, system, self._worker, lease_s=self._lease_s, now=now)
+            return lease_poll(connection, system, self._worker, lease_s=lease_s, now=now)
 
-    def _keep(self, system: str, before: str, page: Page, every_s: float) -> None:
-        step = Advance(before, page.next_cursor, page.started_at, page.complete, every_s)
+    def _keep(self, system: str, page: Page, step: Advance, lease_s: float) -> None:
         payloads = [new_payload("poll", payload) for payload in page.payloads]
         with session(self._pool) as connection:
             keep(connection, system, payloads)
-            if not advance_poll(connection, system, self._worker, step, lease_s=self._lease_s):
+            if not advance_poll(connection, system, self._worker, step, lease_s=lease_s):
                 raise LeaseLost(f"another worker polls {system} by now")
 
-    def _fail(self, system: str, error: StockwrightError) -> None:
+    def _fail(self, system: str, fault: Exception, error: str) -> None:
         with session(self._pool) as connection:
             failures = failures_of(connection, system)
             wait_s = min(2.0**failures, _LONGEST_RETRY_S)
-            if isinstance(error, Throttled):
-                wait_s = max(wait_s, error.retry_after_s)
-            if isinstance(error, Misconfigured):
+            if isinstance(fault, Throttled):
+                wait_s = max(wait_s, fault.retry_after_s)
+            if isinstance(fault, Misconfigured):
                 wait_s = _LONGEST_RETRY_S
-            fail_poll(connection, system, self._worker, str(error), retry_s=wait_s)
+            fail_poll(connection, system, self._worker, error, retry_s=wait_s)
 
     def _release(self, system: str) -> None:
         with session(self._pool) as connection:

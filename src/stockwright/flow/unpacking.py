@@ -42,23 +42,25 @@ Codes = tuple[Mapping[str, str], set[tuple[str, str]]]
 """Our codes for a system's locations, and the (subject, code) pairs nobody knows."""
 
 
+def mapped(mapping: Callable[[Payload], list[Mapped]], payload: Payload) -> list[Mapped]:
+    """What a mapping makes of a payload. Raises nothing, whatever the bytes or the mapping do."""
+    try:
+        return mapping(payload)
+    except Exception as fault:  # noqa: BLE001 - anybody's code; its fault parks the payload
+        reason = f"the mapping failed: {type(fault).__name__}: {fault}"
+        return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=reason))]
+
+
 def unpack(
-    mapping: Callable[[Payload], list[Mapped]],
-    payload: Payload,
+    parts: Sequence[Mapped],
     system: str,
     received_at: datetime,
     codes: Callable[[Sequence[str], Sequence[tuple[str, str]]], Codes],
-    only: str = "",
 ) -> Unpacked:
-    """Maps a payload and sorts its parts. Raises nothing, whatever the bytes or the mapping do.
+    """Sorts the parts of a payload into what goes on and what waits.
 
-    codes(locations, asked) answers for all codes of the payload at once. only limits the result to
-    the parts at one place: for a part that waited alone.
+    codes(locations, asked) answers for all codes of the payload at once.
     """
-    parts = [part for part in _mapped(mapping, payload) if only in ("", part.place)]
-    if only and not parts:
-        gone = Failure(path=only, reason="the mapping no longer finds anything at this place")
-        parts = [Mapped(place=WHOLE, item=gone)]
     named = [part.item for part in parts if isinstance(part.item, Fact)]
     places, unknown = codes(*_codes_in(named)) if named else ({}, set())
     sorted_out = Unpacked([], [], [])
@@ -72,14 +74,6 @@ def unpack(
             sorted_out.items.append(item)
             sorted_out.places.append(part.place)
     return sorted_out
-
-
-def _mapped(mapping: Callable[[Payload], list[Mapped]], payload: Payload) -> list[Mapped]:
-    try:
-        return mapping(payload)
-    except Exception as fault:  # noqa: BLE001 - a mapping may be anybody's code; its fault parks the payload
-        reason = f"the mapping failed: {type(fault).__name__}: {fault}"
-        return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=reason))]
 
 
 def _codes_in(facts: Sequence[Fact]) -> tuple[list[str], list[tuple[str, str]]]:

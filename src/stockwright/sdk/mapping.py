@@ -28,6 +28,7 @@ from stockwright.sdk.sources import (
     walk,
 )
 
+_EXCERPT: Final = 300
 _NOT_MAPPED: Final = frozenset({"kind", "system"})
 
 
@@ -81,10 +82,11 @@ def map_spot(rules: tuple[Rule, ...], spot: Spot, clock: WallClock, style: Style
                 item: Fact | Failure = _fact(rule, spot, clock, style)
                 mapped.append(Mapped(place=spot.place, item=item))
         except Wrong as wrong:
-            failure = Failure(path=wrong.path, reason=wrong.reason)
+            failure = Failure(path=wrong.path, reason=wrong.reason, found=excerpt(spot.element))
             return [Mapped(place=spot.place, item=failure)]
     if not mapped:
-        failure = Failure(path=spot.place, reason="no rule applies here")
+        reason = "no rule applies here"
+        failure = Failure(path=spot.place, reason=reason, found=excerpt(spot.element))
         mapped.append(Mapped(place=spot.place, item=failure))
     return mapped
 
@@ -121,6 +123,16 @@ def rules_from(given: list[Any], setting: str = "rules") -> tuple[Rule, ...]:
         return msgspec.convert(tuple(given), tuple[Rule, ...])
     except msgspec.ValidationError as error:
         raise Misconfigured(setting, f"{setting}: {error}") from None
+
+
+def excerpt(element: Any) -> str:
+    """A part of a payload as JSON, cut short, for people who look at why it failed."""
+    if isinstance(element, dict | list) and len(element) > _EXCERPT:
+        return f"{len(element)} values"
+    try:
+        return msgspec.json.encode(element).decode()[:_EXCERPT]
+    except (UnicodeEncodeError, RecursionError):
+        return repr(element)[:_EXCERPT]
 
 
 def _failed(place: str, path: str, reason: str) -> Mapped:

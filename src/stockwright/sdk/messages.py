@@ -104,11 +104,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     path leads to the value at fault ("$.data.lines[2].sku", "line 17, column qty"); missing names
     the code that would cure it ("item:CODE", "location:CODE"), empty where a person must look.
+    found is the part as it was read, cut short, for people.
     """
 
     path: str
     reason: str
     missing: str = ""
+    found: str = ""
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):

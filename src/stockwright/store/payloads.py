@@ -14,6 +14,7 @@ _SQL: Final = load("payloads")
 WAKE_UP: Final = "stockwright_payload"
 """NOTIFY channel: payloads wait to be mapped. A hint; look at the table in any case."""
 MAX_TEXT: Final = 1_000
+_PARTS_AT_ONCE: Final = 5_000
 
 
 class NewPayload(NamedTuple):
@@ -154,17 +155,19 @@ def park(connection: Connection, payload_id: int, part: Part) -> bool:
 
 def park_parts(connection: Connection, payload_id: int, parts: Sequence[Part]) -> int:
     """Parks parts of a payload alone; how many are new. Safe to repeat: a place is parked once."""
-    return connection.execute(
-        _SQL["park_parts"],
-        {
+    parked = 0
+    for start in range(0, len(parts), _PARTS_AT_ONCE):
+        some = parts[start : start + _PARTS_AT_ONCE]
+        values = {
             "id": payload_id,
-            "places": [_text(part.place) for part in parts],
-            "paths": [_text(part.path) for part in parts],
-            "reasons": [_text(part.reason) for part in parts],
-            "missing": [_text(part.missing) for part in parts],
-            "fragments": [_text(part.fragment) for part in parts],
-        },
-    ).rowcount
+            "places": [_text(part.place) for part in some],
+            "paths": [_text(part.path) for part in some],
+            "reasons": [_text(part.reason) for part in some],
+            "missing": [_text(part.missing) for part in some],
+            "fragments": [_text(part.fragment) for part in some],
+        }
+        parked += connection.execute(_SQL["park_parts"], values).rowcount
+    return parked
 
 
 def settle(connection: Connection, payload_id: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from stockwright.connectors.csv_drop.declaration import CsvDropSettings, InboundFile
 from stockwright.domain.events import Fact
 from stockwright.sdk.local_time import WallClock
-from stockwright.sdk.mapping import map_spot
+from stockwright.sdk.mapping import excerpt, map_spot
 from stockwright.sdk.messages import Failure, Mapped, Payload
 from stockwright.sdk.sources import Spot, Style
 
@@ -98,7 +98,7 @@ def _row(line: Line, columns: list[str]) -> dict[str, Any] | Failure:
         return Failure(path=place, reason=line.problem)
     if len(line.cells) != len(columns):
         reason = f"has {len(line.cells)} cells where the header has {len(columns)}"
-        return Failure(path=place, reason=reason)
+        return Failure(path=place, reason=reason, found=excerpt(line.cells))
     return {column: cell.strip() for column, cell in zip(columns, line.cells, strict=True)}
 
 
