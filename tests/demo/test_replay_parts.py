@@ -78,6 +78,34 @@ async def test_the_loop_leaves_out_idle_time_and_keeps_the_order():
     assert seen == [("first", 0), ("second", 3600), ("put off", 7200), ("last", 90_000)]
 
 
+async def test_what_an_action_puts_off_comes_before_the_next_step_of_the_world():
+    seen: list[tuple[str, float]] = []
+    clock = VirtualClock(NINE)
+
+    async def at_rest() -> bool:
+        return True
+
+    def note(name: str):
+        seen.append((name, round((clock.now() - NINE).total_seconds())))
+
+    loop = ClosedLoop(clock, at_rest)
+
+    async def told() -> None:
+        note("told")
+
+    async def sold() -> None:
+        await asyncio.sleep(0.02)
+        note("sold")
+        loop.at(after(15), told)
+
+    async def asked() -> None:
+        note("asked")
+        loop.at(after(300), told)
+
+    await loop.run(iter([(after(0), sold), (after(240), asked)]))
+    assert seen == [("sold", 0), ("told", 15), ("asked", 240), ("told", 300)]
+
+
 async def test_an_action_whose_moment_comes_before_rest_starts_beside_the_one_under_way():
     order: list[str] = []
     clock = VirtualClock(NINE)

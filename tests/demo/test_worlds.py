@@ -223,5 +223,6 @@ def test_a_world_is_played_in_the_order_of_time():
 
 
 def test_the_profiles_hold_the_days_they_promise():
-    assert len(profile_lines("days")) == 16_074
+    assert len(profile_lines("days")) == 5_331 + 3_365
+    assert len(profile_lines("week")) == 16_074
     assert len(profile_lines("peak")) == 1_114 + 5_331

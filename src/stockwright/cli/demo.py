@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,12 +15,13 @@ from stockwright.cli import output
 from stockwright.demo.outcome import as_json, as_table
 from stockwright.demo.replay import Options
 from stockwright.demo.staging import performance
+from stockwright.demo.world import Profile
 from stockwright.domain.errors import Misconfigured
 
 
 def command(
     *,
-    profile: Literal["days", "peak"] = "days",
+    profile: Profile = "days",
     year: Annotated[Path | None, Parameter(name="--all")] = None,
     interval: float = 30.0,
     seed: int = 1,
@@ -38,7 +39,8 @@ def command(
     Parameters
     ----------
     profile
-        `days`: four whole days. `peak`: the largest invoice and the busiest day, in bursts.
+        `days`: the busiest day of the year and the next. `week`: two more. `peak`: the minute with
+        the largest invoice and the busiest day, line by line and in bursts.
     year
         Replay the whole year instead: the path of online_retail.csv.gz.
     interval

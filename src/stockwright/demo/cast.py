@@ -19,10 +19,10 @@ from stockwright.demo.partners import Erp, Wms
 from stockwright.demo.sellers import AskingSeller, SellerDoor, TellingSeller, watch_levels
 from stockwright.demo.stage import Stage
 
-BASKET: Final = "webshop"
-"""This seller asks line by line, as its customers fill their baskets."""
+BASKET_LINES: Final[Mapping[str, int]] = {"webshop": 25}
+"""Orders up to this size are asked line by line, as a basket fills; others are uploaded lists."""
+NO_LIMIT: Final = 1_000_000
 CONNECTIONS: Final = 16
-BURST_CONNECTIONS: Final = 64
 
 
 class Sandboxes:
@@ -60,10 +60,13 @@ class Cast:
         hub: str,
         opening: dict[str, int],
         fetch: Callable[[str], object],
+        *,
+        in_bursts: bool = False,
     ) -> None:
         self._stage = stage
         self._hubs: list[Hub] = []
         self._fetch = fetch
+        self._in_bursts = in_bursts
         self.hub_address = hub.rstrip("/")
         for system, sandbox in sandboxes.by_system.items():
             sandbox.clock = stage.clock.now
@@ -112,7 +115,8 @@ class Cast:
         watch_levels(sandbox, seller.code, stage)
         if seller.way == "asks":
             hub = self._hub(seller.code)
-            return AskingSeller(seller, hub, stage, promised, basket=seller.code == BASKET)
+            by_line = NO_LIMIT if self._in_bursts else BASKET_LINES.get(seller.code, 1)
+            return AskingSeller(seller, hub, stage, promised, by_line=by_line)
         return TellingSeller(seller, sandbox, stage, promised)
 
     def _hub(self, system: str) -> Hub:

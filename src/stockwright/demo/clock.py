@@ -63,6 +63,8 @@ class ClosedLoop:
         self.longest_rest_s = 0.0
         self._at_rest = at_rest
         self._rested = rested
+        self._world: Iterator[Step] = iter(())
+        self._upcoming: Step | None = None
         self._later: list[tuple[dt.datetime, int, Action]] = []
         self._number = 0
         self._under_way: set[asyncio.Task[None]] = set()
@@ -78,37 +80,54 @@ class ClosedLoop:
 
         Raises what an action raised; then nothing further is started.
         """
-        upcoming = next(world, None)
+        self._world = world
+        self._upcoming = next(world, None)
         try:
-            while upcoming or self._later:
-                if self._later and (upcoming is None or self._later[0][0] <= upcoming[0]):
-                    moment, _, action = heapq.heappop(self._later)
-                else:
-                    assert upcoming is not None
-                    moment, action = upcoming
-                    upcoming = next(world, None)
-                await self._reach(moment)
-                self._start(action)
-            await self._rest()
+            while True:
+                moment = self._next_moment()
+                if moment is None and await self._rested_for_good():
+                    return
+                if moment is not None and await self._reach(moment):
+                    self._start(self._take())
         finally:
             for task in self._under_way:
                 task.cancel()
 
-    async def _reach(self, moment: dt.datetime) -> None:
+    def _next_moment(self) -> dt.datetime | None:
+        moments = [step[0] for step in (self._upcoming, *self._later[:1]) if step]
+        return min(moments, default=None)
+
+    def _take(self) -> Action:
+        """The action of the next moment; what was put off goes before what comes anyway."""
+        upcoming = self._upcoming
+        if self._later and (upcoming is None or self._later[0][0] <= upcoming[0]):
+            return heapq.heappop(self._later)[2]
+        assert upcoming is not None
+        self._upcoming = next(self._world, None)
+        return upcoming[1]
+
+    async def _reach(self, moment: dt.datetime) -> bool:
+        """True once the moment has come; False where something earlier was put off meanwhile."""
         began = time.monotonic()
         while self.clock.now() < moment or len(self._under_way) >= MAX_UNDER_WAY:
-            if await self._look(began):
+            rested = await self._look(began)
+            if self._next_moment() != moment:
+                return False
+            if rested:
                 self.clock.jump(moment)
-                return
+                break
             remaining_s = (moment - self.clock.now()).total_seconds()
             await asyncio.sleep(min(LOOK_AGAIN_S, max(0.0, remaining_s)))
         self._raise_failure()
+        return True
 
-    async def _rest(self) -> None:
+    async def _rested_for_good(self) -> bool:
+        """Waits for what is under way; True where that put nothing off."""
         began = time.monotonic()
         while True:
-            if await self._look(began):
-                return
+            rested = await self._look(began)
+            if rested or self._later:
+                return not self._later
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _look(self, began: float) -> bool:

@@ -42,6 +42,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path | None = None
 
     @property
+    def in_bursts(self) -> bool:
+        """True where all of a minute comes at once, line by line."""
+        return self.profile == "peak" and self.year is None
+
+    @property
     def name(self) -> str:
         """How the result names what was replayed."""
         return "year" if self.year else self.profile
@@ -73,7 +78,7 @@ def world_of(options: Options) -> World:
         path = options.year
         return World.over(lambda: read_lines(path), options.seed)
     lines: list[Line] = profile_lines(options.profile)
-    minute_s = 0.0 if options.profile == "peak" else MINUTE_S
+    minute_s = 0.0 if options.in_bursts else MINUTE_S
     return World.over(lambda: lines, options.seed, minute_s)
 
 

@@ -43,24 +43,24 @@ def watch_levels(sandbox: Sandbox, seller: str, stage: Stage) -> None:
 
 
 class AskingSeller:
-    """Reserves before it promises. A basket asks line by line, a whole order in one call.
+    """Reserves before it promises: up to so many `by_line` line by line, more in one call.
 
     A line is sold whole or not at all: what was granted in part is given back.
     """
 
     def __init__(
-        self, seller: Seller, hub: Hub, stage: Stage, promised: Promised, *, basket: bool
+        self, seller: Seller, hub: Hub, stage: Stage, promised: Promised, *, by_line: int
     ) -> None:
         self.seller = seller
         self._hub = hub
         self._stage = stage
         self._promised = promised
-        self._basket = basket
+        self._by_line = by_line
 
     async def order(self, order: Order) -> None:
         """Ask, take what is granted whole, give back the rest, confirm."""
         self._stage.oracle.order(self.seller.code)
-        step = 1 if self._basket else LINES_A_CALL
+        step = 1 if len(order.lines) <= self._by_line else LINES_A_CALL
         parts = [order.lines[n : n + step] for n in range(0, len(order.lines), step)]
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -80,7 +80,7 @@ class AskingSeller:
         stage.meter.sent(line.sku for line in part)
         lines = [_asked(line) for line in part]
         document = f"{order}/{part[0].line}"
-        mode = "all" if self._basket else "partial"
+        mode = "all" if len(part) == 1 else "partial"
         answer = await self._hub.reserve(order, document, lines, mode)
         whole: list[OrderLine] = []
         halves: list[OrderLine] = []

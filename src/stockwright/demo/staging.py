@@ -51,7 +51,14 @@ async def performance(options: Options, show: Show) -> AsyncIterator[Performance
         await _ready(address, log)
         play = Performance(options, world, batch, server.url, folder, show)
         stack.push_async_callback(play.close)
-        cast = Cast(play.stage, sandboxes, address, world.plan.opening, play.have_fetched)
+        cast = Cast(
+            play.stage,
+            sandboxes,
+            address,
+            world.plan.opening,
+            play.have_fetched,
+            in_bursts=options.in_bursts,
+        )
         await play.open(cast, began)
         yield play
 

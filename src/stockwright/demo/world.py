@@ -4,15 +4,16 @@ import datetime as dt
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
-from zoneinfo import ZoneInfo
+from typing import Final, Literal
 
 from stockwright.demo.happenings import MINUTE_S, Happening, Move, happenings
 from stockwright.demo.lines import LONDON, Line, shipped_lines
 from stockwright.demo.overlay import Chance, Plan, inspected, plan_stock
-from stockwright.demo.prepare import BURST_MINUTE, PEAK_DAY
+from stockwright.demo.prepare import BURST_MINUTE, LAST_DAY, PEAK_DAY
 
-Profile = Literal["days", "peak"]
+Profile = Literal["days", "week", "peak"]
+
+SECOND_DAY: Final = dt.date(2011, 12, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,18 @@ class _Counted:
             yield line
 
 
-def profile_lines(profile: Profile, zone: ZoneInfo = LONDON) -> list[Line]:
+def profile_lines(profile: Profile) -> list[Line]:
     """The shipped lines a profile replays.
 
-    `days`: four whole days. `peak`: the largest invoice's minute, then the busiest day.
+    `days`: the busiest day of the year and the one after it. `week`: two more, among them the
+    second busiest. `peak`: the minute with the largest invoice, then the busiest day.
     """
-    burst = dt.datetime.fromisoformat(BURST_MINUTE).replace(tzinfo=zone)
-    lines = shipped_lines()
-    if profile == "days":
-        return [line for line in lines if line.at > burst]
+    burst = dt.datetime.fromisoformat(BURST_MINUTE).replace(tzinfo=LONDON)
+    last = {"days": SECOND_DAY, "week": LAST_DAY, "peak": PEAK_DAY}[profile]
     return [
-        line for line in lines if line.at == burst or line.at.astimezone(zone).date() == PEAK_DAY
+        line
+        for line in shipped_lines()
+        if line.at.astimezone(LONDON).date() <= last and (profile == "peak" or line.at > burst)
     ]
 
 
