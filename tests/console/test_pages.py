@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from stockwright.store import positions
+from stockwright.store.connection import connect
 from tests.console.seeding import HOT, Seed, seed_wholesaler
 from tests.console.serving import Served
 
@@ -376,3 +378,24 @@ def test_static_files_keep_their_headers_and_revalidate(console: Served):
     again = console.get("/console/static/console.css", if_none_match=answer.headers["etag"])
     assert again.status == 304
     assert console.get("/console/static/../routes.py").status == 404
+
+
+def test_beyond_the_newest_entries_the_older_ones_are_one_step_and_it_still_adds_up(
+    seed: Seed, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(positions, "ENTRIES_BY_KIND", 3)
+    seed.location("LON")
+    seed.sku("A")
+    for units in (10, 20, 30, 40):
+        seed.event("receipt", "A", units, ("supplier", "sellable"))
+    seed.event("shipment", "A", 7, ("sellable", "customer"))
+    seed.event("reserve", "A", 5, ("unclaimed", "reserved"))
+    with connect(database_url) as connection:
+        told = positions.account_by_kind(connection, "A", "LON", "sellable")
+        claimed = positions.account_by_kind(connection, "A", "LON", "reserved")
+    assert [(one.kind, one.units, one.entries) for one in told] == [
+        ("", 30, 2),
+        ("receipt", 70, 2),
+        ("shipment", -7, 1),
+    ]
+    assert [(one.kind, one.units) for one in claimed] == [("reserve", 5)]

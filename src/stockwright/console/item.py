@@ -20,7 +20,7 @@ from stockwright.store.positions import (
 )
 
 CHARTED_S = 3600.0
-"""The chart reaches back this far, or to the newest 2,000 changes."""
+"""The chart reaches back this far, or to the newest 1,000 changes."""
 
 Standing = Literal["shown", "sending", "retrying", "waiting", "refused", "in doubt"]
 

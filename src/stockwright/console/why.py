@@ -103,7 +103,9 @@ def _account(connection: Connection, asked: Asked, unit: str) -> Answer:
     for place in places:
         for kind in positions.account_by_kind(connection, asked.sku, place.location, account):
             running += kind.units
-            steps.append(Step(kind.kind, kind.units, running, _told(place.location, kind)))
+            steps.append(
+                Step(kind.kind or "earlier", kind.units, running, _told(place.location, kind))
+            )
     claims = (
         positions.open_claims(connection, asked.sku, asked.location)
         if asked.location and account in ("reserved", "allocated", "picked")

@@ -17,6 +17,9 @@ from stockwright.store.queries import load
 END_OF_TIME: Final = 2**62
 """A sequence no ledger reaches: reads from the newest on."""
 
+ENTRIES_BY_KIND: Final = 5_000
+CHART_POINTS: Final = 1_000
+
 Account = Literal[
     "sellable", "inspection", "quarantined", "damaged", "reserved", "allocated", "picked"
 ]
@@ -155,7 +158,7 @@ class Timeline(msgspec.Struct, frozen=True):
 
 
 class KindSum(msgspec.Struct, frozen=True):
-    """What the events of one kind moved into (or out of) one account."""
+    """What the events of one kind moved into (or out of) one account; '' is all older ones."""
 
     kind: str
     units: int
@@ -286,14 +289,14 @@ def _recorded(rows: Sequence[tuple[Any, ...]]) -> list[Recorded]:
 
 
 def free_changes(
-    connection: Connection, sku: str, *, limit: int = 2000
+    connection: Connection, sku: str, *, limit: int = CHART_POINTS
 ) -> list[tuple[dt.datetime, int]]:
     """(recorded_at, units) by which the newest events changed free stock, newest first."""
     return [(row[0], row[1]) for row in _rows(connection, "free_changes", sku=sku, limit=limit)]
 
 
 def acknowledged_values(
-    connection: Connection, sku: str, *, limit: int = 2000
+    connection: Connection, sku: str, *, limit: int = CHART_POINTS
 ) -> dict[tuple[str, str], list[tuple[dt.datetime, int]]]:
     """What channels were brought to show, by (channel, listing), in order of time.
 
@@ -310,11 +313,19 @@ def acknowledged_values(
 def account_by_kind(
     connection: Connection, sku: str, location: str, account: Account
 ) -> list[KindSum]:
-    """How one balance came about, by kind of event; the units sum to the balance."""
-    return [
-        KindSum(*row)
-        for row in _rows(connection, "account_by_kind", sku=sku, location=location, account=account)
-    ]
+    """How one balance came about, by kind of event; the units sum to the balance.
+
+    Beyond the newest ENTRIES_BY_KIND entries, the older ones are one sum without a kind.
+    """
+    found = _rows(
+        connection,
+        "account_by_kind",
+        sku=sku,
+        location=location,
+        account=account,
+        newest=ENTRIES_BY_KIND,
+    )
+    return [KindSum(*row[:4]) for row in found]
 
 
 def open_claims(

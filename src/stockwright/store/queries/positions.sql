@@ -89,9 +89,11 @@ select sequence from (
     union
     (select changed.sequence
      from listing_component c
+     join level l on l.channel = c.channel and l.listing = c.listing
      cross join lateral (
          select distinct lc.sequence from level_change lc
-         where lc.channel = c.channel and lc.listing = c.listing and lc.sequence < %(before)s
+         where lc.channel = l.channel and lc.listing = l.listing and lc.location = l.location
+           and lc.sequence < %(before)s
          order by lc.sequence desc limit %(limit)s
      ) changed
      where c.sku = %(sku)s)
@@ -122,7 +124,9 @@ select lc.sequence, lc.channel, lc.listing, lc.location, lc.version, lc.value,
         order by older.sequence desc, older.version desc limit 1),
        lc.projected_at
 from listing_component c
-join level_change lc on lc.channel = c.channel and lc.listing = c.listing
+join level l on l.channel = c.channel and l.listing = c.listing
+join level_change lc on lc.channel = l.channel and lc.listing = l.listing
+                    and lc.location = l.location
 where c.sku = %(sku)s and lc.sequence between %(first)s and %(last)s
 order by lc.sequence desc, lc.version desc
 limit 2000;
@@ -169,21 +173,35 @@ order by c.channel, c.listing, shown.finished_at;
 
 -- name: account_by_kind
 -- How a balance came about: the entries of one account at one location, by kind of event: (kind,
--- units, entries, last recorded_at). Their units sum to the balance.
-select v.kind,
-       sum(case when e.to_account = %(account)s::account and e.to_location = %(location)s
+-- units, entries, last recorded_at). Their units sum to the balance. Only the newest
+-- %(newest)s are told apart by kind; all before them are one row of kind ''.
+with mine as not materialized (
+    select e.sequence,
+           case when e.to_account = %(account)s::account and e.to_location = %(location)s
                 then e.quantity else 0 end
            - case when e.from_account = %(account)s::account and e.from_location = %(location)s
-                  then e.quantity else 0 end)::bigint as units,
-       count(*),
-       max(v.recorded_at)
-from entry e
-join event v on v.sequence = e.sequence
-where e.sku = %(sku)s
-  and ((e.to_account = %(account)s::account and e.to_location = %(location)s)
-       or (e.from_account = %(account)s::account and e.from_location = %(location)s))
-group by v.kind
-order by max(v.sequence);
+                  then e.quantity else 0 end as units
+    from entry e
+    where e.sku = %(sku)s
+      and ((e.to_account = %(account)s::account and e.to_location = %(location)s)
+           or (e.from_account = %(account)s::account and e.from_location = %(location)s))
+), cut as (
+    select sequence from mine order by sequence desc offset %(newest)s limit 1
+)
+select * from (
+    select '' as kind, sum(mine.units)::bigint as units, count(*) as entries,
+           (select recorded_at from event where event.sequence = cut.sequence) as last_at,
+           cut.sequence
+    from cut join mine on mine.sequence <= cut.sequence
+    group by cut.sequence
+    union all
+    select v.kind, sum(mine.units)::bigint, count(*), max(v.recorded_at), max(mine.sequence)
+    from mine
+    join event v on v.sequence = mine.sequence
+    where mine.sequence > coalesce((select sequence from cut), -1)
+    group by v.kind
+) told
+order by sequence;
 
 -- name: open_claims
 -- The demand lines that hold promises of a SKU at one location: (system, order_ref, line, channel,
