@@ -14,7 +14,7 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 
 
 def test_the_committed_document_is_what_the_route_table_says():
-    assert COMMITTED.read_text() == openapi.text(TABLE), "run: python -m stockwright.api.openapi"
+    assert COMMITTED.read_text() == openapi.text(TABLE), "run: python -m stockwright.api.reference"
 
 
 def test_the_served_document_is_the_committed_one(house):

@@ -179,6 +179,8 @@ class Door:
         if timer is None:
             timer = self._timers[key] = telemetry.HTTP.labels(route, method, str(status))
         timer.observe(took_s)
+        if status == 429:
+            telemetry.BUSY.labels("api").inc()
         if took_s > SLOW_S or status >= 500:
             seconds = round(took_s, 3)
             _log.warning(

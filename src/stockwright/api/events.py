@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import msgspec
 
-from stockwright import telemetry
 from stockwright.api.bodies import decode_facts, media_type
 from stockwright.api.call import Call
 from stockwright.api.problems import KINDS, STATUS, problem
@@ -61,7 +60,7 @@ async def post_events(call: Call) -> Reply:
         answered = await call.services.recorder.record(items, bulk=len(items) > BULK_ITEMS, raw=raw)
         for index, item, outcome in zip(places, items, answered, strict=True):
             outcomes[index] = located(item, outcome) if outcome.field else outcome
-        telemetry.RECEIVED.labels(items[0].system, "api").inc(len(items))
+        call.services.received(items[0].system, "api", len(items))
     results = [item_result(verdict) for verdict in outcomes if verdict is not None]
     return answer_batch(results) if batch else _answer_single(results[0])
 

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from stockwright import telemetry
 from stockwright.api.call import Call
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
@@ -32,5 +31,5 @@ async def post_hook(call: Call) -> Reply:
             raise problem("bad_signature", refusal.message, param=refusal.field) from None
         raise
     kept = await call.block(call.services.intake.accept, system, "webhook", payload)
-    telemetry.RECEIVED.labels(system, "webhook").inc()
+    call.services.received(system, "webhook")
     return reply(Kept(payload=kept), 202)

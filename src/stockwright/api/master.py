@@ -158,7 +158,7 @@ def _operations(shelf: _Shelf) -> list[Operation]:
             handler=_named(
                 _putter(shelf, body),
                 f"put_{shelf.name}",
-                f"Makes a {shelf.name} what the body says; safe to repeat.",
+                f"Makes the {shelf.name} what the body says; safe to repeat.",
             ),
             tag="master",
             scope="master:write",

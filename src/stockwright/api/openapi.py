@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -153,16 +152,3 @@ _PHRASES: Final = {
 def text(table: Sequence[Operation]) -> str:
     """The document as it is committed."""
     return msgspec.json.format(msgspec.json.encode(document(table)), indent=2).decode() + "\n"
-
-
-def main() -> None:
-    """Writes docs/reference/openapi.json of the working copy."""
-    # The route table imports what imports this module.
-    from stockwright.api.routes import TABLE
-
-    target = Path(__file__).parents[3] / "docs" / "reference" / "openapi.json"
-    target.write_text(text(TABLE), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

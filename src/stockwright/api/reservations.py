@@ -111,6 +111,7 @@ async def _decide(call: Call, request: Request) -> Reply:
     reason = admit(request, call.caller)
     if reason is not None:
         raise reason
+    call.services.received(request.system, "api")
     (outcome,) = await call.services.recorder.record([request])
     return _answer(request, located(request, outcome))
 

@@ -11,7 +11,9 @@ from typing import Final, Literal, get_args
 
 import structlog
 
+from stockwright import telemetry
 from stockwright.app.connections import open_connections
+from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
 from stockwright.app.workers import add_housekeeping, add_workers
 from stockwright.config import Config, database_url
@@ -28,6 +30,8 @@ Role = Literal["api", "workers", "console"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 READERS: Final = 8
 """Threads, and with them database connections, that answer reads."""
+WORKER_POOL: Final = 12
+"""Connections of the loops: apart from the readers', so that neither waits for the other."""
 _log = structlog.get_logger(__name__)
 
 Progress = Callable[[str], None]
@@ -51,9 +55,21 @@ class Services:
         self.connections = connections
         self.pool = Pool(url, size=READERS, application_name="stockwright reader")
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.worker_pool = Pool(url, size=WORKER_POOL, application_name="stockwright worker")
         self.recorder = Recorder(url)
-        self.intake = Intake(self.pool, self.recorder, connections, worker=self.name)
+        watch(self.recorder)
+        self.intake = Intake(self.worker_pool, self.recorder, connections, worker=self.name)
         self.workers = Supervisor()
+        self._systems = frozenset(system.code for system in config.systems)
+        self._received: dict[tuple[str, str], Callable[[float], None]] = {}
+
+    def received(self, system: str, door: str, items: int = 1) -> None:
+        """Counts what came in; systems that are not configured are counted together."""
+        known = system if system in self._systems else "other"
+        count = self._received.get((known, door))
+        if count is None:
+            count = self._received[known, door] = telemetry.RECEIVED.labels(known, door).inc
+        count(items)
 
 
 @contextmanager
@@ -91,6 +107,7 @@ def open_services(
             connections = open_connections(config)
         services = Services(config, url, connections)
         stack.callback(services.pool.close)
+        stack.callback(services.worker_pool.close)
         stack.callback(services.threads.shutdown)
         with session(services.pool) as connection:
             applied = apply_config(connection, config)

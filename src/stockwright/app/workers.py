@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from stockwright import telemetry
+from stockwright.app.signals import measure
 from stockwright.config import Config
 from stockwright.flow.calls import Link
 from stockwright.flow.expiry import Sweeper
@@ -34,15 +35,15 @@ _log = structlog.get_logger(__name__)
 
 def add_workers(services: "Services") -> None:
     """Intake, projection, publication, polls and expiry, woken by whoever has work for them."""
-    projection = Projection(services.pool)
+    projection = Projection(services.worker_pool)
     threads = database_threads(WORKER_CONNECTIONS)
     publication = Publication(
-        Publisher(services.pool, connection, link, threads)
+        Publisher(services.worker_pool, connection, link, threads)
         for connection, link in links(services.config, services.connections)
     )
     projection.listeners.append(publication.wake)
     services.recorder.listeners.append(lambda _sequence: projection.wake())
-    poller = Poller(services.pool, worker=services.name)
+    poller = Poller(services.worker_pool, worker=services.name)
 
     async def partners(stop: asyncio.Event) -> None:
         polls = [
@@ -68,7 +69,9 @@ def add_workers(services: "Services") -> None:
     parts.add("wake-ups", wake_ups)
     parts.add("intake", lambda stop: run_intake(services.intake, stop))
     parts.add("projection", projection.run)
-    parts.add("expiry", lambda stop: run_expiry(Sweeper(services.pool, services.recorder), stop))
+    parts.add(
+        "expiry", lambda stop: run_expiry(Sweeper(services.worker_pool, services.recorder), stop)
+    )
     parts.add_async("partners", partners)
 
 
@@ -135,21 +138,14 @@ def add_housekeeping(services: "Services", roles: Sequence[str]) -> None:
                 _keep_house(services, roles)
                 stop.wait(processes.SEEN_EVERY_S)
         finally:
-            with session(services.pool) as connection:
+            with session(services.worker_pool) as connection:
                 processes.gone(connection, services.name)
 
     services.workers.add("housekeeping", housekeeping)
 
 
 def _keep_house(services: "Services", roles: Sequence[str]) -> None:
-    with session(services.pool) as connection:
+    with session(services.worker_pool) as connection:
         processes.seen(connection, services.name, roles, services.workers.views())
         access.expire_answers(connection)
-        parked = processes.parked_by_system(connection)
-        work = processes.work_by_kind(connection)
-    telemetry.PARKED.clear()
-    telemetry.WORK_ITEMS.clear()
-    for system, count in parked.items():
-        telemetry.PARKED.labels(system).set(count)
-    for kind, count in work.items():
-        telemetry.WORK_ITEMS.labels(kind).set(count)
+        measure(connection)

@@ -21,7 +21,7 @@ from stockwright.store import queries
 from stockwright.store.connection import Connection
 
 SCOPES: Final[Mapping[str, str]] = {
-    "events:write": "record facts, and hand over payloads at a connection's door",
+    "events:write": "record facts",
     "reservations:write": "reserve, and move a reservation on",
     "stock:read": "read availability, reservations and the ledger",
     "master:read": "read items, units, listings, bindings and locations",

@@ -100,3 +100,16 @@ def parked_by_system(connection: Connection) -> dict[str, int]:
 def work_by_kind(connection: Connection) -> dict[str, int]:
     """Open work items by kind; a kind without any is missing."""
     return dict(connection.execute(_SQL["work_by_kind"]).fetchall())
+
+
+def backlog_by_channel(connection: Connection) -> dict[str, tuple[int, float]]:
+    """Levels not acknowledged yet, and the age of the oldest in seconds, for every channel."""
+    rows = connection.execute(_SQL["backlog_by_channel"])
+    return {channel: (count, max(0.0, age_s)) for channel, count, age_s in rows}
+
+
+def marks(connection: Connection) -> int:
+    """Marks that the projection has not consumed yet."""
+    row = connection.execute(_SQL["marks"]).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -38,3 +38,14 @@ SELECT system, count(*) FROM payload WHERE state = 'parked' GROUP BY system;
 -- name: work_by_kind
 -- Open work items, counted by kind.
 SELECT kind, count(*) FROM work_item WHERE closed_at IS NULL GROUP BY kind;
+
+-- name: backlog_by_channel
+-- Levels a channel has not acknowledged, and the seconds the oldest has waited, by channel.
+SELECT channel.code, count(level.channel),
+       coalesce(extract(epoch FROM clock_timestamp() - min(level.waiting_since)), 0)::float8
+FROM channel LEFT JOIN level ON level.channel = channel.code AND level.state IN ('due', 'sending')
+GROUP BY channel.code;
+
+-- name: marks
+-- Marks that the projection has not consumed.
+SELECT count(*) FROM dirty;
