@@ -58,6 +58,7 @@ class World:
         self.transitions: list[tuple[int, int, str]] = []
         self.work: dict[tuple[str, str], dict[str, Any]] = {}
         self.decision: Decision | None = None
+        self.told_by: dict[int, str] = {}
         self._documents = numbers(1)
 
     def batch(self, items: Iterable[Item | Expiry]) -> list[Outcome]:
@@ -67,6 +68,7 @@ class World:
         decision = self.decision = decide(prepared, self.books)
         for sequence, _, move in decision.written.moves:
             self.moves.append((sequence, move))
+        self.told_by |= {one.sequence: one.prepared.item.system for one in decision.recorded}
         self.transitions += [(one, n, state) for one, n, state, _ in decision.written.transitions]
         for _, (what, kind, subject, *_rest, detail) in decision.written.work:
             if what == "open":
@@ -115,16 +117,9 @@ class World:
                 undecided |= error > 0 and abs((moved_at - at).total_seconds()) <= error
         return later, undecided
 
-    @property
-    def told_by(self) -> dict[int, str]:
-        return self._told_by if hasattr(self, "_told_by") else {}
-
     def one(self, item: Item | Expiry) -> Outcome:
         """Decides one item in a batch of its own."""
-        outcome = self.batch([item])[0]
-        if outcome.sequence and not outcome.replay:
-            self._told_by = {**self.told_by, outcome.sequence: item.system}
-        return outcome
+        return self.batch([item])[0]
 
     def fact(self, kind: str, quantity: int = 0, sku: str = "A", **fields: Any) -> Outcome:
         """One fact at EAST from the WMS, its document numbered, unless told otherwise."""

@@ -29,6 +29,14 @@ WorkNote = tuple[str, str, str, str, str, str, dict[str, Any]]
 """("open" or "close", kind, subject, sku, location, system, detail)."""
 
 
+class Unread(Exception):
+    """A place was asked for that the batch did not read: it is read, and all decided again."""
+
+    def __init__(self, sku: str, location: str) -> None:
+        super().__init__(f"{sku} at {location} was not read")
+        self.place = (sku, location)
+
+
 class Books:
     """Everything one batch may touch, read under the lane. Missing keys mean: nothing there yet."""
 
@@ -40,6 +48,7 @@ class Books:
         self.lots_at: dict[tuple[str, str], set[str]] = {}
         self.free_before: dict[tuple[str, str], int] = {}
         self.negative_before: set[Key] = set()
+        self.read: set[tuple[str, str]] | None = None
         self._holds: dict[int, tuple[dt.datetime, str]] = {}
         self.demand: dict[tuple[str, str], dict[str, DemandLine]] = {}
         self.identities: dict[str, tuple[bytes, Outcome]] = {}
@@ -127,8 +136,16 @@ class Overlay:
     # ------------------------------------------------------------ reading
 
     def look(self, key: Key) -> Balance | None:
-        """The balance at a key, not to be changed, or None."""
-        return self.balances.get(key) or self.books.balances.get(key)
+        """The balance at a key, not to be changed, or None. Raises Unread."""
+        found = self.balances.get(key) or self.books.balances.get(key)
+        if found is None:
+            self._expect_read(key[0], key[1])
+        return found
+
+    def _expect_read(self, sku: str, location: str) -> None:
+        read = self.books.read
+        if read is not None and (sku, location) not in read:
+            raise Unread(sku, location)
 
     def free(self, sku: str, location: str) -> int:
         """Free units of a SKU at a place, over all its lots."""
@@ -141,7 +158,10 @@ class Overlay:
 
     def lots_here(self, sku: str, location: str) -> set[str]:
         """Lots that have a balance at a place, those opened by this item included."""
-        lots = self.books.lots_at.get((sku, location), set())
+        lots = self.books.lots_at.get((sku, location))
+        if lots is None:
+            self._expect_read(sku, location)
+            lots = set()
         own = {key[2] for key in self.balances if key[0] == sku and key[1] == location}
         return lots | own if own - lots else lots
 
@@ -170,10 +190,12 @@ class Overlay:
     # ------------------------------------------------------------ changing
 
     def balance(self, key: Key) -> Balance:
-        """The balance at a key, to be changed by this item."""
+        """The balance at a key, to be changed by this item. Raises Unread."""
         found = self.balances.get(key)
         if found is None:
             stored = self.books.balances.get(key)
+            if stored is None:
+                self._expect_read(key[0], key[1])
             found = self.balances[key] = stored.copy() if stored else Balance()
         return found
 

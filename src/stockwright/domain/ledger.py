@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from stockwright.domain import reservations, reserving
-from stockwright.domain.books import Books, Overlay, Written
+from stockwright.domain.books import Books, Overlay, Unread, Written
 from stockwright.domain.demand import crossed, settle, trim
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Outcome, Request
@@ -83,7 +83,10 @@ class Unbound(Exception):
 
 
 def decide(items: Sequence[Prepared], books: Books) -> Decision:
-    """Decides a batch; books ends in the state after it. Same input, same decision."""
+    """Decides a batch; books ends in the state after it. Same input, same decision.
+
+    Raises Unread where the books lack a place that an item turns out to need.
+    """
     decision = Decision([], [], [], Written())
     for prepared in items:
         decision.outcomes.append(_decide_one(prepared, books, decision))
@@ -117,6 +120,8 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
             _note_asked(overlay, prepared.item)
     except Unbound as gap:
         return _park(prepared, str(gap), gap.path, gap.missing, "parked", books, decision)
+    except Unread:
+        raise
     except Exception as fault:  # noqa: BLE001 - whatever it is, it parks this item alone
         reason = f"{type(fault).__name__}: {fault}"
         return _park(prepared, reason, "$", "", "poison", books, decision)

@@ -6,14 +6,14 @@ readers follow `sequence > last` without skipping.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
-from stockwright.domain.books import Books, Written
+from stockwright.domain.books import Books, Unread, Written
 from stockwright.domain.errors import Transient
 from stockwright.domain.events import Outcome
 from stockwright.domain.ledger import Decision, decide
@@ -95,11 +95,21 @@ class Ledger:
         first. Raises BatchRefused, after which nothing stands, and BatchInterrupted, after which
         nothing or, where the COMMIT was lost, all of it stands.
         """
+        places: set[tuple[str, str]] = set()
         try:
             connection = self._open()
-            decision = self._transact(connection, items, raws, settlements)
+            while True:
+                try:
+                    decision = self._transact(connection, items, raws, settlements, places)
+                    break
+                except Unread as gap:
+                    self._abandon()
+                    connection = self._open()
+                    places.add(gap.place)
         except psycopg.Error as fault:
             self._abandon()
+            if isinstance(fault, psycopg.errors.LockNotAvailable):
+                self._free_lane()
             state = (fault.sqlstate or "08")[:2]
             if state in ("22", "23"):
                 raise BatchRefused(str(fault)) from fault
@@ -123,6 +133,7 @@ class Ledger:
         items: Sequence[Prepared],
         raws: Sequence[RawPayload],
         settlements: Sequence[Settlement],
+        places: Iterable[tuple[str, str]],
     ) -> Decision:
         needs = Needs(items)
         with connection.pipeline():
@@ -147,7 +158,7 @@ class Ledger:
         self._cache.fetch(
             connection, {line.sku for one in books.demand.values() for line in one.values()}, set()
         )
-        Scope(needs, books).read(connection)
+        Scope(needs, books, places).read(connection)
         with connection.pipeline():
             for raw in raws:
                 if not raw.stored:
@@ -206,6 +217,14 @@ class Ledger:
         try:
             if self._connection is not None:
                 self._connection.execute("rollback")
+        except psycopg.Error:
+            self.close()
+
+    def _free_lane(self) -> None:
+        """Nobody got the lane for a while: ends the session of a holder that is frozen."""
+        try:
+            if self._connection is not None:
+                self._connection.execute(_sql["free_lane"], (LANE,))
         except psycopg.Error:
             self.close()
 

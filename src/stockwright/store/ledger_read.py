@@ -73,7 +73,7 @@ def put_identities(connection: Connection, books: Books, rows: Sequence[tuple[An
     if not rows:
         return
     found = connection.execute(_sql["answers"], ([row[2] for row in rows],))
-    kept = dict(found.fetchall())
+    kept: dict[int, Any] = dict(found.fetchall())
     for key, digest, sequence, code in rows:
         first = Outcome(code=code, sequence=sequence, **kept.get(sequence, {}))
         books.identities[key] = (bytes(digest), first)
@@ -115,9 +115,9 @@ def _demand_line(row: tuple[Any, ...]) -> DemandLine:
 class Scope:
     """What a batch touches once its codes are resolved: places, SKUs, times."""
 
-    def __init__(self, needs: Needs, books: Books) -> None:
+    def __init__(self, needs: Needs, books: Books, places: Iterable[tuple[str, str]] = ()) -> None:
         self.books = books
-        self.places: Pairs = set()
+        self.places: Pairs = set(places)
         self.everywhere: set[str] = set()
         self.controlled: set[str] = set()
         self.fenced: set[str] = set()
@@ -178,6 +178,7 @@ class Scope:
         kind = fact.kind
         if kind == "lot_recall":
             self.everywhere.add(code)
+            self.dated[(code, "")] = fact.occurred_at or prepared.received_at
         elif kind in ("count", "snapshot"):
             self.counts.append((fact, prepared, code))
             self.snapshots.add(code) if kind == "snapshot" else None
@@ -204,6 +205,7 @@ class Scope:
 
     def read(self, connection: Connection) -> None:
         """Reads all of it into the books, in one round trip for what every batch needs."""
+        self.books.read = self.places
         with connection.pipeline():
             cursors = [(self._put_balances, self._balances(connection))]
             if self.everywhere:
@@ -254,6 +256,8 @@ class Scope:
             put(cursor.fetchall())
         if self.reversed:
             self._read_reversed(connection)
+        if self.everywhere:
+            self._read_everywhere(connection)
 
     # ------------------------------------------------------------ asking
 
@@ -305,6 +309,15 @@ class Scope:
             _sql["moved_after"], tuple(list(column) for column in zip(*rows, strict=True))
         )
 
+    def _read_everywhere(self, connection: Connection) -> None:
+        """A recall names no place: the counts of the places it turns out to touch come second."""
+        found = {(key[0], key[1]) for key in self.books.balances if key[0] in self.everywhere}
+        self.places |= found
+        earliest = min(self.dated.values(), default=self.books.now)
+        self.dated = dict.fromkeys(found, earliest)
+        if found:
+            self._put_counts(self._counts(connection).fetchall())
+
     def _read_reversed(self, connection: Connection) -> None:
         """A reversal names no SKU: what its moves touch is read in a second step."""
         moves = [move for one in self.books.reversible.values() for move in one]
@@ -315,6 +328,7 @@ class Scope:
         }
         if places:
             self._put_balances(self._pairs("balances", connection, places).fetchall())
+            self.places |= places
         if self.dated:
             self._put_counts(self._counts(connection).fetchall())
 
