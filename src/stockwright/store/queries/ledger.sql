@@ -2,7 +2,18 @@
 -- Settles the plans of the lane's statements: they touch few rows by key, whatever the tables' size.
 select set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
        set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
-       set_config('plan_cache_mode', 'force_generic_plan', false);
+       set_config('plan_cache_mode', 'force_generic_plan', false),
+       -- Who waits this long for the lane looks whether its holder still lives: see free_lane.
+       set_config('lock_timeout', '2s', false);
+
+-- name: free_lane
+-- Ends the session that holds the lane and has said nothing for two seconds: its process is frozen.
+-- The server's own limit on idle transactions does not run while it waits inside a pipeline.
+select pg_terminate_backend(a.pid)
+from pg_locks l join pg_stat_activity a using (pid)
+where l.locktype = 'advisory' and l.granted and l.classid = 0 and l.objid = %s::oid and l.objsubid = 1
+  and l.database = (select oid from pg_database where datname = current_database())
+  and a.wait_event = 'ClientRead' and a.state_change < clock_timestamp() - interval '2 s';
 
 -- name: lane
 -- Takes the lane until the transaction ends. Alone, so that every later statement sees what came before.
