@@ -242,6 +242,7 @@ def test_the_timeline_shows_the_move_and_the_numbers_that_followed(seed: Seed, c
     seed.change("shop", "A", 20, 29)
     seed.event("shipment", "A", 8, ("sellable", "customer"), document="S-1", seconds_ago=9)
     seed.change("shop", "A", 12, 8)
+    seed.level("shop", "A", 12, seconds_ago=8)
     words = " ".join(Reader(console.get("/items/A").text).words.split())
     assert "shipment S-1 wms 8 sellable → customer LON shop 20 → 12" in words
     assert "receipt PO-9 wms 20 supplier → sellable LON shop 20" in words
