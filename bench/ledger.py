@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.measure import TURN_S, Measure, in_turns, tell
+from stockwright.flow.interpreter import settle_interpreter
 from stockwright.flow.measuring import reservations_per_s
 from stockwright.flow.recording import Recorder
 from stockwright.store.baseline import calls_per_s, grow, scratch_database
@@ -49,6 +50,7 @@ def grown(server: str) -> Iterator[Measure]:
 @contextmanager
 def _warm(server: str) -> Iterator[tuple[str, Recorder]]:
     with scratch_database(server, items=ITEMS) as url, Recorder(url) as recorder:
+        settle_interpreter()  # as `stockwright up` does
         reservations_per_s(recorder, turn="warm", items=ITEMS, seconds=1)
         yield url, recorder
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from stockwright.app import open_database
 from stockwright.cli import output
 from stockwright.config import load_config
+from stockwright.flow.interpreter import settle_interpreter
 from stockwright.flow.measuring import reservations_per_s
 from stockwright.flow.recording import Recorder
 from stockwright.store.baseline import calls_per_s, scratch_database
@@ -62,6 +63,7 @@ def command(
         Recorder(scratch) as recorder,
         output.progress("Measuring", steps, as_json) as advance,
     ):
+        settle_interpreter()
         rates = [_measure(scratch, recorder, *kind, turns, seconds, advance) for kind in KINDS]
     load = round(os.getloadavg()[0], 2)
     output.emit(Rates(rates, turns, seconds, load), as_json, _render)

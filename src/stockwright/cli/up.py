@@ -13,6 +13,7 @@ from stockwright.app import ROLES, Role, Services, open_services
 from stockwright.cli import output
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import Config, load_config
+from stockwright.flow.interpreter import settle_interpreter
 from stockwright.telemetry import configure_logging
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -43,6 +44,7 @@ def command(
     loaded = load_config(config)
     roles = tuple(only) if only else ROLES
     with open_services(loaded, roles, progress=lambda text: _log.info(text)) as services:
+        settle_interpreter()
         if "api" in roles or "console" in roles:
             _serve(services, loaded, roles, host, port, demo_open, as_json)
         else:

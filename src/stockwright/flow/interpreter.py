@@ -1,0 +1,23 @@
+"""How the interpreter is set for a process that records: measured, for the whole process."""
+
+import gc
+import sys
+from typing import Final
+
+YOUNG: Final = 50_000
+"""Objects made between two looks for cycles; a batch makes tens of thousands that all go by count."""
+SWITCH_S: Final = 0.001
+
+
+def settle_interpreter() -> None:
+    """Call once, when everything is loaded, before the first batch. Safe to repeat.
+
+    The search for cycles otherwise walks the cached item master again and again: without it a
+    process records about a tenth more. The thread that records waits for the database a dozen
+    times a batch; after each wait it gets the interpreter back from the callers' threads after
+    1 ms instead of 5.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, 20, 50)
+    sys.setswitchinterval(SWITCH_S)
