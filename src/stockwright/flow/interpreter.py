@@ -5,7 +5,7 @@ import sys
 from typing import Final
 
 YOUNG: Final = 50_000
-"""Objects made between two looks for cycles; a batch makes tens of thousands that all go by count."""
+"""Objects made between two looks for cycles; nearly all of a batch go away without one."""
 SWITCH_S: Final = 0.001
 
 
