@@ -93,7 +93,7 @@ def life(chance: random.Random) -> list[Item]:
             lines = [RequestLine(line="1", sku=sku, quantity=chance.randint(1, 9))]
             items.append(
                 Request(
-                    kind=verb,
+                    kind=verb,  # type: ignore[arg-type]
                     system="web",
                     document=f"K{n}",
                     order=order,
@@ -102,7 +102,7 @@ def life(chance: random.Random) -> list[Item]:
             )
         elif kind in facts:
             mine = {"order": order, "order_system": "web", "order_line": "1", "channel": "web"}
-            items.append(Fact(kind=kind, **(base | mine)))
+            items.append(Fact(kind=kind, **(base | mine)))  # type: ignore[arg-type]
         elif kind == "reversal":
             items.append(
                 Fact(
@@ -119,7 +119,8 @@ def life(chance: random.Random) -> list[Item]:
         elif kind == "snapshot":
             items.append(Fact(kind="snapshot", **(base | {"location": "SNAP"})))
         elif kind.startswith("transfer"):
-            items.append(Fact(kind=kind, **(base | {"transfer": f"T{chance.randint(1, 2)}"})))
+            transfer = {"transfer": f"T{chance.randint(1, 2)}"}
+            items.append(Fact(kind=kind, **(base | transfer)))  # type: ignore[arg-type]
         else:
             items.append(Fact(kind=kind, **base))  # type: ignore[arg-type]
     return items

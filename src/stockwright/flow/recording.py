@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
+from stockwright import telemetry
 from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.domain.events import Item, Outcome
 from stockwright.domain.wellformed import Expiry, Prepared, prepare
@@ -90,6 +91,7 @@ class Recorder:
         self._batch_limit = MAX_BATCH
         self._per_item_s = 0.0001
         self._running = False
+        self._interrupted = False
         self._thread: threading.Thread | None = None
         self.listeners: list[Callable[[int], None]] = []
         self.observers: list[Callable[[Sequence[Outcome], float], None]] = []
@@ -249,7 +251,8 @@ class Recorder:
         ]
         try:
             self._number(slices, raws)
-            outcomes = self._persist(items, raws, settles)
+            with telemetry.span("ledger.batch", items=len(items)):
+                outcomes = self._persist(items, raws, settles)
         except BaseException as fault:  # noqa: BLE001 - every caller is told, the thread lives on
             self._fail(slices, fault)
             return
@@ -282,8 +285,12 @@ class Recorder:
         """Records a batch; where the database refuses it, its halves, down to the one item at
         fault.
         """
+        before = self._ledger.last_sequence
         try:
-            return self._patiently(lambda: self._ledger.record(items, raws, settles))
+            outcomes = self._patiently(lambda: self._ledger.record(items, raws, settles))
+            if self._interrupted:
+                _claim_own(outcomes, before)
+            return outcomes
         except BatchRefused as fault:
             if not items:
                 raise
@@ -292,6 +299,7 @@ class Recorder:
                     raise
                 items[0].trouble = f"the database refused it: {fault}"
                 return self._persist(items, raws, settles)
+        telemetry.RETRIES.labels("bisected").inc()
         half = len(items) // 2
         return self._persist(items[:half], raws, ()) + self._persist(items[half:], (), settles)
 
@@ -301,14 +309,17 @@ class Recorder:
         """
         began = time.monotonic()
         pause = 0.01
+        self._interrupted = False
         while True:
             try:
                 return run()
             except BatchInterrupted as fault:
+                self._interrupted = True
                 if time.monotonic() - began > (GIVE_UP_AFTER_S if self._running else 1.0):
                     raise Transient(
                         f"the database does not answer: {fault}; send the same again later"
                     ) from fault
+                telemetry.RETRIES.labels("rerun").inc()
                 time.sleep(pause)
                 pause = min(1.0, pause * 2)
 
@@ -355,6 +366,13 @@ class Recorder:
             self._batch_limit = max(MIN_BATCH, self._batch_limit // 2)
         elif seconds < TARGET_S / 2 and self._batch_limit < MAX_BATCH:
             self._batch_limit = min(MAX_BATCH, self._batch_limit * 2)
+
+
+def _claim_own(outcomes: Sequence[Outcome], before: int) -> None:
+    """After a COMMIT whose end was not known, what it had recorded is ours, not a repetition."""
+    for outcome in outcomes:
+        if outcome.replay and outcome.sequence > before:
+            outcome.replay = False
 
 
 def _collect_seldom() -> None:
