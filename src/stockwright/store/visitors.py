@@ -34,6 +34,4 @@ def visitor(connection: Connection, token: str) -> Caller | None:
 
 def close_session(connection: Connection, token: str) -> None:
     """Ends a session. Safe to repeat."""
-    connection.execute(
-        load("visitors")["close_session"].encode(), {"token_hash": digest_of(token)}
-    )
+    connection.execute(load("visitors")["close_session"].encode(), {"token_hash": digest_of(token)})
