@@ -196,7 +196,7 @@ def test_the_later_worker_to_lock_reads_the_later_balances(world, pool, database
     projection.step()
     with psycopg.connect(database_url) as first:
         # A first worker holds the level, and has not read the balances yet.
-        levels.lock_levels(first, [("WEB", "SKU-000")])
+        levels.lock_levels(first, [("WEB", "SKU-000")], [])
         world.stock("SKU-000", 4)
         second = threading.Thread(target=projection.step)
         second.start()

@@ -103,20 +103,18 @@ def claim(connection: Connection, link: Link) -> Claimed:
 def _write_down(
     connection: Connection, link: Link, budget: Budget, chosen: list[Level], now: dt.datetime
 ) -> Call:
-    number = attempts.next_call(connection)
     deadline = now + dt.timedelta(seconds=link.limits.timeout_s)
     chosen.sort(key=lambda level: level.key)
-    for level in chosen:
-        rules.start(level, number, now, link.lease)
-    levels.write_started(connection, chosen)
-    attempts.add_attempts(
+    number = attempts.start_call(
         connection,
-        number,
         chosen,
         now=now,
+        lease_until=now + link.lease,
         deadline=deadline,
         doubt_until=deadline + link.apply_delay,
     )
+    for level in chosen:
+        rules.start(level, number, now, link.lease)
     budgets.take_call(budget)
     return Call(number, tuple(chosen), deadline)
 
@@ -156,10 +154,8 @@ def _choose_of(
     since = now - dt.timedelta(seconds=link.aged_after_s)
     aged = levels.aged_increases(connection, channel, now, since, owed) if owed else []
     chosen = {level.key: level for level in aged}
-    for lane in ("decrease", "increase"):
-        if len(chosen) < size:
-            for level in levels.due_levels(connection, channel, lane, now, size):
-                chosen.setdefault(level.key, level)
+    for level in levels.due_levels(connection, channel, now, size):
+        chosen.setdefault(level.key, level)
     carried = _narrowed(list(chosen.values())[:size], size)
     budgets.credit_increases(budget, len(carried), min(len(aged), len(carried)), size)
     return carried

@@ -76,7 +76,8 @@ def quantities(
     listed = exposure.listings_by_sku(connection, skus)
     keys = sorted({key for some in listed.values() for key in some if channel in (None, key[0])})
     parts = exposure.components(connection, keys)
-    reading = read(connection, sorted({*skus, *(part.sku for part in parts)}))
+    groups = exposure.groups_of_skus(connection, skus)
+    reading = read(connection, groups | {part.sku: part.sku_group for part in parts})
     channels = _channels(reading, channel)
     shown = _listings(connection, reading, keys, parts)
     found = {}

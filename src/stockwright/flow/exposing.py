@@ -61,10 +61,9 @@ class Rules:
         ]
 
 
-def read_rules(connection: Connection, skus: Sequence[str]) -> Rules:
-    """The rules for these SKUs as they are now."""
-    groups = exposure.groups_of_skus(connection, skus)
-    rows = exposure.policies(connection, skus, sorted(set(groups.values())))
+def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
+    """The rules as they are now for these SKUs, given with the group of each."""
+    rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
     return Rules(exposure.pools(connection), rows, groups)
 
 
@@ -103,22 +102,31 @@ class Reading(msgspec.Struct, frozen=True):
         return {listing: available_to_sell(some) for listing, some in components.items()}
 
 
-def read(connection: Connection, skus: Sequence[str]) -> Reading:
-    """Rules, stock and claims of these SKUs as they are now."""
-    rules = read_rules(connection, skus)
+def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
+    """Rules, stock and claims as they are now of these SKUs, given with the group of each."""
+    rules = read_rules(connection, groups)
+    skus = list(groups)
     books = stock.stock_of_skus(connection, skus)
     claims = stock.channel_claims(connection, skus) if rules.has_fences else {}
     return Reading(rules, books, claims)
 
 
-def explain_listings(
+def read_listings(
     connection: Connection, listings: Sequence[Listing]
-) -> tuple[int, dict[Listing, Explanation]]:
-    """What each listing may sell now, and the ledger's head that is true of.
+) -> tuple[Reading, dict[Listing, Explanation]]:
+    """What each listing may sell now, and the reading that is told by.
 
     A listing that is inactive, or gone, sells nothing. Reads only; whoever writes the numbers must
     have locked the levels in an earlier statement.
     """
     parts = exposure.components(connection, listings)
-    reading = read(connection, sorted({part.sku for part in parts}))
-    return reading.books.sequence, reading.explain(listings, parts)
+    reading = read(connection, {part.sku: part.sku_group for part in parts})
+    return reading, reading.explain(listings, parts)
+
+
+def explain_listings(
+    connection: Connection, listings: Sequence[Listing]
+) -> tuple[int, dict[Listing, Explanation]]:
+    """What each listing may sell now, and the ledger's head that is true of."""
+    reading, explained = read_listings(connection, listings)
+    return reading.books.sequence, explained

@@ -16,7 +16,7 @@ import structlog
 
 from stockwright import telemetry
 from stockwright.domain.levels import Level, desire
-from stockwright.flow.exposing import Listing, explain_listings
+from stockwright.flow.exposing import Listing, read_listings
 from stockwright.store import exposure, levels
 from stockwright.store.connection import Connection, Pool, listen
 
@@ -75,7 +75,7 @@ class Projection:
             _, changed = self._project(connection, listings)
             channels = _notify(connection, changed)
         self._tell(channels)
-        return listings[-1] if len(listings) == limit else None
+        return listings[-1][:2] if len(listings) == limit else None
 
     def run(self, stop: threading.Event, *, sweep_every_s: float = 900.0) -> None:
         """Steps whenever woken, at least every second, until `stop`; sweeps in between.
@@ -110,14 +110,17 @@ class Projection:
             self.step()  # what was touched meanwhile does not wait for the end of the sweep
 
     def _project(
-        self, connection: Connection, listings: Sequence[Listing]
+        self, connection: Connection, listed: Sequence[tuple[str, str, bool]]
     ) -> tuple[dt.datetime, list[Level]]:
-        """Writes the levels of these listings; the changed ones are answered."""
-        if not listings:
+        """Writes the levels of these listings; answers the time and those that changed."""
+        if not listed:
             return levels.clock(connection), []
-        locked = levels.lock_levels(connection, listings)
-        sequence, explained = explain_listings(connection, listings)
-        now = self._clock() if self._clock else levels.clock(connection)
+        listings = [(channel, listing) for channel, listing, _ in listed]
+        missing = [(channel, listing) for channel, listing, has_level in listed if not has_level]
+        locked = levels.lock_levels(connection, listings, missing)
+        reading, explained = read_listings(connection, listings)
+        now = self._clock() if self._clock else reading.books.read_at
+        sequence = reading.books.sequence
         changed: list[Level] = []
         unchanged: list[Level] = []
         since: list[int] = []
@@ -129,9 +132,7 @@ class Projection:
             else:
                 unchanged.append(level)
         levels.write_reflected(connection, unchanged, sequence)
-        levels.write_desired(connection, changed)
-        if changed:
-            levels.add_changes(connection, changed, since)
+        levels.write_desired(connection, changed, since)
         return now, changed
 
     def _tell(self, channels: tuple[str, ...]) -> None:

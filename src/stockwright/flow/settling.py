@@ -31,8 +31,9 @@ def settle(
     connection: Connection, link: Link, call: Call, answer: Sequence[PublishResult] | Failed
 ) -> Settled:
     """Takes the answers of a call, aligned with its levels."""
+    now, budget = attempts.lock_connection(connection, link.system)
+    now = link.clock() if link.clock else now
     current = {one.key: one for one in levels.relock(connection, [one.key for one in call.levels])}
-    now = link.clock() if link.clock else levels.clock(connection)
     doubt_until = max(now, call.deadline) + link.apply_delay
     finished, held = [], []
     for n, carried in enumerate(call.levels):
@@ -46,7 +47,7 @@ def settle(
     levels.write_levels(connection, list(current.values()))
     attempts.finish_attempts(connection, call.number, finished, now=now, doubt_until=doubt_until)
     _note_refusals(connection, link, call, answer, held)
-    settle_budget(connection, link, answer, now)
+    settle_budget(connection, link, budget, answer, now)
     return Settled(now, finished)
 
 
@@ -120,11 +121,11 @@ def _note_refusals(
 def settle_budget(
     connection: Connection,
     link: Link,
+    budget: Budget,
     answer: Sequence[PublishResult] | Failed,
     now: dt.datetime,
 ) -> None:
-    """Notes on the connection's budget how its partner took a call."""
-    _, budget = attempts.lock_connection(connection, link.system)
+    """Notes on the connection's budget, which is locked, how its partner took a call."""
     if isinstance(answer, Failed):
         _settle_failure(connection, link, budget, answer, now)
     elif all(isinstance(result, InDoubt) for result in answer):

@@ -58,11 +58,12 @@ def take(
     answer: Sequence[ShownLevel | None] | Failed,
 ) -> Verified:
     """Notes what was shown, aligned with the levels asked for; what shows too much is due again."""
-    now = link.clock() if link.clock else levels.clock(connection)
+    now, budget = attempts.lock_connection(connection, link.system)
+    now = link.clock() if link.clock else now
     if isinstance(answer, Failed):
         # A partner that cannot be asked may still be told: only a wish for silence counts.
         if answer.retry_after_s is not None:
-            settle_budget(connection, link, answer, now)
+            settle_budget(connection, link, budget, answer, now)
         return Verified()
     current = {one.key: one for one in levels.relock(connection, [one.key for one in asked])}
     shown = [None if one is None else one.quantity for one in answer]

@@ -8,7 +8,7 @@ import msgspec
 
 from stockwright.domain.budget import Budget
 from stockwright.domain.levels import Level, Outcome
-from stockwright.store.arrays import integers, numbers, texts
+from stockwright.store.arrays import integers, texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -36,38 +36,34 @@ class Finished(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-def next_call(connection: Connection) -> int:
-    """A number for a call, never given out before."""
-    row = connection.execute(_SQL["next_call"]).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def add_attempts(
+def start_call(
     connection: Connection,
-    call: int,
-    carried: Sequence[Level],
+    chosen: Sequence[Level],
     *,
     now: dt.datetime,
+    lease_until: dt.datetime,
     deadline: dt.datetime,
     doubt_until: dt.datetime,
-) -> None:
-    """Writes down what a call carries, in this order. Commit before a byte of it leaves."""
-    connection.execute(
-        _SQL["add_attempts"],
+) -> int:
+    """Leases locked levels to a new call and writes down what it carries, in this order.
+
+    Answers the call's number, never given out before. Commit before a byte of it leaves.
+    """
+    row = connection.execute(
+        _SQL["start_call"],
         {
-            "call": call,
-            "ns": integers(range(len(carried))),
-            "channels": texts([level.channel for level in carried]),
-            "listings": texts([level.listing for level in carried]),
-            "locations": texts([level.location for level in carried]),
-            "versions": numbers([level.sent_version for level in carried]),
-            "values": numbers([level.sent for level in carried]),
+            "channels": texts([level.channel for level in chosen]),
+            "listings": texts([level.listing for level in chosen]),
+            "locations": texts([level.location for level in chosen]),
             "now": now,
+            "lease_until": lease_until,
             "deadline": deadline,
             "doubt": doubt_until,
         },
-    )
+    ).fetchone()
+    assert row is not None
+    assert row[1] == len(chosen), "every locked level is still there"
+    return int(row[0])
 
 
 def finish_attempts(

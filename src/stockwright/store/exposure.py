@@ -22,16 +22,19 @@ class Part(msgspec.Struct, frozen=True):
     sku_group: str
 
 
-def listings_of_skus(connection: Connection, skus: Sequence[str]) -> list[tuple[str, str]]:
-    """(channel, listing) of every listing with one of these SKUs, in order of key."""
-    return _pairs(connection, "listings_of_skus", skus=texts(skus))
+def listings_of_skus(connection: Connection, skus: Sequence[str]) -> list[tuple[str, str, bool]]:
+    """(channel, listing, has a level) of every listing with one of these SKUs, by key."""
+    rows = connection.execute(_SQL["listings_of_skus"], {"skus": texts(skus)})
+    return [(channel, listing, has_level) for channel, listing, has_level in rows]
 
 
 def listings_after(
     connection: Connection, after: tuple[str, str], limit: int
-) -> list[tuple[str, str]]:
-    """The next (channel, listing) in order of key, those included whose listing is gone."""
-    return _pairs(connection, "listings_after", channel=after[0], listing=after[1], limit=limit)
+) -> list[tuple[str, str, bool]]:
+    """The next (channel, listing, has a level) by key, also where the listing is gone."""
+    parameters = {"channel": after[0], "listing": after[1], "limit": limit}
+    rows = connection.execute(_SQL["listings_after"], parameters)
+    return [(channel, listing, has_level) for channel, listing, has_level in rows]
 
 
 def components(connection: Connection, listings: Sequence[tuple[str, str]]) -> list[Part]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stockwright.domain.levels import Lane, Level
+from stockwright.domain.levels import Level
 from stockwright.store.arrays import integers, numbers, texts, times
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
@@ -47,15 +47,18 @@ def take_dirty(connection: Connection, limit: int) -> list[Dirty]:
     return [Dirty(*row) for row in connection.execute(_SQL["take_dirty"], {"limit": limit})]
 
 
-def lock_levels(connection: Connection, listings: Sequence[tuple[str, str]]) -> list[Level]:
-    """The pooled levels of these listings, made where missing (version 0), locked, by key.
+def lock_levels(
+    connection: Connection, listings: Sequence[tuple[str, str]], missing: Sequence[tuple[str, str]]
+) -> list[Level]:
+    """The pooled levels of these listings, the missing of them made (version 0), locked, by key.
 
     Read balances only in a later statement: then of two workers the later lock sees the later
     balances, and no older number is written over a newer.
     """
-    keys = sorted(listings)
-    connection.execute(_SQL["insert_missing"], _pair_arrays(keys))
-    return relock(connection, [(channel, listing, "") for channel, listing in keys])
+    if missing:
+        # Before any lock is taken, so that no two workers wait for each other.
+        connection.execute(_SQL["insert_missing"], _pair_arrays(sorted(missing)))
+    return relock(connection, [(channel, listing, "") for channel, listing in sorted(listings)])
 
 
 def relock(connection: Connection, keys: Sequence[Key]) -> list[Level]:
@@ -69,10 +72,14 @@ def write_levels(connection: Connection, levels: Sequence[Level]) -> None:
         _write(connection, "write_levels", levels, _columns(levels, _FIELDS))
 
 
-def write_desired(connection: Connection, levels: Sequence[Level]) -> None:
-    """Stores new desired numbers, and when they go, of levels that this transaction has locked."""
+def write_desired(connection: Connection, levels: Sequence[Level], since: Sequence[int]) -> None:
+    """Stores new desired numbers of levels that this transaction has locked, and their history.
+
+    since holds, aligned, the sequence number up to which the number before each was right.
+    """
     if levels:
-        _write(connection, "write_desired", levels, _columns(levels, _DESIRED))
+        columns = _columns(levels, _DESIRED) | {"since": integers(since)}
+        _write(connection, "write_desired", levels, columns)
 
 
 def write_reflected(connection: Connection, levels: Sequence[Level], sequence: int) -> None:
@@ -80,32 +87,6 @@ def write_reflected(connection: Connection, levels: Sequence[Level], sequence: i
     if levels:
         keys = _key_arrays([level.key for level in levels])
         _write(connection, "write_reflected", levels, keys | {"sequence": sequence})
-
-
-def write_started(connection: Connection, levels: Sequence[Level]) -> None:
-    """Stores that one call has taken these locked levels along."""
-    first = levels[0]
-    keys = _key_arrays([level.key for level in levels])
-    call = {"call": first.call, "lease_until": first.lease_until, "now": first.sent_at}
-    _write(connection, "write_started", levels, keys | call)
-
-
-def add_changes(connection: Connection, levels: Sequence[Level], since: Sequence[int]) -> None:
-    """Keeps the desired numbers of these levels in their history.
-
-    since holds, aligned, the sequence number up to which the number before each was right.
-    """
-    connection.execute(
-        _SQL["add_changes"],
-        _key_arrays([level.key for level in levels])
-        | {
-            "sequences": integers([level.sequence for level in levels]),
-            "versions": integers([level.version for level in levels]),
-            "values": integers([level.desired for level in levels]),
-            "times": times([level.projected_at for level in levels]),
-            "since": integers(since),
-        },
-    )
 
 
 def notify_channels(connection: Connection, channels: Sequence[str]) -> None:
@@ -118,11 +99,9 @@ def levels_of_listings(connection: Connection, listings: Sequence[tuple[str, str
     return _levels(connection, "levels_of_listings", **_pair_arrays(listings))
 
 
-def due_levels(
-    connection: Connection, channel: str, lane: Lane, now: dt.datetime, limit: int
-) -> list[Level]:
-    """Levels of a lane that may be sent now, locked, longest due first; held ones are skipped."""
-    return _levels(connection, "due_levels", channel=channel, lane=lane, now=now, limit=limit)
+def due_levels(connection: Connection, channel: str, now: dt.datetime, limit: int) -> list[Level]:
+    """Levels that may be sent now, locked, decreases first; those others hold are skipped."""
+    return _levels(connection, "due_levels", channel=channel, now=now, limit=limit)
 
 
 def aged_increases(

@@ -14,8 +14,12 @@ _SQL = load("stock")
 
 
 class Books(msgspec.Struct, frozen=True):
-    """What the books say of some SKUs, all places, at one sequence number of the ledger."""
+    """What the books say of some SKUs, all places, at one sequence number of the ledger.
 
+    read_at is the database's clock.
+    """
+
+    read_at: dt.datetime
     sequence: int
     places: dict[str, list[Stock]]
 
@@ -73,11 +77,8 @@ class OpenClaim(msgspec.Struct, frozen=True):
 def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
     """What the books say of these SKUs, read with the ledger's head in one statement."""
     places: dict[str, list[Stock]] = {}
-    sequence = 0
-    for head, sku, location, *units in connection.execute(
-        _SQL["stock_of_skus"], {"skus": texts(skus)}
-    ):
-        sequence = head
+    rows = connection.execute(_SQL["stock_of_skus"], {"skus": texts(skus)}).fetchall()
+    for _, _, sku, location, *units in rows:
         if sku is not None:
             sellable, inspection, quarantined, damaged, reserved, allocated, picked = units
             places.setdefault(sku, []).append(
@@ -92,7 +93,8 @@ def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
                     picked=picked,
                 )
             )
-    return Books(sequence, places)
+    read_at, sequence, *_ = rows[0]  # there is a row even where the books are empty
+    return Books(read_at, sequence, places)
 
 
 def channel_claims(connection: Connection, skus: Sequence[str]) -> dict[tuple[str, str], int]:

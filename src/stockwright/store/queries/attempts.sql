@@ -1,15 +1,27 @@
--- name: next_call
--- A new number for a call.
-select nextval('publication_call');
-
--- name: add_attempts
--- Writes down what a call is about to carry, before a byte of it leaves.
-insert into attempt (call, n, channel, listing, location, version, value, started_at, deadline,
-                     doubt_until)
-select %(call)s, n, channel, listing, location, version, value, %(now)s, %(deadline)s, %(doubt)s
-from unnest(%(ns)s::smallint[], %(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
-            %(versions)s::bigint[], %(values)s::bigint[])
-     as carried (n, channel, listing, location, version, value);
+-- name: start_call
+-- Leases locked levels to a new call and writes down what it carries, before a byte of it leaves;
+-- answers the call's number and how many levels it carries.
+with this as (
+    select nextval('publication_call') as call
+), started as (
+    update level
+    set state = 'sending', call = this.call, lease_until = %(lease_until)s, sent = desired,
+        sent_version = version, sent_at = %(now)s
+    from this, unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[])
+         with ordinality as chosen (channel, listing, location, place)
+    where level.channel = chosen.channel and level.listing = chosen.listing
+      and level.location = chosen.location
+    returning this.call, chosen.place, level.channel, level.listing, level.location, level.version,
+              level.desired
+), kept as (
+    insert into attempt (call, n, channel, listing, location, version, value, started_at, deadline,
+                         doubt_until)
+    select call, place - 1, channel, listing, location, version, desired, %(now)s, %(deadline)s,
+           %(doubt)s
+    from started
+    returning call
+)
+select max(call), count(*) from kept;
 
 -- name: finish_attempts
 -- Writes down what became of a call's attempts.

@@ -1,13 +1,17 @@
 -- name: listings_of_skus
--- The listings that have one of these SKUs as a component, in order of key.
-select distinct channel, listing
-from listing_component
-where sku = any (%(skus)s::text[])
-order by channel, listing;
+-- (channel, listing, whether it has a level) of the listings that have one of these SKUs as a
+-- component, in order of key.
+select distinct part.channel, part.listing, level.channel is not null
+from listing_component part
+left join level on level.channel = part.channel and level.listing = part.listing
+               and level.location = ''
+where part.sku = any (%(skus)s::text[])
+order by part.channel, part.listing;
 
 -- name: listings_after
--- Listings, and levels whose listing is gone, after a key, in order of key.
-select channel, listing
+-- (channel, listing, whether it has a level) of listings, and of levels whose listing is gone, after
+-- a key, in order of key.
+select known.channel, known.listing, level.channel is not null
 from (
     (select channel, code as listing from listing
      where (channel, code) > (%(channel)s, %(listing)s)
@@ -17,7 +21,9 @@ from (
      where (channel, listing) > (%(channel)s, %(listing)s)
      order by channel, listing limit %(limit)s)
 ) known
-order by channel, listing
+left join level on level.channel = known.channel and level.listing = known.listing
+               and level.location = ''
+order by known.channel, known.listing
 limit %(limit)s;
 
 -- name: components

@@ -63,22 +63,29 @@ where level.channel = new.channel and level.listing = new.listing
   and level.location = new.location;
 
 -- name: write_desired
--- Stores what the projection may change of levels that this transaction has locked.
-update level
-set desired = new.desired, version = new.version, sequence = new.sequence,
-    projected_at = new.projected_at, state = new.state, lane = new.lane, due_at = new.due_at,
-    waiting_since = new.waiting_since, attempts = new.attempts
-from unnest(
-    %(channel)s::text[], %(listing)s::text[], %(location)s::text[], %(desired)s::bigint[],
-    %(version)s::bigint[], %(sequence)s::bigint[], %(projected_at)s::timestamptz[],
-    %(state)s::text[], %(lane)s::text[], %(due_at)s::timestamptz[],
-    %(waiting_since)s::timestamptz[], %(attempts)s::integer[]
-) as new (
-    channel, listing, location, desired, version, sequence, projected_at, state, lane, due_at,
-    waiting_since, attempts
+-- Stores new desired numbers of levels that this transaction has locked, and keeps them for ever.
+with changed as (
+    update level
+    set desired = new.desired, version = new.version, sequence = new.sequence,
+        projected_at = new.projected_at, state = new.state, lane = new.lane, due_at = new.due_at,
+        waiting_since = new.waiting_since, attempts = new.attempts
+    from unnest(
+        %(channel)s::text[], %(listing)s::text[], %(location)s::text[], %(desired)s::bigint[],
+        %(version)s::bigint[], %(sequence)s::bigint[], %(projected_at)s::timestamptz[],
+        %(state)s::text[], %(lane)s::text[], %(due_at)s::timestamptz[],
+        %(waiting_since)s::timestamptz[], %(attempts)s::integer[], %(since)s::bigint[]
+    ) as new (
+        channel, listing, location, desired, version, sequence, projected_at, state, lane, due_at,
+        waiting_since, attempts, since
+    )
+    where level.channel = new.channel and level.listing = new.listing
+      and level.location = new.location
+    returning level.channel, level.listing, level.location, level.sequence, level.version,
+              level.desired, level.projected_at, new.since
 )
-where level.channel = new.channel and level.listing = new.listing
-  and level.location = new.location;
+insert into level_change (channel, listing, location, sequence, version, value, projected_at,
+                          since_sequence)
+select * from changed;
 
 -- name: write_reflected
 -- Stores that levels, unchanged, reflect the ledger up to a newer sequence number.
@@ -88,24 +95,6 @@ from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[])
      as new (channel, listing, location)
 where level.channel = new.channel and level.listing = new.listing
   and level.location = new.location;
-
--- name: write_started
--- Stores that a call carries the desired numbers of levels that this transaction has locked.
-update level
-set state = 'sending', call = %(call)s, lease_until = %(lease_until)s, sent = desired,
-    sent_version = version, sent_at = %(now)s
-from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[])
-     as new (channel, listing, location)
-where level.channel = new.channel and level.listing = new.listing
-  and level.location = new.location;
-
--- name: add_changes
--- Keeps each new desired number for ever.
-insert into level_change (channel, listing, location, sequence, version, value, projected_at,
-                          since_sequence)
-select * from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
-                     %(sequences)s::bigint[], %(versions)s::bigint[], %(values)s::bigint[],
-                     %(times)s::timestamptz[], %(since)s::bigint[]);
 
 -- name: notify_channels
 -- Wakes the publishers of these channels, once each, when the transaction commits.
@@ -119,11 +108,11 @@ where (channel, listing) in (select * from unnest(%(channels)s::text[], %(listin
 order by channel, listing, location;
 
 -- name: due_levels
--- Levels of one lane that may be sent now, longest due first; held ones are left to their holder.
+-- Levels that may be sent now, decreases first, longest due first; held ones are left to their holder.
 select *
 from level
-where channel = %(channel)s and state = 'due' and lane = %(lane)s and due_at <= %(now)s
-order by due_at, listing
+where channel = %(channel)s and state = 'due' and due_at <= %(now)s
+order by lane, due_at, listing
 limit %(limit)s
 for update skip locked;
 

@@ -1,6 +1,7 @@
 -- name: stock_of_skus
--- The ledger's head, and what the books say of these SKUs at each place as of that head.
-select head.sequence, cell.*
+-- The database's clock, the ledger's head, and what the books say of these SKUs at each place as of
+-- that head.
+select clock_timestamp(), head.sequence, cell.*
 from (select coalesce(max(sequence), 0) as sequence from ledger_head) head
 left join (
     select sku, location,
