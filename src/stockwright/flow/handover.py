@@ -14,8 +14,8 @@ from stockwright.store.payloads import Part
 
 CHUNK: Final = 250
 """Items in one submission: each is one transaction with its mark, beside other callers' items."""
-MAX_UNDER_WAY: Final = 32
-"""Submissions a worker has under way: a file of a million rows leaves room for others."""
+MAX_UNDER_WAY: Final = 4_000
+"""Items a worker has under way: a file of a million rows leaves room for others."""
 _BULK: Final = 100
 _TRIES: Final = 5
 _KEPT_BY_LEDGER: Final = frozenset({"parked", "poison", "conflict"})
@@ -58,6 +58,7 @@ class Handover:
         self._refused = refused
         self._timeout_s = timeout_s
         self._under_way: deque[Sent] = deque()
+        self._items_under_way = 0
         self.items = 0
         self.replayed = 0
         self.parked = 0
@@ -76,7 +77,8 @@ class Handover:
             items, places = unpacked.items[start:end], unpacked.places[start:end]
             future = self._submit(items, mark, raw, bulk=total > _BULK)
             self._under_way.append(Sent(raw.id, items, places, future))
-            if len(self._under_way) >= MAX_UNDER_WAY:
+            self._items_under_way += len(items)
+            while self._items_under_way > MAX_UNDER_WAY:
                 self._finish_oldest()
             alive()
 
@@ -84,10 +86,6 @@ class Handover:
         """Waits for all that is under way. Raises what the recorder raised, at the first."""
         while self._under_way:
             self._finish_oldest()
-
-    def unfinished(self) -> list[int]:
-        """The payloads whose outcomes are not known, after an error."""
-        return list(dict.fromkeys(sent.payload_id for sent in self._under_way))
 
     def _submit(
         self, items: Sequence[Item], mark: Settlement, raw: RawPayload, *, bulk: bool
@@ -115,6 +113,7 @@ class Handover:
         if refused:
             self._refused(sent.payload_id, refused)
         self._under_way.popleft()
+        self._items_under_way -= len(outcomes)
         self.items += len(outcomes)
         self.replayed += sum(outcome.replay for outcome in outcomes)
         self.parked += len(refused) + sum(o.code in _KEPT_BY_LEDGER for o in outcomes)

@@ -8,27 +8,25 @@ absorbs by identity what it has.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
-from stockwright.domain.errors import Rejected, Throttled
-from stockwright.domain.events import Fact
+from stockwright.domain.errors import Throttled
 from stockwright.flow.handover import Handover, Records
-from stockwright.flow.unpacking import WHOLE, Codes, Unpacked, mapped, unpack
+from stockwright.flow.keeping import new_payload
+from stockwright.flow.unpacking import WHOLE, Codes, Unpacked, codes_in, map_item, mapped, unpack
 from stockwright.sdk.messages import Failure, Mapped, Payload
 from stockwright.sdk.verbs import Maps
 from stockwright.store import payloads as store
 from stockwright.store.connection import Connection, Pool
 from stockwright.store.ledger import RawPayload
-from stockwright.store.payloads import Claimed, NewPayload, Part
+from stockwright.store.payloads import Claimed, Part
 from stockwright.store.session import session
 
-MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 MAX_ATTEMPTS: Final = 5
 SWEEP_S: Final = 30.0
 _AT_ONCE: Final = 1_000
+_GROUP_BYTES: Final = 4 * 1024 * 1024
 
 
 class Step(NamedTuple):
@@ -95,37 +93,44 @@ class Intake:
         handover = Handover(self._recorder, self._park_parts, self._lease_s)
         begun = parked = 0
         try:
-            for one in claimed:
-                parked += self._begin(one, handover)
-                begun += 1
+            for group in _groups(claimed):
+                ready, some = self._sort_out(group)
+                parked += some
+                begun += len(group) - len(ready)
+                for one, unpacked in ready:
+                    handover.submit(_raw(one), unpacked, self._keeping_alive(one.id))
+                    begun += 1
             handover.finish()
-        except Throttled:
-            handover.finish()
-        finally:
-            undone = [one.id for one in claimed[begun:]]
-            self._release([*undone, *handover.unfinished()])
+        except BaseException as fault:
+            # What is settled by now stays so; all else is free for the next worker at once.
+            self._release([one.id for one in claimed])
+            if not isinstance(fault, Throttled):
+                raise
         return Step(begun, handover.items, handover.replayed, parked + handover.parked)
 
-    def _begin(self, claimed: Claimed, handover: Handover) -> int:
-        """Maps one payload, parks what cannot go on, submits the rest; how much was parked."""
-        parts = self._parts_of(claimed)
+    def _sort_out(self, group: Sequence[Claimed]) -> tuple[list[tuple[Claimed, Unpacked]], int]:
+        """Maps payloads and parks what cannot go on; those with something to record, and how much
+        was parked.
+        """
+        parts = [self._parts_of(one) for one in group]
+        ready: list[tuple[Claimed, Unpacked]] = []
+        parked = 0
         with session(self._pool) as connection:
-            unpacked = unpack(
-                parts,
-                claimed.system,
-                claimed.received_at,
-                lambda locations, asked: _codes(connection, claimed.system, locations, asked),
-            )
-            failure = self._why_not_at_all(claimed, unpacked)
-            if failure is not None:
-                return int(store.park(connection, claimed.id, _part(claimed.place, failure)))
-            # Before the facts, so that a crash in between loses none; each is parked once.
-            waiting = [_part(place, why) for place, why in unpacked.waiting]
-            parked = store.park_parts(connection, claimed.id, waiting)
-            if not unpacked.items:
-                store.settle(connection, claimed.id)
-        handover.submit(_raw(claimed), unpacked, self._keeping_alive(claimed.id))
-        return parked
+            codes = _codes(connection, group, parts)
+            for one, its_parts in zip(group, parts, strict=True):
+                unpacked = unpack(its_parts, one.system, one.received_at, codes[one.system])
+                failure = self._why_not_at_all(one, unpacked)
+                if failure is not None:
+                    parked += store.park(connection, one.id, _part(one.place, failure))
+                    continue
+                # Before the facts, so that a crash in between loses none; each is parked once.
+                waiting = [_part(place, why) for place, why in unpacked.waiting]
+                parked += store.park_parts(connection, one.id, waiting)
+                if unpacked.items:
+                    ready.append((one, unpacked))
+                else:
+                    store.settle(connection, one.id)
+        return ready, parked
 
     def _why_not_at_all(self, claimed: Claimed, unpacked: Unpacked) -> Failure | None:
         if claimed.attempts > MAX_ATTEMPTS:
@@ -226,39 +231,36 @@ class Intake:
         return alive
 
 
+def _groups(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:
+    """The payloads in their order, so many at a time as fit in memory when they are mapped."""
+    group: list[Claimed] = []
+    size = 0
+    for one in claimed:
+        weight = _GROUP_BYTES if one.body is None else len(one.body)
+        if group and size + weight > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(one)
+        size += weight
+    if group:
+        yield group
+
+
 def _codes(
-    connection: Connection,
-    system: str,
-    locations: Sequence[str],
-    asked: Sequence[tuple[str, str]],
-) -> Codes:
-    places = store.places_of(connection, system, locations) if locations else {}
-    return places, store.unknown_codes(connection, system, asked)
-
-
-def new_payload(door: str, payload: Payload) -> NewPayload:
-    """A connector's payload as it is kept. Raises Rejected (too_large) beyond MAX_BODY_BYTES."""
-    if len(payload.body) > MAX_BODY_BYTES:
-        raise Rejected("too_large", "body", f"send at most {MAX_BODY_BYTES} bytes at a time")
-    problem = payload.problem or Failure(path="", reason="")
-    return NewPayload(
-        door=door,
-        body=payload.body,
-        content_type=payload.content_type,
-        headers=payload.headers,
-        raw_key=payload.raw_key,
-        path=problem.path,
-        reason=problem.reason,
-        missing=problem.missing,
-    )
-
-
-def map_item(payload: Payload) -> list[Mapped]:
-    """The mapping of an item that the ledger itself parked: its body is that one fact."""
-    try:
-        return [Mapped(place=WHOLE, item=msgspec.json.decode(payload.body, type=Fact))]
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=str(error)))]
+    connection: Connection, group: Sequence[Claimed], parts: Sequence[Sequence[Mapped]]
+) -> dict[str, Codes]:
+    """What is known of the codes that payloads name, by system."""
+    by_system: dict[str, list[Mapped]] = {one.system: [] for one in group}
+    for one, its_parts in zip(group, parts, strict=True):
+        by_system[one.system] += its_parts
+    found = {}
+    for system, all_parts in by_system.items():
+        asked = codes_in(all_parts)
+        locations = [code for subject, code in asked if subject == "location"]
+        places = store.places_of(connection, system, locations) if locations else {}
+        unknown = store.unknown_codes(connection, system, asked) if asked else set()
+        found[system] = Codes(places, unknown)
+    return found
 
 
 def _raw(claimed: Claimed) -> RawPayload:

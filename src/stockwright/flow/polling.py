@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
-from stockwright.flow.intake import new_payload
+from stockwright.flow.keeping import new_payload
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
 from stockwright.sdk.pacing import Bucket, full_bucket, take

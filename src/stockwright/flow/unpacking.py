@@ -1,6 +1,6 @@
 """A payload taken apart: what goes to the ledger, what waits and why."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -38,8 +38,11 @@ class Unpacked(NamedTuple):
         return self.waiting[0].failure
 
 
-Codes = tuple[Mapping[str, str], set[tuple[str, str]]]
-"""Our codes for a system's locations, and the (subject, code) pairs nobody knows."""
+class Codes(NamedTuple):
+    """Our codes for a system's locations, and the (subject, code) pairs nobody knows."""
+
+    places: Mapping[str, str]
+    unknown: Set[tuple[str, str]]
 
 
 def mapped(mapping: Callable[[Payload], list[Mapped]], payload: Payload) -> list[Mapped]:
@@ -51,38 +54,36 @@ def mapped(mapping: Callable[[Payload], list[Mapped]], payload: Payload) -> list
         return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=reason))]
 
 
-def unpack(
-    parts: Sequence[Mapped],
-    system: str,
-    received_at: datetime,
-    codes: Callable[[Sequence[str], Sequence[tuple[str, str]]], Codes],
-) -> Unpacked:
-    """Sorts the parts of a payload into what goes on and what waits.
+def map_item(payload: Payload) -> list[Mapped]:
+    """The mapping of an item that the ledger itself parked: its body is that one fact."""
+    try:
+        return [Mapped(place=WHOLE, item=msgspec.json.decode(payload.body, type=Fact))]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=str(error)))]
 
-    codes(locations, asked) answers for all codes of the payload at once.
-    """
-    named = [part.item for part in parts if isinstance(part.item, Fact)]
-    places, unknown = codes(*_codes_in(named)) if named else ({}, set())
+
+def codes_in(parts: Iterable[Mapped]) -> list[tuple[str, str]]:
+    """All (subject, code) pairs that the facts among parts name, each once."""
+    asked: dict[tuple[str, str], None] = {}
+    for part in parts:
+        if isinstance(part.item, Fact):
+            asked.update(dict.fromkeys(_asked(part.item)))
+    return list(asked)
+
+
+def unpack(parts: Sequence[Mapped], system: str, received_at: datetime, codes: Codes) -> Unpacked:
+    """Sorts the parts of a payload into what goes on and what waits; codes answers `codes_in`."""
     sorted_out = Unpacked([], [], [])
     for part in parts:
         item = part.item
         if not isinstance(item, Failure):
-            item = _ready(item, part.place, system, received_at, places, unknown)
+            item = _ready(item, part.place, system, received_at, codes)
         if isinstance(item, Failure):
             sorted_out.waiting.append(Waiting(part.place, item))
         else:
             sorted_out.items.append(item)
             sorted_out.places.append(part.place)
     return sorted_out
-
-
-def _codes_in(facts: Sequence[Fact]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The location codes and all (subject, code) pairs that facts name, each once."""
-    asked: dict[tuple[str, str], None] = {}
-    for fact in facts:
-        for pair in _asked(fact):
-            asked[pair] = None
-    return [code for subject, code in asked if subject == "location"], list(asked)
 
 
 def _asked(fact: Fact) -> list[tuple[str, str]]:
@@ -101,8 +102,7 @@ def _ready(
     place: str,
     system: str,
     received_at: datetime,
-    places: Mapping[str, str],
-    unknown: set[tuple[str, str]],
+    codes: Codes,
 ) -> Item | Failure:
     """The item as the ledger takes it: under its system, with our location codes; or why not."""
     item = msgspec.structs.replace(item, system=system)
@@ -113,7 +113,7 @@ def _ready(
     if not isinstance(item, Fact):
         return item
     for subject, code in _asked(item):
-        if (subject, code) in unknown:
+        if (subject, code) in codes.unknown:
             if subject == "channel" and code == system and item.kind not in _PROMISES:
                 # Goods that an ERP or a warehouse tells of: the partner sells on no channel.
                 item = msgspec.structs.replace(item, channel="")
@@ -125,6 +125,6 @@ def _ready(
             )
     return msgspec.structs.replace(
         item,
-        location=places.get(item.location, item.location),
-        to_location=places.get(item.to_location, item.to_location),
+        location=codes.places.get(item.location, item.location),
+        to_location=codes.places.get(item.to_location, item.to_location),
     )

@@ -138,7 +138,7 @@ def extend_lease(connection: Connection, payload_id: int, worker: str, lease_s: 
 
 
 def release(connection: Connection, worker: str, ids: Sequence[int]) -> None:
-    """Gives leased payloads back unworked. Safe to repeat."""
+    """Gives back leased payloads that are not settled. Safe to repeat."""
     connection.execute(_SQL["release"], {"ids": list(ids), "worker": worker})
 
 
