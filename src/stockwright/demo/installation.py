@@ -4,6 +4,7 @@ Everything lies in one folder. The server itself is `stockwright up` in a proces
 that the replay's work does not slow what it measures.
 """
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -11,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ import msgspec
 
 from stockwright.config import DATABASE_VARIABLE, FILE_VARIABLE
 from stockwright.demo.overlay import SELLERS, WAREHOUSES
-from stockwright.domain.errors import Misconfigured, StockwrightError
+from stockwright.domain.errors import Misconfigured
 
 HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = 8787
@@ -138,31 +139,38 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-@contextlib.contextmanager
-def serving(config: Path, environment: Mapping[str, str], log: Path) -> Iterator[int]:
-    """Runs `stockwright up` for a block; answers its process id. It never outlives the block."""
+@contextlib.asynccontextmanager
+async def serving(
+    config: Path, environment: Mapping[str, str], log: Path
+) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """Runs `stockwright up` for a block. It never outlives the block, nor this process."""
+    process = await asyncio.to_thread(_start, config, environment, log)
+    try:
+        yield process
+    finally:
+        # In a thread: partners go on answering while the hub finishes its calls to them.
+        await asyncio.shield(asyncio.to_thread(_stop, process))
+
+
+def _start(config: Path, environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-c", _UP, "up", "--demo-open", "--config", str(config)]
     with log.open("wb") as written:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             env=dict(environment),
             stdin=subprocess.PIPE,  # closes with us, however we end
             stdout=written,
             stderr=written,
-            start_new_session=True,  # Ctrl-C is for us; we stop it when the partners are quiet
+            start_new_session=True,  # Ctrl-C is for us; we stop it while the partners still answer
         )
-    try:
-        yield process.pid
-        if process.poll() is not None:
-            raise StockwrightError(f"stockwright up ended by itself; see {log}")
-    finally:
-        _stop(process)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGTERM)
+    """Ends the process and collects it. Safe to repeat."""
+    assert process.stdin is not None
+    process.stdin.close()
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_S)
     except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from subprocess import Popen
 
 import aiohttp
 
@@ -43,12 +44,13 @@ async def performance(options: Options, show: Show) -> AsyncIterator[Performance
         config.write_text(installation.config_text(port, folder / "db", addresses))
         show.step("Starting PostgreSQL and importing the item master")
         server = await asyncio.to_thread(_database, folder, config, world, secrets.environment())
-        stack.callback(server.stop)
+        stack.push_async_callback(asyncio.to_thread, server.stop)
         show.step("Starting Stockwright")
         log = folder / "up.log"
-        stack.enter_context(installation.serving(config, secrets.environment(), log))
+        up = installation.serving(config, secrets.environment(), log)
+        process = await stack.enter_async_context(up)
         address = f"http://{installation.HOST}:{port}"
-        await _ready(address, log)
+        await _ready(address, process, log)
         play = Performance(options, world, batch, server.url, folder, show)
         stack.push_async_callback(play.close)
         cast = Cast(
@@ -108,11 +110,11 @@ def _import(connection: Connection, kind: str, file: Path) -> None:
         raise StockwrightError(f"{file.name}: {report.refused} rows: {report.first_refusals[:3]}")
 
 
-async def _ready(address: str, log: Path) -> None:
+async def _ready(address: str, process: "Popen[bytes]", log: Path) -> None:
     """Waits until the hub serves. Raises StockwrightError with the end of its log."""
     deadline = time.monotonic() + READY_S
     async with aiohttp.ClientSession(trust_env=False) as session:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with session.get(f"{address}/readyz") as answer:
                     if answer.status == 200:
