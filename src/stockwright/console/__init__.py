@@ -5,6 +5,7 @@
 """
 
 from stockwright.console.charts import shown_against_true
-from stockwright.console.routes import ConsoleServices, routes
+from stockwright.console.reading import ConsoleServices
+from stockwright.console.routes import routes
 
 __all__ = ["ConsoleServices", "routes", "shown_against_true"]

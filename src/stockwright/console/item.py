@@ -8,16 +8,10 @@ import msgspec
 
 from stockwright.console.charts import Point, shown_against_true
 from stockwright.flow.explaining import quantities
-from stockwright.store import positions
+from stockwright.store import positions, timeline
 from stockwright.store.connection import Connection
-from stockwright.store.positions import (
-    ItemCard,
-    LevelChange,
-    Place,
-    Recorded,
-    ShownLevel,
-    Timeline,
-)
+from stockwright.store.positions import ItemCard, Place, ShownLevel
+from stockwright.store.timeline import LevelChange, Recorded, Timeline
 
 CHARTED_S = 3600.0
 """The chart reaches back this far, or to the newest 1,000 changes."""
@@ -90,8 +84,8 @@ def read(
     places = positions.matrix(connection, sku)
     levels = positions.shown_levels(connection, sku)
     granted = grantable_by_channel(connection, sku)
-    line = positions.timeline(
-        connection, sku, before=positions.END_OF_TIME if before is None else before
+    line = timeline.timeline(
+        connection, sku, before=timeline.END_OF_TIME if before is None else before
     )
     return ItemPage(
         at=now,
@@ -159,8 +153,8 @@ def moments(line: Timeline) -> list[Moment]:
 
 def chart(connection: Connection, page: ItemPage) -> str:
     """The picture of what channels showed against the true free stock, as SVG."""
-    true = free_points(positions.free_changes(connection, page.card.sku), page.totals.free)
-    shown = positions.acknowledged_values(connection, page.card.sku)
+    true = free_points(timeline.free_changes(connection, page.card.sku), page.totals.free)
+    shown = timeline.acknowledged_values(connection, page.card.sku)
     since = page.at - dt.timedelta(seconds=CHARTED_S)
     newest = true[-1][0] if true else page.at
     # A quiet SKU still gets its last hour of movement, not an empty picture.

@@ -1,0 +1,90 @@
+-- name: timeline_cut
+-- Sequences at which a SKU's books or levels changed, newest first, below `before`: (sequence).
+select sequence from (
+    (select distinct sequence from entry
+     where sku = %(sku)s and sequence < %(before)s
+     order by sequence desc limit %(limit)s)
+    union
+    (select changed.sequence
+     from listing_component c
+     join level l on l.channel = c.channel and l.listing = c.listing
+     cross join lateral (
+         select distinct lc.sequence from level_change lc
+         where lc.channel = l.channel and lc.listing = l.listing and lc.location = l.location
+           and lc.sequence < %(before)s
+         order by lc.sequence desc limit %(limit)s
+     ) changed
+     where c.sku = %(sku)s)
+) both_books
+order by sequence desc
+limit %(limit)s;
+
+-- name: timeline_events
+-- The events that touched a SKU between two sequences, both included, newest first.
+select v.sequence, v.kind, v.system, v.body ->> 'document', v.body ->> 'order', v.outcome,
+       v.occurred_at, v.received_at, v.recorded_at,
+       e.n, e.lot, e.from_account::text, e.from_location, e.to_account::text, e.to_location,
+       e.quantity
+from entry e
+join event v on v.sequence = e.sequence
+where e.sku = %(sku)s and e.sequence between %(first)s and %(last)s
+order by e.sequence desc, e.n
+limit 2000;
+
+-- name: timeline_levels
+-- The level changes of a SKU's listings between two sequences, both included, newest first:
+-- (sequence, channel, listing, location, version, value, value before, projected_at).
+select lc.sequence, lc.channel, lc.listing, lc.location, lc.version, lc.value,
+       (select older.value from level_change older
+        where older.channel = lc.channel and older.listing = lc.listing
+          and older.location = lc.location
+          and (older.sequence, older.version) < (lc.sequence, lc.version)
+        order by older.sequence desc, older.version desc limit 1),
+       lc.projected_at
+from listing_component c
+join level l on l.channel = c.channel and l.listing = c.listing
+join level_change lc on lc.channel = l.channel and lc.listing = l.listing
+                    and lc.location = l.location
+where c.sku = %(sku)s and lc.sequence between %(first)s and %(last)s
+order by lc.sequence desc, lc.version desc
+limit 2000;
+
+-- name: free_changes
+-- By how much each event changed a SKU's free stock over all places, newest first:
+-- (recorded_at, units).
+with changed as (
+    select sequence,
+           sum(quantity * (
+               (to_account = 'sellable')::int - (from_account = 'sellable')::int
+               - (to_account in ('reserved', 'allocated', 'picked'))::int
+               + (from_account in ('reserved', 'allocated', 'picked'))::int))::bigint as units
+    from entry
+    where sku = %(sku)s
+    group by sequence
+    order by sequence desc
+    limit %(limit)s
+)
+select v.recorded_at, changed.units
+from changed
+join event v using (sequence)
+where changed.units <> 0
+order by changed.sequence desc;
+
+-- name: acknowledged_values
+-- What the channels were brought to show of a SKU's plain listings, newest first per channel:
+-- (channel, listing, finished_at, value in base units).
+select c.channel, c.listing, shown.finished_at, shown.value * c.quantity
+from listing_component c
+cross join lateral (
+    select a.finished_at, a.value
+    from attempt a
+    where a.channel = c.channel and a.listing = c.listing and a.location = ''
+      and a.outcome = 'acknowledged'
+    order by a.version desc
+    limit %(limit)s
+) shown
+where c.sku = %(sku)s
+  and not exists (select 1 from listing_component other
+                  where other.channel = c.channel and other.listing = c.listing
+                    and other.sku <> c.sku)
+order by c.channel, c.listing, shown.finished_at;
