@@ -84,6 +84,14 @@ async def test_results_are_aligned_by_name_whatever_order_the_partner_answers_in
     ]
 
 
+async def test_one_result_nobody_can_read_leaves_a_doubt_about_its_level_only():
+    partner = answering(
+        results(applied("A"), {"listing": "B", "status": "perhaps"}, 7, applied("C"))
+    )
+    found = await connect(partner).publish(levels("A", "B", "C"))
+    assert [type(one) for one in found] == [Applied, InDoubt, Applied]
+
+
 async def test_a_batch_says_who_asks_and_is_named_by_its_content():
     partner = answering(results(applied("A")))
     connection = connect(partner, token=Secret("tok"), publish_method="POST")

@@ -1,8 +1,10 @@
 """The first door: kept, mapped, recorded once, parked with its path, resumed once."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from stockwright.domain.errors import Rejected, Transient
+from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.domain.events import Fact
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
@@ -248,6 +250,47 @@ def test_a_leased_payload_is_not_taken_by_a_second_worker(pool, recorder, intake
     recorder.before = lambda: found.append(second.step())
     assert intake.step().payloads == 1
     assert found == [(0, 0, 0, 0)]
+
+
+def test_many_workers_share_the_work_and_none_does_another_s(pool, recorder, intake, database):
+    for n in range(120):
+        intake.accept("wms", "webhook", receipt(f"R{n}", ("A", 1), ("B", 1)))
+    workers = [Intake(pool, recorder, connections(), worker=f"w{n}") for n in range(4)]
+
+    def work(worker):
+        steps = []
+        while (step := worker.step(limit=5)).payloads:
+            steps.append(step)
+        return steps
+
+    with ThreadPoolExecutor(4) as threads:
+        steps = [step for some in threads.map(work, workers) for step in some]
+    assert sum(step.items for step in steps) == 240
+    assert sum(step.replayed for step in steps) == 0
+    assert rows(database, "select sku, sellable from balance order by 1") == [
+        ("A", 120),
+        ("B", 120),
+    ]
+
+
+@pytest.mark.parametrize("fault", [Throttled("full", 0.0), Transient("away")])
+def test_what_the_recorder_does_not_take_is_free_again_at_once(intake, recorder, database, fault):
+    for n in range(3):
+        intake.accept("wms", "webhook", receipt(f"R{n}", ("A", 1)))
+
+    def refuse():
+        raise fault
+
+    recorder.before = refuse
+    if isinstance(fault, Throttled):
+        assert intake.step().items == 0
+    else:
+        with pytest.raises(Transient):
+            intake.step()
+    query = "select distinct state, lease_until is null, attempts from payload"
+    assert rows(database, query) == [("received", True, 0)]
+    recorder.before = lambda: None
+    assert intake.step().items == 3
 
 
 def test_a_payload_that_kills_its_workers_is_parked_after_five(pool, recorder, database):

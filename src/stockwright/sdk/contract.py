@@ -227,6 +227,19 @@ def _published(
                 assert not isinstance(result, Applied) or result.version == 9
             assert meeting.shown() == [3, 3, 3]
 
+    async def test_half_a_batch_refused_leaves_the_other_half_applied(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            if not hasattr(meeting.partner, "refused"):
+                return
+            await meeting.publish(9, version=1)
+            meeting.partner.refused["L-2"] = "delisted"
+            first, second, third = await meeting.publish(2, version=2)
+            assert isinstance(first, Applied)
+            assert isinstance(third, Applied)
+            assert isinstance(second, Refused)
+            assert second.reason == "delisted"
+            assert meeting.shown() == [2, 9, 2]
+
     async def test_a_poll_of_a_quiet_partner_is_complete(self: object) -> None:
         async with Meeting(connector, settings) as meeting:
             if isinstance(meeting.connection, Reads):

@@ -1,5 +1,4 @@
-"""Raw payloads: kept as received, leased to those who map them, parked with the path that failed.
-"""
+"""Raw payloads: kept as received, leased to those who map them, parked with what failed."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence

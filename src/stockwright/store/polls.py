@@ -1,5 +1,4 @@
-"""How far each connection has been asked: its cursor, its watermark, and why the last poll failed.
-"""
+"""How far each connection has been asked: cursor, watermark, and why the last poll failed."""
 
 import datetime as dt
 from typing import Final, NamedTuple

@@ -3,19 +3,26 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 
 from stockwright.connectors.json_http.declaration import JsonHttpSettings
 from stockwright.connectors.json_http.mapping import key_of, map_message
+from stockwright.connectors.json_http.wire import (
+    DEFAULT_RETRY_S,
+    OrderPage,
+    ShownLevels,
+    excerpt_of,
+    per_level,
+    wire_of,
+)
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.local_time import zone_of
 from stockwright.sdk.messages import (
-    Applied,
     InDoubt,
     LevelKey,
     LevelToSend,
@@ -46,41 +53,7 @@ _KEPT_HEADERS: Final[Sequence[str]] = (
 )
 _WHOLE_BATCH_REFUSED: Final = frozenset({400, 413, 422})
 _OPERATOR: Final = {401: "token", 403: "token", 404: "base_url", 405: "publish_method"}
-_DEFAULT_RETRY_S: Final = 5.0
 _KEYS_PER_READ_BACK: Final = 50
-
-
-class LevelResult(msgspec.Struct):
-    """What the partner says about one level of a batch."""
-
-    listing: str
-    status: Literal["applied", "refused", "retry"]
-    location: str = ""
-    reason: str = ""
-    retry_after_s: float = _DEFAULT_RETRY_S
-    quantity: int | None = None
-    version: int | None = None
-
-
-class LevelResults(msgspec.Struct):
-    """The partner's answer to a batch, in any order."""
-
-    results: list[LevelResult]
-
-
-class ShownLevels(msgspec.Struct):
-    """The partner's answer to the question what it shows."""
-
-    levels: list[ShownLevel]
-    next: str = ""
-
-
-class OrderPage(msgspec.Struct):
-    """The partner's answer to a poll. orders stay the bytes they came as."""
-
-    orders: list[msgspec.Raw]
-    next: str
-    more: bool = False
 
 
 class JsonHttpConnection:
@@ -112,7 +85,7 @@ class JsonHttpConnection:
         left_s = deadline - asyncio.get_running_loop().time()
         if left_s <= 0:
             return [Retry(retry_after_s=0.0, reason="no time was left to send it")] * len(levels)
-        body = json_body({"levels": [_wire(level) for level in levels]})
+        body = json_body({"levels": [wire_of(level) for level in levels]})
         try:
             response = await self._call(
                 self._settings.publish_method,
@@ -122,7 +95,7 @@ class JsonHttpConnection:
                 timeout_s=left_s,
             )
         except NotSent as error:
-            return [Retry(retry_after_s=_DEFAULT_RETRY_S, reason=str(error))] * len(levels)
+            return [Retry(retry_after_s=DEFAULT_RETRY_S, reason=str(error))] * len(levels)
         except Unanswered as error:
             return [InDoubt(reason=str(error))] * len(levels)
         if response.status in _WHOLE_BATCH_REFUSED and len(levels) > 1:
@@ -134,12 +107,12 @@ class JsonHttpConnection:
     def _results(self, levels: list[LevelToSend], response: HttpResponse) -> list[PublishResult]:
         status = response.status
         if status in (200, 207):
-            return _per_level(levels, response.body)
+            return per_level(levels, response.body)
         self._raise_for_operator(response)
         wait_s = self._wait_s(response)
         result: PublishResult
         if status in _WHOLE_BATCH_REFUSED:
-            result = Refused(reason=f"http_{status}", message=_excerpt(response.body))
+            result = Refused(reason=f"http_{status}", message=excerpt_of(response.body))
         elif status == 429:
             result = Retry(retry_after_s=wait_s, reason="the partner's rate limit")
         else:
@@ -236,7 +209,7 @@ class JsonHttpConnection:
         return await self._transport.send(request)
 
     def _wait_s(self, response: HttpResponse) -> float:
-        return retry_after_s(response.headers, self._clock(), _DEFAULT_RETRY_S)
+        return retry_after_s(response.headers, self._clock(), DEFAULT_RETRY_S)
 
     def _raise_for_operator(self, response: HttpResponse) -> None:
         """Raises Misconfigured for answers that no new try will change."""
@@ -275,37 +248,3 @@ def open_connection(opening: Opening, settings: JsonHttpSettings) -> JsonHttpCon
     if settings.orders_path:
         return PolledJsonHttpConnection(opening, settings)
     return JsonHttpConnection(opening, settings)
-
-
-def _wire(level: LevelToSend) -> dict[str, Any]:
-    wire: dict[str, Any] = {
-        "listing": level.listing,
-        "quantity": level.quantity,
-        "version": level.version,
-    }
-    return wire | {"location": level.location} if level.location else wire
-
-
-def _per_level(levels: list[LevelToSend], body: bytes) -> list[PublishResult]:
-    """The results by name: partners answer in any order, twice, or not for all."""
-    try:
-        results = msgspec.json.decode(body, type=LevelResults).results
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return [InDoubt(reason="the partner's answer cannot be read")] * len(levels)
-    by_key = {LevelKey(listing=x.listing, location=x.location): x for x in results}
-    return [_result(by_key.get(level.key)) for level in levels]
-
-
-def _result(answer: LevelResult | None) -> PublishResult:
-    if answer is None:
-        return InDoubt(reason="the partner's answer does not name this level")
-    if answer.status == "applied":
-        return Applied(shown=answer.quantity, version=answer.version)
-    if answer.status == "refused":
-        return Refused(reason=answer.reason or "refused")
-    wait_s = min(max(answer.retry_after_s, 0.0), 3600.0)
-    return Retry(retry_after_s=wait_s, reason=answer.reason, shown=answer.quantity)
-
-
-def _excerpt(body: bytes) -> str:
-    return body[:200].decode("utf-8", "replace")
