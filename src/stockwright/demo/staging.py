@@ -28,13 +28,19 @@ from stockwright.store.network import apply_config
 
 
 @contextlib.asynccontextmanager
-async def performance(options: Options, show: Show) -> AsyncIterator[Performance]:
-    """A replay with everything running: database, hub, partners. All ends with the block."""
+async def performance(
+    options: Options, show: Show, replacing: World | None = None
+) -> AsyncIterator[Performance]:
+    """A replay with everything running: database, hub, partners. All ends with the block.
+
+    replacing is a world to play instead of the one the options name. Raises Misconfigured where a
+    setting cannot be had.
+    """
     began = time.monotonic()
     port = installation.free_port(options.port)
     async with contextlib.AsyncExitStack() as stack:
         show.step("Reading the orders, and selling them through batch connectors")
-        world = await asyncio.to_thread(world_of, options)
+        world: World = replacing or await asyncio.to_thread(world_of, options)
         batch = await asyncio.to_thread(_counterfactual, world, options.interval_minutes)
         folder = stack.enter_context(_folder(options.data_dir))
         secrets = installation.Secrets()
