@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
 from stockwright import telemetry
@@ -55,6 +56,23 @@ def test_the_reference_lists_every_metric_with_its_labels_and_every_span():
         assert re.findall(r"`(\w+)`", labels) == label_names(name.strip("`"))
     for name, covers in telemetry.SPANS.items():
         assert rows[name][1] == covers
+
+
+def test_every_signal_of_the_catalogue_is_given_by_some_part():
+    sources = [
+        path.read_text(encoding="utf-8")
+        for path in Path(telemetry.__file__).parent.rglob("*.py")
+        if path.name != "telemetry.py"
+    ]
+    names = [
+        name
+        for name, value in vars(telemetry).items()
+        if isinstance(value, Counter | Gauge | Histogram)
+    ]
+    assert len(names) == len(families())
+    unused = [n for n in names if not any(f"telemetry.{n}" in text for text in sources)]
+    unused += [n for n in telemetry.SPANS if not any(f'"{n}"' in text for text in sources)]
+    assert unused == []
 
 
 def test_every_metric_carries_its_unit_in_its_name():

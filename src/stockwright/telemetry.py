@@ -123,12 +123,11 @@ HTTP = _histogram(
 STREAMS = _gauge("stockwright_console_streams", "Browsers that follow the console's stream.")
 
 SPANS: Final[Mapping[str, str]] = {
-    "intake.map": "A payload is mapped to facts and requests.",
+    "intake.map": "Payloads are mapped to facts and requests, and parked where that fails.",
     "ledger.batch": "One ledger transaction: read, decide, write, commit.",
     "projection.step": "Touched SKUs are taken and their levels computed.",
     "publication.send": "One call that carries levels to a channel.",
     "poll": "One poll of a partner.",
-    "audit": "One run of the auditor.",
 }
 """Every span by name, with what it covers."""
 

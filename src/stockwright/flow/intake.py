@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from stockwright import telemetry
 from stockwright.domain.errors import Throttled
 from stockwright.flow.handover import Handover, Records
 from stockwright.flow.keeping import new_payload
@@ -94,7 +95,8 @@ class Intake:
         begun = parked = 0
         try:
             for group in _groups(claimed):
-                ready, some = self._sort_out(group)
+                with telemetry.span("intake.map", payloads=len(group)):
+                    ready, some = self._sort_out(group)
                 parked += some
                 begun += len(group) - len(ready)
                 for one, unpacked in ready:

@@ -56,9 +56,10 @@ class Projection:
             dirty = levels.take_dirty(connection, limit)
             if not dirty:
                 return Projected()
-            listings = exposure.listings_of_skus(connection, [row.sku for row in dirty])
-            now, changed = self._project(connection, listings)
-            channels = _notify(connection, changed)
+            with telemetry.span("projection.step", skus=len(dirty)):
+                listings = exposure.listings_of_skus(connection, [row.sku for row in dirty])
+                now, changed = self._project(connection, listings)
+                channels = _notify(connection, changed)
         for row in dirty:
             telemetry.PROJECTION_LAG.observe(max(0.0, (now - row.marked_at).total_seconds()))
         self._tell(channels)
