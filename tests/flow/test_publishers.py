@@ -176,25 +176,26 @@ async def test_calls_at_once_are_shared_by_all_workers(database_url, pool, clock
 
 
 async def test_one_level_that_breaks_every_call_ends_alone(database_url, pool, clock):
-    world = World(database_url, skus=40)
+    world = World(database_url, skus=4)
     projection = Projection(pool, clock=clock)
 
     class Allergic(Shop):
         async def publish(self, levels):
             self.calls.append(list(levels))
-            if any(level.listing == "SKU-013" for level in levels):
+            if any(level.listing == "SKU-003" for level in levels):
                 return in_doubt(self, list(levels))
             return honest(self, list(levels))
 
-    shop = Allergic()
-    publisher = Publisher(pool, shop, link(clock=clock))
+    one = link(clock=clock)
+    one.chance = lambda: 0.0  # all wait equally long, so that time alone does not part them
+    publisher = Publisher(pool, Allergic(), one)
     for sku in world.skus:
         world.stock(sku, 10)
     projection.step()
-    for _ in range(60):
+    for _ in range(12):
         await publisher.step()
-        clock.pass_s(40)
-    assert {row[1] for row in world.unsettled()} == {"SKU-013"}
+        clock.pass_s(400)
+    assert {row[1] for row in world.unsettled()} == {"SKU-003"}
 
 
 # ---------------------------------------------------------------- several workers
@@ -255,6 +256,29 @@ async def test_a_late_answer_to_a_lost_lease_is_not_taken_for_the_newest_write(
     await second.step()
     assert shop.shows == {"SKU-000": 6}
     assert world.unsettled() == []
+
+
+async def test_a_late_answer_does_not_settle_the_call_of_the_one_who_took_over(
+    world, projection, pool, clock, database_url
+):
+    set_stock(world, projection, SKU_000=10)
+    first, second = link(limits=LONG_DOUBT, clock=clock), link(limits=LONG_DOUBT, clock=clock)
+    with connect(database_url) as connection:
+        attempts.ensure_connection(connection, "WEB", 10)
+        lost = claim(connection, first).call
+    assert lost is not None
+    set_stock(world, projection, SKU_000=6)
+    clock.pass_s(first.lease.total_seconds() + 1)
+    with connect(database_url) as connection:
+        taken = claim(connection, second).call
+        assert taken is not None
+        settle(connection, first, lost, [Applied()])
+    level = world.level()
+    assert (level["state"], level["call"], level["acknowledged"]) == ("sending", taken.number, None)
+    with connect(database_url) as connection:
+        settle(connection, second, taken, [Applied()])
+    level = world.level()
+    assert (level["acknowledged"], level["doubt_high"], level["state"]) == (6, 10, "due")
 
 
 @pytest.mark.parametrize(
