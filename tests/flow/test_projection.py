@@ -5,7 +5,7 @@ import threading
 import psycopg
 import pytest
 
-from stockwright.flow.projection import Projection
+from stockwright.flow.projection import FEWEST_MARKS, MOST_MARKS, Projection, next_limit
 from stockwright.store import levels
 from stockwright.store.connection import Pool
 from tests.flow.channels import Clock, World
@@ -280,3 +280,31 @@ def test_a_notification_of_the_ledger_wakes_the_projection(world, pool, database
     stop.set()
     listener.join(30)
     assert not listener.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("limit", "computed", "expected"),
+    [
+        (500, 5, 2_000),
+        (8_000, 5, MOST_MARKS),
+        (500, 400, 500),
+        (500, 2_500, 250),
+        (60, 2_500, FEWEST_MARKS),
+    ],
+)
+def test_marks_of_few_listings_are_taken_more_at_once(limit, computed, expected):
+    assert next_limit(limit, computed) == expected
+
+
+def test_a_flood_of_marks_of_one_sku_is_drained_in_a_few_steps(world, pool, monkeypatch):
+    world.stock("SKU-000", 7)
+    world.run(
+        "insert into dirty (sku, sequence) select 'SKU-000', n from generate_series(1, 9999) n"
+    )
+    projection = Projection(pool)
+    taken = []
+    step = projection.step
+    monkeypatch.setattr(projection, "step", lambda limit: taken.append(step(limit)) or taken[-1])
+    projection.drain(threading.Event())
+    assert [done.marks for done in taken] == [500, 2_000, 7_500]
+    assert world.levels() == {"SKU-000": 7}

@@ -26,6 +26,10 @@ LEDGER: Final = "stockwright_ledger"
 """The ledger notifies here once per batch."""
 POLL_S: Final = 1.0
 """The net under lost wake-ups."""
+MARKS: Final = 500
+FEWEST_MARKS: Final = 50
+MOST_MARKS: Final = 20_000
+LEVELS_AT_ONCE: Final = 500
 
 
 class Projected(msgspec.Struct, frozen=True):
@@ -50,7 +54,7 @@ class Projection:
         """There may be something to do; for any thread, cheap."""
         self._wake.set()
 
-    def step(self, limit: int = 500) -> Projected:
+    def step(self, limit: int = MARKS) -> Projected:
         """Takes at most `limit` marks and writes the levels they touch, in one transaction."""
         with self._pool.connection() as connection:
             dirty = levels.take_dirty(connection, limit)
@@ -87,8 +91,7 @@ class Projection:
         while not stop.is_set():
             self._wake.clear()
             try:
-                while self.step().marks and not stop.is_set():
-                    pass
+                self.drain(stop)
                 if time.monotonic() >= sweep_at:
                     self._sweep_all(stop)
                     sweep_at = time.monotonic() + sweep_every_s
@@ -97,6 +100,15 @@ class Projection:
                 _log.warning("projection failed, will run again", error=repr(failure))
                 stop.wait(POLL_S)
             self._wake.wait(POLL_S)
+
+    def drain(self, stop: threading.Event) -> None:
+        """Steps until no mark is left: more marks at once where they are of few listings."""
+        limit = MARKS
+        while not stop.is_set():
+            done = self.step(limit)
+            if done.marks < limit:
+                return
+            limit = next_limit(limit, done.computed)
 
     def listen(self, url: str, stop: threading.Event) -> None:
         """Wakes this projection for every batch of any process's ledger, until `stop`."""
@@ -108,7 +120,7 @@ class Projection:
         after: Listing | None = ("", "")
         while after is not None and not stop.is_set():
             after = self.sweep(after)
-            self.step()  # what was touched meanwhile does not wait for the end of the sweep
+            self.drain(stop)  # what was touched meanwhile does not wait for the end of the sweep
 
     def _project(
         self, connection: Connection, listed: Sequence[tuple[str, str, bool]]
@@ -140,6 +152,19 @@ class Projection:
         if channels:
             for listener in self.listeners:
                 listener(channels)
+
+
+def next_limit(limit: int, computed: int) -> int:
+    """How many marks to take next, after `limit` of them touched `computed` levels.
+
+    A transaction is to write some hundred levels: fewer cost more trips for each, more hold up the
+    publishers of those levels.
+    """
+    if computed <= LEVELS_AT_ONCE // 4:
+        return min(MOST_MARKS, limit * 4)
+    if computed > LEVELS_AT_ONCE * 2:
+        return max(FEWEST_MARKS, limit // 2)
+    return limit
 
 
 def _notify(connection: Connection, changed: Sequence[Level]) -> tuple[str, ...]:
