@@ -160,7 +160,7 @@ def cancel_units(overlay: Overlay, line: DemandLine, units: int) -> bool:
     asked for.
     """
     now = overlay.books.now
-    if not line.ordered:
+    if not line.ordered and not line.open:
         line.cancelled += units
         return False
     units = min(units, line.remaining - line.cancel_requested)
