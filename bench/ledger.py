@@ -39,6 +39,7 @@ def grown(server: str) -> Iterator[Measure]:
 
         grow(url, GROWN_ENTRIES, ITEMS, advance)
         with Recorder(url) as recorder:
+            reservations_per_s(recorder, turn="warm", items=ITEMS, seconds=1)
             yield in_turns(
                 "ledger_grown",
                 lambda turn: _rate(empty, f"empty{turn}", ITEMS),
