@@ -47,7 +47,9 @@ class World:
                 self._add_channel(db, channel)
 
     def _add_channel(self, db, channel: str) -> None:
-        db.execute("insert into system (code, role) values (%s, 'shop')", [channel])
+        db.execute(
+            "insert into system (code, role, connector) values (%s, 'shop', 'fake')", [channel]
+        )
         db.execute(
             "insert into channel (code, system, pool) values (%s, %s, '{MAIN,STORE}')",
             [channel, channel],

@@ -308,3 +308,26 @@ def test_a_flood_of_marks_of_one_sku_is_drained_in_a_few_steps(world, pool, monk
     projection.drain(threading.Event())
     assert [done.marks for done in taken] == [500, 2_000, 7_500]
     assert world.levels() == {"SKU-000": 7}
+
+
+def test_a_channel_that_asks_us_has_levels_that_are_kept_until_it_gets_a_connector(world, pool):
+    world.run("update system set connector = ''")
+    projection = Projection(pool)
+    world.stock("SKU-000", 9)
+    projection.step()
+    asked = world.level()
+    assert (asked["desired"], asked["state"]) == (9, "kept")
+    world.stock("SKU-000", 9)
+    assert projection.step().changed == 0
+
+    world.run("update system set connector = 'fake'")
+    world.stock("SKU-000", 9)
+    assert projection.step().changed == 1
+    told = world.level()
+    assert (told["state"], told["desired"]) == ("due", 9)
+    assert told["version"] > asked["version"]
+
+    world.run("update system set connector = ''")
+    world.stock("SKU-000", 9)
+    projection.step()
+    assert world.level()["state"] == "kept"

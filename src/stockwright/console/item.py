@@ -16,7 +16,7 @@ from stockwright.store.timeline import LevelChange, Recorded, Timeline
 CHARTED_S = 3600.0
 """The chart reaches back this far, or to the newest 1,000 changes."""
 
-Standing = Literal["shown", "sending", "retrying", "waiting", "refused", "in doubt"]
+Standing = Literal["shown", "sending", "retrying", "waiting", "refused", "in doubt", "kept"]
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -127,10 +127,12 @@ def channel_row(level: ShownLevel, grantable: int, now: dt.datetime) -> ChannelR
         standing = "in doubt"
     elif level.state == "settled":
         standing = "shown"
+    elif level.state == "kept":
+        standing = "kept"
     elif level.attempts:
         standing = "retrying"
     return ChannelRow(
-        level, grantable, standing, None if standing == "shown" else level.waiting_since
+        level, grantable, standing, None if standing in ("shown", "kept") else level.waiting_since
     )
 
 

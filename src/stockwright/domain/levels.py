@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-State = Literal["due", "sending", "settled", "refused"]
+State = Literal["due", "sending", "settled", "refused", "kept"]
 Lane = Literal["decrease", "increase"]
 Outcome = Literal["acknowledged", "superseded", "retry", "refused", "doubtful"]
 
@@ -21,7 +21,8 @@ class Level(msgspec.Struct, kw_only=True):
 
     acknowledged is None where we never learned what the channel shows. call, lease_until and the
     sent fields are set together while a call carries the level; the doubt fields while an earlier
-    call may still be applied (any number from doubt_low to doubt_high, until doubt_until).
+    call may still be applied (any number from doubt_low to doubt_high, until doubt_until). A level
+    is `kept` where nothing is sent to the channel: its system asks us.
     """
 
     channel: str
@@ -77,15 +78,18 @@ def is_settled(level: Level) -> bool:
     return level.acknowledged == level.desired and possible(level) == {level.desired}
 
 
-def desire(level: Level, value: int, sequence: int, now: dt.datetime) -> bool:
+def desire(level: Level, value: int, sequence: int, now: dt.datetime, *, told: bool = True) -> bool:
     """The projection found `value`, true as of a ledger sequence. Answers whether that is new.
 
-    The version is raised by the smallest step that also follows the clock, and never goes back.
+    told is False where nothing is sent to the channel; that it begins or ends to be told is new as
+    well. The version is raised by the smallest step that also follows the clock, and never goes
+    back.
     """
     level.sequence = max(level.sequence, sequence)
-    if level.version > 0 and value == level.desired:
+    same_way = level.state == "sending" or told == (level.state != "kept")
+    if level.version > 0 and value == level.desired and same_way:
         return False
-    if level.state == "settled" or level.version == 0:
+    if level.state in ("settled", "kept") or level.version == 0:
         level.waiting_since = now
     urgent_before = level.lane == "decrease"
     level.desired = value
@@ -93,6 +97,9 @@ def desire(level: Level, value: int, sequence: int, now: dt.datetime) -> bool:
     level.projected_at = now
     if level.state == "sending":
         level.lane = lane_of(level)
+        return True
+    if not told:
+        level.state, level.attempts = "kept", 0
         return True
     backing_off = level.state == "due" and level.attempts > 0
     level.attempts = level.attempts if backing_off else 0

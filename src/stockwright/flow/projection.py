@@ -19,6 +19,7 @@ from stockwright.domain.levels import Level, desire
 from stockwright.flow.exposing import Listing, read_listings
 from stockwright.store import exposure, levels
 from stockwright.store.connection import Connection, Pool, listen
+from stockwright.store.exposure import Listed
 
 _log = structlog.get_logger(__name__)
 
@@ -80,7 +81,7 @@ class Projection:
             _, changed = self._project(connection, listings)
             channels = _notify(connection, changed)
         self._tell(channels)
-        return listings[-1][:2] if len(listings) == limit else None
+        return listings[-1].key if len(listings) == limit else None
 
     def run(self, stop: threading.Event, *, sweep_every_s: float = 900.0) -> None:
         """Steps whenever woken, at least every second, until `stop`; sweeps in between.
@@ -123,13 +124,14 @@ class Projection:
             self.drain(stop)  # what was touched meanwhile does not wait for the end of the sweep
 
     def _project(
-        self, connection: Connection, listed: Sequence[tuple[str, str, bool]]
+        self, connection: Connection, listed: Sequence[Listed]
     ) -> tuple[dt.datetime, list[Level]]:
         """Writes the levels of these listings; answers the time and those that changed."""
         if not listed:
             return levels.clock(connection), []
-        listings = [(channel, listing) for channel, listing, _ in listed]
-        missing = [(channel, listing) for channel, listing, has_level in listed if not has_level]
+        listings = [one.key for one in listed]
+        missing = [one.key for one in listed if not one.has_level]
+        told = {one.key for one in listed if one.is_told}
         locked = levels.lock_levels(connection, listings, missing)
         reading, explained = read_listings(connection, listings)
         now = self._clock() if self._clock else reading.books.read_at
@@ -138,8 +140,8 @@ class Projection:
         unchanged: list[Level] = []
         since: list[int] = []
         for level in locked:
-            right_until = level.sequence
-            if desire(level, explained[level.channel, level.listing].result, sequence, now):
+            key, right_until = (level.channel, level.listing), level.sequence
+            if desire(level, explained[key].result, sequence, now, told=key in told):
                 changed.append(level)
                 since.append(right_until)
             else:

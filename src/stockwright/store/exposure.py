@@ -12,6 +12,20 @@ from stockwright.store.queries import load
 _SQL = load("exposure")
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """A listing to compute: whether it has a level, and whether a connector tells its channel."""
+
+    channel: str
+    listing: str
+    has_level: bool
+    is_told: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(channel, listing)."""
+        return (self.channel, self.listing)
+
+
 class Part(msgspec.Struct, frozen=True):
     """One SKU of an active listing, and how many base units one piece takes."""
 
@@ -22,19 +36,16 @@ class Part(msgspec.Struct, frozen=True):
     sku_group: str
 
 
-def listings_of_skus(connection: Connection, skus: Sequence[str]) -> list[tuple[str, str, bool]]:
-    """(channel, listing, has a level) of every listing with one of these SKUs, by key."""
+def listings_of_skus(connection: Connection, skus: Sequence[str]) -> list[Listed]:
+    """Every listing with one of these SKUs, in order of key."""
     rows = connection.execute(_SQL["listings_of_skus"], {"skus": texts(skus)})
-    return [(channel, listing, has_level) for channel, listing, has_level in rows]
+    return [Listed(*row) for row in rows]
 
 
-def listings_after(
-    connection: Connection, after: tuple[str, str], limit: int
-) -> list[tuple[str, str, bool]]:
-    """The next (channel, listing, has a level) by key, also where the listing is gone."""
+def listings_after(connection: Connection, after: tuple[str, str], limit: int) -> list[Listed]:
+    """The next listings in order of key, those included that are gone but have a level."""
     parameters = {"channel": after[0], "listing": after[1], "limit": limit}
-    rows = connection.execute(_SQL["listings_after"], parameters)
-    return [(channel, listing, has_level) for channel, listing, has_level in rows]
+    return [Listed(*row) for row in connection.execute(_SQL["listings_after"], parameters)]
 
 
 def components(connection: Connection, listings: Sequence[tuple[str, str]]) -> list[Part]:

@@ -421,7 +421,7 @@ CREATE TABLE public.level (
     CONSTRAINT level_check3 CHECK (((sent_version <= version) AND (acknowledged_version <= version))),
     CONSTRAINT level_desired_check CHECK ((desired >= 0)),
     CONSTRAINT level_lane_check CHECK ((lane = ANY (ARRAY['decrease'::text, 'increase'::text]))),
-    CONSTRAINT level_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sending'::text, 'settled'::text, 'refused'::text])))
+    CONSTRAINT level_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sending'::text, 'settled'::text, 'refused'::text, 'kept'::text])))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05');
 

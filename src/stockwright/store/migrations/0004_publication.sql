@@ -30,7 +30,9 @@ create table level (
     doubt_high   bigint,
     doubt_until  timestamptz,
     -- what happens next
-    state        text not null check (state in ('due', 'sending', 'settled', 'refused')),
+    -- `kept` where nothing is sent: the channel's system has no connector, it asks our API
+    state        text not null
+                 check (state in ('due', 'sending', 'settled', 'refused', 'kept')),
     lane         text not null check (lane in ('decrease', 'increase')),
     due_at       timestamptz not null,
     waiting_since timestamptz not null,

@@ -1,17 +1,21 @@
 -- name: listings_of_skus
--- (channel, listing, whether it has a level) of the listings that have one of these SKUs as a
--- component, in order of key.
-select distinct part.channel, part.listing, level.channel is not null
+-- (channel, listing, whether it has a level, whether the channel is told it) of the listings that
+-- have one of these SKUs as a component, in order of key.
+select distinct part.channel, part.listing, level.channel is not null, system.connector <> ''
 from listing_component part
+join channel on channel.code = part.channel
+join system on system.code = channel.system
 left join level on level.channel = part.channel and level.listing = part.listing
                and level.location = ''
 where part.sku = any (%(skus)s::text[])
 order by part.channel, part.listing;
 
 -- name: listings_after
--- (channel, listing, whether it has a level) of listings, and of levels whose listing is gone, after
--- a key, in order of key.
-select known.channel, known.listing, level.channel is not null
+-- (channel, listing, whether it has a level, whether the channel is told it) of listings, and of
+-- levels whose listing is gone, after a key, in order of key.
+select known.channel, known.listing, level.channel is not null,
+       exists (select from channel join system on system.code = channel.system
+               where channel.code = known.channel and system.connector <> '')
 from (
     (select channel, code as listing from listing
      where (channel, code) > (%(channel)s, %(listing)s)
