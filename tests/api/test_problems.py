@@ -115,6 +115,27 @@ def test_a_full_queue_is_429_with_retry_after_and_keeps_nothing(house, new_sku, 
     assert house.admin.post("/v1/events", fact).status == 200
 
 
+def test_more_calls_than_a_process_holds_are_answered_busy(house, monkeypatch):
+    monkeypatch.setattr("stockwright.api.door.MAX_CALLS", 0)
+    answer = house.admin.get("/v1/items")
+    assert (answer.status, answer.json["type"]) == (429, "urn:stockwright:problem:busy")
+    assert answer.headers["retry-after"] == "1"
+    monkeypatch.undo()
+    assert house.admin.get("/v1/items").status == 200
+
+
+def test_a_body_that_never_ends_is_408(house, monkeypatch):
+    monkeypatch.setattr("stockwright.api.bodies.RECEIVE_S", 0.05)
+    with socket.create_connection(("127.0.0.1", house.web.port)) as slow:
+        slow.sendall(
+            b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+            b"Authorization: Bearer " + house.admin.key.encode() + b"\r\n\r\n{"
+        )
+        answer = slow.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"too_slow" in answer
+
+
 def test_a_fault_of_ours_is_a_problem_that_tells_no_secret(house, monkeypatch):
     def fault(*_arguments, **_named):
         raise RuntimeError("password=hunter2")
@@ -173,6 +194,46 @@ def test_while_the_database_is_away_reads_are_503_and_work_again_after(durable_h
             assert answer.json["type"].endswith(":unavailable")
             assert int(answer.headers["retry-after"]) >= 1
     assert reader.get("/readyz").status == 200
+
+
+def test_what_is_sent_again_after_a_crash_counts_once(durable_house):
+    house, server = durable_house
+    facts = [
+        {
+            "kind": "receipt",
+            "system": "erp",
+            "document": f"r-{n}",
+            "sku": "A",
+            "quantity": 1,
+            "location": "main",
+        }
+        for n in range(300)
+    ]
+    statuses: list[int] = []
+
+    def send() -> None:
+        for fact in facts:
+            while True:
+                status = house.admin.post("/v1/events", fact).status
+                statuses.append(status)
+                if status == 200:
+                    break
+                time.sleep(0.02)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    for _ in range(3):
+        seen = len(statuses)
+        while sending.is_alive() and len(statuses) < seen + 50:
+            time.sleep(0.01)
+        os.kill(server.pid, signal.SIGKILL)
+        while server.pid is None:
+            time.sleep(0.01)
+    sending.join()
+    assert set(statuses) <= {200, 503}
+    answers = [house.admin.post("/v1/events", fact).json for fact in facts]
+    assert all(answer["replay"] for answer in answers)
+    assert house.free("A") == 300
 
 
 def test_liveness_does_not_ask_the_database(house, monkeypatch):

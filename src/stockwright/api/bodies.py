@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_ITEMS: Final = 10_000
+RECEIVE_S: Final = 60.0
+_CLOSE: Final = ((b"connection", b"close"),)
 # A client that is still sending does not see our answer, so we let it finish, within reason.
 _DRAIN_BYTES: Final = 4 * MAX_BODY_BYTES
 
@@ -56,14 +58,18 @@ async def _receive_all(receive: Receive, too_large: bool) -> bytes:
     if not message.get("more_body") and not too_large:
         return body
     parts, size = [body], len(body)
-    while message.get("more_body") and size <= _DRAIN_BYTES:
-        message = await receive()
-        size += len(message.get("body", b""))
-        too_large = too_large or size > MAX_BODY_BYTES
-        if too_large:
-            parts = []
-        else:
-            parts.append(message.get("body", b""))
+    try:
+        async with asyncio.timeout(RECEIVE_S):
+            while message.get("more_body") and size <= _DRAIN_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                too_large = too_large or size > MAX_BODY_BYTES
+                if too_large:
+                    parts = []
+                else:
+                    parts.append(message.get("body", b""))
+    except TimeoutError:
+        raise problem("too_slow", headers=_CLOSE) from None
     if too_large:
         raise _too_large()
     return b"".join(parts)
@@ -71,7 +77,7 @@ async def _receive_all(receive: Receive, too_large: bool) -> bytes:
 
 def _too_large() -> ProblemRaised:
     detail = f"A body holds at most {MAX_BODY_BYTES // 1024 // 1024} MiB, unpacked."
-    return problem("too_large", detail, headers=((b"connection", b"close"),))
+    return problem("too_large", detail, headers=_CLOSE)
 
 
 def _unzip(packed: bytes) -> bytes:

@@ -22,7 +22,7 @@ from stockwright.api.bodies import explain, read_body
 from stockwright.api.call import Call
 from stockwright.api.gate import ANYBODY, Gate, refuse_strangers
 from stockwright.api.operations import Operation
-from stockwright.api.problems import as_problem, problem
+from stockwright.api.problems import as_problem, problem, retry_after
 from stockwright.api.reply import Reply
 from stockwright.api.routes import TABLE
 from stockwright.app import Services
@@ -30,6 +30,8 @@ from stockwright.domain.codes import code_problem
 from stockwright.domain.errors import StockwrightError
 
 SLOW_S: Final = 1.0
+MAX_CALLS: Final = 2_000
+"""Calls under way at one time; beyond them the answer is `busy` at once."""
 _SPEC_PATH: Final = "/v1/openapi.json"
 _OWN: Final = ("/v1", "/metrics", "/healthz", "/readyz")
 _log = structlog.get_logger(__name__)
@@ -62,6 +64,7 @@ class Door:
         for row in (*rows, _specification(rows)):
             self._add(row)
         self._pages = Router(routes=list(routes), redirect_slashes=False, default=_no_page)
+        self._under_way = 0
         self._timers: dict[tuple[str, str, int], Any] = {}
 
     def _add(self, row: Operation) -> None:
@@ -91,15 +94,20 @@ class Door:
         started = time.perf_counter()
         method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
         parts: dict[str, str] = {}
+        self._under_way += 1
         try:
             if place is None:
                 place, parts = self._find(scope)
+            if self._under_way > MAX_CALLS:
+                raise problem("busy", headers=retry_after(1))
             answer = await self._answer(scope, place, parts, method, receive)
         except StockwrightError as failure:
             answer = as_problem(failure).as_reply()
         except Exception:  # noqa: BLE001  the last net: told to the log, and as a problem
             _log.exception("request failed", method=method, path=path)
             answer = problem("internal").as_reply()
+        finally:
+            self._under_way -= 1
         await _send(send, answer)
         route = place.path if place else "other"
         self._note(method, route, answer.status, time.perf_counter() - started)

@@ -6,27 +6,19 @@ once in the process that revoked it.
 """
 
 import asyncio
-import base64
-import binascii
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final
 
 from stockwright.api.problems import problem
-from stockwright.store.access import Caller, digest_of, find_caller
+from stockwright.store.access import Caller, digest_of, find_caller, id_of
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
 
 REMEMBERED_S: Final = 5.0
 _REMEMBERED_KEYS: Final = 10_000
 _CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="stockwright"'),)
-_CONSOLE_CHALLENGE: Final = (
-    (
-        b"www-authenticate",
-        b'Basic realm="Stockwright: any name, and an API key as the password", charset="UTF-8"',
-    ),
-)
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 ANYBODY: Final = Caller(id="open", name="open demo mode", scopes=frozenset({"admin"}))
@@ -64,37 +56,22 @@ class Gate:
             raise problem("wrong_key", headers=_CHALLENGE)
         return found
 
-    async def visitor(self, headers: dict[bytes, bytes], *, changes: bool) -> Caller:
-        """Who opened a page: a browser asks for the key as a password and sends it by itself.
-
-        `changes` says that the request is no mere reading; then it must come from our own pages,
-        since a browser adds the password to what other sites send as well.
-        """
-        if self._open:
-            refuse_strangers(headers)
-            return ANYBODY
-        if changes and headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
-            raise problem("forbidden_origin")
-        found = await self._check(_password(headers.get(b"authorization", b"")))
-        if found is None:
-            raise problem("wrong_key", headers=_CONSOLE_CHALLENGE)
-        if not found.may("stock:read"):
-            raise problem("forbidden", "The console needs the scope stock:read.")
-        return found
-
     def forget(self) -> None:
         """Forgets every remembered key, after one was revoked here."""
         self._known.clear()
 
     async def _check(self, key: bytes) -> Caller | None:
-        digest = digest_of(key.decode("latin-1"))
+        text = key.decode("latin-1")
+        if id_of(text) is None:
+            return None  # not even the shape of a key: nothing to ask the database
+        digest = digest_of(text)
         known = self._known.get(digest)
         if known is not None and known[0] > self._clock():
             return known[1]
         asking = self._asking.get(digest)
         if asking is None:
             loop = asyncio.get_running_loop()
-            asking = loop.run_in_executor(self._threads, self._look_up, key.decode("latin-1"))
+            asking = loop.run_in_executor(self._threads, self._look_up, text)
             self._asking[digest] = asking
             asking.add_done_callback(lambda _done: self._asking.pop(digest, None))
         found = await asyncio.shield(asking)
@@ -119,14 +96,3 @@ def refuse_strangers(headers: dict[bytes, bytes]) -> None:
     foreign = headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none")
     if foreign or name.lower() not in _LOOPBACK_HOSTS:
         raise problem("forbidden_origin")
-
-
-def _password(credential: bytes) -> bytes:
-    if credential[:7].lower() == b"bearer ":
-        return credential[7:].strip()
-    if credential[:6].lower() != b"basic ":
-        return b""
-    try:
-        return base64.b64decode(credential[6:].strip(), validate=True).partition(b":")[2]
-    except binascii.Error:
-        return b""

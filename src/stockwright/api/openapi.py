@@ -15,7 +15,7 @@ _REFERENCE: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
 _ALWAYS: Final = ("internal", "unavailable")
 _WITH_KEY: Final = ("no_key", "wrong_key", "forbidden")
-_WITH_BODY: Final = ("bad_json", "too_large", "unsupported_media_type", "malformed")
+_WITH_BODY: Final = ("bad_json", "too_slow", "too_large", "unsupported_media_type", "malformed")
 
 DESCRIPTION: Final = """\
 Stockwright keeps one true stock position across every system that holds or sells goods.

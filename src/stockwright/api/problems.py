@@ -63,6 +63,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "method_not_allowed": Kind(
         405, "the resource does not have this method", "Use one of the methods in `Allow`."
     ),
+    "too_slow": Kind(408, "the body did not come to its end in time", "Send it again, faster."),
     "key_reused": Kind(
         409,
         "the Idempotency-Key was used for another request",

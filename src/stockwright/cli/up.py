@@ -41,6 +41,8 @@ def command(
     With --json, one line on standard output tells the address once it answers.
     """
     configure_logging(level=log_level, as_json=True if as_json else None)
+    # The ledger's thread and the server's take turns within one call: they must not wait long.
+    sys.setswitchinterval(0.001)
     loaded = load_config(config)
     roles = tuple(only) if only else ROLES
     with open_services(loaded, roles, progress=lambda text: _log.info(text)) as services:
