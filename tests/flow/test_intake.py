@@ -226,7 +226,7 @@ def test_a_worker_that_dies_before_the_commit_leaves_its_payload_to_the_next(
     pool, recorder, database
 ):
     dying = Intake(pool, recorder, connections(), worker="dying", lease_s=0.05)
-    dying.accept("wms", "webhook", receipt("R1", ("A", 5)))
+    dying.accept("wms", "webhook", receipt("R1", ("A", 5), ("unbound", 1)))
 
     def die():
         raise KeyboardInterrupt
@@ -240,7 +240,10 @@ def test_a_worker_that_dies_before_the_commit_leaves_its_payload_to_the_next(
     while not heir.step().payloads:
         pass
     assert rows(database, "select sellable from balance") == [(5,)]
-    assert states(database) == [("recorded", "", "")]
+    assert states(database) == [
+        ("recorded", "", ""),
+        ("parked", "$.data.lines[1] item", "item:unbound"),
+    ], "the part that waits was parked by both and stands once"
 
 
 def test_a_leased_payload_is_not_taken_by_a_second_worker(pool, recorder, intake, database):
