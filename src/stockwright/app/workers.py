@@ -3,14 +3,15 @@
 import asyncio
 import random
 import threading
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
 from stockwright import telemetry
 from stockwright.app.signals import measure
 from stockwright.config import Config
+from stockwright.domain.errors import Transient
 from stockwright.flow.calls import Link
 from stockwright.flow.expiry import Sweeper
 from stockwright.flow.intake import Intake
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 WORKER_CONNECTIONS: Final = 4
 IDLE_S: Final = 1.0
 SHORTEST_S: Final = 0.01
-POLL_EVERY_S: Final = 15.0
+POLL_EVERY_S: Final = 10.0
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -47,7 +49,7 @@ def add_workers(services: "Services") -> None:
 
     async def partners(stop: asyncio.Event) -> None:
         polls = [
-            _poll(poller, system, connection, services.intake, stop)
+            poll_until(stop, poller, system, connection, services.intake.wake.set)
             for system, connection in services.connections.items()
             if isinstance(connection, Reads)
         ]
@@ -104,20 +106,37 @@ def run_expiry(sweeper: Sweeper, stop: threading.Event) -> None:
         stop.wait(max(SHORTEST_S, sweeper.step()))
 
 
-async def _poll(
-    poller: Poller, system: str, connection: Reads, intake: Intake, stop: asyncio.Event
+async def poll_until(
+    stop: asyncio.Event, poller: Poller, system: str, connection: Reads, found: Callable[[], None]
 ) -> None:
-    """Polls one partner whenever it is due, until `stop`."""
+    """Polls one partner whenever it is due, until `stop`; `found` is called for new payloads.
+
+    A partner that keeps us waiting holds up neither the others nor the stop.
+    """
     while not stop.is_set():
-        polled = await poller.poll(system, connection, every_s=POLL_EVERY_S)
+        try:
+            polled = await _unless(stop, poller.poll(system, connection, every_s=POLL_EVERY_S))
+        except Transient as failure:
+            telemetry.STEP_FAILURES.labels("poll").inc()
+            _log.warning("poll failed, will run again", system=system, error=str(failure))
+            polled = None
         if polled is not None:
             telemetry.POLLS.labels(system, "failed" if polled.error else "ok").inc()
             if polled.payloads:
-                intake.wake.set()
-        try:
-            await asyncio.wait_for(stop.wait(), IDLE_S)
-        except TimeoutError:
-            continue
+                found()
+        await _unless(stop, asyncio.sleep(IDLE_S))
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work answers; None where `stop` came first, and the work was cancelled."""
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.wait((task,))
+    return None
 
 
 async def close_all(connections: Mapping[str, Connection]) -> None:

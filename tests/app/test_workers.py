@@ -1,0 +1,113 @@
+"""The loops: which connections publish, and polls that neither fail nor hang the others."""
+
+import asyncio
+import datetime as dt
+from pathlib import Path
+
+from stockwright.app import open_connections
+from stockwright.app.workers import close_all, links, poll_until
+from stockwright.flow.polling import Poller
+from stockwright.sdk.declaration import Limits
+from stockwright.sdk.messages import Page, Payload
+from stockwright.store.connection import Pool, connect
+from tests.app.test_services import network
+
+LIMITS = Limits(
+    batch_size=1,
+    calls_per_s=1000.0,
+    burst=1000,
+    concurrency=1,
+    timeout_s=1.0,
+    longest_apply_delay_s=0.0,
+)
+
+
+class Partner:
+    """Reads what it is told to; counts how often it was asked."""
+
+    limits = LIMITS
+
+    def __init__(self, payloads: int = 0, hangs: bool = False) -> None:
+        self.payloads = payloads
+        self.hangs = hangs
+        self.asked = asyncio.Event()
+
+    async def read(self, cursor: str) -> Page:
+        self.asked.set()
+        if self.hangs:
+            await asyncio.Event().wait()
+        return Page(
+            payloads=tuple(Payload(body=b"{}") for _ in range(self.payloads)),
+            next_cursor="1",
+            started_at=dt.datetime.now(dt.UTC),
+            complete=True,
+        )
+
+    async def acknowledge(self, page: Page) -> None:
+        pass
+
+
+def with_system(url: str) -> str:
+    with connect(url) as connection:
+        connection.execute("INSERT INTO system (code, role) VALUES ('shop', 'shop')")
+    return url
+
+
+async def test_new_payloads_are_told(database_url):
+    found = asyncio.Event()
+    stop = asyncio.Event()
+    with Pool(with_system(database_url)) as pool:
+        poller = Poller(pool, worker="w")
+        polling = asyncio.create_task(poll_until(stop, poller, "shop", Partner(2), found.set))
+        await asyncio.wait_for(found.wait(), 30)
+        stop.set()
+        await asyncio.wait_for(polling, 30)
+
+
+async def test_a_partner_that_keeps_us_waiting_does_not_hold_up_the_stop(database_url):
+    stop = asyncio.Event()
+    partner = Partner(hangs=True)
+    with Pool(with_system(database_url)) as pool:
+        poller = Poller(pool, worker="w")
+        polling = asyncio.create_task(poll_until(stop, poller, "shop", partner, print))
+        await asyncio.wait_for(partner.asked.wait(), 30)
+        stop.set()
+        await asyncio.wait_for(polling, 30)
+        # What it held is free for another worker at once.
+        again = Partner()
+        assert await Poller(pool, worker="other").poll("shop", again, now=True) is not None
+
+
+async def test_a_database_that_is_away_ends_no_poll(tmp_path):
+    stop = asyncio.Event()
+    with Pool(f"postgresql:///none?host={tmp_path}") as pool:
+        poller = Poller(pool, worker="w")
+        polling = asyncio.create_task(poll_until(stop, poller, "shop", Partner(), print))
+        await asyncio.sleep(0.2)
+        assert not polling.done()
+        stop.set()
+        await asyncio.wait_for(polling, 30)
+
+
+async def test_a_system_publishes_its_own_channels_only(tmp_path: Path):
+    settings = {"base_url": "http://127.0.0.1:9"}
+    config = network("", connector="json_http", settings=settings)
+    connections = open_connections(config)
+    ((_, link),) = links(config, connections)
+    assert (link.system, link.channels) == ("shop", ("web",))
+    await close_all(connections)
+
+
+async def test_every_connection_is_closed_whatever_the_others_do():
+    closed: list[str] = []
+
+    class Broken:
+        async def close(self) -> None:
+            raise RuntimeError
+
+    class Well:
+        async def close(self) -> None:
+            closed.append("well")
+
+    await close_all({"a": Broken(), "b": Well()})
+    assert closed == ["well"]
