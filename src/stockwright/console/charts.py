@@ -232,7 +232,7 @@ def _legend(channels: Sequence[str]) -> Iterator[str]:
     entries.append(("shown but not there", "chart-oversell", "#dc2626"))
     x, y = float(_LEFT), 44
     for label, name, colour in entries:
-        width = 42 + 6.4 * len(label)
+        width = 46 + 6.7 * len(label)
         if x + width > WIDTH - _RIGHT and x > _LEFT:
             x, y = float(_LEFT), y + 18
         mark = (

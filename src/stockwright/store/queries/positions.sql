@@ -37,9 +37,10 @@ having count(distinct code) = 1;
 select s.code, s.description, s.sku_group, s.unit_cost, s.currency, s.base_unit, s.control, s.active,
        array(select u.code || ' = ' || u.factor || ' ' || s.base_unit from unit u
              where u.sku = s.code order by u.factor, u.code),
-       array(select distinct b.system || ': ' || b.partner_code from binding b
+       array(select b.partner_code || ' at ' || string_agg(b.system, ', ' order by b.system)
+             from binding b
              where b.subject = 'item' and b.code = s.code and b.partner_code <> s.code
-             order by 1 limit 20)
+             group by b.partner_code order by b.partner_code limit 20)
 from sku s
 where s.code = %(sku)s;
 
