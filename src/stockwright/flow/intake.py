@@ -91,6 +91,8 @@ class Intake:
             claimed = store.claim(
                 connection, self._worker, systems, lease_s=self._lease_s, limit=limit
             )
+        if not any(one.parent for one in claimed):
+            self._parent = (0, {})
         handover = Handover(self._recorder, self._park_parts, self._lease_s)
         begun = parked = 0
         try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
+from stockwright import telemetry
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
 from stockwright.flow.keeping import new_payload
 from stockwright.sdk.declaration import Limits
@@ -67,10 +68,11 @@ class Poller:
             return None
         kept = 0
         try:
-            async for page in self._pages(system, connection, lease.cursor, every_s, lease_s):
-                kept += len(page.payloads)
-                if page.complete:
-                    return Poll(kept, complete=True)
+            with telemetry.span("poll", system=system):
+                async for page in self._pages(system, connection, lease.cursor, every_s, lease_s):
+                    kept += len(page.payloads)
+                    if page.complete:
+                        return Poll(kept, complete=True)
         except LeaseLost as error:
             return Poll(kept, complete=False, error=str(error))
         except Exception as fault:  # noqa: BLE001 - a connector may be anybody's code
