@@ -127,7 +127,8 @@ def fact(chance: random.Random, kind: Any, n: int) -> Fact:
 BUCKETS = ("sellable", "inspection", "quarantined", "damaged")
 
 
-@pytest.mark.parametrize("seed", range(6))
+# 0, 4, 12 and 31 once found claims beyond what was left to ship.
+@pytest.mark.parametrize("seed", [0, 4, 12, 31, 60, 61])
 def test_a_random_world_stands_every_proof(database_url: str, seed: int) -> None:
     chance = random.Random(seed)
     items = world(chance, 400)

@@ -236,7 +236,9 @@ def _claim(
     line.fresh_until = one.fresh_until
     line.lot = one.line.lot
     claimed = sum(units for _, units in places)
-    whole_ask = one.requested if request.mode == "all" else claimed
+    # What was told of the line before the order was heard of counts into what was ordered.
+    before = line.open + line.shipped + line.cancelled
+    whole_ask = one.requested if request.mode == "all" else before + claimed
     if not line.ordered or line.state in ("released", "expired"):
         line.ordered = max(line.ordered, whole_ask)
     if not line.shipped:
