@@ -30,6 +30,7 @@ _FACT_CODES: Final = (
     "to_sku",
     "transfer",
 )
+_NUMBERS: Final = ("position", "contained", "reverses")
 _NEEDS_LOCATION: Final = frozenset(
     kind for kind, row in POSTINGS.items() if row.group and kind != "transfer_close"
 ) | {"snapshot", "lot_expiry"}
@@ -138,6 +139,9 @@ def _check_fact(fact: Fact) -> None:
             _check_code(value, field)
     if not 0 <= fact.revision < 1 << 31:
         raise Rejected("malformed", "revision", "a revision is a number from 0 up")
+    for field in _NUMBERS:
+        if not -(1 << 63) <= (getattr(fact, field) or 0) < 1 << 63:
+            raise Rejected("malformed", field, "beyond a 64-bit number")
     _check_quantity(fact)
     _check_time(fact.occurred_at, "occurred_at")
     _check_time(fact.eta, "eta")

@@ -141,20 +141,19 @@ class Ledger:
             connection.execute(_sql["lane"], (LANE,), prepare=True)
             head = connection.execute(_sql["head"], prepare=True)
             identities = connection.execute(_sql["identities"], (texts(needs.keys),), prepare=True)
-            due = connection.execute(_sql["due"], (DUE_AT_ONCE,), prepare=True)
             orders = needs.orders
             demand = connection.execute(
                 _sql["demand"],
                 (texts([one for one, _ in orders]), texts([one for _, one in orders])),
                 prepare=True,
             )
-        sequence, now, revision = _one(head)
+        sequence, now, revision, due = _one(head)
         catalog = self._cache.at(connection, revision)
         self._cache.fetch(connection, needs.skus, needs.bindings)
         books = Books(catalog, now, sequence)
         put_identities(connection, books, identities.fetchall())
         put_demand(books, demand.fetchall())
-        everything = [*self._expiries(connection, due.fetchall(), books, needs), *items]
+        everything = [*(self._expiries(connection, books) if due else ()), *items]
         self._cache.fetch(
             connection, {line.sku for one in books.demand.values() for line in one.values()}, set()
         )
@@ -171,13 +170,12 @@ class Ledger:
         self.last_sequence = books.sequence
         return decision
 
-    def _expiries(
-        self, connection: Connection, rows: Sequence[tuple[Any, ...]], books: Books, needs: Needs
-    ) -> list[Prepared]:
+    def _expiries(self, connection: Connection, books: Books) -> list[Prepared]:
         """Due holds as items to be decided first: a grant that needs stock may record them
         itself.
         """
         items = []
+        rows = connection.execute(_sql["due"], (DUE_AT_ONCE,)).fetchall()
         for system, order, lines, expires_at in rows:
             document = f"{order}@{expires_at.isoformat()}#{'+'.join(lines)}"
             item = Expiry(system=system, order=order, lines=lines, document=document)

@@ -19,13 +19,22 @@ from stockwright.store.queries import load
 
 _sql = load("ledger")
 
+PlacedClaim = tuple[DemandLine, tuple[str, str], Claim]
+"""A claim with its line and its (location, lot)."""
+
 
 def write_history(connection: Connection, decision: Decision, now: dt.datetime) -> None:
-    """Sends the rows that only grow: identities, events, entries, transitions."""
+    """Sends the rows that only grow: identities, events, transitions, entries; one statement."""
     if decision.recorded:
-        _write_events(connection, decision.recorded, now)
-        _write_entries(connection, decision.written)
-        _write_transitions(connection, decision.written)
+        _run(
+            connection,
+            "insert_history",
+            (
+                *_event_columns(decision.recorded, now),
+                *_transition_columns(decision.written),
+                *_entry_columns(decision.written),
+            ),
+        )
 
 
 def write_state(connection: Connection, decision: Decision, books: Books, before: int) -> None:
@@ -46,63 +55,56 @@ def _run(connection: Connection, name: str, parameters: Any) -> None:
     connection.execute(_sql[name], parameters, prepare=True)
 
 
-def _write_events(connection: Connection, recorded: Sequence[Recorded], now: dt.datetime) -> None:
+def _event_columns(recorded: Sequence[Recorded], now: dt.datetime) -> tuple[Any, ...]:
     sequences = integers([one.sequence for one in recorded])
     codes = texts([one.outcome.code for one in recorded])
     prepared = [one.prepared for one in recorded]
-    _run(
-        connection,
-        "insert_identities",
-        (
-            texts([one.key for one in prepared]),
-            blobs([one.hash for one in prepared]),
-            sequences,
-            codes,
-        ),
-    )
-    _run(
-        connection,
-        "insert_events",
-        (
-            now,
-            sequences,
-            texts([one.item.kind for one in prepared]),
-            texts([one.item.system for one in prepared]),
-            times([one.occurred_at for one in recorded]),
-            times([one.received_at for one in prepared]),
-            numbers([one.payload for one in prepared]),
-            codes,
-            texts([one.body.decode() for one in prepared]),
-            texts([encode_answer(one.outcome) for one in recorded]),
-        ),
+    return (
+        texts([one.key for one in prepared]),
+        blobs([one.hash for one in prepared]),
+        sequences,
+        codes,
+        now,
+        sequences,
+        texts([one.item.kind for one in prepared]),
+        texts([one.item.system for one in prepared]),
+        times([one.occurred_at for one in recorded]),
+        times([one.received_at for one in prepared]),
+        numbers([one.payload for one in prepared]),
+        codes,
+        texts([one.body.decode() for one in prepared]),
+        texts([encode_answer(one.outcome) for one in recorded]),
     )
 
 
-def _write_entries(connection: Connection, written: Written) -> None:
+def _transition_columns(written: Written) -> tuple[str, ...]:
+    if not written.transitions:
+        return ("{}",) * 4
+    ids, ns, states, sequences = zip(*written.transitions, strict=True)
+    return (integers(ids), integers(ns), texts(states), integers(sequences))
+
+
+def _entry_columns(written: Written) -> tuple[str, ...]:
     if not written.moves:
-        return
+        return ("{}",) * 13
     sequences, ns, moves = zip(*written.moves, strict=True)
     sku, lot, source, origin, target, place, units, at, line_id, transfer, free = zip(
         *moves, strict=True
     )
-    _run(
-        connection,
-        "insert_entries",
-        (
-            integers(sequences),
-            integers(ns),
-            texts(sku),
-            texts(lot),
-            texts(source),
-            texts(origin),
-            texts(target),
-            texts(place),
-            integers(units),
-            times(at),
-            numbers(line_id),
-            texts(transfer),
-            numbers(free),
-        ),
+    return (
+        integers(sequences),
+        integers(ns),
+        texts(sku),
+        texts(lot),
+        texts(source),
+        texts(origin),
+        texts(target),
+        texts(place),
+        integers(units),
+        times(at),
+        numbers(line_id),
+        texts(transfer),
+        numbers(free),
     )
 
 
@@ -140,18 +142,19 @@ def _write_demand(connection: Connection, lines: Sequence[DemandLine]) -> None:
     new = [line for line in lines if not line.version]
     old = [line for line in lines if line.version]
     if new:
-        head = (
+        columns = _demand_columns(new)
+        names = (
             texts([one.system for one in new]),
             texts([one.order for one in new]),
             texts([one.line for one in new]),
             texts([one.sku for one in new]),
         )
-        columns = _demand_columns(new)
-        _run(connection, "insert_demand", (columns[0], *head, *columns[1:]))
+        claims = _new_claim_columns(_claims_of(new))
+        _run(connection, "insert_demand", (columns[0], *names, *columns[1:], *claims))
     if old:
         versions = integers([one.version for one in old])
         _run(connection, "update_demand", (*_demand_columns(old), versions, len(old)))
-    _write_claims(connection, lines)
+        _write_claims(connection, _claims_of(old))
 
 
 def _demand_columns(lines: Sequence[DemandLine]) -> tuple[str, ...]:
@@ -173,22 +176,26 @@ def _demand_columns(lines: Sequence[DemandLine]) -> tuple[str, ...]:
     )
 
 
-def _write_claims(connection: Connection, lines: Sequence[DemandLine]) -> None:
-    new: list[tuple[DemandLine, tuple[str, str], Claim]] = []
-    old: list[tuple[DemandLine, tuple[str, str], Claim]] = []
-    for line in lines:
-        for place, claim in line.claims.items():
-            (old if claim.version else new).append((line, place, claim))
+def _claims_of(lines: Sequence[DemandLine]) -> list[PlacedClaim]:
+    return [(line, place, claim) for line in lines for place, claim in line.claims.items()]
+
+
+def _write_claims(connection: Connection, claims: Sequence[PlacedClaim]) -> None:
+    new = [one for one in claims if not one[2].version]
+    old = [one for one in claims if one[2].version]
     if new:
-        columns = _claim_columns(new)
-        skus = texts([line.sku for line, _, _ in new])
-        _run(connection, "insert_claims", (*columns[:3], skus, *columns[3:]))
+        _run(connection, "insert_claims", _new_claim_columns(new))
     if old:
         versions = integers([claim.version for _, _, claim in old])
         _run(connection, "update_claims", (*_claim_columns(old), versions, len(old)))
 
 
-def _claim_columns(rows: Sequence[tuple[DemandLine, tuple[str, str], Claim]]) -> tuple[str, ...]:
+def _new_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
+    columns = _claim_columns(claims)
+    return (*columns[:3], texts([line.sku for line, _, _ in claims]), *columns[3:])
+
+
+def _claim_columns(rows: Sequence[PlacedClaim]) -> tuple[str, ...]:
     return (
         integers([line.id for line, _, _ in rows]),
         texts([place[0] for _, place, _ in rows]),
@@ -199,23 +206,10 @@ def _claim_columns(rows: Sequence[tuple[DemandLine, tuple[str, str], Claim]]) ->
     )
 
 
-def _write_transitions(connection: Connection, written: Written) -> None:
-    if written.transitions:
-        ids, ns, states, sequences = zip(*written.transitions, strict=True)
-        _run(
-            connection,
-            "insert_transitions",
-            (integers(ids), integers(ns), texts(states), integers(sequences)),
-        )
-
-
 def _write_head(connection: Connection, books: Books, written: Written, before: int) -> None:
-    last = books.sequence
-    skus = sorted({key[0] for key in written.balances})
-    if skus:
-        _run(connection, "insert_dirty", (last, texts(skus)))
-    _run(connection, "advance_head", {"last": last, "before": before, "at": books.now})
-    _run(connection, "notify", (last,))
+    skus = texts(sorted({key[0] for key in written.balances}))
+    values = {"last": books.sequence, "before": before, "at": books.now, "skus": skus}
+    _run(connection, "advance_head", values)
 
 
 def _write_work(connection: Connection, notes: Sequence[tuple[int, WorkNote]]) -> None:

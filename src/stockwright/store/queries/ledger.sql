@@ -20,8 +20,10 @@ where l.locktype = 'advisory' and l.granted and l.classid = 0 and l.objid = %s::
 select pg_advisory_xact_lock(%s);
 
 -- name: head
--- The last sequence number, the database's clock, and the revision of the item master.
-select h.sequence, greatest(clock_timestamp(), h.recorded_at), r.revision
+-- The last sequence number, the database's clock, the revision of the item master, and whether a hold is due.
+select h.sequence, greatest(clock_timestamp(), h.recorded_at), r.revision,
+       coalesce((select min(expires_at) from demand_line where expires_at is not null)
+                <= statement_timestamp(), false)
 from ledger_head h, master_revision r where h.lane = 0;
 
 -- name: identities
@@ -167,26 +169,57 @@ order by sequence, n;
 -- Numbers for payloads that are about to be stored.
 select nextval('payload_id') from generate_series(1, %s);
 
--- name: insert_identities
--- Keeps the answered identities.
-insert into identity (key, hash, sequence, outcome)
-select k, decode(h, 'hex'), s, o from unnest(%s::text[], %s::text[], %s::bigint[], %s::text[]) x (k, h, s, o);
-
--- name: insert_events
--- Keeps the events with their bodies.
-insert into event (sequence, kind, system, occurred_at, received_at, recorded_at, payload, outcome, body, answer)
-select s, k, y, o, r, %s::timestamptz, p, c, b::json, nullif(a, '')::json
-from unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::text[],
-            %s::text[], %s::text[]) x (s, k, y, o, r, p, c, b, a);
-
--- name: insert_entries
--- Keeps the moves of goods and promises.
+-- name: insert_history
+-- Keeps what only grows: identities, events with their bodies, changes of state, entries.
+with identities as (
+    insert into identity (key, hash, sequence, outcome)
+    select k, decode(h, 'hex'), s, o from unnest(%s::text[], %s::text[], %s::bigint[], %s::text[]) x (k, h, s, o)
+), events as (
+    insert into event (sequence, kind, system, occurred_at, received_at, recorded_at, payload, outcome, body, answer)
+    select s, k, y, o, r, %s::timestamptz, p, c, b::json, nullif(a, '')::json
+    from unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::text[],
+                %s::text[], %s::text[]) x (s, k, y, o, r, p, c, b, a)
+), transitions as (
+    insert into transition (line_id, n, state, sequence)
+    select * from unnest(%s::bigint[], %s::integer[], %s::text[], %s::bigint[])
+)
 insert into entry (sequence, n, sku, lot, from_account, from_location, to_account, to_location, quantity,
                    occurred_at, line_id, transfer, free_after)
 select s, n, k, l, fa::account, fl, ta::account, tl, q, o, d, nullif(t, ''), f
 from unnest(%s::bigint[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
             %s::bigint[], %s::timestamptz[], %s::bigint[], %s::text[], %s::bigint[])
      x (s, n, k, l, fa, fl, ta, tl, q, o, d, t, f);
+
+-- name: insert_demand
+-- Opens demand lines with their claims.
+with lines as (
+    insert into demand_line (id, system, order_ref, line, sku, channel, lot, fresh_until, ordered, shipped, cancelled,
+                             cancel_requested, returned, picked, final, state, expires_at, transitions)
+    select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::date[],
+                         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+                         %s::boolean[], %s::text[], %s::timestamptz[], %s::integer[])
+)
+insert into claim (line_id, location, lot, sku, reserved, allocated, picked)
+select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]);
+
+-- name: insert_claims
+-- Opens further claims.
+insert into claim (line_id, location, lot, sku, reserved, allocated, picked)
+select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]);
+
+-- name: advance_head
+-- Gives out the batch's numbers, logs its time, marks the SKUs whose levels must be computed again, and
+-- wakes whoever follows the ledger.
+with head as (
+    update ledger_head set sequence = %(last)s, recorded_at = %(at)s::timestamptz
+    where lane = 0 and sequence = %(before)s returning 1
+), log as (
+    insert into batch (last_sequence, first_sequence, recorded_at)
+    select %(last)s, %(before)s + 1, %(at)s::timestamptz from head
+), marks as (
+    insert into dirty (sku, sequence) select k, %(last)s from unnest(%(skus)s::text[]) x (k)
+)
+select expect_rows_v1(count(*), 1, 'ledger_head'), pg_notify('stockwright_ledger', %(last)s::text) from head;
 
 -- name: insert_balances
 -- Opens balances.
@@ -208,14 +241,6 @@ with changed as (
 )
 select expect_rows_v1(count(*), %s, 'balance') from changed;
 
--- name: insert_demand
--- Opens demand lines.
-insert into demand_line (id, system, order_ref, line, sku, channel, lot, fresh_until, ordered, shipped, cancelled,
-                         cancel_requested, returned, picked, final, state, expires_at, transitions)
-select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::date[],
-                     %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-                     %s::boolean[], %s::text[], %s::timestamptz[], %s::integer[]);
-
 -- name: update_demand
 -- Changes demand lines that still are as they were read.
 with changed as (
@@ -234,11 +259,6 @@ with changed as (
 )
 select expect_rows_v1(count(*), %s, 'demand_line') from changed;
 
--- name: insert_claims
--- Opens claims.
-insert into claim (line_id, location, lot, sku, reserved, allocated, picked)
-select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]);
-
 -- name: update_claims
 -- Changes claims that still are as they were read.
 with changed as (
@@ -250,30 +270,6 @@ with changed as (
     returning 1
 )
 select expect_rows_v1(count(*), %s, 'claim') from changed;
-
--- name: insert_transitions
--- Keeps each change of state once.
-insert into transition (line_id, n, state, sequence)
-select * from unnest(%s::bigint[], %s::integer[], %s::text[], %s::bigint[]);
-
--- name: insert_dirty
--- Marks the SKUs whose levels must be computed again.
-insert into dirty (sku, sequence) select k, %s from unnest(%s::text[]) x (k);
-
--- name: advance_head
--- Gives out the batch's numbers and logs its time.
-with head as (
-    update ledger_head set sequence = %(last)s, recorded_at = %(at)s::timestamptz
-    where lane = 0 and sequence = %(before)s returning 1
-), log as (
-    insert into batch (last_sequence, first_sequence, recorded_at)
-    select %(last)s, %(before)s + 1, %(at)s::timestamptz from head
-)
-select expect_rows_v1(count(*), 1, 'ledger_head') from head;
-
--- name: notify
--- Wakes whoever follows the ledger.
-select pg_notify('stockwright_ledger', %s::text);
 
 -- name: save_transfer
 -- Keeps a transfer line as it is now.
