@@ -19,7 +19,7 @@ Step = tuple[dt.datetime, Action]
 LOOK_AGAIN_S: Final = 0.006
 """How long to wait between two looks whether the pipeline is idle."""
 MAX_UNDER_WAY: Final = 256
-STUCK_S: Final = 60.0
+STUCK_S: Final = 120.0
 
 
 class VirtualClock:

@@ -57,7 +57,7 @@ class Hub:
         told = [{"system": self.system, **fact} for fact in facts]
         status, answer = await self._post("/v1/events", told)
         results = answer.get("results", [])
-        wrong = [result for result in results if result["status"] >= 300]
+        wrong = [r for r in results if r["status"] >= 300 or r["code"] == "parked"]
         if status >= 300 or wrong or len(results) != len(facts):
             raise HubRefused(f"{self.system}: events were answered {status}: {wrong[:3] or answer}")
         counts: dict[str, int] = answer["counts"]

@@ -110,6 +110,7 @@ def _csv_drop(folder: str) -> dict[str, Any]:
         "outbox": f"{folder}/outbox",
         "inbox": f"{folder}/inbox",
         "complete": "marker",
+        "control": "none",
         "calls_per_s": 20.0,
         "burst": 20,
     }

@@ -26,7 +26,7 @@ from stockwright.store.connection import connect
 from stockwright.store.polls import hurry_poll
 from stockwright.store.rest import waiting
 
-READY_S: Final = 60.0
+READY_S: Final = 180.0
 """How long the hub may take to serve, and sellers to get their first numbers."""
 CHART_FILE: Final = "stockwright-demo.svg"
 
@@ -161,10 +161,8 @@ class Performance:
         hurry_poll(self._watch, system)
 
     async def _at_rest(self) -> bool:
-        if self.cast is not None and self.cast.has_mail:
-            return False
         left = await asyncio.to_thread(waiting, self._watch)
-        return left.nothing
+        return left.nothing and not (self.cast is not None and self.cast.has_mail)
 
     def _rested(self) -> None:
         self.stage.rested()

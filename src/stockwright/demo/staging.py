@@ -40,7 +40,7 @@ async def performance(
     port = installation.free_port(options.port)
     async with contextlib.AsyncExitStack() as stack:
         show.step("Reading the orders, and selling them through batch connectors")
-        world: World = replacing or await asyncio.to_thread(world_of, options)
+        world = await asyncio.to_thread(world_of, options) if replacing is None else replacing
         batch = await asyncio.to_thread(_counterfactual, world, options.interval_minutes)
         folder = stack.enter_context(_folder(options.data_dir))
         secrets = installation.Secrets()
@@ -80,7 +80,7 @@ def _counterfactual(world: World, interval_minutes: float) -> Oracle:
 def _folder(kept: Path | None) -> Iterator[Path]:
     """A folder of this run's own: inside the kept one, or one that goes with the run."""
     if kept is not None:
-        folder = kept / f"demo-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
+        folder = kept.resolve() / f"demo-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
         folder.mkdir(parents=True)
         yield folder
         return
