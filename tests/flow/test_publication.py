@@ -138,6 +138,24 @@ async def test_a_zero_overtakes_the_first_load_of_a_catalogue(database_url, pool
     assert shop.sent == [("SKU-005", 0)]
 
 
+async def test_a_known_decrease_overtakes_the_zeroes_of_a_first_load(database_url, pool, clock):
+    world = World(database_url, skus=6)
+    projection = Projection(pool, clock=clock)
+    shop = Shop()
+    one = msgspec.structs.replace(FAST, batch_size=1)
+    publisher = Publisher(pool, shop, link(limits=one, clock=clock))
+    set_stock(world, projection, SKU_005=50)
+    await publisher.step()
+    for sku in world.skus[:5]:
+        world.stock(sku, 0)
+    projection.step()
+    clock.pass_s(1)
+    set_stock(world, projection, SKU_005=49)
+    for _ in range(3):
+        await publisher.step()
+    assert [quantity for _, quantity in shop.sent] == [50, 49, 0, 0]
+
+
 async def test_a_tenth_of_the_budget_is_kept_for_aged_increases(database_url, pool, clock):
     world = World(database_url, skus=31)
     projection = Projection(pool, clock=clock)

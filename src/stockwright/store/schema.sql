@@ -847,7 +847,7 @@ CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequen
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
 
-CREATE INDEX level_due ON public.level USING btree (channel, lane, due_at) WHERE (state = 'due'::text);
+CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
 
 CREATE INDEX level_refused ON public.level USING btree (channel, last_error) WHERE (state = 'refused'::text);
 

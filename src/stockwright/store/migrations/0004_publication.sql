@@ -44,7 +44,7 @@ create table level (
     check (num_nulls(doubt_low, doubt_high, doubt_until) in (0, 3)),
     check (sent_version <= version and acknowledged_version <= version)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
-create index level_due on level (channel, lane, due_at) where state = 'due';
+create index level_due on level (channel, lane, (acknowledged is null), due_at) where state = 'due';
 create index level_sending on level (channel, lease_until) where state = 'sending';
 create index level_refused on level (channel, last_error) where state = 'refused';
 

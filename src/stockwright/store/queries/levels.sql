@@ -108,11 +108,12 @@ where (channel, listing) in (select * from unnest(%(channels)s::text[], %(listin
 order by channel, listing, location;
 
 -- name: due_levels
--- Levels that may be sent now, decreases first, longest due first; held ones are left to their holder.
+-- Levels that may be sent now: decreases first, in each lane those the channel has acknowledged a
+-- number of before the first load of others, longest due first; held ones are left to their holder.
 select *
 from level
 where channel = %(channel)s and state = 'due' and due_at <= %(now)s
-order by lane, due_at, listing
+order by lane, acknowledged is null, due_at
 limit %(limit)s
 for update skip locked;
 
