@@ -137,6 +137,14 @@ def test_an_item_that_is_not_even_json_does_not_hurt_its_neighbours(house, broke
         assert codes == [("recorded", True), ("malformed", False), ("recorded", True)]
 
 
+def test_what_slips_through_the_door_is_parked_alone(house, monkeypatch):
+    monkeypatch.setattr("stockwright.domain.wellformed._NUMBERS", ())
+    facts = [fact(), fact(kind="count", position=2**70), fact()]
+    answer = house.admin.post("/v1/events", facts)
+    assert answer.status == 207
+    assert [r["code"] for r in answer.json["results"]] == ["recorded", "poison", "recorded"]
+
+
 def test_an_unknown_unit_is_named_and_parked(house):
     answer = house.admin.post("/v1/events", [fact(unit="CRATE"), fact(unit="BOX")])
     codes = [result["code"] for result in answer.json["results"]]

@@ -42,7 +42,9 @@ class Needs:
         self.bindings: Pairs = set()
         for prepared in items:
             self.keys.append(prepared.key)
-            self._add(prepared)
+            # What is at fault in a poisoned item may be what it names: it is parked unread.
+            if not prepared.trouble:
+                self._add(prepared)
 
     def _add(self, prepared: Prepared) -> None:
         item = prepared.item
