@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from stockwright import telemetry
 from stockwright.domain.errors import Throttled
 from stockwright.flow.handover import Handover, Records
-from stockwright.flow.keeping import new_payload
+from stockwright.flow.keeping import Keeper, new_payload
 from stockwright.flow.unpacking import WHOLE, Codes, Unpacked, codes_in, map_item, mapped, unpack
 from stockwright.sdk.messages import Failure, Mapped, Payload
 from stockwright.sdk.verbs import Maps
@@ -55,6 +55,7 @@ class Intake:
         lease_s: float = 60.0,
     ) -> None:
         self._pool = pool
+        self._keeper = Keeper(pool)
         self._recorder = recorder
         self._connections = connections
         self._worker = worker
@@ -69,12 +70,12 @@ class Intake:
     def accept(self, system: str, door: str, payload: Payload) -> int:
         """Keeps one payload for good and answers its id; only then may its sender be answered.
 
-        Raises Rejected (too_large) where it is beyond MAX_BODY_BYTES: nothing is kept.
+        Raises Rejected (too_large) where it is beyond MAX_BODY_BYTES: nothing is kept. Any number
+        of threads may call it: what comes in while one commit runs shares the next.
         """
-        with session(self._pool) as connection:
-            ids = store.keep(connection, system, [new_payload(door, payload)])
+        number = self._keeper.keep(new_payload(system, door, payload))
         self.wake.set()
-        return ids[0]
+        return number
 
     # ---------------------------------------------------------------- the work
 

@@ -109,9 +109,9 @@ class Poller:
             return lease_poll(connection, system, self._worker, lease_s=lease_s, now=now)
 
     def _keep(self, system: str, page: Page, step: Advance, lease_s: float) -> None:
-        payloads = [new_payload("poll", payload) for payload in page.payloads]
+        payloads = [new_payload(system, "poll", payload) for payload in page.payloads]
         with session(self._pool) as connection:
-            keep(connection, system, payloads)
+            keep(connection, payloads)
             if not advance_poll(connection, system, self._worker, step, lease_s=lease_s):
                 raise LeaseLost(f"another worker polls {system} by now")
 

@@ -19,6 +19,7 @@ _PARTS_AT_ONCE: Final = 5_000
 class NewPayload(NamedTuple):
     """One payload to keep. A reason means that it is parked at once, as path and missing say."""
 
+    system: str
     door: str
     body: bytes
     content_type: str = ""
@@ -91,14 +92,14 @@ class PayloadView(msgspec.Struct, frozen=True, kw_only=True):
     waiting_behind: int
 
 
-def keep(connection: Connection, system: str, payloads: Sequence[NewPayload]) -> list[int]:
-    """Keeps payloads of one system in one transaction of the caller's; ids aligned with them."""
+def keep(connection: Connection, payloads: Sequence[NewPayload]) -> list[int]:
+    """Keeps payloads in the caller's transaction; ids aligned with them."""
     if not payloads:
         return []
     rows = connection.execute(
         _SQL["keep"],
         {
-            "system": system,
+            "systems": [one.system for one in payloads],
             "doors": [one.door for one in payloads],
             "content_types": [_text(one.content_type) for one in payloads],
             "headers": [_headers(one.headers) for one in payloads],

@@ -3,15 +3,15 @@
 -- name: keep
 -- Keeps payloads as received and wakes those who map them; answers the ids in the order given.
 with given as (
-    select * from unnest(%(doors)b::text[], %(content_types)b::text[], %(headers)b::text[],
+    select * from unnest(%(systems)b::text[], %(doors)b::text[], %(content_types)b::text[], %(headers)b::text[],
                          %(bodies)b::bytea[], %(raw_keys)b::text[], %(states)b::text[],
                          %(paths)b::text[], %(reasons)b::text[], %(missing)b::text[])
-        with ordinality as g (door, content_type, headers, body, raw_key, state, path, reason,
+        with ordinality as g (system, door, content_type, headers, body, raw_key, state, path, reason,
                               missing, n)
 ), kept as (
     insert into payload (system, door, content_type, headers, body, raw_key, state, path, reason,
                          missing)
-    select %(system)s, door, content_type, headers::jsonb, body, raw_key, state, path, reason,
+    select system, door, content_type, headers::jsonb, body, raw_key, state, path, reason,
            missing
     from given order by n
     returning id
