@@ -170,6 +170,7 @@ async def test_a_shop_without_a_window_is_not_asked(world, pool, clock):
 
 async def test_a_running_publisher_reads_back_by_itself(world, pool, monkeypatch):
     monkeypatch.setattr("stockwright.flow.publication.VERIFY_EVERY_S", 0.1)
+    monkeypatch.setattr("stockwright.flow.publication.VERIFY_REST_S", 0.1)
     window = Window()
     publication = Publication([Publisher(pool, window, link())])
     stop = asyncio.Event()

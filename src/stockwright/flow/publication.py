@@ -26,6 +26,8 @@ LEVELS: Final = "stockwright_levels"
 POLL_S: Final = 1.0
 VERIFY_EVERY_S: Final = 5.0
 """Seconds between two calls that read back what a channel shows."""
+VERIFY_REST_S: Final = 60.0
+"""Seconds until it is looked again whether there is anything to read back."""
 _SETTLE_PAUSE_S = 0.5
 T = TypeVar("T")
 
@@ -105,6 +107,8 @@ class Publisher:
         except Exception as failure:  # noqa: BLE001  told; the levels are read back another time
             tell(self.link.system, failure)
             return
+        if not verified.read:
+            self._verify_at += VERIFY_REST_S
         if verified.wrong:
             self.wake()
 

@@ -107,7 +107,7 @@ def due_levels(connection: Connection, channel: str, now: dt.datetime, limit: in
 def aged_increases(
     connection: Connection, channel: str, now: dt.datetime, since: dt.datetime, limit: int
 ) -> list[Level]:
-    """Increases waiting since before a time, locked, longest waiting first; held ones skipped."""
+    """Increases waiting since before a time, locked, longest due first; held ones skipped."""
     return _levels(connection, "aged_increases", channel=channel, now=now, since=since, limit=limit)
 
 

@@ -118,12 +118,12 @@ limit %(limit)s
 for update skip locked;
 
 -- name: aged_increases
--- Increases that have waited since before a time, longest first.
+-- Increases that have waited since before a time, longest due first.
 select *
 from level
 where channel = %(channel)s and state = 'due' and lane = 'increase' and due_at <= %(now)s
   and waiting_since <= %(since)s
-order by waiting_since, listing
+order by acknowledged is null, due_at
 limit %(limit)s
 for update skip locked;
 
@@ -146,8 +146,16 @@ for update skip locked;
 -- name: next_due
 -- When the next level of these channels may be sent or its lease ends; null where nothing waits.
 select least(
-    (select min(due_at) from level
-     where channel = any (%(channels)s::text[]) and state = 'due'),
+    (select min(first.due_at)
+     from unnest(%(channels)s::text[]) as asked (channel)
+     cross join (values ('decrease'), ('increase')) as lanes (lane)
+     cross join (values (true), (false)) as loads (is_first)
+     cross join lateral (
+         select due_at from level
+         where level.channel = asked.channel and level.lane = lanes.lane
+           and (level.acknowledged is null) = loads.is_first and level.state = 'due'
+         order by due_at limit 1
+     ) first),
     (select min(lease_until) from level
      where channel = any (%(channels)s::text[]) and state = 'sending')
 );
