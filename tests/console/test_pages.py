@@ -3,14 +3,17 @@
 import html
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
 
 from stockwright.store import positions
 from stockwright.store.connection import connect
+from tests.browser.conftest import BROWSER_VARIABLE, program
 from tests.console.seeding import HOT, Seed, seed_wholesaler
-from tests.console.serving import Served
+from tests.console.serving import Served, serve
 
 HOSTILE = '<script>alert("x")</script>'
 WEIRD = [
@@ -256,27 +259,31 @@ def test_the_chart_follows_free_stock_back_from_what_it_is_now(seed: Seed, conso
     assert "shown by dropship" not in page
 
 
-@pytest.mark.parametrize("code", WEIRD)
-def test_any_code_has_a_page_a_twin_and_explanations(seed: Seed, console: Served, code):
+def test_any_code_has_a_page_a_twin_and_explanations(seed: Seed, console: Served):
     seed.location("LON")
-    seed.sku(code, HOSTILE, HOSTILE)
-    seed.event("receipt", code, 4, ("supplier", "sellable"), document=HOSTILE)
-    seed.balance(code, "LON", sellable=4)
-    listed = Reader(console.get("/items").text)
-    address = next(link for link in listed.links if link.startswith("/item") and link != "/items"
-                   and ".json?" not in link and not link.startswith("/items?"))  # fmt: skip
+    for code in WEIRD:
+        seed.sku(code, HOSTILE, HOSTILE)
+        seed.event("receipt", code, 4, ("supplier", "sellable"), document=HOSTILE)
+        seed.balance(code, "LON", sellable=4)
+    listed = re.findall(r'<a class="code" href="([^"]+)">', console.get("/items").text)
+    reached = [item_reached(console, html.unescape(address)) for address in listed]
+    assert sorted(reached) == sorted(WEIRD)
+
+
+def item_reached(console: Served, address: str) -> str:
+    """The SKU behind an address, after a look at its page, twin, explanation and search."""
     page = console.get(address)
     assert page.status == 200
     assert "<script>alert" not in page.text
     assert HOSTILE in Reader(page.text).words
-    twin = Reader(page.text).links[-1]
-    assert console.get(twin).json["card"]["sku"] == code
-    why = [link for link in Reader(page.text).links if link.startswith("/why")]
-    assert why
-    assert console.get(why[0].replace("/why?", "/why.json?")).json["answer"]["asked"]["sku"] == code
-    found = console.get(f"/search?q={quote(code)}")
+    links = Reader(page.text).links
+    code: str = console.get(links[-1]).json["card"]["sku"]
+    why = next(link for link in links if link.startswith("/why"))
+    assert console.get(why.replace("/why?", "/why.json?")).json["answer"]["asked"]["sku"] == code
     if code.strip() == code:
+        found = console.get(f"/search?q={quote(code)}")
         assert (found.status, found.headers["location"]) == (303, address)
+    return code
 
 
 def test_hostile_names_of_links_and_errors_stay_text(seed: Seed, console: Served):
@@ -338,32 +345,32 @@ def test_empty_pages_say_what_would_fill_them(console: Served, seed: Seed):
     assert "Nothing was recorded yet." in page
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/items/none", 404),
-        ("/items/none.json", 404),
-        ("/why?number=free&sku=none", 404),
-        ("/why.json?number=happiness&sku=85123A", 400),
-        ("/why?number=available_to_sell&sku=85123A&channel=webshop&listing=other", 400),
-        ("/why?number=grantable&sku=85123A&channel=nowhere", 400),
-        ("/items/85123A?before=x", 400),
-        ("/items/85123A?before=" + "9" * 40, 400),
-        ("/items/a%00b", 400),
-        ("/items?q=a%00b", 400),
-        ("/search?q=%00", 400),
-        (f"/items?q={'x' * 600}", 400),
-        ("/console/stream?sku=%00", 400),
-    ],
-)
-def test_bad_addresses_are_answered_with_what_is_wrong(seed: Seed, console: Served, path, status):
+BAD_ADDRESSES = [
+    ("/items/none", 404),
+    ("/items/none.json", 404),
+    ("/why?number=free&sku=none", 404),
+    ("/why.json?number=happiness&sku=85123A", 400),
+    ("/why?number=available_to_sell&sku=85123A&channel=webshop&listing=other", 400),
+    ("/why?number=grantable&sku=85123A&channel=nowhere", 400),
+    ("/items/85123A?before=x", 400),
+    ("/items/85123A?before=" + "9" * 40, 400),
+    ("/items/a%00b", 400),
+    ("/items?q=a%00b", 400),
+    ("/search?q=%00", 400),
+    (f"/items?q={'x' * 600}", 400),
+    ("/console/stream?sku=%00", 400),
+]
+
+
+def test_bad_addresses_are_answered_with_what_is_wrong(seed: Seed, console: Served):
     seed.sku(HOT)
-    answer = console.get(path)
-    assert answer.status == status
-    if ".json" in path:
-        assert answer.json["detail"]
-    else:
-        assert Reader(answer.text).tags[0][0] == "html"
+    for path, status in BAD_ADDRESSES:
+        answer = console.get(path)
+        assert answer.status == status, path
+        if ".json" in path:
+            assert answer.json["detail"]
+        else:
+            assert Reader(answer.text).tags[0][0] == "html"
 
 
 def test_pages_of_other_sites_and_rebound_names_are_refused_in_the_open_mode(console: Served):
@@ -400,3 +407,23 @@ def test_beyond_the_newest_entries_the_older_ones_are_one_step_and_it_still_adds
         ("shipment", -7, 1),
     ]
     assert [(one.kind, one.units) for one in claimed] == [("reserve", 5)]
+
+
+def test_while_the_database_is_away_pages_say_so_and_ask_to_come_back():
+    with serve("postgresql://nobody@127.0.0.1:1/none", open_to_all=True) as console:
+        page, twin = console.get("/"), console.get("/items.json")
+    assert (page.status, twin.status) == (503, 503)
+    assert "The database does not answer" in page.text
+    assert twin.json["title"] == "The database does not answer"
+
+
+def test_without_a_browser_the_browser_tests_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(BROWSER_VARIABLE, raising=False)
+    own = SimpleNamespace(chromium=SimpleNamespace(executable_path=str(tmp_path / "chrome")))
+    with pytest.raises(pytest.fail.Exception, match="apt-get install chromium"):
+        program(own)
+    (tmp_path / "chrome").touch()
+    assert program(own) == str(tmp_path / "chrome")
