@@ -236,6 +236,12 @@ def test_what_is_sent_again_after_a_crash_counts_once(durable_house):
     assert house.free("A") == 300
 
 
+def test_a_process_whose_ledger_ended_is_not_ready(house, monkeypatch):
+    monkeypatch.setattr("stockwright.flow.recording.Recorder.alive", False)
+    assert house.admin.get("/readyz").status == 503
+    assert house.admin.get("/healthz").status == 200
+
+
 def test_liveness_does_not_ask_the_database(house, monkeypatch):
     monkeypatch.setattr(house.services.pool, "connection", None)
     assert Client(house.web.port).get("/healthz").status == 200

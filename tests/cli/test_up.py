@@ -77,6 +77,12 @@ def test_the_parts_run_as_processes_of_their_own(on_database):
         assert "no process works" in status.json["problems"][0]
 
 
+def test_up_ends_when_its_ledger_ended_so_that_it_is_started_again(on_database, monkeypatch):
+    monkeypatch.setattr("stockwright.flow.recording.Recorder.alive", False)
+    ran = on_database("up", "--only", "api", "--port", "0")
+    assert ran.code == 70
+
+
 def test_the_open_mode_refuses_to_listen_beyond_this_machine(on_database):
     ran = on_database("up", "--demo-open", "--host", "0.0.0.0", "--port", "0")
     assert ran.code == 2

@@ -4,6 +4,7 @@ import msgspec
 
 from stockwright import __version__, telemetry
 from stockwright.api.call import Call
+from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
 from stockwright.store.connection import Connection
 
@@ -21,7 +22,9 @@ async def get_healthz(_call: Call) -> Reply:
 
 
 async def get_readyz(call: Call) -> Reply:
-    """The process can serve: the database answers."""
+    """The process can serve: the database answers, and the ledger's thread runs."""
+    if not call.services.recorder.alive:
+        raise problem("unavailable", "The ledger's thread ended; this process is restarting.")
     await call.run(_select_one)
     return reply(Health())
 

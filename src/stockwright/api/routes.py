@@ -4,6 +4,7 @@ from typing import Final
 
 from stockwright.api import (
     availability,
+    change_log,
     counts,
     events,
     health,
@@ -18,6 +19,7 @@ from stockwright.api.operations import Operation
 from stockwright.api.paging import Page, PageQuery
 from stockwright.domain.count_sheets import CountSheet
 from stockwright.domain.events import Fact
+from stockwright.store.access import Change
 from stockwright.store.entries import EntryView
 from stockwright.store.payloads import PayloadView
 from stockwright.store.reservations import ReservationView
@@ -201,6 +203,15 @@ TABLE: Final[tuple[Operation, ...]] = (
         problems=("not_found", "bad_signature", "too_large"),
     ),
     *master.operations(),
+    Operation(
+        method="GET",
+        path="/v1/change-log",
+        handler=change_log.get_change_log,
+        tag="work",
+        scope="admin",
+        query=PageQuery,
+        answers={200: Page[Change]},
+    ),
     Operation(
         method="GET",
         path="/metrics",

@@ -2,10 +2,9 @@
 
 import contextlib
 import ipaddress
-import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import uvicorn
@@ -20,7 +19,6 @@ from stockwright.domain.errors import Misconfigured
 DRAIN_S: Final = 15
 """Seconds that calls under way have to end once the process is asked to stop."""
 _BACKLOG: Final = 2048
-_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class WebServer:
@@ -70,10 +68,10 @@ class WebServer:
         host = "127.0.0.1" if self.host in ("", "0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-    def serve_until_stopped(self) -> None:
-        """Serves in this thread until SIGTERM or SIGINT (or `stop`), then drains."""
-        with _told_by_signals(self.ask_to_stop):
-            self._server.run(sockets=[self._socket])
+    @property
+    def serving(self) -> bool:
+        """True while it takes calls."""
+        return self._thread is not None and self._thread.is_alive()
 
     def ask_to_stop(self) -> None:
         """Takes no more calls and lets those under way end; returns at once. For any thread."""
@@ -149,13 +147,3 @@ def _bind(host: str, port: int) -> socket.socket:
         ) from None
     bound.set_inheritable(False)
     return bound
-
-
-@contextlib.contextmanager
-def _told_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, lambda *_: stop()) for number in _STOPPING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated, Final
 
@@ -41,8 +42,6 @@ def command(
     With --json, one line on standard output tells the address once it answers.
     """
     configure_logging(level=log_level, as_json=True if as_json else None)
-    # The ledger's thread and the server's take turns within one call: they must not wait long.
-    sys.setswitchinterval(0.001)
     loaded = load_config(config)
     roles = tuple(only) if only else ROLES
     with open_services(loaded, roles, progress=lambda text: _log.info(text)) as services:
@@ -51,9 +50,11 @@ def command(
             _serve(services, loaded, roles, host, port, demo_open, as_json)
         else:
             _announce("", roles, as_json)
-            _wait_for_signal()
+            _wait_for_signal(lambda: services.recorder.alive)
         _log.info("stopping")
-    return output.OK
+        # A part that cannot be started again in here is started again with the whole process.
+        well = services.recorder.alive
+    return output.OK if well else output.INTERNAL
 
 
 def _serve(
@@ -84,7 +85,7 @@ def _serve(
     with ExitStack() as stack:
         stack.enter_context(web)
         _announce(web.url, roles, as_json)
-        _wait_for_signal()
+        _wait_for_signal(lambda: web.serving and services.recorder.alive)
 
 
 def _announce(url: str, roles: tuple[Role, ...], as_json: bool) -> None:
@@ -97,12 +98,13 @@ def _announce(url: str, roles: tuple[Role, ...], as_json: bool) -> None:
         output.err().print(f"Stockwright answers at [bold]{url}[/bold]; Ctrl-C stops it.")
 
 
-def _wait_for_signal() -> None:
+def _wait_for_signal(well: Callable[[], bool]) -> None:
+    """Returns at SIGTERM, at SIGINT, or once all is no longer well."""
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in _STOPPING}
     try:
         # Signals are handled between waits; a wait without end would never let them.
-        while not stop.wait(0.5):
+        while well() and not stop.wait(0.5):
             pass
     finally:
         for number, handler in before.items():

@@ -122,6 +122,11 @@ class Recorder:
         self._ledger.close()
 
     @property
+    def alive(self) -> bool:
+        """True while the thread runs; once false, nothing is recorded any more."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
     def queued(self) -> int:
         """Items that wait for a batch."""
         return self._queued

@@ -260,7 +260,7 @@ class Change(msgspec.Struct, kw_only=True):
 
 
 def list_changes(
-    connection: Connection, *, before: int | None = None, limit: int = 100
+    connection: Connection, *, before: int = 2**63 - 1, limit: int = 100
 ) -> list[Change]:
     """The change log, newest first, below the id `before`."""
     fields = Change.__struct_fields__

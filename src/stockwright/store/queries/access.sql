@@ -76,5 +76,5 @@ VALUES (%(actor)s, %(action)s, %(subject)s, %(detail)s);
 -- name: changes
 -- The change log, newest first.
 SELECT id, changed_at, actor, action, subject, detail FROM change_log
-WHERE (%(before)s::bigint IS NULL OR id < %(before)s)
+WHERE id < %(before)s
 ORDER BY id DESC LIMIT %(limit)s;
