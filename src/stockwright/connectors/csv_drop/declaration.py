@@ -144,7 +144,7 @@ class CsvDropSettings(ConnectorSettings, frozen=True, kw_only=True):
     ] = 2.0
     max_file_bytes: Annotated[
         int, Meta(ge=1024, le=67_108_864, description="largest file that is read")
-    ] = 67_108_864
+    ] = 8_388_608
     channel: Annotated[
         str, Meta(max_length=128, description="the channel it sells on; empty: the system's code")
     ] = ""
