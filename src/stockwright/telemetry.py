@@ -56,8 +56,7 @@ OUTCOMES = _counter(
 BUSY = _counter(
     "stockwright_busy_answers_total", "Calls answered 'busy, retry after', by door.", ("door",)
 )
-QUEUE = _gauge(
-    "stockwright_queue_items", "Items waiting for the ledger's next batch, by class.", ("class",)
+QUEUE = _gauge("stockwright_queue_items", "Items waiting for the ledger's next batches.")
 )
 BATCH = _histogram(
     "stockwright_batch_items", "Items decided in one ledger transaction.", buckets=_ITEMS

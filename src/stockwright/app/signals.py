@@ -17,7 +17,7 @@ def watch(recorder: Recorder) -> None:
 
     def observe(outcomes: Sequence[Outcome], seconds: float) -> None:
         telemetry.COMMIT.observe(seconds)
-        telemetry.QUEUE.labels("all").set(recorder.queued)
+        telemetry.QUEUE.set(recorder.queued)
         if not outcomes:
             return
         telemetry.BATCH.observe(len(outcomes))
