@@ -57,7 +57,6 @@ BUSY = _counter(
     "stockwright_busy_answers_total", "Calls answered 'busy, retry after', by door.", ("door",)
 )
 QUEUE = _gauge("stockwright_queue_items", "Items waiting for the ledger's next batches.")
-)
 BATCH = _histogram(
     "stockwright_batch_items", "Items decided in one ledger transaction.", buckets=_ITEMS
 )
