@@ -8,7 +8,6 @@ import pytest
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.messages import Applied, Retry
-from stockwright.store import attempts
 from stockwright.store.connection import Pool
 from tests.flow.channels import (
     FAST,
@@ -382,15 +381,20 @@ async def test_a_refused_number_waits_for_another_one_and_its_cause_is_one_work_
     assert world.unsettled() == []
 
 
-async def test_refused_numbers_go_again_once_a_person_removed_the_cause(
-    world, projection, publisher, shop, pool
+async def test_refused_numbers_go_again_once_a_person_closed_the_work_item_of_their_cause(
+    world, projection, publisher, shop
 ):
     set_stock(world, projection, SKU_000=1, SKU_001=2)
     shop.behave(refuse("no such listing"))
     await publisher.step()
-    with pool.connection() as connection:
-        assert attempts.resend_refused(connection, "WEB", "another cause") == []
-        sent = attempts.resend_refused(connection, "WEB", "no such listing")
-    assert sorted(sent) == [("SKU-000", ""), ("SKU-001", "")]
+    set_stock(world, projection, SKU_002=3)
+    shop.behave(refuse("another cause"))
+    await publisher.step()
+    assert await publisher.step() == 0
+    world.run(
+        "update work_item set closed_at = now(), closed_by = 'a person', closed_why = 'listed' "
+        "where subject = 'WEB: no such listing'"
+    )
+    await publisher.step()
     await publisher.step()
     assert shop.shows == {"SKU-000": 1, "SKU-001": 2}

@@ -127,6 +127,8 @@ def _take_over(connection: Connection, link: Link, now: dt.datetime) -> None:
 
 
 def _until_due(connection: Connection, link: Link, now: dt.datetime) -> float | None:
+    if attempts.resend_decided(connection, link.channels):
+        return 0.0
     due = levels.next_due(connection, link.channels)
     # A level that is due and was skipped is locked by a worker whose commit will wake us.
     return None if due is None or due <= now else (due - now).total_seconds()

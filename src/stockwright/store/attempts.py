@@ -138,9 +138,9 @@ def close_item(connection: Connection, kind: str, subject: str, why: str) -> Non
     connection.execute(_SQL["close_item"], {"kind": kind, "subject": subject, "why": why})
 
 
-def resend_refused(
-    connection: Connection, channel: str, reason: str | None = None
-) -> list[tuple[str, str]]:
-    """Makes refused levels due again, all or those of one cause; answers (listing, location)."""
-    rows = connection.execute(_SQL["resend_refused"], {"channel": channel, "reason": reason})
-    return [(listing, location) for listing, location in rows]
+def resend_decided(connection: Connection, channels: Sequence[str]) -> int:
+    """Makes refused levels due again whose cause a person has dealt with; answers how many.
+
+    That is told by the cause's work item, which is no longer open.
+    """
+    return connection.execute(_SQL["resend_decided"], {"channels": texts(channels)}).rowcount

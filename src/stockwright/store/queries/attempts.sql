@@ -81,10 +81,11 @@ update work_item
 set closed_at = clock_timestamp(), closed_by = 'publication', closed_why = %(why)s
 where kind = %(kind)s and subject = %(subject)s and closed_at is null;
 
--- name: resend_refused
--- Makes refused levels of a channel due again, once their cause was removed; answers each key.
+-- name: resend_decided
+-- Makes refused levels of these channels due again where a person has closed their cause's work item.
 update level
-set state = 'due', due_at = waiting_since, attempts = 0, last_error = ''
-where channel = %(channel)s and state = 'refused'
-  and (%(reason)s::text is null or last_error = %(reason)s)
-returning listing, location;
+set state = 'due', due_at = waiting_since, attempts = 0
+where channel = any (%(channels)s::text[]) and state = 'refused'
+  and not exists (select from work_item
+                  where kind = 'publication_refused' and closed_at is null
+                    and subject = level.channel || ': ' || level.last_error);
