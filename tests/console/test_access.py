@@ -9,7 +9,7 @@ from stockwright.store.access import add_key, find_caller, revoke_key
 from stockwright.store.connection import connect
 from stockwright.store.visitors import open_session, visitor
 from tests.console.seeding import Seed
-from tests.console.serving import Served
+from tests.console.serving import Served, serve
 
 
 def make_key(url: str, *scopes: str, **options) -> tuple[str, str]:
@@ -191,3 +191,12 @@ def test_the_throttle_remembers_a_bounded_number_of_addresses(monkeypatch: pytes
 def test_in_the_open_mode_nobody_signs_in(console: Served):
     answer = console.get("/console/sign-in")
     assert (answer.status, answer.headers["location"]) == (303, "/")
+
+
+def test_a_session_opened_at_one_process_holds_at_another(
+    locked_console: Served, database_url: str
+):
+    _, key = make_key(database_url, "console")
+    session = signed_in(locked_console, key)
+    with serve(database_url, open_to_all=False) as other:
+        assert other.get("/", cookie=session).status == 200

@@ -176,3 +176,55 @@ def test_an_empty_hub_has_an_overview_too(database_url):
         found = links.overview(connection)
     assert list(found.links) == []
     assert (found.totals.sequence, found.totals.recorded_at) == (0, None)
+
+
+def test_a_channel_is_throttled_while_its_budget_was_just_used_up(seed: Seed, database_url):
+    seed.location("LON")
+    for code, refilled_s_ago in (("busy", 1), ("rested", 60)):
+        seed.system(code)
+        seed.channel(code, code, "LON")
+        seed.level(code, "A", 3, seconds_ago=30, state="due")
+        seed.connection_state(
+            code, tokens=0.2, refilled_at=seed.ago(refilled_s_ago), heartbeat=seed.ago(1)
+        )
+    found = read(database_url)
+    assert found["out:busy:busy"].judgement.why == "throttled by its limit, 1 level waiting"
+    assert not found["out:rested:rested"].facts.throttled
+
+
+def test_a_channel_that_no_worker_looks_at_any_more_says_so(seed: Seed, database_url):
+    seed.system("shop")
+    seed.location("LON")
+    seed.channel("shop", "shop", "LON")
+    seed.connection_state("shop", last_success=seed.ago(900), heartbeat=seed.ago(600))
+    judgement = read(database_url)["out:shop:shop"].judgement
+    assert judgement.state == "idle"
+    assert judgement.why.startswith("no worker looked at it since ")
+
+
+def test_a_system_whose_polls_fail_is_failing_until_its_next_try(seed: Seed, database_url):
+    seed.system("erp", "erp")
+    seed.connection.execute(
+        "insert into poll_cursor (connection, failures, last_error, last_error_at, due_at)"
+        " values ('erp', 3, 'connection refused', now(), now() + interval '1 minute')"
+    )
+    link = read(database_url)["in:erp:"]
+    assert link.judgement.state == "failing"
+    assert link.judgement.why.startswith("waiting for retry at ")
+    assert link.judgement.why.endswith("failed 3 times in a row")
+    assert link.facts.last_error == "connection refused"
+
+
+def test_payloads_that_nobody_maps_are_a_backlog_of_their_system(seed: Seed, database_url):
+    seed.system("erp", "erp")
+    seed.connection.execute(
+        "insert into payload (system, door, body, received_at)"
+        " values ('erp', 'webhook', '', now() - interval '1 minute'), ('erp', 'webhook', '', now())"
+    )
+    assert read(database_url)["in:erp:"].judgement.why == (
+        "no worker holds a lease, 2 payloads waiting: is `stockwright up` running?"
+    )
+    seed.connection.execute("update payload set lease_until = now() + interval '1 minute'")
+    link = read(database_url)["in:erp:"]
+    assert link.judgement.why == "behind its budget of 5 s, 2 payloads waiting"
+    assert link.facts.leased
