@@ -7,7 +7,15 @@ from typing import Final, Literal
 import msgspec
 
 from stockwright.domain.errors import Rejected
-from stockwright.domain.events import MAX_CODE, MAX_LINES, MAX_QUANTITY, Fact, Item, Request
+from stockwright.domain.events import (
+    MAX_CODE,
+    MAX_LINES,
+    MAX_QUANTITY,
+    Fact,
+    Item,
+    Request,
+    RequestLine,
+)
 from stockwright.domain.postings import POSTINGS
 
 _encode = msgspec.json.Encoder().encode
@@ -193,8 +201,10 @@ def _check_needs(fact: Fact) -> None:
 
 
 def _check_request(request: Request) -> None:
-    for field in ("document", "system", "channel", "order"):
-        _check_code(getattr(request, field), field)
+    texts = len(request.document) + len(request.system) + len(request.channel) + len(request.order)
+    if texts > MAX_CODE:
+        for field in ("document", "system", "channel", "order"):
+            _check_code(getattr(request, field), field)
     if not request.document:
         raise Rejected(
             "malformed", "document", "name your key for this request; a new try needs a new key"
@@ -210,18 +220,24 @@ def _check_request(request: Request) -> None:
         raise Rejected("malformed", "lines", "name at least one line to reserve")
     seen = set()
     for n, line in enumerate(request.lines):
-        for field in ("line", "sku", "item", "unit", "location", "lot"):
-            _check_code(getattr(line, field), f"lines[{n}].{field}")
+        _check_line(line, n, reserve)
         if line.line in seen:
             raise Rejected(
                 "malformed", f"lines[{n}].line", f"line {line.line!r} stands twice in one request"
             )
         seen.add(line.line)
-        if not 0 <= line.min_shelf_life_days <= 36_500:
-            raise Rejected("malformed", f"lines[{n}].min_shelf_life_days", "from 0 to 36500 days")
-        if not (1 if reserve else 0) <= line.quantity <= MAX_QUANTITY:
-            raise Rejected(
-                "malformed", f"lines[{n}].quantity", f"from {int(reserve)} to {MAX_QUANTITY} units"
-            )
-        if reserve and not line.sku and not line.item:
-            raise Rejected("malformed", f"lines[{n}].sku", "name the SKU, or your own code in item")
+
+
+def _check_line(line: RequestLine, n: int, reserve: bool) -> None:
+    texts = len(line.line) + len(line.sku) + len(line.item) + len(line.unit)
+    if texts + len(line.location) + len(line.lot) > MAX_CODE:
+        for field in ("line", "sku", "item", "unit", "location", "lot"):
+            _check_code(getattr(line, field), f"lines[{n}].{field}")
+    if not 0 <= line.min_shelf_life_days <= 36_500:
+        raise Rejected("malformed", f"lines[{n}].min_shelf_life_days", "from 0 to 36500 days")
+    if not (1 if reserve else 0) <= line.quantity <= MAX_QUANTITY:
+        raise Rejected(
+            "malformed", f"lines[{n}].quantity", f"from {int(reserve)} to {MAX_QUANTITY} units"
+        )
+    if reserve and not line.sku and not line.item:
+        raise Rejected("malformed", f"lines[{n}].sku", "name the SKU, or your own code in item")

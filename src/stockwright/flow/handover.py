@@ -3,11 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from typing import Final, NamedTuple, Protocol
 
 from stockwright.domain.errors import Throttled
-from stockwright.domain.events import Fact, Item, Outcome
+from stockwright.domain.events import Fact, Item
+from stockwright.flow.promise import Promise
 from stockwright.flow.unpacking import Unpacked
 from stockwright.store.ledger import RawPayload, Settlement
 from stockwright.store.payloads import Part
@@ -31,7 +31,7 @@ class Records(Protocol):
         bulk: bool = False,
         raw: RawPayload | None = None,
         settles: Settlement | None = None,
-    ) -> "Future[list[Outcome]]":
+    ) -> Promise:
         """Records items and the mark of their payload in one transaction; see flow.recording."""
         ...
 
@@ -42,7 +42,7 @@ class Sent(NamedTuple):
     payload_id: int
     items: Sequence[Item]
     places: Sequence[str]
-    future: "Future[list[Outcome]]"
+    future: Promise
 
 
 class Handover:
@@ -89,7 +89,7 @@ class Handover:
 
     def _submit(
         self, items: Sequence[Item], mark: Settlement, raw: RawPayload, *, bulk: bool
-    ) -> "Future[list[Outcome]]":
+    ) -> Promise:
         for _ in range(_TRIES):
             try:
                 return self._recorder.submit(items, bulk=bulk, raw=raw, settles=mark)
@@ -102,7 +102,7 @@ class Handover:
 
     def _finish_oldest(self) -> None:
         sent = self._under_way[0]
-        outcomes = sent.future.result(timeout=self._timeout_s)
+        outcomes = sent.future.result(self._timeout_s)
         refused = [
             Part(place, f"{place} {outcome.field}".strip(), outcome.message or outcome.code)
             for place, item, outcome in zip(sent.places, sent.items, outcomes, strict=True)

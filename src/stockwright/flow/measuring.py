@@ -3,9 +3,9 @@
 import random
 import time
 from collections import deque
-from concurrent.futures import Future
 
-from stockwright.domain.events import Outcome, Request, RequestLine
+from stockwright.domain.events import Request, RequestLine
+from stockwright.flow.promise import Promise
 from stockwright.flow.recording import Recorder
 from stockwright.store.baseline import PLACE, SYSTEM, MeasurementFailed, code_of
 
@@ -23,7 +23,7 @@ def reservations_per_s(
     is not granted, since the comparison would no longer be of like with like.
     """
     chance = random.Random(turn)
-    waiting: deque[Future[list[Outcome]]] = deque()
+    waiting: deque[Promise] = deque()
     began = time.perf_counter()
     asked = answered = 0
     while time.perf_counter() - began < seconds:
@@ -43,7 +43,7 @@ def _ask(document: str, sku: str) -> Request:
     return Request(kind="reserve", document=document, system=SYSTEM, lines=[line])
 
 
-def _granted(answer: "Future[list[Outcome]]") -> int:
+def _granted(answer: Promise) -> int:
     (outcome,) = answer.result(_ANSWER_S)
     if outcome.code != "granted":
         raise MeasurementFailed(f"a reservation was answered {outcome.code}: {outcome.message}")

@@ -12,13 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from typing import Final, TypeVar
 
 from stockwright import telemetry
 from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.domain.events import Item, Outcome
 from stockwright.domain.wellformed import Expiry, Prepared, prepare
+from stockwright.flow.promise import Promise
 from stockwright.store.ledger import (
     MAX_BATCH,
     BatchInterrupted,
@@ -38,17 +38,19 @@ GIVE_UP_AFTER_S: Final = 30.0
 
 
 class Group:
-    """One caller's items and their answers; it may span several batches."""
+    """One caller's items and their answers; it may span several batches.
+
+    refused holds the items that never got past the door, by their place among the caller's.
+    """
 
     __slots__ = (
         "bulk",
-        "done",
         "items",
         "loop",
         "outcomes",
-        "positions",
         "promise",
         "raw",
+        "refused",
         "settles",
         "taken",
         "waiter",
@@ -59,13 +61,18 @@ class Group:
         self.raw = raw
         self.settles = settles
         self.items: list[Prepared] = []
-        self.positions: list[int] = []
-        self.outcomes: list[Outcome | None] = []
+        self.outcomes: list[Outcome] = []
+        self.refused: list[tuple[int, Outcome]] | None = None
         self.taken = 0
-        self.done = 0
-        self.promise: Future[list[Outcome]] | None = None
+        self.promise: Promise | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.waiter: asyncio.Future[list[Outcome]] | None = None
+
+    def told(self) -> list[Outcome]:
+        """One outcome per item of the caller, aligned."""
+        for place, outcome in self.refused or ():
+            self.outcomes.insert(place, outcome)
+        return self.outcomes
 
 
 class Recorder:
@@ -84,7 +91,9 @@ class Recorder:
         self._ledger = Ledger(url)
         self._max_queue = max_queue
         self._clock = clock or (lambda: dt.datetime.now(dt.UTC))
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        self._work = threading.Event()
+        self._idle = False
         self._interactive: deque[Group] = deque()
         self._bulk: deque[Group] = deque()
         self._queued = 0
@@ -113,9 +122,9 @@ class Recorder:
 
     def stop(self) -> None:
         """Records what is queued, then ends the thread and lets the connection go."""
-        with self._wake:
+        with self._lock:
             self._running = False
-            self._wake.notify()
+            self._work.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -140,7 +149,7 @@ class Recorder:
         bulk: bool = False,
         raw: RawPayload | None = None,
         settles: Settlement | None = None,
-    ) -> Future[list[Outcome]]:
+    ) -> Promise:
         """A promise of one outcome per item, aligned. Safe to repeat: identities absorb the
         repetition.
 
@@ -148,7 +157,7 @@ class Recorder:
         raises Transient where the database stayed away; the same items may be sent again.
         """
         group = self._prepare(items, bulk, raw, settles)
-        group.promise = Future()
+        group.promise = Promise()
         self._enqueue(group)
         return group.promise
 
@@ -167,7 +176,7 @@ class Recorder:
         self._enqueue(group)
         return await group.waiter
 
-    def sweep(self) -> Future[list[Outcome]]:
+    def sweep(self) -> Promise:
         """Runs a batch even if nothing is queued: due holds are recorded as expired by every
         batch.
         """
@@ -186,40 +195,47 @@ class Recorder:
         group = Group(bulk, raw, settles)
         if raw is not None:
             raw.received_at = received_at
-        for position, item in enumerate(items):
+        for place, item in enumerate(items):
             try:
                 group.items.append(prepare(item, received_at))
-                group.positions.append(position)
-                group.outcomes.append(None)
             except Rejected as refusal:
-                code = Outcome(code=refusal.reason, field=refusal.field, message=refusal.message)
-                group.outcomes.append(code)
+                told = Outcome(code=refusal.reason, field=refusal.field, message=refusal.message)
+                group.refused = [*(group.refused or ()), (place, told)]
         return group
 
     def _enqueue(self, group: Group) -> None:
-        with self._wake:
+        size = len(group.items)
+        with self._lock:
             if not self._running:
                 raise Transient("the recorder is stopping; send the same again in a moment")
-            if self._queued + len(group.items) > self._max_queue and self._queued:
+            if self._queued + size > self._max_queue and self._queued:
                 wait = max(0.05, self._queued * self._per_item_s)
                 raise Throttled(
                     "the ledger's queue is full; send the same again later", round(wait, 2)
                 )
-            self._queued += len(group.items)
+            self._queued += size
             (self._bulk if group.bulk else self._interactive).append(group)
-            self._wake.notify()
+            if self._idle:
+                self._idle = False
+                self._work.set()
 
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
         while True:
-            with self._wake:
-                while self._running and not self._interactive and not self._bulk:
-                    self._wake.wait()
-                if not self._interactive and not self._bulk:
+            slices: list[tuple[Group, int, int]] = []
+            with self._lock:
+                if self._interactive or self._bulk:
+                    slices = self._take()
+                elif not self._running:
                     return
-                slices = self._take()
-            self._record(slices)
+                else:
+                    self._idle = True
+                    self._work.clear()
+            if slices:
+                self._record(slices)
+            else:
+                self._work.wait()
 
     def _take(self) -> list[tuple[Group, int, int]]:
         """The next batch as (group, from, to): interactive first, a share kept for bulk."""
@@ -332,13 +348,12 @@ class Recorder:
         at = 0
         ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
         for group, start, end in slices:
-            for n in range(start, end):
-                group.outcomes[group.positions[n]] = outcomes[at]
-                at += 1
+            group.outcomes.extend(outcomes[at : at + end - start])
+            at += end - start
             if end < len(group.items):
                 continue
             if group.promise is not None:
-                group.promise.set_result([one for one in group.outcomes if one is not None])
+                group.promise.keep(group.told())
             elif group.loop is not None:
                 ready.setdefault(group.loop, []).append(group)
         for loop, groups in ready.items():
@@ -348,14 +363,14 @@ class Recorder:
         """Tells every caller of the batch; the rest of their items is not tried."""
         told = fault if isinstance(fault, Transient) else Transient(f"not recorded: {fault}")
         ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
-        with self._wake:
+        with self._lock:
             for group, _, end in slices:
                 if end < len(group.items):
                     self._queued -= len(group.items) - end
                     (self._bulk if group.bulk else self._interactive).remove(group)
         for group, _, _ in slices:
             if group.promise is not None:
-                group.promise.set_exception(told)
+                group.promise.break_with(told)
             elif group.loop is not None:
                 ready.setdefault(group.loop, []).append(group)
         for loop, groups in ready.items():
@@ -402,4 +417,4 @@ def _answer(groups: list[Group], fault: BaseException | None) -> None:
         if fault is not None:
             waiter.set_exception(fault)
         else:
-            waiter.set_result([one for one in group.outcomes if one is not None])
+            waiter.set_result(group.told())
