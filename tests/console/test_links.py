@@ -17,6 +17,7 @@ def ago(seconds: float) -> dt.datetime:
 
 
 def out(**known) -> LinkFacts:
+    known = {"connector": "json_http", **known}
     return LinkFacts(direction="out", system="shop", channel="shop", **known)
 
 
@@ -24,6 +25,7 @@ JUDGED = [
     # what is known                                                          state      why
     (out(), "idle", "nothing to publish yet: no listing of this channel has stock behind it"),
     (out(last_activity=ago(3600)), "idle", "nothing changed since 09:30:00"),
+    (out(connector=""), "idle", "nothing is sent: this channel asks the API"),
     (out(last_activity=ago(86400)), "idle", "nothing changed since 01 Mar 2026 10:30:00"),
     (out(last_activity=ago(2)), "live", "in step"),
     (out(waiting=4, oldest_at=ago(1)), "live", "4 levels on the way"),

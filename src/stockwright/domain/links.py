@@ -140,6 +140,8 @@ def _under_way(facts: LinkFacts) -> str:
 
 def _idle(facts: LinkFacts, now: dt.datetime) -> str:
     if facts.direction == "out":
+        if not facts.connector:
+            return "nothing is sent: this channel asks the API"
         if facts.last_activity is None:
             return "nothing to publish yet: no listing of this channel has stock behind it"
         seen_s = age_s(facts.worker_at, now)
