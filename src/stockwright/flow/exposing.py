@@ -122,11 +122,3 @@ def read_listings(
     parts = exposure.components(connection, listings)
     reading = read(connection, {part.sku: part.sku_group for part in parts})
     return reading, reading.explain(listings, parts)
-
-
-def explain_listings(
-    connection: Connection, listings: Sequence[Listing]
-) -> tuple[int, dict[Listing, Explanation]]:
-    """What each listing may sell now, and the ledger's head that is true of."""
-    reading, explained = read_listings(connection, listings)
-    return reading.books.sequence, explained

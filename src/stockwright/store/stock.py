@@ -109,17 +109,6 @@ def open_claims(connection: Connection, sku: str, limit: int = 1_000) -> list[Op
     return [OpenClaim(*row) for row in rows]
 
 
-def ledger_after(
-    connection: Connection, sku: str, after: int = 0, limit: int = 100
-) -> list[LedgerRow]:
-    """A SKU's entries after a sequence number, oldest first; the last one's is the next cursor.
-
-    An event's entries may be cut by the limit: ask with a limit above the lines of one event.
-    """
-    rows = connection.execute(_SQL["ledger_after"], {"sku": sku, "after": after, "limit": limit})
-    return [LedgerRow(*row) for row in rows]
-
-
 def ledger_before(
     connection: Connection, sku: str, before: int | None = None, limit: int = 100
 ) -> list[LedgerRow]:

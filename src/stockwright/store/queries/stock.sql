@@ -33,17 +33,6 @@ where claim.sku = %(sku)s and claim.reserved + claim.allocated + claim.picked > 
 order by claim.location, line.id, claim.lot
 limit %(limit)s;
 
--- name: ledger_after
--- The ledger's entries of one SKU after a sequence number, oldest first.
-select entry.sequence, entry.n, event.kind, event.system, event.occurred_at, event.recorded_at,
-       entry.lot, entry.from_account::text, entry.from_location, entry.to_account::text,
-       entry.to_location, entry.quantity
-from entry
-join event on event.sequence = entry.sequence
-where entry.sku = %(sku)s and entry.sequence > %(after)s
-order by entry.sequence, entry.n
-limit %(limit)s;
-
 -- name: ledger_before
 -- The ledger's entries of one SKU before a sequence number, newest first.
 select entry.sequence, entry.n, event.kind, event.system, event.occurred_at, event.recorded_at,
