@@ -1,0 +1,1 @@
+"""One station of the data's way per file; each works in bounded, repeatable steps."""
