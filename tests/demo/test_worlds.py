@@ -197,6 +197,7 @@ def test_hot_skus_get_less_than_is_asked_and_the_others_more():
     lines += [row(20 + n, "x", 59, code=f"C{n}", quantity=100) for n in range(3)]
     plan = plan_stock(sorted(lines, key=lambda line: line.at), CHANCE)
     assert plan.hot == {"HOT"}
+    assert plan.hottest == "HOT"
     supplied = plan.opening["HOT"] + sum(move.quantity for move in plan.receipts)
     assert supplied == 80
     assert plan.opening["C0"] == 115

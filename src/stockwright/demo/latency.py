@@ -11,10 +11,14 @@ from stockwright.domain.errors import StockwrightError
 
 
 class LatencyMeter:
-    """Samples by seller, in seconds. The oldest change not shown yet is the one that counts."""
+    """Samples by seller, in seconds. The oldest change not shown yet is the one that counts.
+
+    numbers is how many numbers sellers were given, measured or not.
+    """
 
     def __init__(self, sellers: Iterable[str]) -> None:
         self.samples: dict[str, list[float]] = {code: [] for code in sellers}
+        self.numbers = 0
         self._waiting: dict[str, dict[str, float]] = {code: {} for code in self.samples}
 
     def sent(self, skus: Iterable[str], at: float | None = None) -> None:
@@ -26,6 +30,7 @@ class LatencyMeter:
 
     def shown(self, seller: str, sku: str, at: float | None = None) -> None:
         """A seller shows a new number of this SKU."""
+        self.numbers += 1
         began = self._waiting[seller].pop(sku, None)
         if began is not None:
             now = time.monotonic() if at is None else at

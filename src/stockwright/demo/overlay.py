@@ -81,11 +81,15 @@ class Demand(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The stock laid over a period: pieces by SKU at the start, and receipts sorted by time."""
+    """The stock laid over a period: pieces by SKU at the start, and receipts sorted by time.
+
+    hottest is the SKU that most order lines ask for, '' where there is none.
+    """
 
     opening: dict[str, int]
     receipts: list[Move]
     hot: frozenset[str]
+    hottest: str
 
 
 def seller_of(invoice: str, chance: Chance) -> Seller:
@@ -116,10 +120,11 @@ def plan_stock(lines: Iterable[Line], chance: Chance) -> Plan:
     """Opening stock and receipts for the lines of a period (reads them once, in order)."""
     rows = _stock_lines(lines)
     if not rows:
-        return Plan({}, [], frozenset())
+        return Plan({}, [], frozenset(), "")
     spans = _spans(rows[0][1], rows[-1][1])
     demand = _demand(rows, spans)
-    hot = _hot(demand)
+    ranked = sorted(demand, key=lambda sku: (-demand[sku].lines, sku))
+    hot = frozenset(ranked[: math.ceil(len(ranked) * HOT_PERCENT / 100)])
     opening: dict[str, int] = {}
     receipts: list[Move] = []
     for sku, wanted in sorted(demand.items()):
@@ -128,7 +133,7 @@ def plan_stock(lines: Iterable[Line], chance: Chance) -> Plan:
             receipts.extend(_receipts(sku, wanted, spans, chance))
         else:
             opening[sku] = _percent(wanted.sold.total(), COLD_SUPPLY_PERCENT) + wanted.lost
-    return Plan(opening, sorted(receipts), hot)
+    return Plan(opening, sorted(receipts), hot, ranked[0])
 
 
 _StockLine = tuple[str, dt.datetime, str, int]
@@ -160,11 +165,6 @@ def _demand(rows: list[_StockLine], spans: _Spans) -> dict[str, Demand]:
         elif means != "return" and quantity < 0:
             lost[sku] -= quantity
     return {sku: Demand(asked[sku], sold[sku], lost[sku]) for sku in lost}
-
-
-def _hot(demand: dict[str, Demand]) -> frozenset[str]:
-    ranked = sorted(demand, key=lambda sku: (-demand[sku].lines, sku))
-    return frozenset(ranked[: math.ceil(len(ranked) * HOT_PERCENT / 100)])
 
 
 def _receipts(sku: str, wanted: Demand, spans: _Spans, chance: Chance) -> list[Move]:

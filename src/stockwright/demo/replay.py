@@ -26,8 +26,8 @@ from stockwright.store.connection import connect
 from stockwright.store.polls import hurry_poll
 from stockwright.store.rest import waiting
 
-READY_S: Final = 180.0
-"""How long the hub may take to serve, and sellers to get their first numbers."""
+READY_S: Final = 120.0
+"""How long the hub may take to serve, and sellers may wait for their next first number."""
 CHART_FILE: Final = "stockwright-demo.svg"
 
 
@@ -102,7 +102,9 @@ class Performance:
         loop = ClosedLoop(self.clock, self._at_rest, self._rested)
         meter = LatencyMeter(seller.code for seller in SELLERS)
         oracle = Oracle.opening(world.plan.opening)
-        self.stage = Stage(self.clock, loop, oracle, meter, Picture(hottest(world)), world.chance)
+        self.stage = Stage(
+            self.clock, loop, oracle, meter, Picture(world.plan.hottest), world.chance
+        )
         self.cast: Cast | None = None
 
     async def close(self) -> None:
@@ -127,9 +129,12 @@ class Performance:
         self._show.page(self.address, self.first_page_s)
 
     async def _come_to_rest(self) -> None:
-        deadline = time.monotonic() + READY_S
+        """Waits for as long as sellers get numbers. Raises StockwrightError once they stop."""
+        seen, since = self.stage.meter.numbers, time.monotonic()
         while not await self._at_rest():
-            if time.monotonic() > deadline:
+            if self.stage.meter.numbers != seen:
+                seen, since = self.stage.meter.numbers, time.monotonic()
+            if time.monotonic() - since > READY_S:
                 left = await asyncio.to_thread(waiting, self._watch)
                 raise StockwrightError(f"sellers do not get their numbers: {left} still waits")
             await asyncio.sleep(0.02)
@@ -213,16 +218,6 @@ class Performance:
         file = (self.options.data_dir or Path(tempfile.gettempdir())) / CHART_FILE
         file.write_text(chart, encoding="utf-8")
         return file
-
-
-def hottest(world: World) -> str:
-    """The SKU that most order lines ask for."""
-    asked: dict[str, int] = {}
-    for happening in world.play():
-        if isinstance(happening, Order):
-            for line in happening.lines:
-                asked[line.sku] = asked.get(line.sku, 0) + 1
-    return max(sorted(asked), key=lambda sku: asked[sku])
 
 
 async def _page(address: str) -> None:
