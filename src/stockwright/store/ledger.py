@@ -22,7 +22,7 @@ from stockwright.store.arrays import texts
 from stockwright.store.catalog import CatalogCache
 from stockwright.store.connection import Connection, connect
 from stockwright.store.ledger_read import Needs, Scope, put_demand, put_identities
-from stockwright.store.ledger_write import write_history, write_state
+from stockwright.store.ledger_write import write_part, write_rest
 from stockwright.store.queries import load
 
 LANE: Final = 0x5701_0000
@@ -242,17 +242,17 @@ def _decide_and_write(
 ) -> Decision:
     """Decides in slices, so that the server already writes one while the next is being decided.
 
-    What only grows is sent per slice; what a later slice may change again is sent once, at the end.
+    History and demand lines are sent per slice; balances, which many items share, once at the end.
     """
     whole = Decision([], [], [], Written())
     for start in range(0, len(items), SLICE):
         part = decide(items[start : start + SLICE], books)
-        write_history(connection, part, books.now)
+        write_part(connection, part, books.now)
         whole.outcomes.extend(part.outcomes)
         whole.recorded.extend(part.recorded)
         whole.parked.extend(part.parked)
         whole.written.absorb(part.written)
-    write_state(connection, whole, books, before)
+    write_rest(connection, whole, books, before)
     return whole
 
 

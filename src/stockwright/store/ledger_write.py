@@ -23,8 +23,11 @@ PlacedClaim = tuple[DemandLine, tuple[str, str], Claim]
 """A claim with its line and its (location, lot)."""
 
 
-def write_history(connection: Connection, decision: Decision, now: dt.datetime) -> None:
-    """Sends the rows that only grow: identities, events, transitions, entries; one statement."""
+def write_part(connection: Connection, decision: Decision, now: dt.datetime) -> None:
+    """Sends what one part of a batch leaves for good: its history, and its demand lines.
+
+    A later part of the batch may change a line again: what is written here counts as read there.
+    """
     if decision.recorded:
         _run(
             connection,
@@ -35,13 +38,13 @@ def write_history(connection: Connection, decision: Decision, now: dt.datetime) 
                 *_entry_columns(decision.written),
             ),
         )
+        _write_demand(connection, list(decision.written.demand.values()))
 
 
-def write_state(connection: Connection, decision: Decision, books: Books, before: int) -> None:
-    """Sends the state after the batch; the caller commits. Raises where a guard does not hold."""
+def write_rest(connection: Connection, decision: Decision, books: Books, before: int) -> None:
+    """Sends what is written once per batch; the caller commits. Raises where a guard fails."""
     written = decision.written
     if decision.recorded:
-        _write_demand(connection, list(written.demand.values()))
         _write_balances(connection, written.balances, books)
         _write_head(connection, books, written, before)
     notes = [*written.work, *((books.sequence, note) for note in alarms(books, written))]
@@ -149,12 +152,16 @@ def _write_demand(connection: Connection, lines: Sequence[DemandLine]) -> None:
             texts([one.line for one in new]),
             texts([one.sku for one in new]),
         )
-        claims = _new_claim_columns(_claims_of(new))
-        _run(connection, "insert_demand", (columns[0], *names, *columns[1:], *claims))
+        claims = _claims_of(new)
+        values = (columns[0], *names, *columns[1:], *_new_claim_columns(claims))
+        _run(connection, "insert_demand", values)
+        _count_versions(claims)
     if old:
         versions = integers([one.version for one in old])
         _run(connection, "update_demand", (*_demand_columns(old), versions, len(old)))
         _write_claims(connection, _claims_of(old))
+    for line in lines:
+        line.version += 1
 
 
 def _demand_columns(lines: Sequence[DemandLine]) -> tuple[str, ...]:
@@ -188,6 +195,12 @@ def _write_claims(connection: Connection, claims: Sequence[PlacedClaim]) -> None
     if old:
         versions = integers([claim.version for _, _, claim in old])
         _run(connection, "update_claims", (*_claim_columns(old), versions, len(old)))
+    _count_versions(claims)
+
+
+def _count_versions(claims: Sequence[PlacedClaim]) -> None:
+    for _, _, claim in claims:
+        claim.version += 1
 
 
 def _new_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
