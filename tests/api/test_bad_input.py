@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stockwright.api.bodies import split_array, split_lines
+from stockwright.api.bodies import read_body, split_array, split_lines
 from stockwright.api.problems import ProblemRaised
 
 JSON = {"content-type": "application/json"}
@@ -187,6 +187,22 @@ def test_a_body_beyond_the_limit_is_413_and_nothing_is_recorded(house):
     answer = house.admin.call("POST", "/v1/events", body, JSON)
     assert answer.status == 413
     assert answer.json["type"] == "urn:stockwright:problem:too_large"
+
+
+async def test_a_body_whose_sender_hung_up_is_not_taken_for_whole():
+    messages = iter(
+        [
+            {"type": "http.request", "body": b'{"kind":"receipt"}\n', "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive():
+        return next(messages)
+
+    with pytest.raises(ProblemRaised) as raised:
+        await read_body(receive, {})
+    assert raised.value.problem.status == 408
 
 
 BAD_ASKS = {

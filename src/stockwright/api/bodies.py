@@ -62,6 +62,9 @@ async def _receive_all(receive: Receive, too_large: bool) -> bytes:
         async with asyncio.timeout(RECEIVE_S):
             while message.get("more_body") and size <= _DRAIN_BYTES:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    # What came may end where a line does, and would look whole.
+                    raise problem("too_slow", "The connection ended before the body did.")
                 size += len(message.get("body", b""))
                 too_large = too_large or size > MAX_BODY_BYTES
                 if too_large:
