@@ -60,10 +60,6 @@ class Line:
 
     def settle(self) -> None:
         """What follows from the counters: no claim beyond what remains, and the state."""
-        if self.ordered and self.cancelled + self.requested > max(0, self.ordered - self.shipped):
-            most = max(0, self.ordered - self.shipped)
-            self.cancelled = min(self.cancelled, most)
-            self.requested = min(self.requested, most - self.cancelled)
         self.take(max(0, self.open - self.remaining), (0, 1))
         if self.shipped:
             self.state = "part_fulfilled" if self.remaining else "fulfilled"
@@ -165,6 +161,10 @@ class Model:
             line.take(fact.quantity, (1, 0), fact.location)
             line.shipped += fact.quantity
             line.final |= fact.final
+            if line.ordered:  # what has left can no longer be cancelled
+                most = max(0, line.ordered - line.shipped)
+                line.cancelled = min(line.cancelled, most)
+                line.requested = min(line.requested, most - line.cancelled)
             line.settle()
         return "recorded"
 

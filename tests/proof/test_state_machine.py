@@ -253,6 +253,7 @@ class InMemory(Machine):
 
     def let_time_pass(self) -> None:
         self.world.now += dt.timedelta(seconds=1_000)
+        self.world.books._holds.clear()  # the store begins every batch with new books
 
     def balances(self) -> dict[tuple[str, str], tuple[int, ...]]:
         cells = {
