@@ -49,3 +49,17 @@ def times(values: Sequence[dt.datetime | dt.date | None]) -> str:
 def blobs(values: Sequence[bytes]) -> str:
     """A text[] literal of hexadecimal digits, for decode(..., 'hex')."""
     return "{" + ",".join([value.hex() for value in values]) + "}"
+
+
+def shared_text(values: Sequence[str]) -> tuple[str, str | None]:
+    """A text[] literal and None; where all values are equal, an empty one and that value."""
+    if values and values.count(values[0]) == len(values):
+        return "{}", values[0]
+    return texts(values), None
+
+
+def shared_time(values: Sequence[dt.datetime]) -> tuple[str, dt.datetime | None]:
+    """A timestamptz[] literal and None; where all values are equal, an empty one and that value."""
+    if values and values.count(values[0]) == len(values):
+        return "{}", values[0]
+    return times(values), None

@@ -12,7 +12,16 @@ from stockwright.domain.accounts import Balance, Claim, DemandLine, Key
 from stockwright.domain.alarms import alarms
 from stockwright.domain.books import Books, WorkNote, Written
 from stockwright.domain.ledger import Decision, Parked, Recorded
-from stockwright.store.arrays import blobs, booleans, integers, numbers, texts, times
+from stockwright.store.arrays import (
+    blobs,
+    booleans,
+    integers,
+    numbers,
+    shared_text,
+    shared_time,
+    texts,
+    times,
+)
 from stockwright.store.connection import Connection
 from stockwright.store.ledger_read import encode_answer
 from stockwright.store.queries import load
@@ -32,11 +41,12 @@ def write_part(connection: Connection, decision: Decision, now: dt.datetime) -> 
         _run(
             connection,
             "insert_history",
-            (
-                *_event_columns(decision.recorded, now),
-                *_transition_columns(decision.written),
-                *_entry_columns(decision.written),
-            ),
+            {
+                "now": now,
+                **_event_columns(decision.recorded),
+                **_transition_columns(decision.written),
+                **_entry_columns(decision.written),
+            },
         )
         _write_demand(connection, list(decision.written.demand.values()))
 
@@ -58,57 +68,89 @@ def _run(connection: Connection, name: str, parameters: Any) -> None:
     connection.execute(_sql[name], parameters, prepare=True)
 
 
-def _event_columns(recorded: Sequence[Recorded], now: dt.datetime) -> tuple[Any, ...]:
-    sequences = integers([one.sequence for one in recorded])
-    codes = texts([one.outcome.code for one in recorded])
+def _event_columns(recorded: Sequence[Recorded]) -> dict[str, Any]:
     prepared = [one.prepared for one in recorded]
-    return (
-        texts([one.key for one in prepared]),
-        blobs([one.hash for one in prepared]),
-        sequences,
-        codes,
-        now,
-        sequences,
-        texts([one.item.kind for one in prepared]),
-        texts([one.item.system for one in prepared]),
-        times([one.occurred_at for one in recorded]),
-        times([one.received_at for one in prepared]),
-        numbers([one.payload for one in prepared]),
-        codes,
-        texts([one.body.decode() for one in prepared]),
-        texts([encode_answer(one.outcome) for one in recorded]),
+    occurred = [one.occurred_at for one in recorded]
+    received = [one.received_at for one in prepared]
+    outcomes, outcome = shared_text([one.outcome.code for one in recorded])
+    kinds, kind = shared_text([one.item.kind for one in prepared])
+    systems, system = shared_text([one.item.system for one in prepared])
+    occurred_ats, occurred_at = shared_time(occurred)
+    # Most facts happened when they were received: then the database takes the one for the other.
+    received_ats, received_at = ("{}", occurred_at)
+    if occurred != received:
+        received_ats, received_at = times(received), None
+    return {
+        "keys": texts([one.key for one in prepared]),
+        "hashes": blobs([one.hash for one in prepared]),
+        "sequences": integers([one.sequence for one in recorded]),
+        "outcomes": outcomes,
+        "outcome": outcome,
+        "kinds": kinds,
+        "kind": kind,
+        "systems": systems,
+        "system": system,
+        "occurred_ats": occurred_ats,
+        "occurred_at": occurred_at,
+        "received_ats": received_ats,
+        "received_at": received_at,
+        "payloads": numbers([one.payload for one in prepared]),
+        "bodies": texts([one.body.decode() for one in prepared]),
+        "answers": texts([encode_answer(one.outcome) for one in recorded]),
+    }
+
+
+def _transition_columns(written: Written) -> dict[str, Any]:
+    ids, ns, names, sequences = _columns(written.transitions, 4)
+    states, state = shared_text(names)
+    return {
+        "line_ids": integers(ids),
+        "ns": integers(ns),
+        "states": states,
+        "state": state,
+        "changed_by": integers(sequences),
+    }
+
+
+def _entry_columns(written: Written) -> dict[str, Any]:
+    sequences, ns, moves = _columns(written.moves, 3)
+    sku, lot, source, origin, target, place, units, at, line_id, transfer, free = _columns(
+        moves, 11
     )
+    lots, one_lot = shared_text(lot)
+    sources, one_source = shared_text(source)
+    origins, one_origin = shared_text(origin)
+    targets, one_target = shared_text(target)
+    places, one_place = shared_text(place)
+    transfers, one_transfer = shared_text(transfer)
+    ats, one_at = shared_time(at)
+    return {
+        "entry_sequences": integers(sequences),
+        "entry_ns": integers(ns),
+        "skus": texts(sku),
+        "lots": lots,
+        "lot": one_lot,
+        "sources": sources,
+        "source": one_source,
+        "origins": origins,
+        "origin": one_origin,
+        "targets": targets,
+        "target": one_target,
+        "places": places,
+        "place": one_place,
+        "units": integers(units),
+        "ats": ats,
+        "at": one_at,
+        "entry_lines": numbers(line_id),
+        "transfers": transfers,
+        "transfer": one_transfer,
+        "frees": numbers(free),
+    }
 
 
-def _transition_columns(written: Written) -> tuple[str, ...]:
-    if not written.transitions:
-        return ("{}",) * 4
-    ids, ns, states, sequences = zip(*written.transitions, strict=True)
-    return (integers(ids), integers(ns), texts(states), integers(sequences))
-
-
-def _entry_columns(written: Written) -> tuple[str, ...]:
-    if not written.moves:
-        return ("{}",) * 13
-    sequences, ns, moves = zip(*written.moves, strict=True)
-    sku, lot, source, origin, target, place, units, at, line_id, transfer, free = zip(
-        *moves, strict=True
-    )
-    return (
-        integers(sequences),
-        integers(ns),
-        texts(sku),
-        texts(lot),
-        texts(source),
-        texts(origin),
-        texts(target),
-        texts(place),
-        integers(units),
-        times(at),
-        numbers(line_id),
-        texts(transfer),
-        numbers(free),
-    )
+def _columns(rows: Sequence[Any], width: int) -> tuple[Any, ...]:
+    """The columns of a table given by rows; without rows as many empty ones."""
+    return tuple(zip(*rows, strict=True)) if rows else ((),) * width
 
 
 def _write_balances(connection: Connection, keys: Iterable[Key], books: Books) -> None:

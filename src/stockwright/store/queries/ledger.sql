@@ -170,24 +170,37 @@ order by sequence, n;
 select nextval('payload_id') from generate_series(1, %s);
 
 -- name: insert_history
--- Keeps what only grows: identities, events with their bodies, changes of state, entries.
+-- Keeps what only grows: identities, events with their bodies, changes of state, entries. A column whose
+-- values are all equal comes as an empty array, which unnest fills with nulls, and that one value.
 with identities as (
     insert into identity (key, hash, sequence, outcome)
-    select k, decode(h, 'hex'), s, o from unnest(%s::text[], %s::text[], %s::bigint[], %s::text[]) x (k, h, s, o)
+    select k, decode(h, 'hex'), s, coalesce(o, %(outcome)s)
+    from unnest(%(keys)s::text[], %(hashes)s::text[], %(sequences)s::bigint[], %(outcomes)s::text[])
+         x (k, h, s, o)
 ), events as (
-    insert into event (sequence, kind, system, occurred_at, received_at, recorded_at, payload, outcome, body, answer)
-    select s, k, y, o, r, %s::timestamptz, p, c, b::json, nullif(a, '')::json
-    from unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::text[],
-                %s::text[], %s::text[]) x (s, k, y, o, r, p, c, b, a)
+    insert into event (sequence, kind, system, occurred_at, received_at, recorded_at, payload, outcome, body,
+                       answer)
+    select s, coalesce(k, %(kind)s), coalesce(y, %(system)s), coalesce(o, %(occurred_at)s::timestamptz),
+           coalesce(r, o, %(received_at)s::timestamptz), %(now)s::timestamptz, p, coalesce(c, %(outcome)s),
+           b::json, nullif(a, '')::json
+    from unnest(%(sequences)s::bigint[], %(kinds)s::text[], %(systems)s::text[],
+                %(occurred_ats)s::timestamptz[], %(received_ats)s::timestamptz[], %(payloads)s::bigint[],
+                %(outcomes)s::text[], %(bodies)s::text[], %(answers)s::text[]) x (s, k, y, o, r, p, c, b, a)
 ), transitions as (
     insert into transition (line_id, n, state, sequence)
-    select * from unnest(%s::bigint[], %s::integer[], %s::text[], %s::bigint[])
+    select l, n, coalesce(t, %(state)s), s
+    from unnest(%(line_ids)s::bigint[], %(ns)s::integer[], %(states)s::text[], %(changed_by)s::bigint[])
+         x (l, n, t, s)
 )
 insert into entry (sequence, n, sku, lot, from_account, from_location, to_account, to_location, quantity,
                    occurred_at, line_id, transfer, free_after)
-select s, n, k, l, fa::account, fl, ta::account, tl, q, o, d, nullif(t, ''), f
-from unnest(%s::bigint[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-            %s::bigint[], %s::timestamptz[], %s::bigint[], %s::text[], %s::bigint[])
+select s, n, k, coalesce(l, %(lot)s), coalesce(fa, %(source)s)::account, coalesce(fl, %(origin)s),
+       coalesce(ta, %(target)s)::account, coalesce(tl, %(place)s), q, coalesce(o, %(at)s::timestamptz), d,
+       nullif(coalesce(t, %(transfer)s), ''), f
+from unnest(%(entry_sequences)s::bigint[], %(entry_ns)s::smallint[], %(skus)s::text[], %(lots)s::text[],
+            %(sources)s::text[], %(origins)s::text[], %(targets)s::text[], %(places)s::text[],
+            %(units)s::bigint[], %(ats)s::timestamptz[], %(entry_lines)s::bigint[], %(transfers)s::text[],
+            %(frees)s::bigint[])
      x (s, n, k, l, fa, fl, ta, tl, q, o, d, t, f);
 
 -- name: insert_demand
