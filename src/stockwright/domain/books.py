@@ -301,8 +301,11 @@ class Overlay:
         for line in self.demand.values():
             books.demand.setdefault((line.system, line.order), {})[line.line] = line
             written.demand[line.id] = line
-        written.moves.extend((self.sequence, n, move) for n, move in enumerate(self.moves, 1))
-        written.transitions.extend((*transition, self.sequence) for transition in self.transitions)
+        sequence = self.sequence
+        for n, move in enumerate(self.moves, 1):
+            written.moves.append((sequence, n, move))
+        for line_id, count, state in self.transitions:
+            written.transitions.append((line_id, count, state, sequence))
         if self.channel_claims:
             books.channel_claims.update(self.channel_claims)
         if self.work:

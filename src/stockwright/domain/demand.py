@@ -44,7 +44,7 @@ def shift(
     if outside:
         if line.fresh_until is not None and not lot:
             note_fresh(overlay, line.sku, location, line.fresh_until, outside * units)
-        if line.channel:
+        if line.channel and overlay.books.catalog.has_fences:
             key = (line.channel, line.sku)
             held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
             overlay.channel_claims[key] = held + outside * units

@@ -1,6 +1,7 @@
 """Reserve: which lines may be claimed, where their units come from, and what is granted."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from stockwright.domain.accounts import DemandLine
@@ -13,6 +14,9 @@ from stockwright.domain.exposure import grantable, match_policy
 from stockwright.domain.lots import room
 from stockwright.domain.quantity import to_base
 from stockwright.domain.sourcing import Wanted, place_whole, spread
+
+Granted = tuple[str, int, int]
+"""(location, units, free units left there)"""
 
 
 class Asked(NamedTuple):
@@ -56,21 +60,16 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
         code = "already_fulfilled" if done else "already_claimed"
         raise Rejected(code, "lines", "nothing of these lines is left to claim")
     granted = _grant(overlay, request, channel, open_asks)
-    lines = [_line_answer(one, granted.get(one.line.line, [])) for one in asked]
-    short = [line for line in lines if line["granted"] < line["claimable"]]
-    if len(short) == len([line for line in lines if line["claimable"]]) and not any(
-        x["granted"] for x in lines
-    ):
-        raise Rejected("insufficient", _field_of(asked, short[0]), _shortage(short[0]))
-    state = "confirmed" if request.confirmed else "open"
-    expires_at = None if request.confirmed else hold_until(overlay, request, channel)[1]
+    if not granted:
+        raise Rejected("insufficient", _field_of(asked, open_asks[0]), _shortage(open_asks[0]))
+    short = request.mode == "partial" and any(
+        _units(granted.get(one.line.line, ())) < one.claimable for one in open_asks
+    )
     answer = {
-        "state": state,
-        "expires_at": expires_at,
-        "lines": lines,
+        "state": "confirmed" if request.confirmed else "open",
+        "expires_at": None if request.confirmed else hold_until(overlay, request, channel)[1],
+        "lines": [_line_answer(one, granted.get(one.line.line, ())) for one in asked],
     }
-    for line in lines:
-        del line["claimable"]
     return Outcome(code="partial" if short else "granted", answer=answer)
 
 
@@ -114,10 +113,10 @@ def _ask(overlay: Overlay, request: Request, line: RequestLine, n: int) -> Asked
 
 def _grant(
     overlay: Overlay, request: Request, channel: Channel | None, asked: list[Asked]
-) -> dict[str, list[tuple[str, int, int]]]:
+) -> dict[str, list[Granted]]:
     """Claims what can be granted; per line the places as (location, units, free after)."""
     pool, whole = _one_place(overlay, channel, asked)
-    granted: dict[str, list[tuple[str, int, int]]] = {}
+    granted: dict[str, list[Granted]] = {}
     for n, one in enumerate(asked):
         places = _places(overlay, request, channel, one, pool, whole)
         units = sum(part for _, part in places)
@@ -218,7 +217,7 @@ def _claim(
     one: Asked,
     places: list[tuple[str, int]],
     n: int,
-) -> list[tuple[str, int, int]]:
+) -> list[Granted]:
     order = order_of(request)
     line = overlay.line(request.system, order, one.line.line)
     if line is None:
@@ -260,23 +259,26 @@ def hold_until(
     return overlay.books.hold_until(request.hold_s or (channel.hold_s if channel else 900))
 
 
-def _line_answer(one: Asked, places: list[tuple[str, int, int]]) -> dict[str, Any]:
+def _line_answer(one: Asked, places: Sequence[Granted]) -> dict[str, Any]:
+    lot = one.line.lot
     return {
         "line": one.line.line,
         "sku": one.sku,
         "requested": one.requested,
-        "granted": sum(units for _, units, _ in places),
-        "claimable": one.claimable,
-        "places": [
-            {"location": place, "lot": one.line.lot, "quantity": units}
-            for place, units, _ in places
-        ],
+        "granted": _units(places),
+        "places": [{"location": at, "lot": lot, "quantity": units} for at, units, _ in places],
     }
 
 
-def _field_of(asked: list[Asked], short: dict[str, Any]) -> str:
-    n = next(n for n, one in enumerate(asked) if one.line.line == short["line"])
-    return f"lines[{n}].quantity"
+def _units(places: Sequence[Granted]) -> int:
+    total = 0
+    for _, units, _ in places:
+        total += units
+    return total
+
+
+def _field_of(asked: list[Asked], short: Asked) -> str:
+    return f"lines[{asked.index(short)}].quantity"
 
 
 def _missing(one: Asked, units: int) -> str:
@@ -286,5 +288,5 @@ def _missing(one: Asked, units: int) -> str:
     )
 
 
-def _shortage(line: dict[str, Any]) -> str:
-    return f"none of the {line['requested']} asked of SKU {line['sku']!r} can be granted"
+def _shortage(one: Asked) -> str:
+    return f"none of the {one.requested} asked of SKU {one.sku!r} can be granted"

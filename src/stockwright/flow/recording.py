@@ -33,7 +33,7 @@ T = TypeVar("T")
 MAX_QUEUE: Final = 20_000
 BULK_SHARE: Final = 50
 TARGET_S: Final = 0.05
-MIN_BATCH: Final = 128
+MIN_BATCH: Final = 250
 GIVE_UP_AFTER_S: Final = 30.0
 
 
