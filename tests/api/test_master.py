@@ -88,6 +88,12 @@ def test_a_row_that_cannot_stand_names_its_field(house, path, body, field):
     assert (answer.status, answer.json["param"]) == (422, field), answer
 
 
+def test_a_bound_key_binds_the_codes_of_its_own_system_alone(house):
+    client = house.client("master:write", system="erp")
+    assert client.put(f"/v1/bindings/shop/item/{code()}", {"code": "A"}).status == 403
+    assert client.put(f"/v1/bindings/erp/item/{code()}", {"code": "A"}).status == 201
+
+
 def test_a_binding_of_neither_item_nor_location_is_a_bad_address(house):
     answer = house.admin.put("/v1/bindings/erp/person/x", {"code": "A"})
     assert (answer.status, answer.json["param"]) == (400, "subject")

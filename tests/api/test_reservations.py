@@ -189,6 +189,17 @@ def test_a_key_bound_to_another_system_may_not_move_a_reservation(house, new_sku
     assert house.free(sku) == 3
 
 
+def test_a_bound_key_reads_the_reservations_of_its_own_system_alone(house, new_sku):
+    sku = new_sku()
+    house.receive(sku, 5)
+    order = uuid4().hex
+    house.admin.post("/v1/reservations", ask(sku, 2, order=order))
+    path = f"/v1/reservations/shop/{order}"
+    assert house.client("stock:read", system="erp").get(path).status == 403
+    assert house.client("stock:read", system="shop").get(path).status == 200
+    assert house.client("stock:read").get(path).status == 200
+
+
 def test_of_2000_tries_for_500_units_by_64_clients_exactly_500_are_granted(house, new_sku):
     sku = new_sku()
     house.receive(sku, 500)

@@ -164,7 +164,7 @@ def _operations(shelf: _Shelf) -> list[Operation]:
             scope="master:write",
             body=body,
             answers={200: SavedAnswer, 201: SavedAnswer},
-            problems=("forbidden_system",),
+            problems=("bad_path", *(("forbidden_system",) if shelf.kind == "bindings" else ())),
         ),
     ]
 
@@ -233,6 +233,8 @@ def _putter(shelf: _Shelf, body: type[msgspec.Struct]) -> Handler:
                 raise Rejected("malformed", name, message)
             told[name] = value
         row = _valid(struct, told, shelf)
+        if isinstance(row, Binding) and not call.caller.speaks_for(row.system):
+            raise problem("forbidden_system", param="system")
         saved = await call.run(_save, shelf.kind, row, f"key {call.caller.id}")
         resumed = 0
         if isinstance(row, Binding) and saved != "unchanged":

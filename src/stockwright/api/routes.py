@@ -81,7 +81,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         tag="reservations",
         scope="stock:read",
         answers={200: ReservationView},
-        problems=("not_found",),
+        problems=("not_found", "forbidden_system"),
     ),
     Operation(
         method="POST",
