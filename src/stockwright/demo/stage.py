@@ -10,9 +10,9 @@ from stockwright.demo.latency import LatencyMeter
 from stockwright.demo.oracle import Oracle
 from stockwright.demo.overlay import Chance
 
-REPEATED_PERCENT: Final = 4
+REPEATED_PERCENT: Final = 5
 """Of all messages and calls, so many come twice."""
-LATE_PERCENT: Final = 3
+LATE_PERCENT: Final = 5
 """Of all messages whose order does not change what may be sold, so many are overtaken by others."""
 LATEST_S: Final = 45.0
 
