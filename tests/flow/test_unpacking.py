@@ -5,21 +5,15 @@ import datetime as dt
 import pytest
 
 from stockwright.domain.events import Fact
-from stockwright.flow.unpacking import unpack
-from stockwright.sdk.messages import Mapped, Payload
+from stockwright.flow.unpacking import Codes, unpack
+from stockwright.sdk.messages import Mapped
 
 NOON = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
 
 
 def unpacked(fact: Fact):
-    unknown = {("channel", "ERP"), ("channel", "SHOP")}
-    return unpack(
-        lambda _payload: [Mapped(place="$", item=fact)],
-        Payload(body=b""),
-        "ERP",
-        NOON,
-        lambda _locations, _asked: ({}, unknown),
-    )
+    codes = Codes(places={}, unknown={("channel", "ERP"), ("channel", "SHOP")})
+    return unpack([Mapped(place="$", item=fact)], "ERP", NOON, codes)
 
 
 def fact(kind, channel="ERP", **more) -> Fact:
