@@ -114,4 +114,4 @@ def test_trace_tells_when_there_is_nothing(shown, capsys, arguments, code):
 
 def test_trace_of_nothing_says_what_it_looked_for(shown, capsys):
     main(["trace", "GR-9"])
-    assert capsys.readouterr().out.strip() == "Nothing in the ledger is called GR-9."
+    assert "Nothing in the ledger is called GR-9. " in capsys.readouterr().out

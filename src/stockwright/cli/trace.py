@@ -47,7 +47,10 @@ def command(
 
 def _render(found: Trace) -> RenderableType:
     if not found.events:
-        return Text(f"Nothing in the ledger is called {found.asked}.")
+        return Text(
+            f"Nothing in the ledger is called {found.asked}. "
+            "What is parked comes there once it is understood: `stockwright status` counts it."
+        )
     parts = [part for event in found.events for part in _event(event)]
     if found.cut:
         parts.append(Text(f"There are more; these are the first {MAX_EVENTS}."))
