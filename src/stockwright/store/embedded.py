@@ -309,8 +309,9 @@ def _wait_until_it_answers(layout: Layout, deadline: float, tell: Progress) -> N
             raise ServerDidNotStart(f"PostgreSQL does not answer: {answer}\n{tail(layout.log)}")
         if now - told >= 1:
             told = now
-            recovering = "starting up" in answer or "not yet accepting" in answer
-            doing = "Recovering after an unclean stop" if recovering else "Starting PostgreSQL"
+            # It answers so after a clean stop as well, for a moment.
+            up = "starting up" in answer or "not yet accepting" in answer
+            doing = "PostgreSQL starts up, or recovers its data" if up else "Starting PostgreSQL"
             tell(f"{doing}: {now - began:.0f} s")
         time.sleep(_POLL_S)
 
