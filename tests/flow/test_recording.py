@@ -307,3 +307,13 @@ def test_a_full_queue_answers_busy_and_keeps_nothing(database: str) -> None:
         assert min(waits) > 0
         assert all(promise.result()[0].code == "recorded" for promise in promises)
     assert balances(database)[("A", "EAST", "")][0] == len(promises)
+
+
+def test_a_follower_that_fails_does_not_end_the_recording(recorder: Recorder) -> None:
+    def fails(_sequence: int) -> None:
+        raise ZeroDivisionError("planted")
+
+    recorder.listeners.append(fails)
+    for n in range(3):
+        assert recorder.submit([receipt(str(n))]).result(10)[0].code == "recorded"
+    assert recorder.alive

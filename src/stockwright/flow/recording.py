@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+import structlog
+
 from stockwright import telemetry
 from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.domain.events import Item, Outcome
@@ -29,6 +31,7 @@ from stockwright.store.ledger import (
 )
 
 T = TypeVar("T")
+_log = structlog.get_logger()
 
 MAX_QUEUE: Final = 20_000
 BULK_SHARE: Final = 50
@@ -279,10 +282,18 @@ class Recorder:
             return
         self._deliver(slices, outcomes)
         self._adapt(len(items), time.perf_counter() - started)
-        for listener in self.listeners:
-            listener(self._ledger.last_sequence)
-        for observer in self.observers:
-            observer(outcomes, time.perf_counter() - started)
+        self._tell(outcomes, time.perf_counter() - started)
+
+    def _tell(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Tells who follows the ledger; what fails there must not end the recording."""
+        try:
+            for listener in self.listeners:
+                listener(self._ledger.last_sequence)
+            for observer in self.observers:
+                observer(outcomes, seconds)
+        except Exception as fault:  # noqa: BLE001 - counted and logged; the next batch goes on
+            telemetry.STEP_FAILURES.labels("recording").inc()
+            _log.warning("a follower of the ledger failed", error=repr(fault))
 
     def _number(self, slices: list[tuple[Group, int, int]], raws: Sequence[RawPayload]) -> None:
         unnumbered = [raw for raw in raws if not raw.id]
