@@ -60,7 +60,6 @@ class ClosedLoop:
         rested: Callable[[], None] = lambda: None,
     ) -> None:
         self.clock = clock
-        self.longest_rest_s = 0.0
         self._at_rest = at_rest
         self._rested = rested
         self._world: Iterator[Step] = iter(())
@@ -139,7 +138,6 @@ class ClosedLoop:
                     f"{len(self._under_way)} calls are still under way"
                 )
             return False
-        self.longest_rest_s = max(self.longest_rest_s, time.monotonic() - began)
         self._rested()
         return True
 

@@ -1,6 +1,7 @@
 """A replay: hands over the opening stock, plays the world, proves the end and gives the figures."""
 
 import asyncio
+import datetime as dt
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from stockwright.store.rest import waiting
 
 READY_S: Final = 120.0
 """How long the hub may take to serve, and sellers may wait for their next first number."""
+OPENED_BEFORE: Final = dt.timedelta(hours=1)
+"""The opening stock is handed over before the first order, on the replay's clock."""
 CHART_FILE: Final = "stockwright-demo.svg"
 
 
@@ -85,20 +88,17 @@ def world_of(options: Options) -> World:
 class Performance:
     """One replay, set up and ready to run."""
 
-    def __init__(
-        self, options: Options, world: World, batch: Oracle, url: str, folder: Path, show: Show
-    ) -> None:
+    def __init__(self, options: Options, world: World, batch: Oracle, url: str, show: Show) -> None:
         self.options = options
         self.world = world
         self.batch = batch
         self.url = url
-        self.folder = folder
-        self.address = ""
+        self.address = self._stock_list = ""
         self.first_page_s = 0.0
         self._show = show
         self._watch = connect(url, application_name="stockwright demo", autocommit=True)
-        start = next(iter(world.play())).at
-        self.clock = VirtualClock(start)
+        first = next(iter(world.play())).at
+        self.clock = VirtualClock(first - OPENED_BEFORE)
         loop = ClosedLoop(self.clock, self._at_rest, self._rested)
         meter = LatencyMeter(seller.code for seller in SELLERS)
         oracle = Oracle.opening(world.plan.opening)
@@ -119,6 +119,7 @@ class Performance:
         """Hand over the opening stock and wait until every seller shows it."""
         self.cast = cast
         self.address = cast.hub_address
+        self._stock_list = await cast.wms.start()
         self._show.step("Handing over the opening stock; sellers get their first numbers")
         for sku, pieces in self.world.plan.opening.items():
             self.stage.picture.see_true(self.clock.now(), sku, pieces)
@@ -151,7 +152,7 @@ class Performance:
         await self.stage.loop.run(self._steps(self.cast))
         elapsed_s = time.monotonic() - began
         self._show.step("Proving the books")
-        return await self._figures(self.cast, elapsed_s)
+        return await self._figures(elapsed_s)
 
     def _steps(self, cast: Cast) -> Iterator[Step]:
         for happening in together(self.world.play()):
@@ -174,10 +175,9 @@ class Performance:
 
     # ---------------------------------------------------------------- after
 
-    async def _figures(self, cast: Cast, elapsed_s: float) -> outcome.Outcome:
+    async def _figures(self, elapsed_s: float) -> outcome.Outcome:
         stage, oracle = self.stage, self.stage.oracle
-        address = await cast.wms.start()
-        shelf = await proof.warehouse_list(address)
+        shelf = await proof.warehouse_list(self._stock_list)
         skus = sorted(self.world.plan.opening)
         books = await asyncio.to_thread(proof.read_books, self.url, skus)
         audit = await asyncio.to_thread(proof.prove, self.url, books, shelf, oracle.free)

@@ -49,7 +49,7 @@ async def performance(
         config = folder / "stockwright.toml"
         config.write_text(installation.config_text(port, folder / "db", addresses))
         show.step("Starting PostgreSQL and importing the item master")
-        server = await asyncio.to_thread(_database, folder, config, world, secrets.environment())
+        server = await asyncio.to_thread(_database, folder, config, world)
         stack.push_async_callback(asyncio.to_thread, server.stop)
         show.step("Starting Stockwright")
         log = folder / "up.log"
@@ -57,7 +57,7 @@ async def performance(
         process = await stack.enter_async_context(up)
         address = f"http://{installation.HOST}:{port}"
         await _ready(address, process, log)
-        play = Performance(options, world, batch, server.url, folder, show)
+        play = Performance(options, world, batch, server.url, show)
         stack.push_async_callback(play.close)
         cast = Cast(
             play.stage,
@@ -90,9 +90,7 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _database(
-    folder: Path, config: Path, world: World, environment: dict[str, str]
-) -> EmbeddedServer:
+def _database(folder: Path, config: Path, world: World) -> EmbeddedServer:
     """A fresh database with the configuration and the item master of this world."""
     server = EmbeddedServer.start(folder / "db")
     try:
