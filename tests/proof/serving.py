@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stockwright.connectors.json_http import Sandbox
+from tests.proof.stage import PATIENCE_S, wait_until
 
 UP = "import sys; from stockwright.cli import main; sys.exit(main())"
-PATIENCE_S = 60.0
-"""Only keeps a broken test from hanging."""
+ROLES = ("--only", "api", "--only", "workers")
 SKUS = ("A", "B", "C")
 _CONFIG = """
 [database]
@@ -54,7 +54,7 @@ class Up:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("STOCKWRIGHT_")}
         with (self._folder / "up.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", UP, "up", "--json", "--port", "0", "--demo-open"],
+                [sys.executable, "-c", UP, "up", "--json", "--port", "0", "--demo-open", *ROLES],
                 cwd=self._folder,
                 env=environment,
                 stdout=subprocess.PIPE,
@@ -104,9 +104,18 @@ def shop() -> Iterator[tuple[Sandbox, str]]:
         yield sandbox, wait(sandbox.start())
     finally:
         wait(sandbox.stop())
+        wait(_end_other_tasks())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _end_other_tasks() -> None:
+    """Calls that are being answered slowly on purpose."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class Ask(NamedTuple):
@@ -290,11 +299,3 @@ def wait_for_answers(book: Book, more: int = 20) -> None:
     """Waits until callers were told this many new things."""
     enough = len(book.answers) + more
     wait_until(lambda: len(book.answers) >= enough, "callers are not answered")
-
-
-def wait_until(holds: Callable[[], object], what: str) -> None:
-    """Waits until something holds."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)

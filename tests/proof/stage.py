@@ -1,6 +1,8 @@
 """A small furnished database, items for it, and what must hold of it whatever happened."""
 
 import datetime as dt
+import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import psycopg
@@ -9,6 +11,8 @@ from stockwright.domain.events import Fact, Request, RequestLine
 from stockwright.flow.audit import run_audit
 from stockwright.store.connection import connect
 
+PATIENCE_S = 60.0
+"""Only keeps a broken test from hanging."""
 MASTER = """
 insert into system (code, role) values ('erp', 'erp'), ('wms', 'wms'), ('web', 'shop');
 insert into location (code, priority) values ('EAST', 1), ('WEST', 2);
@@ -94,3 +98,11 @@ def transitions(url: str) -> dict[str, list[str]]:
 def now() -> dt.datetime:
     """The wall clock, with its zone."""
     return dt.datetime.now(dt.UTC)
+
+
+def wait_until(holds: Callable[[], object], what: str) -> None:
+    """Waits until something holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)

@@ -17,18 +17,8 @@ from stockwright.store import master
 from stockwright.store.connection import connect
 from stockwright.store.embedded import EmbeddedServer
 from stockwright.store.migrate import migrate
-from tests.proof.serving import (
-    PATIENCE_S,
-    SKUS,
-    Book,
-    Up,
-    calling,
-    shop,
-    wait_for_answers,
-    wait_until,
-    write_config,
-)
-from tests.proof.stage import assert_audited, rows
+from tests.proof.serving import SKUS, Book, Up, calling, shop, wait_for_answers, write_config
+from tests.proof.stage import PATIENCE_S, assert_audited, rows, wait_until
 
 CYCLES = int(os.environ.get("STOCKWRIGHT_CYCLES", "20"))
 """How often the server is killed; more by environment variable."""

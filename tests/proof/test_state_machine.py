@@ -348,7 +348,7 @@ def settings_for(examples: int, steps: int) -> settings:
 
 
 def test_the_decisions_are_those_of_a_plain_model() -> None:
-    run_state_machine_as_test(InMemory, settings=settings_for(20, 40))
+    run_state_machine_as_test(InMemory, settings=settings_for(100, 50))
 
 
 def test_the_stored_ledger_is_that_of_a_plain_model_and_audited(
