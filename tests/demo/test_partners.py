@@ -120,6 +120,26 @@ async def test_a_line_granted_in_part_is_given_back_and_counts_as_refused():
     assert on.oracle.free == {"A": 1, "B": 1}
 
 
+async def test_a_line_that_went_without_because_of_one_given_back_asks_again():
+    class Releasing(FakeHub):
+        async def move_on(self, order, transition, document, lines=()):
+            if transition == "release":
+                self.stock["A"] += 6
+            return await super().move_on(order, transition, document, lines)
+
+    on, hub = stage({"A": 6}), Releasing({"A": 6})
+    seller, promised = asking(on, hub, by_line=1)
+    await seller.order(order(("A", 10), ("A", 3)))
+    assert [step[:2] for step in hub.asked] == [
+        ("reserve", "536365/1+1"),
+        ("release", "536365/release/1"),
+        ("reserve", "536365/2"),
+        ("confirm", "536365/confirm/2"),
+    ]
+    assert promised == [("webshop", ["2"])]
+    assert on.oracle.sellers["webshop"].refused_servable == 0
+
+
 async def test_a_small_basket_asks_line_by_line_and_buys_in_one_step():
     on, hub = stage({"A": 5}), FakeHub({"A": 5})
     seller, promised = asking(on, hub, by_line=25)
@@ -139,7 +159,7 @@ async def test_an_order_of_which_nothing_is_granted_is_not_confirmed():
 
 async def test_a_call_sent_twice_must_be_answered_as_before():
     on, hub = stage({"A": 5}), FakeHub({"A": 5})
-    on.twice = frozenset({"536365/1"})
+    on.twice = frozenset({"536365/1+1"})
     seller, _ = asking(on, hub, by_line=1)
     await seller.order(order(("A", 4), ("B", 1)))
     assert on.repeated == {"reservations": 1}

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from stockwright.connectors.json_http import Sandbox
 from stockwright.demo.happenings import Order, OrderLine
-from stockwright.demo.hub import Hub
+from stockwright.demo.hub import Granted, Hub
 from stockwright.demo.overlay import Seller
 from stockwright.demo.stage import Stage
 from stockwright.domain.errors import StockwrightError, Transient
@@ -75,30 +75,40 @@ class AskingSeller:
         self._promised(self.seller.code, order, bought)
 
     async def _ask(self, order: str, part: Sequence[OrderLine]) -> list[OrderLine]:
-        """The lines of one call that were granted whole."""
-        code, stage = self.seller.code, self._stage
+        """The lines of one call that were granted whole.
+
+        What was granted in part is given back; lines that went without because of it ask again.
+        """
+        stage = self._stage
         stage.meter.sent(line.sku for line in part)
-        lines = [_asked(line) for line in part]
-        document = f"{order}/{part[0].line}"
-        mode = "all" if len(part) == 1 else "partial"
-        answer = await self._hub.reserve(order, document, lines, mode)
-        whole: list[OrderLine] = []
-        halves: list[OrderLine] = []
+        answer = await self._reserve(order, part)
+        given_back = {x.sku for x in part if 0 < answer.by_line.get(x.line, 0) < x.quantity}
+        whole, starved, halves = [], [], []
         for line in part:
             granted = answer.by_line.get(line.line, 0)
             if granted == line.quantity:
                 whole.append(line)
-                stage.accept(code, line.sku, line.quantity, asked=True)
+                stage.accept(self.seller.code, line.sku, line.quantity, asked=True)
+            elif not granted and line.sku in given_back:
+                starved.append(line)
             else:
-                stage.oracle.refused(code, line.sku, line.quantity)
-                if granted:
-                    halves.append(line)
-        if stage.is_repeated(code, document):
-            again = await self._hub.reserve(order, document, lines, mode)
-            self._heard_before(again.replay and again.by_line == answer.by_line, document)
+                stage.oracle.refused(self.seller.code, line.sku, line.quantity)
+                halves += [line] if granted else []
+        if stage.is_repeated(self.seller.code, _document(order, part)):
+            again = await self._reserve(order, part)
+            same = again.replay and again.by_line == answer.by_line
+            self._heard_before(same, _document(order, part))
         if halves:
             await self._move_on(order, "release", halves)
+        for line in starved:
+            whole += await self._ask(order, [line])
         return whole
+
+    async def _reserve(self, order: str, part: Sequence[OrderLine]) -> Granted:
+        """A lone line is granted whole or not at all, several as far as there is stock."""
+        lines = [{"line": x.line, "item": x.code, "quantity": x.quantity} for x in part]
+        mode = "all" if len(part) == 1 else "partial"
+        return await self._hub.reserve(order, _document(order, part), lines, mode)
 
     async def _move_on(self, order: str, transition: str, part: Sequence[OrderLine]) -> None:
         document = f"{order}/{transition}/{part[0].line}"
@@ -114,8 +124,9 @@ class AskingSeller:
         self._stage.repeated["reservations"] += 1
 
 
-def _asked(line: OrderLine) -> dict[str, Any]:
-    return {"line": line.line, "item": line.code, "quantity": line.quantity}
+def _document(order: str, part: Sequence[OrderLine]) -> str:
+    """The key of a request: a line asked alone is another request than with others."""
+    return f"{order}/{part[0].line}" + (f"+{len(part) - 1}" if len(part) > 1 else "")
 
 
 class TellingSeller:
