@@ -6,7 +6,7 @@ from typing import Final
 
 YOUNG: Final = 50_000
 """Objects made between two looks for cycles; nearly all of a batch go away without one."""
-SWITCH_S: Final = 0.001
+SWITCH_S: Final = 0.0002
 
 
 def settle_interpreter() -> None:
@@ -15,7 +15,7 @@ def settle_interpreter() -> None:
     The search for cycles otherwise walks the cached item master again and again: without it a
     process records about a tenth more. The thread that records waits for the database a dozen
     times a batch; after each wait it gets the interpreter back from the callers' threads after
-    1 ms instead of 5.
+    a fifth of a millisecond instead of five.
     """
     gc.collect()
     gc.freeze()

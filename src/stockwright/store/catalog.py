@@ -24,6 +24,12 @@ class CatalogCache:
         self._bindings: dict[tuple[str, str], tuple[str, str]] = {}
         self._catalog = Catalog({}, {}, {}, {}, {}, {})
 
+    def knows(self, skus: set[str], bindings: set[tuple[str, str]]) -> Catalog | None:
+        """The catalog as last read, where it has all of these; it may be old by now."""
+        if self._revision < 0 or not skus <= self._skus.keys():
+            return None
+        return self._catalog if bindings <= self._bindings.keys() else None
+
     def at(self, connection: Connection, revision: int) -> Catalog:
         """The catalog at this revision; what was cached of another one is forgotten."""
         if revision != self._revision or len(self._skus) + len(self._bindings) > MOST_CACHED:

@@ -136,6 +136,7 @@ class Ledger:
         places: Iterable[tuple[str, str]],
     ) -> Decision:
         needs = Needs(items)
+        guess = self._guess(needs, places)
         with connection.pipeline():
             connection.execute("begin", prepare=True)
             connection.execute(_sql["lane"], (LANE,), prepare=True)
@@ -147,17 +148,18 @@ class Ledger:
                 (texts([one for one, _ in orders]), texts([one for _, one in orders])),
                 prepare=True,
             )
+            asked = guess.ask(connection) if guess is not None else []
         sequence, now, revision, due = _one(head)
         catalog = self._cache.at(connection, revision)
-        self._cache.fetch(connection, needs.skus, needs.bindings)
         books = Books(catalog, now, sequence)
         put_identities(connection, books, identities.fetchall())
         put_demand(books, demand.fetchall())
         everything = [*(self._expiries(connection, books) if due else ()), *items]
-        self._cache.fetch(
-            connection, {line.sku for one in books.demand.values() for line in one.values()}, set()
-        )
-        Scope(needs, books, places).read(connection)
+        if guess is not None and guess.books.catalog is catalog and not books.demand:
+            guess.books = books
+            guess.fill(asked)
+        else:
+            self._read(connection, needs, books, places)
         with connection.pipeline():
             for raw in raws:
                 if not raw.stored:
@@ -169,6 +171,28 @@ class Ledger:
             connection.execute("commit", prepare=True)
         self.last_sequence = books.sequence
         return decision
+
+    def _guess(self, needs: Needs, places: Iterable[tuple[str, str]]) -> Scope | None:
+        """What a batch of new things will touch if the item master has not changed meanwhile.
+
+        Asked for in the same round trip as the head, which tells whether it has.
+        """
+        catalog = self._cache.knows(needs.skus, needs.bindings) if needs.only_new else None
+        if catalog is None:
+            return None
+        return Scope(needs, Books(catalog, dt.datetime.now(dt.UTC), 0), places)
+
+    def _read(
+        self,
+        connection: Connection,
+        needs: Needs,
+        books: Books,
+        places: Iterable[tuple[str, str]],
+    ) -> None:
+        """Reads what the batch touches, its codes and demand lines being known by now."""
+        lines = {line.sku for one in books.demand.values() for line in one.values()}
+        self._cache.fetch(connection, needs.skus | lines, needs.bindings)
+        Scope(needs, books, places).read(connection)
 
     def _expiries(self, connection: Connection, books: Books) -> list[Prepared]:
         """Due holds as items to be decided first: a grant that needs stock may record them

@@ -1,7 +1,7 @@
 """Reads, under the lane, everything a batch may touch."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Fact, Outcome, Request
 from stockwright.domain.postings import POSTINGS
 from stockwright.domain.reserving import order_of
-from stockwright.domain.wellformed import Expiry, Prepared
+from stockwright.domain.wellformed import Expiry, Prepared, statement
 from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
@@ -27,11 +27,16 @@ _INSPECTED = frozenset(
     {"return_receipt", "inspection_result", "receipt", "transfer_in", "adjustment", "count"}
 )
 
+_READ_TWICE = frozenset({"reversal", "lot_recall"})
+
 Pairs = set[tuple[str, str]]
 
 
 class Needs:
-    """What a batch names, told by its items alone."""
+    """What a batch names, told by its items alone.
+
+    only_new: nothing in it speaks of an order that must exist already, or names its places later.
+    """
 
     def __init__(self, items: Iterable[Prepared]) -> None:
         self.keys: list[str] = []
@@ -40,6 +45,7 @@ class Needs:
         self.orders: Pairs = set()
         self.skus: set[str] = set()
         self.bindings: Pairs = set()
+        self.only_new = True
         for prepared in items:
             self.keys.append(prepared.key)
             # What is at fault in a poisoned item may be what it names: it is parked unread.
@@ -50,6 +56,7 @@ class Needs:
         item = prepared.item
         if type(item) is Request:
             self.requests.append(item)
+            self.only_new = self.only_new and item.kind == "reserve"
             self.orders.add((item.system, order_of(item)))
             for line in item.lines:
                 if line.sku:
@@ -58,6 +65,8 @@ class Needs:
                     self.bindings.add((item.system, line.item))
         elif type(item) is Fact:
             self.facts.append((item, prepared))
+            if item.order or item.kind in _READ_TWICE:
+                self.only_new = False
             if item.order:
                 self.orders.add((item.order_system or item.system, item.order))
             if item.sku:
@@ -67,6 +76,7 @@ class Needs:
             if item.to_sku:
                 self.skus.add(item.to_sku)
         elif isinstance(item, Expiry):
+            self.only_new = False
             self.orders.add((item.system, item.order))
 
 
@@ -112,6 +122,10 @@ def _demand_line(row: tuple[Any, ...]) -> DemandLine:
         line.version,
     ) = row[12:19]
     return line
+
+
+Asked = list[tuple[Callable[[Iterable[tuple[Any, ...]]], None], Any]]
+"""What was asked for: how to put the rows into the books, and the cursor they come by."""
 
 
 class Scope:
@@ -193,7 +207,9 @@ class Scope:
             self.statements.add(f"reversal|{fact.reverses}")
         system = self.books.catalog.systems.get(fact.system)
         if kind == "channel_order" or (system is not None and system.revisions != "increment"):
-            self.statements.add(f"{fact.system}|{fact.document}|{fact.line}|{kind}")
+            self.statements.add(statement(fact))
+            if kind == "conversion":
+                self.statements.add(f"{statement(fact)}|to")
         if (place, POSTINGS[kind].group) in self._switched:
             self.documents.add(fact.order or fact.transfer or fact.document)
 
@@ -207,59 +223,61 @@ class Scope:
 
     def read(self, connection: Connection) -> None:
         """Reads all of it into the books, in one round trip for what every batch needs."""
-        self.books.read = self.places
         with connection.pipeline():
-            cursors = [(self._put_balances, self._balances(connection))]
-            if self.everywhere:
-                cursors.append(
-                    (
-                        self._put_balances,
-                        self._by("balances_everywhere", connection, self.everywhere),
-                    )
-                )
-            if self.dated:
-                cursors.append((self._put_counts, self._counts(connection)))
-            if self.inspected:
-                cursors.append(
-                    (self._put_waiting, self._pairs("waiting", connection, self.inspected))
-                )
-            if self.transfers:
-                cursors.append(
-                    (self._put_transfers, self._by("transfers", connection, self.transfers))
-                )
-            if self.documents:
-                cursors.append((self._put_owners, self._by("owners", connection, self.documents)))
-            if self.statements:
-                cursors.append(
-                    (self._put_revisions, self._by("revisions", connection, self.statements))
-                )
-            if self.controlled:
-                cursors.append((self._put_lots, self._by("lots", connection, self.controlled)))
-                cursors.append((self._put_fresh, self._by("fresh", connection, self.controlled)))
-            if self.fenced:
-                cursors.append(
-                    (self._put_channel_claims, self._by("channel_claims", connection, self.fenced))
-                )
-            if self.snapshots:
-                cursors.append(
-                    (self._put_contained, self._by("contained", connection, self.snapshots))
-                )
-            if self.counts:
-                self.books.journal = {}
-                cursors.append((self._put_after, self._after(connection)))
-            if self.reversed:
-                cursors.append(
-                    (
-                        self._put_moves,
-                        connection.execute(_sql["reversible"], (list(self.reversed),)),
-                    )
-                )
-        for put, cursor in cursors:
-            put(cursor.fetchall())
+            asked = self.ask(connection)
+        self.fill(asked)
         if self.reversed:
             self._read_reversed(connection)
         if self.everywhere:
             self._read_everywhere(connection)
+
+    def fill(self, asked: "Asked") -> None:
+        """Puts what was asked for into the books, once it has come."""
+        self.books.read = self.places
+        if self.counts:
+            self.books.journal = {}
+        for put, cursor in asked:
+            put(cursor.fetchall())
+
+    def ask(self, connection: Connection) -> "Asked":
+        """Asks for all of it, inside the caller's pipeline."""
+        asked: Asked = [(self._put_balances, self._balances(connection))]
+        if self.everywhere:
+            asked.append(
+                (
+                    self._put_balances,
+                    self._by("balances_everywhere", connection, self.everywhere),
+                )
+            )
+        if self.dated:
+            asked.append((self._put_counts, self._counts(connection)))
+        if self.inspected:
+            asked.append((self._put_waiting, self._pairs("waiting", connection, self.inspected)))
+        if self.transfers:
+            asked.append((self._put_transfers, self._by("transfers", connection, self.transfers)))
+        if self.documents:
+            asked.append((self._put_owners, self._by("owners", connection, self.documents)))
+        if self.statements:
+            asked.append((self._put_revisions, self._by("revisions", connection, self.statements)))
+        if self.controlled:
+            asked.append((self._put_lots, self._by("lots", connection, self.controlled)))
+            asked.append((self._put_fresh, self._by("fresh", connection, self.controlled)))
+        if self.fenced:
+            asked.append(
+                (self._put_channel_claims, self._by("channel_claims", connection, self.fenced))
+            )
+        if self.snapshots:
+            asked.append((self._put_contained, self._by("contained", connection, self.snapshots)))
+        if self.counts:
+            asked.append((self._put_after, self._after(connection)))
+        if self.reversed:
+            asked.append(
+                (
+                    self._put_moves,
+                    connection.execute(_sql["reversible"], (list(self.reversed),)),
+                )
+            )
+        return asked
 
     # ------------------------------------------------------------ asking
 
