@@ -14,6 +14,7 @@ from stockwright.domain.errors import Throttled
 from stockwright.domain.events import Fact, Item, Request, RequestLine
 from stockwright.flow.audit import run_audit
 from stockwright.flow.recording import Recorder
+from stockwright.store import ledger
 from stockwright.store.ledger import RawPayload, Settlement
 from tests.domain.worlds import START, World
 
@@ -230,6 +231,24 @@ def test_a_shortage_is_opened_and_closed_by_the_stock_itself(
     assert opened == [("negative_stock",), ("shortage",)]
     recorder.submit([receipt("1")]).result()
     assert rows(database, "select kind from work_item where closed_at is null") == []
+
+
+def test_a_hold_that_ends_while_its_batch_is_read_waits_for_the_next(
+    database: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder.submit([receipt("1", 5), reserve("K1", 5, hold_s=1)]).result()
+    with psycopg.connect(database) as connection:
+        connection.execute("update demand_line set expires_at = now() - interval '1 second'")
+        connection.execute("update ledger_head set recorded_at = now() - interval '1 day'")
+    slow = dict(ledger._sql)
+    slow["head"] = slow["head"].replace("clock_timestamp()", "now() - interval '1 minute'")
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "_sql", slow)
+        recorder.sweep().result()
+    assert rows(database, "select state from demand_line") == [("open",)]
+    recorder.sweep().result()
+    assert rows(database, "select state from demand_line") == [("expired",)]
+    assert recorder.submit([reserve("K2", 5)]).result()[0].code == "granted"
 
 
 def test_a_hold_past_its_time_gives_its_stock_to_the_next_request(

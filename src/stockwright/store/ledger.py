@@ -199,7 +199,7 @@ class Ledger:
         itself.
         """
         items = []
-        rows = connection.execute(_sql["due"], (DUE_AT_ONCE,)).fetchall()
+        rows = connection.execute(_sql["due"], (books.now, DUE_AT_ONCE)).fetchall()
         for system, order, lines, expires_at in rows:
             document = f"{order}@{expires_at.isoformat()}#{'+'.join(lines)}"
             item = Expiry(system=system, order=order, lines=lines, document=document)

@@ -37,10 +37,11 @@ cross join lateral (select * from identity where key = k.key offset 0) i;
 select sequence, answer from event where sequence = any(%s::bigint[]) and answer is not null;
 
 -- name: due
--- Open holds past their time, oldest first. The statement's time, unlike the clock's, can be looked up.
+-- Open holds past their time by the batch's clock, oldest first. A hold that ends a moment later is not due:
+-- its expiry would be refused, and stand in the way of the next one.
 select system, order_ref, array_agg(line order by line), min(expires_at)
 from (select system, order_ref, line, expires_at from demand_line
-      where expires_at <= statement_timestamp() and expires_at is not null
+      where expires_at <= %s and expires_at is not null
       order by expires_at limit %s) d
 group by system, order_ref order by min(expires_at);
 
