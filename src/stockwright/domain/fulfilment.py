@@ -2,6 +2,8 @@
 
 import datetime as dt
 
+import msgspec
+
 from stockwright.domain import demand, reservations
 from stockwright.domain.accounts import DemandLine
 from stockwright.domain.books import Overlay
@@ -129,6 +131,8 @@ def pick(overlay: Overlay, told: Told) -> Outcome:
     line = demand_of(overlay, told)
     if line is None:
         return RECORDED
+    if told.units < 0:
+        return unpick(overlay, told._replace(units=-told.units))
     line.picked += told.units
     demand.advance(overlay, line, told.fact.location, told.lot, told.units, told.at)
     if line.state == "open":
@@ -142,6 +146,8 @@ def unpick(overlay: Overlay, told: Told) -> Outcome:
     line = demand_of(overlay, told)
     if line is None:
         return RECORDED
+    if told.units < 0:
+        return pick(overlay, told._replace(units=-told.units))
     line.picked -= told.units
     reservations.give_back(overlay, line, "picked", told.units, told.fact.location, told.at)
     demand.trim(overlay, line, told.at)
@@ -200,6 +206,8 @@ def channel_cancel(overlay: Overlay, told: Told) -> Outcome:
     line = demand_of(overlay, told)
     if line is None:
         return RECORDED
+    if told.units < 0:
+        return _cancel_less(overlay, told, line)
     before = line.cancelled + line.cancel_requested
     waits = reservations.cancel_units(overlay, line, told.units)
     if (
@@ -218,3 +226,22 @@ def channel_cancel(overlay: Overlay, told: Told) -> Outcome:
         )
     demand.settle(overlay, line)
     return Outcome(code="cancel_requested") if waits else RECORDED
+
+
+def _cancel_less(overlay: Overlay, told: Told, line: DemandLine) -> Outcome:
+    """A cancel revised downwards: its units are owed again, unless the line was given up."""
+    back = -told.units
+    asked = min(back, line.cancel_requested)
+    line.cancel_requested -= asked
+    line.cancelled = max(0, line.cancelled - (back - asked))
+    if not line.cancel_requested:
+        overlay.settle_work("cancel_requested", demand.subject_of(line))
+    owed = line.remaining - line.open
+    channel = told.fact.channel or line.channel
+    if owed > 0 and (told.fact.location or channel) and line.state not in ("released", "expired"):
+        told = told._replace(fact=msgspec.structs.replace(told.fact, channel=channel))
+        for place, units in _places_for(overlay, told, owed):
+            demand.shift(overlay, line, place, told.lot, "unclaimed", "reserved", units, told.at)
+        overlay.change_state(line, "confirmed")
+    demand.settle(overlay, line)
+    return RECORDED

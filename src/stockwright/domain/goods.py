@@ -15,7 +15,10 @@ RECORDED: Final = Outcome(code="recorded")
 
 
 class Told(NamedTuple):
-    """A fact with its codes resolved. units is signed, in base units: what is to be posted now."""
+    """A fact with its codes resolved. units is signed, in base units: what is to be posted now.
+
+    into is the same of the SKU that a conversion makes.
+    """
 
     fact: Fact
     sku: Sku
@@ -24,6 +27,7 @@ class Told(NamedTuple):
     at: dt.datetime
     posting: Posting
     key: str
+    into: int = 0
 
 
 def goods(overlay: Overlay, told: Told) -> Outcome:
@@ -128,31 +132,40 @@ def conversion(overlay: Overlay, told: Told) -> Outcome:
     """Units of one SKU become units of another at the same place."""
     fact = told.fact
     target = overlay.books.catalog.skus[fact.to_sku]
-    move_told(overlay, told, "sellable", "adjustment", told.units, told.lot)
-    lot = told.lot if target.control != "none" else ""
-    counts.move_goods(
-        overlay,
-        target.code,
-        lot,
-        "adjustment",
-        "",
-        "sellable",
-        fact.location,
-        fact.to_quantity,
-        told.at,
-        fact.position,
-    )
+    if told.units:
+        move_told(overlay, told, "sellable", "adjustment", told.units, told.lot)
+    if told.into:
+        lot = told.lot if target.control != "none" else ""
+        made = ("adjustment", "", "sellable", fact.location)
+        if told.into < 0:
+            made = ("sellable", fact.location, "adjustment", "")
+        counts.move_goods(overlay, target.code, lot, *made, abs(told.into), told.at, fact.position)
     return RECORDED
 
 
 def inspect(overlay: Overlay, told: Told) -> Outcome:
     """Moves at most what lies in inspection; the rest waits for the goods it speaks of."""
     cell = (told.sku.code, told.fact.location, told.lot)
-    overlay.waiting_at(cell).append(
-        Waiting(overlay.sequence, told.fact.to_bucket, told.units, told.at)
-    )
+    if told.units < 0:
+        _uninspect(overlay, told, cell)
+    else:
+        overlay.waiting_at(cell).append(
+            Waiting(overlay.sequence, told.fact.to_bucket, told.units, told.at)
+        )
     apply_waiting(overlay, *cell)
     return RECORDED
+
+
+def _uninspect(overlay: Overlay, told: Told, cell: tuple[str, str, str]) -> None:
+    """A result revised downwards: what still waits of it is dropped, the rest goes back."""
+    back = -told.units
+    for one in reversed(overlay.waiting_at(cell)):
+        if one.to_bucket == told.fact.to_bucket:
+            dropped = min(back, one.quantity)
+            one.quantity -= dropped
+            back -= dropped
+    if back:
+        move_told(overlay, told, "inspection", told.fact.to_bucket, -back, told.lot)
 
 
 def apply_waiting(overlay: Overlay, sku: str, location: str, lot: str) -> None:

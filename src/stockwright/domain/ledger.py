@@ -20,7 +20,7 @@ from stockwright.domain.goods import Told, note_lot
 from stockwright.domain.movements import RULES_BY_KIND, reverse
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
-from stockwright.domain.wellformed import Expiry, Prepared
+from stockwright.domain.wellformed import Expiry, Prepared, statement
 
 REQUESTS: Final[dict[str, Callable[[Overlay, Request], Outcome]]] = {
     "reserve": reserving.reserve,
@@ -220,7 +220,7 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
     ):
         return _observe(overlay, told, "this location is fed by snapshots")
     told = _difference(overlay, told)
-    if told.units == 0 and posting.quantity in ("positive", "signed"):
+    if told.units == 0 and told.into == 0 and posting.quantity in ("positive", "signed"):
         return Outcome(code="recorded", answer={"posted": 0})
     note_lot(overlay, told.sku, fact, told.lot)
     outcome = RULES_BY_KIND[fact.kind](overlay, told)
@@ -274,7 +274,9 @@ def _resolve(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime, ke
             raise Unbound("$.unit", f"unit:{code}:{unit}", refusal.message) from None
         raise
     lot = fact.lot if sku.control != "none" else ""
-    return Told(fact, sku, lot, units, at, posting, key)
+    return Told(
+        fact, sku, lot, units, at, posting, key, fact.to_quantity * (fact.kind == "conversion")
+    )
 
 
 def _difference(overlay: Overlay, told: Told) -> Told:
@@ -288,7 +290,7 @@ def _difference(overlay: Overlay, told: Told) -> Told:
     absolute = told.posting.quantity == "whole"
     if absolute or (rule == "increment" and fact.kind != "channel_order"):
         return told
-    subject = f"{fact.system}|{fact.document}|{fact.line}|{fact.kind}"
+    subject = statement(fact)
     latest, posted = overlay.books.revisions.get(subject, (-1, 0))
     if fact.revision < latest:
         raise Rejected(
@@ -298,6 +300,12 @@ def _difference(overlay: Overlay, told: Told) -> Told:
         overlay.documents[subject] = (fact.revision, told.units)
     if fact.kind == "channel_order":
         return told
+    if fact.kind == "conversion":
+        into = f"{subject}|to"
+        _, posted_into = overlay.books.revisions.get(into, (-1, 0))
+        if subject in overlay.documents:
+            overlay.documents[into] = (fact.revision, fact.to_quantity)
+        told = told._replace(into=fact.to_quantity - posted_into)
     return told._replace(units=told.units - posted)
 
 

@@ -1,5 +1,6 @@
 """Goods between places: under way under their document, never below zero, in any order."""
 
+from stockwright.domain.accounts import Transfer
 from stockwright.domain.books import Overlay
 from stockwright.domain.events import Fact, Outcome
 from stockwright.domain.goods import RECORDED, Told, apply_waiting, move_told
@@ -15,6 +16,14 @@ def transfer_out(overlay: Overlay, told: Told) -> Outcome:
     transfer = overlay.transfer(document, told.sku.code, told.lot)
     move_told(overlay, told, "sellable", "in_transit", told.units, told.lot, document)
     transfer.sent += told.units
+    beyond = -transfer.under_way
+    if beyond > 0:  # less was sent than arrived or was closed: that came from elsewhere
+        move_told(overlay, told, "adjustment", "in_transit", beyond, told.lot, document)
+        unarrived = min(beyond, transfer.arrived)
+        transfer.arrived -= unarrived
+        transfer.closed -= beyond - unarrived
+        transfer.excess += unarrived
+        _raise_excess(overlay, told, document, transfer)
     transfer.from_location = told.fact.location
     transfer.to_location = told.fact.to_location or transfer.to_location
     transfer.eta = told.fact.eta or transfer.eta
@@ -44,33 +53,45 @@ def transfer_in(overlay: Overlay, told: Told) -> Outcome:
     document = _transfer_document(told.fact)
     transfer = overlay.transfer(document, told.sku.code, told.lot)
     transfer.to_location = told.fact.location
+    if told.units < 0:
+        _take_back(overlay, told, document, transfer)
+        return RECORDED
     known = min(told.units, transfer.under_way)
     if known > 0:
         move_told(overlay, told, "in_transit", told.fact.bucket, known, told.lot, document)
         transfer.arrived += known
-    early = told.units - max(0, known)
+    early = told.units - known
     if early > 0:
         move_told(overlay, told, "adjustment", told.fact.bucket, early, told.lot, document)
         transfer.excess += early
-        overlay.raise_work(
-            "transfer_excess",
-            _transfer_subject(told, document),
-            told.sku.code,
-            told.fact.location,
-            excess=transfer.excess,
-            sent=transfer.sent,
-        )
+        _raise_excess(overlay, told, document, transfer)
     if told.fact.bucket == "inspection":
         apply_waiting(overlay, told.sku.code, told.fact.location, told.lot)
     return RECORDED
+
+
+def _take_back(overlay: Overlay, told: Told, document: str, transfer: Transfer) -> None:
+    """An arrival revised downwards: first what nobody had sent, then back under way."""
+    back = -told.units
+    early = min(back, transfer.excess)
+    if early > 0:
+        move_told(overlay, told, "adjustment", told.fact.bucket, -early, told.lot, document)
+        transfer.excess -= early
+        if not transfer.excess:
+            overlay.settle_work("transfer_excess", _transfer_subject(told, document))
+    if back > early:
+        move_told(overlay, told, "in_transit", told.fact.bucket, early - back, told.lot, document)
+        transfer.arrived -= back - early
 
 
 def transfer_close(overlay: Overlay, told: Told) -> Outcome:
     """The rest under way (or a part of it) is lost, or found at a place."""
     document = _transfer_document(told.fact)
     transfer = overlay.transfer(document, told.sku.code, told.lot)
-    units = min(told.units or transfer.under_way, transfer.under_way)
-    if units > 0:
+    rest = told.fact.quantity == 0
+    units = transfer.under_way if rest else min(told.units, transfer.under_way)
+    units = max(units, -transfer.closed)
+    if units:
         found = told.fact.close_as == "found"
         move_told(
             overlay,
@@ -83,6 +104,17 @@ def transfer_close(overlay: Overlay, told: Told) -> Outcome:
         )
         transfer.closed += units
     return RECORDED
+
+
+def _raise_excess(overlay: Overlay, told: Told, document: str, transfer: Transfer) -> None:
+    overlay.raise_work(
+        "transfer_excess",
+        _transfer_subject(told, document),
+        told.sku.code,
+        told.fact.location,
+        excess=transfer.excess,
+        sent=transfer.sent,
+    )
 
 
 def _transfer_subject(told: Told, document: str) -> str:

@@ -125,10 +125,24 @@ def _leave_defaults_out(item: Item | Expiry) -> None:
 
 
 def identity(system: str, document: str, line: str, kind: str, revision: int) -> str:
-    """The natural key of an item: its five parts joined by a bar, bars inside a part doubled."""
+    """The natural key of an item: its five parts joined by a bar, bars inside a part doubled.
+
+    Where a part begins with a bar, the doubling alone does not tell to which side that bar belongs;
+    the lengths of the first two parts follow then.
+    """
     if "|" in document or "|" in line or "|" in system:
-        system, document, line = (part.replace("|", "||") for part in (system, document, line))
+        parts = (system, document, line)
+        told = f"|{len(system)}|{len(document)}" if any(p[:1] == "|" for p in parts) else ""
+        system, document, line = (part.replace("|", "||") for part in parts)
+        return f"{system}|{document}|{line}|{kind}|{revision}{told}"
     return f"{system}|{document}|{line}|{kind}|{revision}"
+
+
+def statement(fact: Fact) -> str:
+    """What the revisions of one line have in common: its identity without the revision."""
+    if "|" in fact.document or "|" in fact.line or "|" in fact.system:
+        return identity(fact.system, fact.document, fact.line, fact.kind, 0)
+    return f"{fact.system}|{fact.document}|{fact.line}|{fact.kind}"
 
 
 def _check_code(value: str, field: str) -> None:
