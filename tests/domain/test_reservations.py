@@ -182,6 +182,15 @@ def test_confirm_after_expiry_is_refused_once_the_stock_is_gone() -> None:
     assert world.at().reserved == 3
 
 
+def test_confirm_after_expiry_grants_no_unit_again_that_was_picked_late() -> None:
+    world = stocked()
+    world.reserve(5)
+    expire(world)
+    world.fact("pick", 3, order="O1", order_system="web")
+    assert world.ask("confirm").code == "regranted"
+    assert (world.at().picked, world.at().reserved) == (3, 2)
+
+
 def test_extend_moves_the_end_of_an_open_hold() -> None:
     world = stocked()
     world.reserve(5)
@@ -291,3 +300,14 @@ def test_a_reserve_for_an_order_already_shipped_is_already_fulfilled() -> None:
     assert world.reserve(5).code == "already_fulfilled"
     assert world.at().reserved == 0
     assert world.line().ordered == 5
+
+
+def test_no_more_is_cancelled_than_was_ordered_however_much_was_picked() -> None:
+    world = stocked()
+    world.reserve(2)
+    world.fact("pick", 4, order="O1", order_system="web")
+    assert world.ask("cancel").code == "cancel_requested"
+    assert (world.line().cancelled, world.line().cancel_requested) == (0, 2)
+    world.fact("unpick", 4, order="O1", order_system="web")
+    assert (world.line().cancelled, world.line().open) == (2, 0)
+    assert world.at().picked == world.at().allocated == world.at().reserved == 0

@@ -72,7 +72,9 @@ def confirm(overlay: Overlay, request: Request) -> Outcome:
 def _regrant(overlay: Overlay, line: DemandLine) -> None:
     """Claims an expired line again, its old places first. Raises Rejected: expired."""
     channel = overlay.books.catalog.channels.get(line.channel)
-    needed = line.remaining
+    needed = line.remaining - line.open  # a warehouse that picked it late holds some already
+    if needed <= 0:
+        return
     before = [place for place, lot in sorted(line.claims) if lot == line.lot]
     pool = tuple(dict.fromkeys([*before, *(channel.pool if channel else ())]))
     if channel is not None and grantable_now(overlay, channel, line.sku) < needed:
@@ -164,6 +166,11 @@ def cancel_units(overlay: Overlay, line: DemandLine, units: int) -> bool:
         line.cancelled += units
         return False
     units = min(units, line.remaining - line.cancel_requested)
+    if (
+        line.ordered
+    ):  # more may have been picked than was ordered; that is not there to be cancelled
+        left = line.ordered - line.shipped - line.cancelled - line.cancel_requested
+        units = min(units, left)
     if units <= 0:
         return False
     unclaimed = min(units, line.remaining - line.open)
