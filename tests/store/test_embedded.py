@@ -154,10 +154,13 @@ def test_a_killed_process_leaves_the_server_to_the_others(home, users):
     assert ends(pid)
 
 
-def test_a_killed_server_is_started_again_with_everything_that_was_committed(durable_cluster):
+@pytest.mark.parametrize("word", ["SIGKILL", "SIGQUIT", "SIGINT"])
+def test_a_server_killed_or_stopped_in_use_is_started_again_with_everything_that_was_committed(
+    durable_cluster, word
+):
     value = write_row(durable_cluster.url)
     pid = durable_cluster.pid
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, signal.Signals[word])
     assert value in rows_when_up(durable_cluster.url)
     assert durable_cluster.pid != pid
 

@@ -3,8 +3,9 @@
 Run as a program, by `embedded` only, and with the standard library only, so that it stays small.
 A user of the server holds a shared lock on `users.lock`. The kernel drops that lock with the
 process, also after kill -9; once nobody holds it the keeper stops the server and ends. If the
-server dies while in use, the keeper starts it again. Should the keeper itself be killed, Linux
-stops the server for us (PR_SET_PDEATHSIG); elsewhere the next start finds the orphan and stops it.
+server dies or is stopped by others while in use, the keeper starts it again. Should the keeper
+itself be killed, Linux stops the server for us (PR_SET_PDEATHSIG); elsewhere the next start finds
+the orphan and stops it.
 
     keeper.py LOCK_FD USERS_LOCK POSTGRES CLUSTER [UID GID]
 """
@@ -21,6 +22,8 @@ from pathlib import Path
 from types import FrameType
 
 POLL_S = 0.2
+# Until the server has been seen to serve.
+FIRST_POLL_S = 0.02
 # How long an orderly stop may take before the server is told to stop without a checkpoint; it
 # then recovers at the next start and loses nothing.
 STOP_S = 120.0
@@ -40,6 +43,7 @@ class Keeper:
         self._pid_file = Path(command[-1], "postmaster.pid")
         self._account = account
         self._told_to_stop = False
+        self._has_served = False
 
     def tell_to_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Signal handler: end in order, whoever still uses the server."""
@@ -57,7 +61,9 @@ class Keeper:
             if time.monotonic() - began > STEADY_S:
                 failures = 0
             # A first start that fails without anything to recover will fail again.
-            if failures == len(RESTART_PAUSES_S) or not (unclean or self._pid_file.exists()):
+            served = self._has_served or server.returncode == 0
+            hopeful = unclean or served or self._pid_file.exists()
+            if failures == len(RESTART_PAUSES_S) or not hopeful:
                 return 1
             _say(f"the server ended by itself with {server.returncode}; starting it again")
             time.sleep(RESTART_PAUSES_S[failures])
@@ -75,12 +81,20 @@ class Keeper:
         """True when the server was stopped because it is no longer needed, False if it died."""
         while True:
             try:
-                server.wait(POLL_S)
+                server.wait(POLL_S if self._has_served else FIRST_POLL_S)
                 return self._told_to_stop
             except subprocess.TimeoutExpired:
+                self._has_served = self._has_served or self._is_ready()
                 if self._told_to_stop or self._nobody_left():
                     _stop(server)
                     return True
+
+    def _is_ready(self) -> bool:
+        """Whether the server has written of itself that it takes connections."""
+        try:
+            return self._pid_file.read_text().rstrip().endswith("ready")
+        except FileNotFoundError:
+            return False
 
     def _nobody_left(self) -> bool:
         """Takes the users' lock alone if it can, and keeps it: newcomers wait until we are gone."""
