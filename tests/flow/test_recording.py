@@ -3,6 +3,7 @@
 import datetime as dt
 import random
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -231,6 +232,16 @@ def test_a_shortage_is_opened_and_closed_by_the_stock_itself(
     assert opened == [("negative_stock",), ("shortage",)]
     recorder.submit([receipt("1")]).result()
     assert rows(database, "select kind from work_item where closed_at is null") == []
+
+
+def test_holds_of_many_lines_with_long_names_expire(database: str, recorder: Recorder) -> None:
+    names = [str(uuid.UUID(int=random.Random(n).getrandbits(128))) for n in range(150)]
+    lines = [RequestLine(line=name, sku="A", quantity=1) for name in names]
+    asked = Request(kind="reserve", system="web", document="K1", lines=lines, hold_s=1)
+    recorder.submit([receipt("1", 150), asked]).result()
+    with psycopg.connect(database) as connection:
+        connection.execute("update demand_line set expires_at = now() - interval '1 second'")
+    assert recorder.submit([reserve("K2", 150)]).result()[0].code == "granted"
 
 
 def test_a_hold_that_ends_while_its_batch_is_read_waits_for_the_next(

@@ -7,6 +7,7 @@ readers follow `sequence > last` without skipping.
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from stockwright.domain.books import Books, Unread, Written
 from stockwright.domain.errors import Transient
-from stockwright.domain.events import Outcome
+from stockwright.domain.events import MAX_CODE, Outcome
 from stockwright.domain.ledger import Decision, decide
 from stockwright.domain.wellformed import Expiry, Prepared, prepare
 from stockwright.store.arrays import texts
@@ -56,8 +57,8 @@ class Settlement(msgspec.Struct):
 
 
 class BatchRefused(Exception):
-    """The database refused a value or a constraint (SQLSTATE 22, 23): some item of the batch is at
-    fault.
+    """The database refused a value, a constraint or a size (SQLSTATE 22, 23, 54): some item of the
+    batch is at fault.
     """
 
 
@@ -111,7 +112,7 @@ class Ledger:
             if isinstance(fault, psycopg.errors.LockNotAvailable):
                 self._free_lane()
             state = (fault.sqlstate or "08")[:2]
-            if state in ("22", "23"):
+            if state in ("22", "23", "54"):
                 raise BatchRefused(str(fault)) from fault
             if state in _RERUN:
                 raise BatchInterrupted(str(fault)) from fault
@@ -201,7 +202,10 @@ class Ledger:
         items = []
         rows = connection.execute(_sql["due"], (books.now, DUE_AT_ONCE)).fetchall()
         for system, order, lines, expires_at in rows:
-            document = f"{order}@{expires_at.isoformat()}#{'+'.join(lines)}"
+            named = "+".join(lines)
+            if len(named) > MAX_CODE:  # a key has to fit into its index
+                named = blake2b(named.encode(), digest_size=16).hexdigest()
+            document = f"{order}@{expires_at.isoformat()}#{named}"
             item = Expiry(system=system, order=order, lines=lines, document=document)
             items.append(prepare(item, books.now))
         missing = [
