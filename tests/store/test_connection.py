@@ -66,7 +66,7 @@ def test_no_failure_shows_the_password(url, error):
 def test_a_database_that_will_not_have_us_is_a_matter_for_the_operator(cluster):
     with pytest.raises(Misconfigured, match='database "nowhere" does not exist') as caught:
         connect(cluster.url_of("nowhere"))
-    assert caught.value.setting == "database_url"
+    assert caught.value.setting == "database.url"
 
 
 def test_a_connection_carries_its_name_limits_and_utc(empty_database_url):

@@ -73,6 +73,12 @@ def test_a_database_newer_than_the_code_fails(empty_database_url):
     assert by_name(doctor(empty_database_url))["migrations"].state == "failed"
 
 
+def test_text_is_an_address_and_never_a_folder():
+    (check,) = doctor("stock.example")
+    assert (check.name, check.state) == ("connection", "failed")
+    assert "cannot be read" in check.found
+
+
 def test_a_server_that_does_not_answer_fails_without_its_password():
     (check,) = doctor("postgresql://ann:s3cr3t@127.0.0.1:1/stock")
     assert check.state == "failed"
@@ -109,7 +115,7 @@ def test_somebody_elses_database_and_another_versions_fail(data_dir, monkeypatch
 
 def test_missing_programs_fail(data_dir, monkeypatch):
     def missing():
-        raise ProgramsMissing("database_url", "The embedded PostgreSQL is not installed.")
+        raise ProgramsMissing("database.url", "The embedded PostgreSQL is not installed.")
 
     monkeypatch.setattr(module, "bin_dir", missing)
     check = by_name(doctor(data_dir))["programs"]

@@ -76,7 +76,7 @@ def test_a_database_newer_than_the_code_is_refused(empty_database_url, folder):
     for attempt in (migrate, pending):
         with pytest.raises(DatabaseNewer, match="0002 wider") as caught:
             attempt(empty_database_url, folder)
-        assert caught.value.setting == "database_url"
+        assert caught.value.setting == "database.url"
 
 
 def test_an_applied_file_that_was_changed_is_named(empty_database_url, folder):

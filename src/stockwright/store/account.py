@@ -50,7 +50,7 @@ def current_user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         raise AccountUnusable(
-            "database_url",
+            "database.url",
             f"This process runs as user id {os.geteuid()}, which has no account name, and "
             "PostgreSQL needs one. Add the id to /etc/passwd, or point STOCKWRIGHT_DATABASE_URL "
             "at a PostgreSQL server of your own.",

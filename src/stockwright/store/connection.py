@@ -70,7 +70,7 @@ def _parameters(url: str) -> dict[str, Any]:
     except psycopg.ProgrammingError:
         # The driver's own message would quote parts of the address.
         raise Misconfigured(
-            "database_url",
+            "database.url",
             "The database address cannot be read. It looks like "
             "postgresql://user:password@host:5432/database, with special characters in the "
             "password percent-encoded.",
@@ -83,7 +83,7 @@ def _explained(url: str, answer: str, password: object) -> Exception:
         answer = answer.replace(str(password), "***")
     message = f"The database at {redact_url(url)} cannot be reached: {answer}"
     if _FINAL_ANSWERS.search(answer):
-        return Misconfigured("database_url", message)
+        return Misconfigured("database.url", message)
     return DatabaseUnavailable(message)
 
 

