@@ -96,6 +96,20 @@ def test_a_port_that_is_taken_is_told(on_database):
         assert "server.port: " in ran.err
 
 
+def test_a_port_beyond_all_ports_is_told(on_database):
+    ran = on_database("up", "--only", "api", "--port", "99999")
+    assert ran.code == 2
+    assert "0 to 65535" in ran.err
+
+
+@pytest.mark.parametrize("command", [("status",), ("why", "A-1"), ("trace", "GR-1")])
+def test_a_database_without_tables_is_told(stockwright, empty_database_url, monkeypatch, command):
+    monkeypatch.setenv("STOCKWRIGHT_DATABASE_URL", empty_database_url)
+    ran = stockwright(*command)
+    assert ran.code == 3
+    assert "stockwright up" in ran.err
+
+
 def test_status_tells_what_keeps_failing(on_database, database_url):
     part = PartView(name="projection", state="failed", failures=7, error="no such table")
     with connect(database_url) as connection:

@@ -138,6 +138,9 @@ def _bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+    except OverflowError:
+        bound.close()
+        raise Misconfigured("server.port", f"Ports are from 0 to 65535, not {port}.") from None
     except OSError as failure:
         bound.close()
         raise Misconfigured(

@@ -14,6 +14,7 @@ from stockwright.config import Config, database_url, load_config
 from stockwright.domain.errors import Transient
 from stockwright.store.connection import Pool
 from stockwright.store.embedded import EmbeddedServer, default_data_dir, is_kept
+from stockwright.store.migrate import pending
 from stockwright.store.processes import ProcessView, Waiting, processes, waiting
 from stockwright.store.session import session
 
@@ -50,6 +51,8 @@ def running_database(config: Config) -> Iterator[str]:
     """Address of the database, which is not started. Raises Transient where it does not run."""
     url = database_url(config)
     if url is not None:
+        if pending(url):
+            raise Transient("The database lacks our tables. Start Stockwright once: stockwright up")
         yield url
         return
     folder = Path(config.database.data_dir) if config.database.data_dir else default_data_dir()
