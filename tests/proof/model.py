@@ -238,14 +238,14 @@ class Model:
         lapsed = [line for line in lines if line.state == "expired"]
         again: list[tuple[Line, str, int]] = []
         for line in lapsed:
-            missing = line.remaining
+            missing = line.remaining - line.open
             places = dict.fromkeys([*sorted(line.claims), *POOL])
-            for place in places if self.pool(line.sku) >= missing else ():
+            for place in places if self.pool(line.sku) >= missing > 0 else ():
                 part = min(missing, max(0, self.free(line.sku, place)))
                 line.claim(place, 0, part)
                 again.append((line, place, part))
                 missing -= part
-            if missing:
+            if missing > 0:
                 for its, place, part in again:
                     its.claims[place][0] -= part
                 return "expired"
@@ -280,7 +280,8 @@ class Model:
             return "done" if gone else "already_fulfilled"
         waits = False
         for line in lines:
-            units = line.remaining - line.requested
+            ordered = line.ordered - line.shipped - line.cancelled  # more may have been picked
+            units = min(line.remaining, ordered) - line.requested
             if units > 0:
                 freed = max(0, min(units, line.remaining - line.open))
                 freed += line.take(units - freed, (0,))
