@@ -92,3 +92,10 @@ def test_lines_whose_codes_hold_bars_are_not_taken_for_each_other() -> None:
         answer = world.fact("receipt", 5, system="tpl", document=document, line=line)
         assert answer.code == "recorded"
     assert world.at().sellable == 25
+
+
+@pytest.mark.parametrize("kind", ["transfer_in", "transfer_out"])
+def test_a_revision_that_corrects_another_transfer_is_parked(kind: str) -> None:
+    world = told(stocked(), kind, 10, 7, transfer=("T1", "T2"))
+    assert ("poison", f"tpl|X|1|{kind}|1") in world.work
+    assert world.books.transfers.keys() == {("T1", "A", "")}

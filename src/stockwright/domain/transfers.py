@@ -20,6 +20,7 @@ def transfer_out(overlay: Overlay, told: Told) -> Outcome:
     if beyond > 0:  # less was sent than arrived or was closed: that came from elsewhere
         move_told(overlay, told, "adjustment", "in_transit", beyond, told.lot, document)
         unarrived = min(beyond, transfer.arrived)
+        _still(transfer.closed - (beyond - unarrived))
         transfer.arrived -= unarrived
         transfer.closed -= beyond - unarrived
         transfer.excess += unarrived
@@ -80,8 +81,15 @@ def _take_back(overlay: Overlay, told: Told, document: str, transfer: Transfer) 
         if not transfer.excess:
             overlay.settle_work("transfer_excess", _transfer_subject(told, document))
     if back > early:
+        _still(transfer.arrived - (back - early))
         move_told(overlay, told, "in_transit", told.fact.bucket, early - back, told.lot, document)
         transfer.arrived -= back - early
+
+
+def _still(units: int) -> None:
+    """A revision may name another SKU or transfer than its line: for a person to see."""
+    if units < 0:
+        raise ValueError("the revision takes back more than was told of this SKU and transfer")
 
 
 def transfer_close(overlay: Overlay, told: Told) -> Outcome:
