@@ -27,6 +27,7 @@ _JSON_TYPES: Final = frozenset({b"", b"application/json"})
 _LINE_TYPES: Final = frozenset({b"application/x-ndjson", b"application/jsonl"})
 _FACT: Final = msgspec.json.Decoder(Fact)
 _FACTS: Final = msgspec.json.Decoder(list[Fact])
+_RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _LOCATED: Final = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<path>[^`]*)`$", re.DOTALL)
 _NAMED: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
@@ -152,7 +153,10 @@ async def decode_facts(
         raise problem("unsupported_media_type", detail, param="Content-Type")
     in_lines = kind in _LINE_TYPES
     if not in_lines and not body.lstrip(_BLANK).startswith(b"["):
-        return [_checked(body)], False
+        only = _checked(body)
+        if isinstance(only, Rejected):
+            _check_form(body)
+        return [only], False
     facts: list[Fact | Rejected]
     try:
         facts = _FACT.decode_lines(body) if in_lines else _FACTS.decode(body)  # type: ignore[assignment]
@@ -162,6 +166,16 @@ async def decode_facts(
         facts = await asyncio.to_thread(lambda: [_checked(item) for item in split(body)])
     _check_count(len(facts))
     return facts, True
+
+
+def _check_form(body: bytes) -> None:
+    """Raises bad_json where the body is no JSON at all, whatever it should say."""
+    try:
+        _RAW.decode(body)
+    except RecursionError:
+        return  # JSON, and too deep
+    except (msgspec.MsgspecError, ValueError) as failure:
+        raise problem("bad_json", explain(failure).message) from None
 
 
 def split_lines(body: bytes) -> list[bytes]:
