@@ -24,7 +24,7 @@ def command(
     profile: Profile = "days",
     year: Annotated[Path | None, Parameter(name="--all")] = None,
     interval: float = 30.0,
-    seed: int = 1,
+    seed: int = 4,
     port: int | None = None,
     data_dir: Path | None = None,
     leave: Annotated[bool, Parameter(name="--exit", negative="")] = False,

@@ -40,7 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile = "days"
     year: Path | None = None
     interval_minutes: float = 30.0
-    seed: int = 1
+    seed: int = 4
     port: int | None = None
     data_dir: Path | None = None
 
