@@ -85,5 +85,18 @@ def _render(status: Status) -> RenderableType:
     waits = Table("what", "how many", show_header=False)
     for name in Waiting.__struct_fields__:
         waits.add_row(name.replace("_", " "), f"{getattr(status.waiting, name):,}")
-    verdict = "\n".join(f"! {problem}" for problem in status.problems) or "All is well."
+    verdict = "\n".join(f"! {problem}" for problem in status.problems) or _calm(status.waiting)
     return Group(parts, waits, verdict)
+
+
+def _calm(waiting: Waiting) -> str:
+    """What to say where everything runs: people may be waited for all the same."""
+    asked = [
+        f"{units:,} {what}"
+        for units, what in (
+            (waiting.payloads_parked, "parked payloads (GET /v1/parked says why)"),
+            (waiting.work_items_open, "open work items (GET /v1/work-items)"),
+        )
+        if units
+    ]
+    return f"All runs; {' and '.join(asked)} wait for a person." if asked else "All is well."

@@ -1,0 +1,27 @@
+"""What `stockwright status` says where nothing fails but a person is waited for."""
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from stockwright.cli.status import Status, _render
+from stockwright.store.processes import Waiting
+
+QUIET = Waiting(**dict.fromkeys(Waiting.__struct_fields__, 0))
+
+
+@pytest.mark.parametrize(
+    ("parked", "work", "said"),
+    [
+        (0, 0, "All is well."),
+        (2, 0, "2 parked payloads"),
+        (0, 3, "3 open work items"),
+    ],
+)
+def test_waiting_for_a_person_is_said(parked: int, work: int, said: str) -> None:
+    waiting = msgspec.structs.replace(QUIET, payloads_parked=parked, work_items_open=work)
+    console = Console(record=True, width=120)
+    console.print(_render(Status(processes=[], waiting=waiting, problems=[])))
+    text = console.export_text()
+    assert said in text
+    assert ("All is well." in text) is (parked + work == 0)
