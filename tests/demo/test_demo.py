@@ -18,6 +18,7 @@ from stockwright.demo.replay import Options
 from stockwright.demo.staging import performance
 from stockwright.demo.world import World, profile_lines
 
+SVG = "{http://www.w3.org/2000/svg}svg"
 BEFORE_TEN = dt.datetime(2011, 12, 5, 9, 55, tzinfo=dt.UTC)
 
 
@@ -50,19 +51,19 @@ class Quiet:
         self.lines += lines
 
 
-async def replayed(options: Options, show: Quiet) -> tuple[Outcome, str, dict[str, str]]:
-    """One replay of the slice: its figures, its chart, and two pages of the console after it."""
+async def replayed(options: Options, show: Quiet) -> tuple[Outcome, list[str], dict[str, str]]:
+    """One replay of the slice: its figures, its charts, and two pages of the console after it."""
     lines = slice_of_the_day()
     world = World.over(lambda: lines, options.seed)
     async with performance(options, show, world) as play:
         outcome = await play.run()
-        chart = (await asyncio.to_thread(play.write_chart)).read_text()
+        charts = [file.read_text() for file in await asyncio.to_thread(play.write_charts)]
         async with aiohttp.ClientSession() as session:
             pages = {}
             for path in ("/", f"/item?sku={play.stage.picture.sku}"):
                 async with session.get(play.address + path) as answer:
                     pages[path] = f"{answer.status} {await answer.text()}"
-    return outcome, chart, pages
+    return outcome, charts, pages
 
 
 def children() -> set[int]:
@@ -76,7 +77,7 @@ async def test_a_slice_of_the_real_day_adds_up_in_the_ledger_the_warehouse_and_t
     before = children()
     data_dir.mkdir()
     show = Quiet()
-    outcome, chart, pages = await replayed(Options(data_dir=data_dir, seed=1), show)
+    outcome, charts, pages = await replayed(Options(data_dir=data_dir, seed=1), show)
     orders = [line for line in slice_of_the_day() if meaning(line) == "sale"]
     assert (outcome.orders, outcome.lines) == (9, len(orders))
     assert outcome.audit.ok
@@ -89,7 +90,9 @@ async def test_a_slice_of_the_real_day_adds_up_in_the_ledger_the_warehouse_and_t
     assert accepted == outcome.stockwright.accepted_lines > 100
     assert show.lines == 0
     assert len(show.pages) == 1
-    assert ET.fromstring(chart).tag == "{http://www.w3.org/2000/svg}svg"
+    assert [ET.fromstring(chart).tag for chart in charts] == [SVG, SVG]
+    assert "shown by bazaar" in charts[0]
+    assert "shown by bazaar" in charts[1]
     assert all(page.startswith("200 ") for page in pages.values())
     assert children() <= before
     (kept,) = data_dir.glob("demo-*")

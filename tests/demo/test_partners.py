@@ -19,8 +19,9 @@ from stockwright.demo.latency import LatencyMeter
 from stockwright.demo.oracle import Oracle
 from stockwright.demo.overlay import SELLERS, Chance
 from stockwright.demo.partners import Erp, Wms
+from stockwright.demo.picture import Picture
 from stockwright.demo.sellers import AskingSeller, TellingSeller
-from stockwright.demo.stage import Picture, Stage
+from stockwright.demo.stage import Stage
 from stockwright.domain.errors import StockwrightError, Transient
 
 NINE = dt.datetime(2011, 12, 5, 9, tzinfo=dt.UTC)

@@ -12,6 +12,7 @@ from stockwright.demo.happenings import Move, Order, OrderLine, happenings, toge
 from stockwright.demo.lines import Line
 from stockwright.demo.oracle import Oracle
 from stockwright.demo.overlay import SELLERS, Chance, inspected, plan_stock, seller_of
+from stockwright.demo.picture import Picture
 from stockwright.demo.world import World, profile_lines
 
 NINE = dt.datetime(2011, 12, 5, 9, tzinfo=dt.UTC)
@@ -71,6 +72,17 @@ def test_a_write_off_between_two_synchronisations_is_sold_once_more():
 
 def test_an_order_at_the_minute_of_the_timetable_sees_the_new_number():
     assert batch(4, order(1, "webshop", 3), order(30, "bazaar", 3)).total().oversold_lines == 0
+
+
+def test_the_picture_holds_what_batch_sellers_showed_and_what_there_was():
+    picture = Picture("A")
+    steps = [order(1, "webshop", 8), order(2, "bazaar", 8), order(31, "portal", 1)]
+    BatchWorld({"A": 10}, HALF_HOUR, CHANCE, picture).run(steps)
+    minutes = [((at - NINE).total_seconds() / 60, free) for at, free in picture.true]
+    assert minutes == [(1, 10), (1, 2), (2, -6), (30, -6)]
+    assert [quantity for _, quantity in picture.shown["webshop"]] == [10, 2, 0]
+    assert [quantity for _, quantity in picture.shown["bazaar"]] == [10, 2, 0]
+    assert [quantity for _, quantity in picture.shown["emporium"]] == [10, 0]
 
 
 def test_backlog_is_served_before_new_buyers():

@@ -85,12 +85,13 @@ async def _perform(options: Options, leave: bool, json_file: Path | None) -> int
     with _signals() as stop_with, Screen() as screen:
         async with performance(options, screen) as play:
             outcome = await play.run()
-            chart = await asyncio.to_thread(play.write_chart)
+            charts = await asyncio.to_thread(play.write_charts)
             if json_file is not None:
                 await asyncio.to_thread(json_file.write_bytes, as_json(outcome))
             screen.close()
             output.out().print(as_table(outcome))
-            output.out().print(f"\nShown against true stock of one SKU: {chart}")
+            names = " and ".join(str(file) for file in charts)
+            output.out().print(f"\nShown against true stock of one SKU: {names}")
             if not leave:
                 output.out().print(f"The console stays at {play.address} until Ctrl-C.")
                 stop_with(ended.set)

@@ -9,9 +9,10 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from stockwright.demo.happenings import Happening, Order
+from stockwright.demo.happenings import Happening, Move, Order
 from stockwright.demo.oracle import Oracle
-from stockwright.demo.overlay import Chance, seller_of
+from stockwright.demo.overlay import SELLERS, Chance, seller_of
+from stockwright.demo.picture import Picture
 
 
 class BatchWorld:
@@ -20,7 +21,13 @@ class BatchWorld:
     An interval of zero synchronises before every line: then nothing can be oversold.
     """
 
-    def __init__(self, opening: Mapping[str, int], interval: dt.timedelta, chance: Chance) -> None:
+    def __init__(
+        self,
+        opening: Mapping[str, int],
+        interval: dt.timedelta,
+        chance: Chance,
+        picture: Picture | None = None,
+    ) -> None:
         self.oracle = Oracle.opening(opening)
         self._interval = interval
         self._chance = chance
@@ -28,6 +35,7 @@ class BatchWorld:
         self._since: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._next: dt.datetime | None = None
         self._changed: set[str] = set()
+        self.picture = picture or Picture("")
 
     def run(self, world: Iterable[Happening]) -> Oracle:
         """Play everything in order and return the judge with its tallies."""
@@ -36,7 +44,7 @@ class BatchWorld:
             if isinstance(happening, Order):
                 self._order(happening)
             else:
-                self._change(happening.sku, happening.gain)
+                self._change(happening)
         return self.oracle
 
     def shown(self, seller: str, sku: str) -> int:
@@ -48,32 +56,42 @@ class BatchWorld:
         self.oracle.order(seller)
         for line in order.lines:
             if not self._interval:
-                self._synchronise()
+                self._synchronise(order.at)
             if line.quantity <= self.shown(seller, line.sku):
                 self.oracle.accepted(seller, line.sku, line.quantity)
                 self._since[seller][line.sku] += line.quantity
                 self._changed.add(line.sku)
+                self._see(order.at, line.sku, seller)
             else:
                 self.oracle.refused(seller, line.sku, line.quantity)
 
-    def _change(self, sku: str, gain: int) -> None:
-        self.oracle.move(sku, gain)
-        self._changed.add(sku)
+    def _change(self, move: Move) -> None:
+        self.oracle.move(move.sku, move.gain)
+        self._changed.add(move.sku)
+        self.picture.see_true(move.at, move.sku, self.oracle.free[move.sku])
 
     def _synchronise_until(self, now: dt.datetime) -> None:
         """Catch up with the timetable; several missed times have the effect of one."""
         if not self._interval:
             return
+        if self._next is None:
+            self._synchronise(now)
+        elif now >= self._next:
+            self._synchronise(self._next)
         if self._next is None or now >= self._next:
-            if self._next is not None:
-                self._synchronise()
             self._next = _following(now, self._interval)
 
-    def _synchronise(self) -> None:
+    def _synchronise(self, at: dt.datetime) -> None:
         for sku in self._changed:
             self._synced[sku] = max(0, self.oracle.free[sku])
         self._changed.clear()
         self._since.clear()
+        self._see(at, self.picture.sku, *(seller.code for seller in SELLERS))
+
+    def _see(self, at: dt.datetime, sku: str, *sellers: str) -> None:
+        self.picture.see_true(at, sku, self.oracle.free[sku])
+        for seller in sellers:
+            self.picture.see_shown(at, seller, sku, self.shown(seller, sku))
 
 
 def _following(now: dt.datetime, interval: dt.timedelta) -> dt.datetime:

@@ -20,7 +20,8 @@ from stockwright.demo.latency import LatencyMeter, percentile
 from stockwright.demo.lines import Line, read_lines
 from stockwright.demo.oracle import Oracle
 from stockwright.demo.overlay import SELLERS
-from stockwright.demo.stage import Picture, Stage
+from stockwright.demo.picture import Picture
+from stockwright.demo.stage import Stage
 from stockwright.demo.world import Profile, World, profile_lines
 from stockwright.domain.errors import StockwrightError
 from stockwright.store.connection import connect
@@ -32,6 +33,7 @@ READY_S: Final = 120.0
 OPENED_BEFORE: Final = dt.timedelta(hours=1)
 """The opening stock is handed over before the first order, on the replay's clock."""
 CHART_FILE: Final = "stockwright-demo.svg"
+BATCH_CHART_FILE: Final = "stockwright-demo-batch.svg"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +90,9 @@ def world_of(options: Options) -> World:
 class Performance:
     """One replay, set up and ready to run."""
 
-    def __init__(self, options: Options, world: World, batch: Oracle, url: str, show: Show) -> None:
+    def __init__(
+        self, options: Options, world: World, batch: BatchWorld, url: str, show: Show
+    ) -> None:
         self.options = options
         self.world = world
         self.batch = batch
@@ -147,7 +151,7 @@ class Performance:
         """Play the world to its end, and tell what came of it. Raises what a partner raised."""
         assert self.cast is not None
         began = time.monotonic()
-        orders = self.batch.total()
+        orders = self.batch.oracle.total()
         self._show.begin(orders.lines)
         await self.stage.loop.run(self._steps(self.cast))
         elapsed_s = time.monotonic() - began
@@ -190,7 +194,7 @@ class Performance:
             lines=asked.lines,
             units=asked.units,
             source_lines=self.world.line_count,
-            batch=outcome.batch_figures(self.batch, self.options.interval_minutes),
+            batch=outcome.batch_figures(self.batch.oracle, self.options.interval_minutes),
             stockwright=outcome.hub_figures(oracle),
             refused_servable=asked.refused_servable,
             latency_ms=outcome.LatencyFigures(
@@ -209,15 +213,20 @@ class Performance:
             sellers=outcome.seller_figures(oracle.sellers),
         )
 
-    def write_chart(self) -> Path:
-        """Write shown against true stock of the SKU most asked for; answers the file."""
-        picture = self.stage.picture
-        chart = shown_against_true(
-            picture.true, dict(picture.shown), f"SKU {picture.sku}: shown against true free stock"
-        )
-        file = (self.options.data_dir or Path(tempfile.gettempdir())) / CHART_FILE
-        file.write_text(chart, encoding="utf-8")
-        return file
+    def write_charts(self) -> list[Path]:
+        """Write shown against true stock of the SKU most asked for, one file for each world."""
+        folder = self.options.data_dir or Path(tempfile.gettempdir())
+        files = []
+        for world, name, picture in (
+            ("Stockwright", CHART_FILE, self.stage.picture),
+            ("batch connectors", BATCH_CHART_FILE, self.batch.picture),
+        ):
+            title = f"SKU {picture.sku} with {world}: shown against true free stock"
+            files.append(folder / name)
+            files[-1].write_text(
+                shown_against_true(picture.true, dict(picture.shown), title), encoding="utf-8"
+            )
+        return files
 
 
 async def _page(address: str) -> None:

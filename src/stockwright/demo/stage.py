@@ -1,7 +1,7 @@
 """What all partners of one replay share: the clock, the judge, the measure and the picture."""
 
 import datetime as dt
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,33 +9,13 @@ from stockwright.demo.clock import ClosedLoop, VirtualClock
 from stockwright.demo.latency import LatencyMeter
 from stockwright.demo.oracle import Oracle
 from stockwright.demo.overlay import Chance
+from stockwright.demo.picture import Picture
 
 REPEATED_PERCENT: Final = 5
 """Of all messages and calls, so many come twice."""
 LATE_PERCENT: Final = 5
 """Of all messages whose order does not change what may be sold, so many are overtaken by others."""
 LATEST_S: Final = 45.0
-
-Point = tuple[dt.datetime, int]
-
-
-@dataclass
-class Picture:
-    """Shown against true stock of one SKU, in virtual time."""
-
-    sku: str
-    true: list[Point] = field(default_factory=list)
-    shown: defaultdict[str, list[Point]] = field(default_factory=lambda: defaultdict(list))
-
-    def see_true(self, at: dt.datetime, sku: str, free: int) -> None:
-        """The true free stock changed."""
-        if sku == self.sku:
-            self.true.append((at, free))
-
-    def see_shown(self, at: dt.datetime, seller: str, sku: str, quantity: int) -> None:
-        """A seller shows another number."""
-        if sku == self.sku:
-            self.shown[seller].append((at, quantity))
 
 
 @dataclass

@@ -16,7 +16,7 @@ from stockwright.demo import installation
 from stockwright.demo.batch import BatchWorld
 from stockwright.demo.cast import Cast, Sandboxes
 from stockwright.demo.items import FILES, items_of, write_files
-from stockwright.demo.oracle import Oracle
+from stockwright.demo.picture import Picture
 from stockwright.demo.replay import READY_S, Options, Performance, Show, world_of
 from stockwright.demo.world import World
 from stockwright.domain.errors import StockwrightError
@@ -71,9 +71,12 @@ async def performance(
         yield play
 
 
-def _counterfactual(world: World, interval_minutes: float) -> Oracle:
+def _counterfactual(world: World, interval_minutes: float) -> BatchWorld:
     interval = dt.timedelta(minutes=interval_minutes)
-    return BatchWorld(world.plan.opening, interval, world.chance).run(world.play())
+    picture = Picture(world.plan.hottest)
+    batch = BatchWorld(world.plan.opening, interval, world.chance, picture)
+    batch.run(world.play())
+    return batch
 
 
 @contextlib.contextmanager
