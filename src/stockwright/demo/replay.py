@@ -13,6 +13,7 @@ import msgspec
 
 from stockwright.console.charts import shown_against_true
 from stockwright.demo import outcome, proof
+from stockwright.demo.batch import BatchWorld
 from stockwright.demo.cast import Cast
 from stockwright.demo.clock import ClosedLoop, Step, VirtualClock
 from stockwright.demo.happenings import MINUTE_S, Order, together
