@@ -121,6 +121,33 @@ def test_an_event_is_taken_back_once() -> None:
     assert world.at().sellable == 0
 
 
+def test_an_event_is_taken_back_by_the_system_that_told_it() -> None:
+    world = World()
+    sequence = world.fact("receipt", 20).sequence
+    assert world.fact("reversal", 0, system="erp", reverses=sequence).code == "observed"
+    assert world.at().sellable == 20
+
+
+def test_a_shipment_revised_to_less_is_owed_again() -> None:
+    world = World()
+    world.fact("receipt", 20)
+    world.reserve(5, confirmed=True)
+    ship: dict[str, Any] = {
+        "system": "tpl", "document": "S", "order_system": "web", "order": "O1", "order_line": "1",
+    }  # fmt: skip
+    world.fact("shipment", 5, **ship)
+    assert world.line().state == "fulfilled"
+    world.fact("shipment", 1, revision=1, **ship)
+    assert (world.line().state, world.line().open) == ("part_fulfilled", 4)
+
+
+def test_a_time_with_any_offset_is_kept_in_utc() -> None:
+    world = World()
+    far = dt.timezone(dt.timedelta(hours=23, minutes=59))
+    world.fact("receipt", 1, occurred_at=(START - dt.timedelta(days=2)).astimezone(far))
+    assert world.moves[0][1][7].utcoffset() == dt.timedelta(0)
+
+
 # ------------------------------------------------------------- authority
 
 SWITCH = START - dt.timedelta(days=1)

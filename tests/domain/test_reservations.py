@@ -119,6 +119,14 @@ def test_what_a_request_is_compared_with(policy: dict[str, Any], web: int, b2b: 
         assert world.reserve(most, "O2", system=channel, channel=channel).code == "granted"
 
 
+def test_a_fence_binds_a_request_without_a_channel_at_a_fixed_place() -> None:
+    world = stocked(20, 0, **policied(ring_fence=5))
+    line = [RequestLine(line="1", sku="A", quantity=16, location="EAST")]
+    assert world.ask("reserve", system="erp", lines=line).code == "insufficient"
+    line = [RequestLine(line="1", sku="A", quantity=15, location="EAST")]
+    assert world.ask("reserve", "O2", system="erp", lines=line).code == "granted"
+
+
 def test_a_fence_that_its_channel_has_used_holds_nothing_back_any_more() -> None:
     world = stocked(20, 0, **policied(ring_fence=5))
     world.reserve(5, "B1", system="b2b", channel="b2b")

@@ -84,6 +84,7 @@ class World:
         self.books.journal = {}
         self.books.after = {}
         self.books.reversible = {}
+        self.books.told_by = self.told_by
         for one in prepared:
             item = one.item
             if isinstance(item, Fact) and item.kind in ("count", "snapshot"):

@@ -61,6 +61,7 @@ class Books:
         self.owners: dict[tuple[str, str, str], str] = {}
         self.revisions: dict[str, tuple[int, int]] = {}
         self.reversible: dict[int, list[Move]] = {}
+        self.told_by: dict[int, str] = {}
         self.channel_claims: dict[tuple[str, str], int] = {}
         self.contained: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = (

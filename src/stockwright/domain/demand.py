@@ -150,6 +150,8 @@ def settle(overlay: Overlay, line: DemandLine) -> None:
         overlay.change_state(line, "part_fulfilled" if line.remaining else "fulfilled")
     elif line.cancelled > 0 and line.ordered > 0 and not line.remaining:
         overlay.change_state(line, "cancelled")
+    elif line.state in ("part_fulfilled", "fulfilled"):
+        overlay.change_state(line, "confirmed")  # all of it was taken back by a revision
     if line.state != "open" and line.expires_at is not None:
         line.expires_at = None
 

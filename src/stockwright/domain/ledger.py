@@ -193,9 +193,9 @@ def _park(
 
 
 def _occurred(fact: Fact, received_at: dt.datetime) -> dt.datetime:
-    """The partner's time, never later than when we received it."""
+    """The partner's time, in UTC, never later than when we received it."""
     at = fact.occurred_at
-    return received_at if at is None or at > received_at else at
+    return received_at if at is None or at > received_at else at.astimezone(dt.UTC)
 
 
 def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.datetime) -> Outcome:

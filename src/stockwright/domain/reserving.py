@@ -164,8 +164,8 @@ def _places(
     """Where one line's units come from, within what may be granted to this channel."""
     limit = one.claimable
     fixed = one.line.location
-    if channel is not None and (not fixed or fixed in channel.pool):
-        limit = min(limit, grantable_now(overlay, channel, one.sku))
+    outside = fixed if channel is None or fixed not in channel.pool else ""
+    limit = min(limit, grantable_now(overlay, channel, one.sku, outside))
     if limit <= 0 or (limit < one.claimable and request.mode == "all"):
         return []
 
@@ -184,23 +184,31 @@ def _places(
     return spread(want, pool, free, {})
 
 
-def grantable_now(overlay: Overlay, channel: Channel, sku: str) -> int:
-    """What this channel may be granted of a SKU now: see domain.exposure.grantable."""
+def grantable_now(overlay: Overlay, channel: Channel | None, sku: str, place: str = "") -> int:
+    """What this channel may be granted of a SKU now: see domain.exposure.grantable.
+
+    `place` is a fixed place outside the channel's pool: then that place alone is the pool. The
+    fences of others and the hard safety stock bind there as well.
+    """
     catalog = overlay.books.catalog
+    pool = (place,) if place or channel is None else channel.pool
     pool_free = 0
-    for place in channel.pool:
-        pool_free += overlay.free(sku, place)
+    for one in pool:
+        pool_free += overlay.free(sku, one)
     group = catalog.skus[sku].group
-    hard = match_policy(channel.policies, sku, group).hard_safety if channel.policies else 0
-    fences = _fences_unused(overlay, channel, sku, group) if catalog.has_fences else 0
+    hard = 0
+    if channel is not None and channel.policies:
+        hard = match_policy(channel.policies, sku, group).hard_safety
+    code = channel.code if channel is not None else ""
+    fences = _fences_unused(overlay, code, pool, sku, group) if catalog.has_fences else 0
     return grantable(pool_free, hard_safety=hard, other_fences_unused=fences)
 
 
-def _fences_unused(overlay: Overlay, channel: Channel, sku: str, group: str) -> int:
+def _fences_unused(overlay: Overlay, code: str, pool: tuple[str, ...], sku: str, group: str) -> int:
     """What other channels over the same places have fenced off and not claimed yet."""
     unused = 0
     for other in overlay.books.catalog.channels.values():
-        if other.code == channel.code or not set(other.pool) & set(channel.pool):
+        if other.code == code or not set(other.pool) & set(pool):
             continue
         fence = match_policy(other.policies, sku, group).ring_fence
         if fence:

@@ -1,5 +1,7 @@
 """Goods between places: under way under their document, never below zero, in any order."""
 
+import datetime as dt
+
 from stockwright.domain.accounts import Transfer
 from stockwright.domain.books import Overlay
 from stockwright.domain.events import Fact, Outcome
@@ -27,7 +29,8 @@ def transfer_out(overlay: Overlay, told: Told) -> Outcome:
         _raise_excess(overlay, told, document, transfer)
     transfer.from_location = told.fact.location
     transfer.to_location = told.fact.to_location or transfer.to_location
-    transfer.eta = told.fact.eta or transfer.eta
+    if told.fact.eta is not None:
+        transfer.eta = told.fact.eta.astimezone(dt.UTC)
     early = min(transfer.excess, transfer.under_way)
     if early > 0:
         overlay.move(

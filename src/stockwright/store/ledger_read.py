@@ -274,7 +274,9 @@ class Scope:
             asked.append(
                 (
                     self._put_moves,
-                    connection.execute(_sql["reversible"], (list(self.reversed),)),
+                    connection.execute(
+                        _sql["reversible"], (list(self.reversed), list(self.reversed))
+                    ),
                 )
             )
         return asked
@@ -413,7 +415,8 @@ class Scope:
             self.books.after[(item, bucket)] = (int(later), undecided)
 
     def _put_moves(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        for sequence, *move in rows:
+        for sequence, system, *move in rows:
+            self.books.told_by[sequence] = system
             self.books.reversible.setdefault(sequence, []).append((*move, None, "", None))
 
 

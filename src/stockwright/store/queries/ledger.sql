@@ -159,12 +159,14 @@ select location, movement_group, document, system from document_owner where docu
 select key, revision, quantity from document_line where key = any(%s::text[]);
 
 -- name: reversible
--- The goods moves of these events.
-select sequence, sku, lot, from_account::text, from_location, to_account::text, to_location, quantity, occurred_at
-from entry where sequence = any(%s::bigint[])
-  and from_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
-  and to_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
-order by sequence, n;
+-- The goods moves of these events, and who told them.
+select e.sequence, v.system, e.sku, e.lot, e.from_account::text, e.from_location, e.to_account::text,
+       e.to_location, e.quantity, e.occurred_at
+from entry e join event v on v.sequence = e.sequence
+where e.sequence = any(%s::bigint[]) and v.sequence = any(%s::bigint[])
+  and e.from_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
+  and e.to_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
+order by e.sequence, e.n;
 
 -- name: payload_ids
 -- Numbers for payloads that are about to be stored.
