@@ -288,7 +288,7 @@ class Model:
                 line.cancelled += freed
                 line.requested += min(units - freed, line.open - line.requested)
                 line.settle()
-                waits |= line.requested > 0
+            waits |= line.requested > 0
         return "cancel_requested" if waits else "done"
 
     # ------------------------------------------------------------ comparing

@@ -166,19 +166,18 @@ def cancel_units(overlay: Overlay, line: DemandLine, units: int) -> bool:
         line.cancelled += units
         return False
     units = min(units, line.remaining - line.cancel_requested)
-    if (
-        line.ordered
-    ):  # more may have been picked than was ordered; that is not there to be cancelled
+    if line.ordered:
+        # More may have been picked than was ordered; that is not there to be cancelled.
         left = line.ordered - line.shipped - line.cancelled - line.cancel_requested
         units = min(units, left)
     if units <= 0:
-        return False
+        return line.cancel_requested > 0
     unclaimed = min(units, line.remaining - line.open)
     freed = max(0, unclaimed)
     freed += release_stage(overlay, line, "reserved", units - freed, now)
     line.cancelled += freed
     settle(overlay, line)
-    return _ask_warehouse(overlay, line, units - freed) if freed < units else False
+    return _ask_warehouse(overlay, line, units - freed)
 
 
 def _ask_warehouse(overlay: Overlay, line: DemandLine, units: int) -> bool:
