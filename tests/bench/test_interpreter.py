@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stockwright.flow.interpreter import settle_interpreter
+from stockwright.flow.interpreter import SWITCH_S, settle_interpreter
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_settling_twice_is_settling_once_and_cycles_are_still_collected() -> Non
     assert (gc.get_threshold(), sys.getswitchinterval()) == first
     assert gc.isenabled()
     assert gc.get_threshold()[0] > 10_000
-    assert sys.getswitchinterval() == pytest.approx(0.001)
+    assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
     cycle: list[object] = []
     cycle.append(cycle)
     del cycle

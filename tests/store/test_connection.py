@@ -175,7 +175,10 @@ def test_a_listener_answers_what_was_notified_since_it_listens(empty_database_ur
         assert listener.wait(0) == []
         notify(empty_database_url, "levels", "1", "2")
         notify(empty_database_url, "Odd Name", "3")
-        assert listener.wait(5) == [("levels", "1"), ("levels", "2"), ("Odd Name", "3")]
+        heard = listener.wait(5)
+        while len(heard) < 3 and (more := listener.wait(5)):
+            heard += more
+        assert heard == [("levels", "1"), ("levels", "2"), ("Odd Name", "3")]
 
 
 def test_a_listener_returns_early_for_a_notification_and_else_when_the_time_is_over(
