@@ -11,6 +11,7 @@ from stockwright.store.baseline import calls_per_s, grow, scratch_database
 
 ITEMS = 10_000
 GROWN_ENTRIES = 5_000_000
+WARM_S = 3
 
 
 def spread(server: str) -> Iterator[Measure]:
@@ -39,7 +40,7 @@ def grown(server: str) -> Iterator[Measure]:
 
         grow(url, GROWN_ENTRIES, ITEMS, advance)
         with Recorder(url) as recorder:
-            reservations_per_s(recorder, turn="warm", items=ITEMS, seconds=1)
+            reservations_per_s(recorder, turn="warm", items=ITEMS, seconds=WARM_S)
             yield in_turns(
                 "ledger_grown",
                 lambda turn: _rate(empty, f"empty{turn}", ITEMS),
@@ -52,7 +53,8 @@ def grown(server: str) -> Iterator[Measure]:
 def _warm(server: str) -> Iterator[tuple[str, Recorder]]:
     with scratch_database(server, items=ITEMS) as url, Recorder(url) as recorder:
         settle_interpreter()  # as `stockwright up` does
-        reservations_per_s(recorder, turn="warm", items=ITEMS, seconds=1)
+        reservations_per_s(recorder, turn="warm", items=ITEMS, seconds=WARM_S)
+        calls_per_s(url, "reserve", items=ITEMS, seconds=WARM_S)
         yield url, recorder
 
 
