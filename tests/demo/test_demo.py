@@ -67,7 +67,7 @@ async def replayed(options: Options, show: Quiet) -> tuple[Outcome, list[str], d
 
 
 def children() -> set[int]:
-    """Our own children; the run's own database server, one of them, has workers that come and go."""
+    """Our own children; the run's database server, one of them, has workers that come and go."""
     return {child.pid for child in psutil.Process().children()}
 
 
