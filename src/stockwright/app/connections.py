@@ -1,37 +1,23 @@
 """Connectors by name, and the connections the configuration asks for."""
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
-from stockwright.config import Config, resolve_secret
+from stockwright.config import Config, connectors, resolve_secret
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Misconfigured
 from stockwright.domain.network import System
 from stockwright.sdk.connector import Connector, Opening
 from stockwright.sdk.verbs import Connection
 
-OURS: Final[Mapping[str, str]] = {
-    "json_http": "stockwright.connectors.json_http",
-    "csv_drop": "stockwright.connectors.csv_drop",
-}
-ENTRY_POINTS: Final = "stockwright.connectors"
-"""Where other packages announce theirs: an entry point by the connector's name."""
-
 
 def find_connector(name: str, setting: str = "connector") -> Connector[Any]:
     """The connector of this name, ours or another package's. Raises Misconfigured."""
-    if name in OURS:
-        found = import_module(OURS[name]).CONNECTOR
-    else:
-        offered = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-        if name not in offered:
-            known = [*OURS, *offered]
-            hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-            raise Misconfigured(setting, f"There is no connector {name!r}; {hint}.")
-        found = offered[name].load()
-    assert isinstance(found, Connector)
+    found = connectors.find_connector(name)
+    if found is None:
+        known = connectors.connector_names()
+        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+        raise Misconfigured(setting, f"There is no connector {name!r}; {hint}.")
     return found
 
 

@@ -7,7 +7,6 @@ keeps its order.
 
 import asyncio
 import datetime as dt
-import gc
 import threading
 import time
 from collections import deque
@@ -118,7 +117,6 @@ class Recorder:
     def start(self) -> None:
         """Starts the thread. Calling it again does nothing."""
         if self._thread is None:
-            _collect_seldom()
             self._running = True
             self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
             self._thread.start()
@@ -404,11 +402,6 @@ def _claim_own(outcomes: Sequence[Outcome], before: int) -> None:
     for outcome in outcomes:
         if outcome.replay and outcome.sequence > before:
             outcome.replay = False
-
-
-def _collect_seldom() -> None:
-    """A batch makes some 20,000 objects and drops them all: looking for cycles in each is waste."""
-    gc.set_threshold(max(gc.get_threshold()[0], 50_000), 20, 50)
 
 
 def _hand_over(
