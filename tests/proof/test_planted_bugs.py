@@ -59,8 +59,8 @@ def per_item_overlay_merged_early(patch: Patch) -> None:
 def buffer_applied_to_a_request(patch: Patch) -> None:
     real = reserving.grantable_now
 
-    def less_the_buffer(overlay, channel, sku):
-        return real(overlay, channel, sku) - sum(one.buffer for one in channel.policies)
+    def less_the_buffer(overlay, channel, sku, free):
+        return real(overlay, channel, sku, free) - sum(one.buffer for one in channel.policies)
 
     patch.setattr(reserving, "grantable_now", less_the_buffer)
 

@@ -99,7 +99,10 @@ class DemandLine(msgspec.Struct, eq=False):
     @property
     def open(self) -> int:
         """Units still claimed."""
-        return sum(claim.units for claim in self.claims.values())
+        units = 0
+        for claim in self.claims.values():
+            units += claim.reserved + claim.allocated + claim.picked
+        return units
 
     @property
     def remaining(self) -> int:

@@ -5,8 +5,10 @@ merged only when the item is complete, so that a failing item leaves no trace on
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+import msgspec
 
 from stockwright.domain.accounts import (
     CELLS,
@@ -86,53 +88,31 @@ class Books:
             self.negative_before.add(key)
 
     def put_demand(self, line: DemandLine) -> None:
-        """Adds a demand line as read from the store."""
+        """Adds a demand line, or puts it in the place of what it was."""
         self.demand.setdefault((line.system, line.order), {})[line.line] = line
 
 
-class Overlay:
+class Overlay(msgspec.Struct, eq=False):
     """One item's view of the books: reads fall through, writes stay here until `merge`."""
 
-    __slots__ = (
-        "balances",
-        "books",
-        "channel_claims",
-        "counts",
-        "demand",
-        "documents",
-        "fresh",
-        "lots",
-        "moves",
-        "new_counts",
-        "observations",
-        "owners",
-        "sequence",
-        "system",
-        "transfers",
-        "transitions",
-        "waiting",
-        "work",
-    )
-
-    def __init__(self, books: Books, sequence: int, system: str) -> None:
-        self.books = books
-        self.sequence = sequence
-        self.system = system
-        self.balances: dict[Key, Balance] = {}
-        self.demand: dict[tuple[str, str, str], DemandLine] = {}
-        self.moves: list[Move] = []
-        self.transitions: list[tuple[int, int, str]] = []
-        self.work: list[WorkNote] = []
-        self.transfers: dict[tuple[str, str, str], Transfer] = {}
-        self.counts: dict[tuple[str, str, str, str], list[Count]] = {}
-        self.new_counts: list[tuple[Key, str, Count, int]] = []
-        self.lots: dict[tuple[str, str], Lot] = {}
-        self.fresh: dict[tuple[str, str, dt.date], int] = {}
-        self.waiting: dict[Key, list[Waiting]] = {}
-        self.owners: dict[tuple[str, str, str], str] = {}
-        self.documents: dict[str, tuple[int, int]] = {}
-        self.observations: list[tuple[str, str, str, str, str, str, int]] = []
-        self.channel_claims: dict[tuple[str, str], int] = {}
+    books: Books
+    sequence: int
+    system: str
+    balances: dict[Key, Balance] = {}
+    demand: dict[tuple[str, str, str], DemandLine] = {}
+    moves: list[Move] = []
+    transitions: list[tuple[int, int, str]] = []
+    work: list[WorkNote] = []
+    transfers: dict[tuple[str, str, str], Transfer] = {}
+    counts: dict[tuple[str, str, str, str], list[Count]] = {}
+    new_counts: list[tuple[Key, str, Count, int]] = []
+    lots: dict[tuple[str, str], Lot] = {}
+    fresh: dict[tuple[str, str, dt.date], int] = {}
+    waiting: dict[Key, list[Waiting]] = {}
+    owners: dict[tuple[str, str, str], str] = {}
+    documents: dict[str, tuple[int, int]] = {}
+    observations: list[tuple[str, str, str, str, str, str, int]] = []
+    channel_claims: dict[tuple[str, str], int] = {}
 
     # ------------------------------------------------------------ reading
 
@@ -156,6 +136,10 @@ class Overlay:
             return found.free if found is not None else 0
         lots = self.lots_here(sku, location)
         return sum(found.free for lot in lots if (found := self.look((sku, location, lot))))
+
+    def free_at(self, sku: str, places: Iterable[str]) -> dict[str, int]:
+        """Free units of a SKU at each of these places."""
+        return {place: self.free(sku, place) for place in places}
 
     def lots_here(self, sku: str, location: str) -> set[str]:
         """Lots that have a balance at a place, those opened by this item included."""
@@ -293,36 +277,34 @@ class Overlay:
 
     def merge(self, written: "Written") -> None:
         """Makes the item's changes the state its successors see, and notes them to be written."""
-        books = self.books
+        books, sequence = self.books, self.sequence
         for key, balance in self.balances.items():
             if key not in books.balances:
                 books.lots_at.setdefault((key[0], key[1]), set()).add(key[2])
             books.balances[key] = balance
             written.balances.add(key)
         for line in self.demand.values():
-            books.demand.setdefault((line.system, line.order), {})[line.line] = line
+            books.put_demand(line)
             written.demand[line.id] = line
-        sequence = self.sequence
         for n, move in enumerate(self.moves, 1):
             written.moves.append((sequence, n, move))
         for line_id, count, state in self.transitions:
             written.transitions.append((line_id, count, state, sequence))
-        if self.channel_claims:
-            books.channel_claims.update(self.channel_claims)
-        if self.work:
-            written.work.extend((self.sequence, note) for note in self.work)
         if books.journal is not None:
             self._keep_journal(books.journal)
         self._merge_rare(written)
 
     def _merge_rare(self, written: "Written") -> None:
-        books = self.books
+        books, sequence = self.books, self.sequence
+        if self.work:
+            written.work.extend([(sequence, note) for note in self.work])
+        if self.channel_claims:
+            books.channel_claims.update(self.channel_claims)
         if self.transfers:
             books.transfers.update(self.transfers)
             written.transfers.update(self.transfers)
         if self.new_counts:
-            for key, bucket, count, counted in self.new_counts:
-                written.counts.append((self.sequence, key, bucket, count, counted))
+            written.counts.extend([(sequence, *one) for one in self.new_counts])
             books.counts.update(self.counts)
         if self.lots:
             books.lots.update(self.lots)
@@ -340,7 +322,8 @@ class Overlay:
         if self.documents:
             books.revisions.update(self.documents)
             written.documents.update(self.documents)
-        written.observations.extend((self.sequence, *one) for one in self.observations)
+        if self.observations:
+            written.observations.extend([(sequence, *one) for one in self.observations])
 
     def _keep_journal(
         self, journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]]

@@ -8,7 +8,7 @@ any order and end the same.
 import datetime as dt
 from collections.abc import Iterator
 
-from stockwright.domain.accounts import Claim, DemandLine
+from stockwright.domain.accounts import STAGES, Claim, DemandLine
 from stockwright.domain.books import Overlay
 from stockwright.domain.lots import note_fresh
 
@@ -18,7 +18,6 @@ began.
 """
 
 _DRAW = ("picked", "allocated", "reserved")
-_TRIM = ("reserved", "allocated", "picked")
 
 
 def shift(
@@ -33,24 +32,32 @@ def shift(
     free_after: int | None = None,
 ) -> None:
     """Moves units of one line's claim between the stages and the outside (unclaimed, fulfilled)."""
-    claim = line.claims.get((location, lot))
+    place = (location, lot)
+    claim = line.claims.get(place)
     if claim is None:
-        claim = line.claims[(location, lot)] = Claim()
-    if source in _TRIM:
+        claim = line.claims[place] = Claim()
+    opened = 0
+    if source in STAGES:
         setattr(claim, source, getattr(claim, source) - units)
-    if target in _TRIM:
+        opened -= units
+    if target in STAGES:
         setattr(claim, target, getattr(claim, target) + units)
-    outside = (target in _TRIM) - (source in _TRIM)
-    if outside:
-        if line.fresh_until is not None and not lot:
-            note_fresh(overlay, line.sku, location, line.fresh_until, outside * units)
-        if line.channel and overlay.books.catalog.has_fences:
-            key = (line.channel, line.sku)
-            held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
-            overlay.channel_claims[key] = held + outside * units
+        opened += units
+    if opened:
+        _note_opened(overlay, line, location, lot, opened)
     overlay.move(
         line.sku, lot, source, location, target, location, units, at, line.id, "", free_after
     )
+
+
+def _note_opened(overlay: Overlay, line: DemandLine, location: str, lot: str, units: int) -> None:
+    """Keeps the running sums of what is claimed: by date asked for, and by channel."""
+    if line.fresh_until is not None and not lot:
+        note_fresh(overlay, line.sku, location, line.fresh_until, units)
+    if line.channel and overlay.books.catalog.has_fences:
+        key = (line.channel, line.sku)
+        held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
+        overlay.channel_claims[key] = held + units
 
 
 def draw(
@@ -72,7 +79,7 @@ def trim(overlay: Overlay, line: DemandLine, at: dt.datetime) -> int:
     """Releases what the line claims beyond what remains to be shipped; returns how many units."""
     over = line.open - line.remaining
     released = 0
-    for stage in _TRIM:
+    for stage in STAGES:
         for place in sorted(line.claims):
             take = min(over - released, getattr(line.claims[place], stage))
             if take > 0:

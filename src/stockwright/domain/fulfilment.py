@@ -8,8 +8,8 @@ from stockwright.domain import demand, reservations
 from stockwright.domain.accounts import DemandLine
 from stockwright.domain.books import Overlay
 from stockwright.domain.events import Outcome
-from stockwright.domain.goods import RECORDED, Told, apply_waiting, move_told, outbound_lots
-from stockwright.domain.sourcing import Wanted, spread
+from stockwright.domain.goods import Told, apply_waiting, move_told, outbound_lots, recorded
+from stockwright.domain.sourcing import place_units
 
 
 def demand_of(overlay: Overlay, told: Told) -> DemandLine | None:
@@ -64,7 +64,7 @@ def shipment(overlay: Overlay, told: Told) -> Outcome:
         elif drawn:
             _ship_unseen(overlay, told, lot, drawn)
     if line is None:
-        return Outcome(code="observed") if snapshot_fed else RECORDED
+        return Outcome(code="observed") if snapshot_fed else recorded()
     line.shipped += told.units
     line.final = line.final or (told.fact.final and told.units > 0)
     demand.crossed(overlay, line, told.at)
@@ -73,7 +73,7 @@ def shipment(overlay: Overlay, told: Told) -> Outcome:
     demand.trim(overlay, line, told.at)
     demand.settle(overlay, line)
     _check_returns(overlay, line)
-    return RECORDED
+    return recorded()
 
 
 def _ship_unseen(overlay: Overlay, told: Told, lot: str, drawn: int) -> None:
@@ -109,7 +109,7 @@ def returned(overlay: Overlay, told: Told) -> Outcome:
     if line is not None:
         line.returned += told.units
         _check_returns(overlay, line)
-    return RECORDED
+    return recorded()
 
 
 def _check_returns(overlay: Overlay, line: DemandLine) -> None:
@@ -130,28 +130,28 @@ def pick(overlay: Overlay, told: Told) -> Outcome:
     """Own claims become picked here; what was never claimed is claimed now."""
     line = demand_of(overlay, told)
     if line is None:
-        return RECORDED
+        return recorded()
     if told.units < 0:
-        return unpick(overlay, told._replace(units=-told.units))
+        return unpick(overlay, msgspec.structs.replace(told, units=-told.units))
     line.picked += told.units
     demand.advance(overlay, line, told.fact.location, told.lot, told.units, told.at)
     if line.state == "open":
         overlay.change_state(line, "confirmed")
         line.expires_at = None
-    return RECORDED
+    return recorded()
 
 
 def unpick(overlay: Overlay, told: Told) -> Outcome:
     """Back on the shelf: allocated again, or free where a cancel was waiting for the warehouse."""
     line = demand_of(overlay, told)
     if line is None:
-        return RECORDED
+        return recorded()
     if told.units < 0:
-        return pick(overlay, told._replace(units=-told.units))
+        return pick(overlay, msgspec.structs.replace(told, units=-told.units))
     line.picked -= told.units
     reservations.give_back(overlay, line, "picked", told.units, told.fact.location, told.at)
     demand.trim(overlay, line, told.at)
-    return RECORDED
+    return recorded()
 
 
 def channel_order(overlay: Overlay, told: Told) -> Outcome:
@@ -161,7 +161,7 @@ def channel_order(overlay: Overlay, told: Told) -> Outcome:
     """
     line = demand_of(overlay, told)
     if line is None:
-        return RECORDED
+        return recorded()
     line.ordered = told.units
     line.channel = line.channel or told.fact.channel
     demand.crossed(overlay, line, told.at)
@@ -174,7 +174,7 @@ def channel_order(overlay: Overlay, told: Told) -> Outcome:
         overlay.change_state(line, "confirmed")
     line.expires_at = None
     demand.settle(overlay, line)
-    return RECORDED
+    return recorded()
 
 
 def _places_for(overlay: Overlay, told: Told, units: int) -> list[tuple[str, int]]:
@@ -184,15 +184,7 @@ def _places_for(overlay: Overlay, told: Told, units: int) -> list[tuple[str, int
     if told.fact.location:
         return [(told.fact.location, units)]
     pool = overlay.books.catalog.channels[told.fact.channel].pool
-    want = Wanted(told.sku.code, units, "", told.lot)
-
-    def free(_: Wanted, place: str) -> int:
-        return overlay.free(told.sku.code, place)
-
-    for place in pool:
-        if free(want, place) >= units:
-            return [(place, units)]
-    found = spread(want, pool, free, {})
+    found = place_units(units, pool, overlay.free_at(told.sku.code, pool))
     left = units - sum(part for _, part in found)
     if not left:
         return found
@@ -205,7 +197,7 @@ def channel_cancel(overlay: Overlay, told: Told) -> Outcome:
     """A channel cancelled: frees what the warehouse does not have yet, asks for the rest."""
     line = demand_of(overlay, told)
     if line is None:
-        return RECORDED
+        return recorded()
     if told.units < 0:
         return _cancel_less(overlay, told, line)
     before = line.cancelled + line.cancel_requested
@@ -225,7 +217,7 @@ def channel_cancel(overlay: Overlay, told: Told) -> Outcome:
             asked_to_cancel=told.units,
         )
     demand.settle(overlay, line)
-    return Outcome(code="cancel_requested") if waits else RECORDED
+    return Outcome(code="cancel_requested") if waits else recorded()
 
 
 def _cancel_less(overlay: Overlay, told: Told, line: DemandLine) -> Outcome:
@@ -239,9 +231,11 @@ def _cancel_less(overlay: Overlay, told: Told, line: DemandLine) -> Outcome:
     owed = line.remaining - line.open
     channel = told.fact.channel or line.channel
     if owed > 0 and (told.fact.location or channel) and line.state not in ("released", "expired"):
-        told = told._replace(fact=msgspec.structs.replace(told.fact, channel=channel))
+        told = msgspec.structs.replace(
+            told, fact=msgspec.structs.replace(told.fact, channel=channel)
+        )
         for place, units in _places_for(overlay, told, owed):
             demand.shift(overlay, line, place, told.lot, "unclaimed", "reserved", units, told.at)
         overlay.change_state(line, "confirmed")
     demand.settle(overlay, line)
-    return RECORDED
+    return recorded()

@@ -1,7 +1,8 @@
 """Facts about goods alone: what comes in, goes out, changes its bucket or waits for inspection."""
 
 import datetime as dt
-from typing import Final, NamedTuple
+
+import msgspec
 
 from stockwright.domain import counts
 from stockwright.domain.accounts import BUCKETS, Lot, Waiting
@@ -11,10 +12,8 @@ from stockwright.domain.events import Fact, Outcome
 from stockwright.domain.lots import expiry_of
 from stockwright.domain.postings import Posting
 
-RECORDED: Final = Outcome(code="recorded")
 
-
-class Told(NamedTuple):
+class Told(msgspec.Struct, frozen=True, eq=False):
     """A fact with its codes resolved. units is signed, in base units: what is to be posted now.
 
     into is the same of the SKU that a conversion makes.
@@ -30,15 +29,19 @@ class Told(NamedTuple):
     into: int = 0
 
 
+def recorded() -> Outcome:
+    """The answer to a fact of which there is no more to say."""
+    return Outcome(code="recorded")
+
+
 def goods(overlay: Overlay, told: Told) -> Outcome:
     """Moves goods as the row says; a negative quantity moves them the other way."""
-    source, target = (
-        _account(name, told.fact) for name in (told.posting.source, told.posting.target)
-    )
+    source = _account(told.posting.source, told.fact)
+    target = _account(told.posting.target, told.fact)
     move_told(overlay, told, source, target, told.units, told.lot)
     if target == "inspection" or told.fact.bucket == "inspection":
         apply_waiting(overlay, told.sku.code, told.fact.location, told.lot)
-    return RECORDED
+    return recorded()
 
 
 def _account(name: str, fact: Fact) -> str:
@@ -125,7 +128,7 @@ def sold_at_till(overlay: Overlay, told: Told) -> Outcome:
     """Goods leave now; nobody was promised them."""
     for lot, units in outbound_lots(overlay, told):
         move_told(overlay, told, "sellable", "customer", units, lot)
-    return RECORDED
+    return recorded()
 
 
 def conversion(overlay: Overlay, told: Told) -> Outcome:
@@ -140,7 +143,7 @@ def conversion(overlay: Overlay, told: Told) -> Outcome:
         if told.into < 0:
             made = ("sellable", fact.location, "adjustment", "")
         counts.move_goods(overlay, target.code, lot, *made, abs(told.into), told.at, fact.position)
-    return RECORDED
+    return recorded()
 
 
 def inspect(overlay: Overlay, told: Told) -> Outcome:
@@ -153,7 +156,7 @@ def inspect(overlay: Overlay, told: Told) -> Outcome:
             Waiting(overlay.sequence, told.fact.to_bucket, told.units, told.at)
         )
     apply_waiting(overlay, *cell)
-    return RECORDED
+    return recorded()
 
 
 def _uninspect(overlay: Overlay, told: Told, cell: tuple[str, str, str]) -> None:

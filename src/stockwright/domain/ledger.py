@@ -46,7 +46,7 @@ _SNAPSHOT_FED_APPLIES: Final = frozenset(
 _PHYSICAL_OF_ORDER: Final = frozenset({"inbound", "outbound"})
 
 
-class Recorded(NamedTuple):
+class Recorded(msgspec.Struct, eq=False):
     """One item that now stands in the ledger under its own sequence number."""
 
     sequence: int
@@ -136,15 +136,9 @@ def _keep(
     books: Books,
     decision: Decision,
 ) -> Outcome:
-    books.sequence = overlay.sequence
+    assert not outcome.sequence, "an outcome answers one item"
+    outcome.sequence = books.sequence = overlay.sequence
     overlay.merge(decision.written)
-    outcome = Outcome(
-        code=outcome.code,
-        sequence=overlay.sequence,
-        field=outcome.field,
-        message=outcome.message,
-        answer=outcome.answer,
-    )
     books.identities[prepared.key] = (prepared.hash, outcome)
     decision.recorded.append(Recorded(overlay.sequence, prepared, outcome, occurred_at))
     return outcome
@@ -268,7 +262,7 @@ def _resolve(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime, ke
             "$.to_sku", f"sku:{fact.to_sku}", f"no SKU {fact.to_sku!r}; add it to the item master"
         )
     try:
-        units, _ = to_base(fact.quantity, unit, sku.base_unit, sku.factors)
+        units = to_base(fact.quantity, unit, sku.base_unit, sku.factors)
     except Rejected as refusal:
         if refusal.reason == "unknown_unit":
             raise Unbound("$.unit", f"unit:{code}:{unit}", refusal.message) from None
@@ -305,8 +299,8 @@ def _difference(overlay: Overlay, told: Told) -> Told:
         _, posted_into = overlay.books.revisions.get(into, (-1, 0))
         if subject in overlay.documents:
             overlay.documents[into] = (fact.revision, fact.to_quantity)
-        told = told._replace(into=fact.to_quantity - posted_into)
-    return told._replace(units=told.units - posted)
+        told = msgspec.structs.replace(told, into=fact.to_quantity - posted_into)
+    return msgspec.structs.replace(told, units=told.units - posted)
 
 
 def _holds_authority(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime) -> bool:
@@ -343,7 +337,7 @@ def _note_asked(overlay: Overlay, request: Any) -> None:
         line = overlay.line(request.system, reserving.order_of(request), asked.line)
         if line is not None and not line.ordered:
             sku = overlay.books.catalog.skus[line.sku]
-            line.ordered, _ = to_base(asked.quantity, asked.unit, sku.base_unit, sku.factors)
+            line.ordered = to_base(asked.quantity, asked.unit, sku.base_unit, sku.factors)
             crossed(overlay, line, overlay.books.now)
             trim(overlay, line, overlay.books.now)
             settle(overlay, line)

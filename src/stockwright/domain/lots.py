@@ -1,7 +1,7 @@
 """Lots: first expired first out, shelf life asked for, and the room that is left for it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stockwright.domain.books import Overlay
 
@@ -40,9 +40,28 @@ def room(
     later, fit into the sellable units of lots good until t or later. A claim that names a lot fits
     into it.
     """
-    free = overlay.free(sku, location)
+    free = overlay.free_at(sku, (location,))
+    return rooms(overlay, sku, free, fresh_until, lot)[location]
+
+
+def rooms(
+    overlay: Overlay,
+    sku: str,
+    free: Mapping[str, int],
+    fresh_until: dt.date | None,
+    lot: str = "",
+) -> Mapping[str, int]:
+    """The room at each of these places, from what is free there."""
     if overlay.books.catalog.skus[sku].control == "none":
         return free
+    return {
+        place: _bound(overlay, sku, place, units, fresh_until, lot) for place, units in free.items()
+    }
+
+
+def _bound(
+    overlay: Overlay, sku: str, location: str, free: int, fresh_until: dt.date | None, lot: str
+) -> int:
     until = expiry_of(overlay, sku, lot) if lot else fresh_until
     if lot:
         named = overlay.look((sku, location, lot))

@@ -8,7 +8,7 @@ from stockwright.domain import counting, counts, fulfilment, goods, transfers
 from stockwright.domain.books import Overlay
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Outcome
-from stockwright.domain.goods import RECORDED, Told
+from stockwright.domain.goods import Told, recorded
 from stockwright.domain.postings import POSTINGS
 
 _NOT_REVERSIBLE: Final = frozenset({"in_transit"})
@@ -42,7 +42,7 @@ def reverse(overlay: Overlay, fact: Fact, at: dt.datetime) -> Outcome:
         counts.move_goods(
             overlay, sku, lot, target, to_location, source, from_location, units, moved_at
         )
-    return RECORDED
+    return recorded()
 
 
 Rule = Callable[[Overlay, Told], Outcome]

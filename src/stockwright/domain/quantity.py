@@ -10,16 +10,14 @@ LIMIT: Final = 1 << 62
 """No balance passes this: two of them still add up inside a 64-bit integer."""
 
 
-def to_base(
-    quantity: int, unit: str, base_unit: str, factors: Mapping[str, int]
-) -> tuple[int, int]:
-    """The quantity in base units, and the factor used.
+def to_base(quantity: int, unit: str, base_unit: str, factors: Mapping[str, int]) -> int:
+    """The quantity in base units.
 
     Raises Rejected: unknown_unit where the SKU has no such unit, malformed where the result is too
     large.
     """
     if not unit or unit == base_unit:
-        return quantity, 1
+        return quantity
     factor = factors.get(unit)
     if factor is None:
         known = ", ".join(sorted({base_unit, *factors}))
@@ -31,7 +29,7 @@ def to_base(
     base = quantity * factor
     if abs(base) > MAX_QUANTITY:
         raise Rejected("malformed", "quantity", f"more than {MAX_QUANTITY} base units in one line")
-    return base, factor
+    return base
 
 
 def bounded(value: int) -> int:

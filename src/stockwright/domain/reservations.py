@@ -13,9 +13,9 @@ from stockwright.domain.books import Overlay
 from stockwright.domain.demand import release_stage, settle, shift
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request
-from stockwright.domain.lots import first_expired_first, room
+from stockwright.domain.lots import first_expired_first, room, rooms
 from stockwright.domain.reserving import grantable_now, hold_until, order_of
-from stockwright.domain.sourcing import Wanted, spread
+from stockwright.domain.sourcing import spread
 
 STATES: Final = {
     "open": "held until it expires, is confirmed or released",
@@ -77,17 +77,17 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
         return
     before = [place for place, lot in sorted(line.claims) if lot == line.lot]
     pool = tuple(dict.fromkeys([*before, *(channel.pool if channel else ())]))
-    if channel is not None and grantable_now(overlay, channel, line.sku) < needed:
+    if channel is not None and (
+        grantable_now(overlay, channel, line.sku, overlay.free_at(line.sku, channel.pool)) < needed
+    ):
         raise Rejected(
             "expired",
             "order",
             "the hold expired and its stock was promised to others; reserve again",
         )
 
-    def free(want: Wanted, place: str) -> int:
-        return room(overlay, want.sku, place, line.fresh_until, want.lot)
-
-    places = spread(Wanted(line.sku, needed, "", line.lot), pool, free, {})
+    free = overlay.free_at(line.sku, pool)
+    places = spread(needed, pool, rooms(overlay, line.sku, free, line.fresh_until, line.lot))
     if sum(units for _, units in places) < needed:
         raise Rejected(
             "expired",
@@ -95,7 +95,7 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
             "the hold expired and its stock was promised to others; reserve again",
         )
     for place, units in places:
-        after = overlay.free(line.sku, place) - units
+        after = free[place] - units
         shift(
             overlay, line, place, line.lot, "unclaimed", "reserved", units, overlay.books.now, after
         )

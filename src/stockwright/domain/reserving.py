@@ -1,8 +1,10 @@
 """Reserve: which lines may be claimed, where their units come from, and what is granted."""
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from stockwright.domain.accounts import DemandLine
 from stockwright.domain.books import Overlay
@@ -11,16 +13,19 @@ from stockwright.domain.demand import LINES_PER_EVENT, shift
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request, RequestLine
 from stockwright.domain.exposure import grantable, match_policy
-from stockwright.domain.lots import room
+from stockwright.domain.lots import room, rooms
 from stockwright.domain.quantity import to_base
-from stockwright.domain.sourcing import Wanted, place_whole, spread
+from stockwright.domain.sourcing import Wanted, place_units, place_whole
 
 Granted = tuple[str, int, int]
 """(location, units, free units left there)"""
 
+Until = tuple[dt.datetime, str]
+"""When a hold may expire, and its text."""
 
-class Asked(NamedTuple):
-    """One line of a reserve as it will be placed: what may still be claimed, in base units."""
+
+class Asked(msgspec.Struct, eq=False):
+    """One line of a reserve: what may still be claimed, in base units, and what was granted."""
 
     line: RequestLine
     sku: str
@@ -28,6 +33,7 @@ class Asked(NamedTuple):
     claimable: int
     fresh_until: dt.date | None
     known: DemandLine | None
+    granted: Sequence[Granted] = ()
 
 
 def order_of(request: Request) -> str:
@@ -41,7 +47,7 @@ def channel_of(overlay: Overlay, request: Request) -> Channel | None:
     None where every line fixes its place and no channel is named. Raises Rejected: unknown_channel.
     """
     found = overlay.books.catalog.channels.get(request.channel or request.system)
-    if found is None and (request.channel or not all(line.location for line in request.lines)):
+    if found is None and (request.channel or _floats(request)):
         raise Rejected(
             "unknown_channel",
             "channel",
@@ -50,30 +56,38 @@ def channel_of(overlay: Overlay, request: Request) -> Channel | None:
     return found
 
 
+def _floats(request: Request) -> bool:
+    """Whether a line leaves its place to the sourcing rules."""
+    for line in request.lines:  # noqa: SIM110 - a loop costs half of any() here
+        if not line.location:
+            return True
+    return False
+
+
 def reserve(overlay: Overlay, request: Request) -> Outcome:
     """Grants all lines, or by choice what there is. Raises Rejected with the refusal's code."""
     channel = channel_of(overlay, request)
-    asked = [_ask(overlay, request, line, n) for n, line in enumerate(request.lines)]
+    order = order_of(request)
+    asked = [_ask(overlay, request, order, line, n) for n, line in enumerate(request.lines)]
     open_asks = [one for one in asked if one.claimable > 0]
     if not open_asks:
         done = all(one.known is not None and not one.known.remaining for one in asked)
         code = "already_fulfilled" if done else "already_claimed"
         raise Rejected(code, "lines", "nothing of these lines is left to claim")
-    granted = _grant(overlay, request, channel, open_asks)
+    until = None if request.confirmed else hold_until(overlay, request, channel)
+    granted = _grant(overlay, request, channel, open_asks, until)
     if not granted:
         raise Rejected("insufficient", _field_of(asked, open_asks[0]), _shortage(open_asks[0]))
-    short = request.mode == "partial" and any(
-        _units(granted.get(one.line.line, ())) < one.claimable for one in open_asks
-    )
+    short = request.mode == "partial" and granted < sum(one.claimable for one in open_asks)
     answer = {
-        "state": "confirmed" if request.confirmed else "open",
-        "expires_at": None if request.confirmed else hold_until(overlay, request, channel)[1],
-        "lines": [_line_answer(one, granted.get(one.line.line, ())) for one in asked],
+        "state": "open" if until else "confirmed",
+        "expires_at": until[1] if until else None,
+        "lines": [_line_answer(one) for one in asked],
     }
     return Outcome(code="partial" if short else "granted", answer=answer)
 
 
-def _ask(overlay: Overlay, request: Request, line: RequestLine, n: int) -> Asked:
+def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: int) -> Asked:
     catalog = overlay.books.catalog
     sku = line.sku
     unit = line.unit
@@ -93,11 +107,11 @@ def _ask(overlay: Overlay, request: Request, line: RequestLine, n: int) -> Asked
         )
     if line.location and line.location not in catalog.locations:
         raise Rejected("unknown_location", f"lines[{n}].location", f"no location {line.location!r}")
-    quantity, _ = to_base(line.quantity, unit, item.base_unit, item.factors)
+    quantity = to_base(line.quantity, unit, item.base_unit, item.factors)
     fresh = None
     if line.min_shelf_life_days:
         fresh = overlay.books.now.date() + dt.timedelta(days=line.min_shelf_life_days)
-    known = overlay.find_line(request.system, order_of(request), line.line)
+    known = overlay.find_line(request.system, order, line.line)
     if known is None:
         return Asked(line, sku, quantity, quantity, fresh, None)
     if known.sku != sku:
@@ -112,19 +126,24 @@ def _ask(overlay: Overlay, request: Request, line: RequestLine, n: int) -> Asked
 
 
 def _grant(
-    overlay: Overlay, request: Request, channel: Channel | None, asked: list[Asked]
-) -> dict[str, list[Granted]]:
-    """Claims what can be granted; per line the places as (location, units, free after)."""
+    overlay: Overlay,
+    request: Request,
+    channel: Channel | None,
+    asked: list[Asked],
+    until: Until | None,
+) -> int:
+    """Claims what can be granted; returns how many units."""
     pool, whole = _one_place(overlay, channel, asked)
-    granted: dict[str, list[Granted]] = {}
+    total = 0
     for n, one in enumerate(asked):
-        places = _places(overlay, request, channel, one, pool, whole)
-        units = sum(part for _, part in places)
+        granted = _places(overlay, request, channel, one, pool, whole)
+        units = _units(granted)
         if units < one.claimable and request.mode == "all":
             raise Rejected("insufficient", f"lines[{n}].quantity", _missing(one, units))
         if units:
-            granted[one.line.line] = _claim(overlay, request, channel, one, places, n)
-    return granted
+            _claim(overlay, request, channel, one, granted, n, until)
+            total += units
+    return total
 
 
 def _one_place(
@@ -145,7 +164,7 @@ def _one_place(
     def free(want: Wanted, place: str) -> int:
         return room(overlay, want.sku, place, fresh[want.sku], want.lot)
 
-    wanted = [Wanted(one.sku, one.claimable, "", one.line.lot) for one in floating]
+    wanted = [Wanted(one.sku, one.claimable, one.line.lot) for one in floating]
     whole = place_whole(wanted, pool, free)
     if whole or channel.allow_split:
         return pool, whole
@@ -160,55 +179,51 @@ def _places(
     one: Asked,
     pool: tuple[str, ...],
     whole: str,
-) -> list[tuple[str, int]]:
+) -> list[Granted]:
     """Where one line's units come from, within what may be granted to this channel."""
-    limit = one.claimable
     fixed = one.line.location
-    outside = fixed if channel is None or fixed not in channel.pool else ""
-    limit = min(limit, grantable_now(overlay, channel, one.sku, outside))
+    free = overlay.free_at(one.sku, _grant_pool(channel, fixed))
+    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free))
     if limit <= 0 or (limit < one.claimable and request.mode == "all"):
         return []
-
-    def free(want: Wanted, place: str) -> int:
-        return room(overlay, want.sku, place, one.fresh_until, want.lot)
-
-    want = Wanted(one.sku, limit, fixed, one.line.lot)
     if fixed:
-        return spread(want, (fixed,), free, {})
-    if whole and free(want, whole) >= limit:
-        return [(whole, limit)]
-    if len(pool) > 1:
-        single = place_whole([want], pool, free)
-        if single:
-            return [(single, limit)]
-    return spread(want, pool, free, {})
+        pool = (fixed,)
+    elif whole:
+        pool = (whole, *pool)
+    room = rooms(overlay, one.sku, free, one.fresh_until, one.line.lot)
+    return [(place, units, free[place] - units) for place, units in place_units(limit, pool, room)]
 
 
-def grantable_now(overlay: Overlay, channel: Channel | None, sku: str, place: str = "") -> int:
+def _grant_pool(channel: Channel | None, fixed: str) -> tuple[str, ...]:
+    """The places whose stock decides on a line: the channel's, or one it fixes outside of them."""
+    if channel is None or (fixed and fixed not in channel.pool):
+        return (fixed,)
+    return channel.pool
+
+
+def grantable_now(
+    overlay: Overlay, channel: Channel | None, sku: str, free: Mapping[str, int]
+) -> int:
     """What this channel may be granted of a SKU now: see domain.exposure.grantable.
 
-    `place` is a fixed place outside the channel's pool: then that place alone is the pool. The
-    fences of others and the hard safety stock bind there as well.
+    `free` is what is free at each place that counts: the channel's pool, or a fixed place outside
+    of it. The fences of others and the hard safety stock bind there as well.
     """
     catalog = overlay.books.catalog
-    pool = (place,) if place or channel is None else channel.pool
-    pool_free = 0
-    for one in pool:
-        pool_free += overlay.free(sku, one)
-    group = catalog.skus[sku].group
-    hard = 0
+    hard = fences = 0
     if channel is not None and channel.policies:
-        hard = match_policy(channel.policies, sku, group).hard_safety
-    code = channel.code if channel is not None else ""
-    fences = _fences_unused(overlay, code, pool, sku, group) if catalog.has_fences else 0
-    return grantable(pool_free, hard_safety=hard, other_fences_unused=fences)
+        hard = match_policy(channel.policies, sku, catalog.skus[sku].group).hard_safety
+    if catalog.has_fences:
+        code = channel.code if channel is not None else ""
+        fences = _fences_unused(overlay, code, free, sku, catalog.skus[sku].group)
+    return grantable(sum(free.values()), hard_safety=hard, other_fences_unused=fences)
 
 
-def _fences_unused(overlay: Overlay, code: str, pool: tuple[str, ...], sku: str, group: str) -> int:
+def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, group: str) -> int:
     """What other channels over the same places have fenced off and not claimed yet."""
     unused = 0
     for other in overlay.books.catalog.channels.values():
-        if other.code == code or not set(other.pool) & set(pool):
+        if other.code == code or set(other.pool).isdisjoint(pool):
             continue
         fence = match_policy(other.policies, sku, group).ring_fence
         if fence:
@@ -223,64 +238,67 @@ def _claim(
     request: Request,
     channel: Channel | None,
     one: Asked,
-    places: list[tuple[str, int]],
+    granted: list[Granted],
     n: int,
-) -> list[Granted]:
-    order = order_of(request)
-    line = overlay.line(request.system, order, one.line.line)
-    if line is None:
-        line = DemandLine(
-            overlay.sequence * LINES_PER_EVENT + n,
-            request.system,
-            order,
-            one.line.line,
-            one.sku,
-            channel.code if channel else "",
-        )
-        overlay.add_line(line)
-    elif not line.channel and channel is not None and not line.open:
-        line.channel = channel.code
+    until: Until | None,
+) -> None:
+    line = _line_to_claim(overlay, request, channel, one, n)
     line.fresh_until = one.fresh_until
     line.lot = one.line.lot
-    claimed = sum(units for _, units in places)
-    # What was told of the line before the order was heard of counts into what was ordered.
-    before = line.open + line.shipped + line.cancelled
-    whole_ask = one.requested if request.mode == "all" else before + claimed
     if not line.ordered or line.state in ("released", "expired"):
-        line.ordered = max(line.ordered, whole_ask)
+        line.ordered = max(line.ordered, _whole_ask(request, one, line, granted))
     if not line.shipped:
-        overlay.change_state(line, "confirmed" if request.confirmed else "open")
-        line.expires_at = None if request.confirmed else hold_until(overlay, request, channel)[0]
+        overlay.change_state(line, "open" if until else "confirmed")
+        line.expires_at = until[0] if until else None
     now = overlay.books.now
-    granted = []
-    for place, units in places:
-        after = overlay.free(one.sku, place) - units
-        shift(overlay, line, place, one.line.lot, "unclaimed", "reserved", units, now, after)
-        granted.append((place, units, after))
-    return granted
+    for place, units, after in granted:
+        shift(overlay, line, place, line.lot, "unclaimed", "reserved", units, now, after)
+    one.granted = granted
 
 
-def hold_until(
-    overlay: Overlay, request: Request, channel: Channel | None
-) -> tuple[dt.datetime, str]:
-    """When a hold asked for now may expire, and its text: as asked, else as its channel says."""
+def _line_to_claim(
+    overlay: Overlay, request: Request, channel: Channel | None, one: Asked, n: int
+) -> DemandLine:
+    order = order_of(request)
+    code = channel.code if channel is not None else ""
+    line = overlay.line(request.system, order, one.line.line) if one.known is not None else None
+    if line is None:
+        number = overlay.sequence * LINES_PER_EVENT + n
+        line = DemandLine(number, request.system, order, one.line.line, one.sku, code)
+        overlay.add_line(line)
+    elif not line.channel and not line.open:
+        line.channel = code
+    return line
+
+
+def _whole_ask(request: Request, one: Asked, line: DemandLine, granted: list[Granted]) -> int:
+    """What a line orders: all of it as asked for; in part, what was told of it before the order
+    was heard of, and what was granted.
+    """
+    if request.mode == "all":
+        return one.requested
+    return line.open + line.shipped + line.cancelled + _units(granted)
+
+
+def hold_until(overlay: Overlay, request: Request, channel: Channel | None) -> Until:
+    """When a hold asked for now may expire: as asked, else as its channel says."""
     return overlay.books.hold_until(request.hold_s or (channel.hold_s if channel else 900))
 
 
-def _line_answer(one: Asked, places: Sequence[Granted]) -> dict[str, Any]:
+def _line_answer(one: Asked) -> dict[str, Any]:
     lot = one.line.lot
     return {
         "line": one.line.line,
         "sku": one.sku,
         "requested": one.requested,
-        "granted": _units(places),
-        "places": [{"location": at, "lot": lot, "quantity": units} for at, units, _ in places],
+        "granted": _units(one.granted),
+        "places": [{"location": at, "lot": lot, "quantity": units} for at, units, _ in one.granted],
     }
 
 
-def _units(places: Sequence[Granted]) -> int:
+def _units(granted: Sequence[Granted]) -> int:
     total = 0
-    for _, units, _ in places:
+    for _, units, _ in granted:
         total += units
     return total
 

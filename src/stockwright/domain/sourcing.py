@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 
 class Wanted(NamedTuple):
-    """One line to be placed. location fixes the place; room limits what each place can give it."""
+    """One line to be placed anywhere in the pool."""
 
     sku: str
     quantity: int
-    location: str
     lot: str
 
 
@@ -34,17 +33,23 @@ def place_whole(lines: Sequence[Wanted], pool: Sequence[str], free: Free) -> str
     return ""
 
 
-def spread(
-    line: Wanted, pool: Sequence[str], free: Free, taken: Mapping[str, int]
-) -> list[tuple[str, int]]:
-    """(place, units) in order of priority until the line is covered or the pool is empty."""
-    left = line.quantity
+def place_units(units: int, pool: Sequence[str], room: Mapping[str, int]) -> list[tuple[str, int]]:
+    """(place, units) of one line: the first place that can give all of it, else several."""
+    for place in pool:
+        if room[place] >= units:
+            return [(place, units)]
+    return spread(units, pool, room)
+
+
+def spread(units: int, pool: Sequence[str], room: Mapping[str, int]) -> list[tuple[str, int]]:
+    """(place, units) in order of priority until the units are covered or the pool is empty."""
+    left = units
     places = []
     for place in pool:
-        units = min(left, free(line, place) - taken.get(place, 0))
-        if units > 0:
-            places.append((place, units))
-            left -= units
+        take = min(left, room[place])
+        if take > 0:
+            places.append((place, take))
+            left -= take
         if not left:
             break
     return places

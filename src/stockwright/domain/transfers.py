@@ -5,7 +5,7 @@ import datetime as dt
 from stockwright.domain.accounts import Transfer
 from stockwright.domain.books import Overlay
 from stockwright.domain.events import Fact, Outcome
-from stockwright.domain.goods import RECORDED, Told, apply_waiting, move_told
+from stockwright.domain.goods import Told, apply_waiting, move_told, recorded
 
 
 def _transfer_document(fact: Fact) -> str:
@@ -49,7 +49,7 @@ def transfer_out(overlay: Overlay, told: Told) -> Outcome:
         transfer.arrived += early
     if not transfer.excess:
         overlay.settle_work("transfer_excess", _transfer_subject(told, document))
-    return RECORDED
+    return recorded()
 
 
 def transfer_in(overlay: Overlay, told: Told) -> Outcome:
@@ -59,7 +59,7 @@ def transfer_in(overlay: Overlay, told: Told) -> Outcome:
     transfer.to_location = told.fact.location
     if told.units < 0:
         _take_back(overlay, told, document, transfer)
-        return RECORDED
+        return recorded()
     known = min(told.units, transfer.under_way)
     if known > 0:
         move_told(overlay, told, "in_transit", told.fact.bucket, known, told.lot, document)
@@ -71,7 +71,7 @@ def transfer_in(overlay: Overlay, told: Told) -> Outcome:
         _raise_excess(overlay, told, document, transfer)
     if told.fact.bucket == "inspection":
         apply_waiting(overlay, told.sku.code, told.fact.location, told.lot)
-    return RECORDED
+    return recorded()
 
 
 def _take_back(overlay: Overlay, told: Told, document: str, transfer: Transfer) -> None:
@@ -114,7 +114,7 @@ def transfer_close(overlay: Overlay, told: Told) -> Outcome:
             document,
         )
         transfer.closed += units
-    return RECORDED
+    return recorded()
 
 
 def _raise_excess(overlay: Overlay, told: Told, document: str, transfer: Transfer) -> None:
