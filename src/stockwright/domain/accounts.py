@@ -1,10 +1,10 @@
 """The accounts of both books: balances, demand lines with their claims, transfers, counts, lots."""
 
 import datetime as dt
-from copy import copy
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from stockwright.domain.quantity import LIMIT, bounded
 
@@ -32,7 +32,7 @@ class Balance(msgspec.Struct, eq=False, gc=False):
 
     def copy(self) -> "Balance":
         """An independent balance of equal content."""
-        return copy(self)
+        return replace(self)
 
     @property
     def free(self) -> int:
@@ -92,8 +92,8 @@ class DemandLine(msgspec.Struct, eq=False):
 
     def copy(self) -> "DemandLine":
         """An independent demand line of equal content, its claims included."""
-        other = copy(self)
-        other.claims = {place: copy(claim) for place, claim in self.claims.items()}
+        other = replace(self)
+        other.claims = {place: replace(claim) for place, claim in self.claims.items()}
         return other
 
     @property
@@ -134,7 +134,7 @@ class Transfer(msgspec.Struct, eq=False):
 
     def copy(self) -> "Transfer":
         """An independent transfer of equal content."""
-        return copy(self)
+        return replace(self)
 
     @property
     def under_way(self) -> int:

@@ -133,13 +133,16 @@ class Overlay(msgspec.Struct, eq=False):
         known = self.books.catalog.skus.get(sku)
         if known is None or known.control == "none":
             found = self.look((sku, location, ""))
-            return found.free if found is not None else 0
+            return 0 if found is None else found.free
         lots = self.lots_here(sku, location)
         return sum(found.free for lot in lots if (found := self.look((sku, location, lot))))
 
     def free_at(self, sku: str, places: Iterable[str]) -> dict[str, int]:
         """Free units of a SKU at each of these places."""
-        return {place: self.free(sku, place) for place in places}
+        found = {}
+        for place in places:
+            found[place] = self.free(sku, place)
+        return found
 
     def lots_here(self, sku: str, location: str) -> set[str]:
         """Lots that have a balance at a place, those opened by this item included."""
@@ -279,7 +282,7 @@ class Overlay(msgspec.Struct, eq=False):
         """Makes the item's changes the state its successors see, and notes them to be written."""
         books, sequence = self.books, self.sequence
         for key, balance in self.balances.items():
-            if key not in books.balances:
+            if not balance.version:
                 books.lots_at.setdefault((key[0], key[1]), set()).add(key[2])
             books.balances[key] = balance
             written.balances.add(key)

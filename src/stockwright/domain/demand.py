@@ -43,21 +43,19 @@ def shift(
     if target in STAGES:
         setattr(claim, target, getattr(claim, target) + units)
         opened += units
-    if opened:
-        _note_opened(overlay, line, location, lot, opened)
+    if opened and line.fresh_until is not None and not lot:
+        note_fresh(overlay, line.sku, location, line.fresh_until, opened)
+    if opened and line.channel and overlay.books.catalog.has_fences:
+        _note_channel_claims(overlay, line, opened)
     overlay.move(
         line.sku, lot, source, location, target, location, units, at, line.id, "", free_after
     )
 
 
-def _note_opened(overlay: Overlay, line: DemandLine, location: str, lot: str, units: int) -> None:
-    """Keeps the running sums of what is claimed: by date asked for, and by channel."""
-    if line.fresh_until is not None and not lot:
-        note_fresh(overlay, line.sku, location, line.fresh_until, units)
-    if line.channel and overlay.books.catalog.has_fences:
-        key = (line.channel, line.sku)
-        held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
-        overlay.channel_claims[key] = held + units
+def _note_channel_claims(overlay: Overlay, line: DemandLine, units: int) -> None:
+    key = (line.channel, line.sku)
+    held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
+    overlay.channel_claims[key] = held + units
 
 
 def draw(

@@ -17,15 +17,18 @@ from stockwright.domain.lots import room, rooms
 from stockwright.domain.quantity import to_base
 from stockwright.domain.sourcing import Wanted, place_units, place_whole
 
-Granted = tuple[str, int, int]
-"""(location, units, free units left there)"""
+Granted = tuple[str, int]
+"""(location, units)"""
 
 Until = tuple[dt.datetime, str]
 """When a hold may expire, and its text."""
 
 
 class Asked(msgspec.Struct, eq=False):
-    """One line of a reserve: what may still be claimed, in base units, and what was granted."""
+    """One line of a reserve: what may still be claimed, in base units, and what was granted.
+
+    free is what was free at each place that counts, before the line claimed anything.
+    """
 
     line: RequestLine
     sku: str
@@ -33,6 +36,7 @@ class Asked(msgspec.Struct, eq=False):
     claimable: int
     fresh_until: dt.date | None
     known: DemandLine | None
+    free: Mapping[str, int] = {}
     granted: Sequence[Granted] = ()
 
 
@@ -182,7 +186,7 @@ def _places(
 ) -> list[Granted]:
     """Where one line's units come from, within what may be granted to this channel."""
     fixed = one.line.location
-    free = overlay.free_at(one.sku, _grant_pool(channel, fixed))
+    one.free = free = overlay.free_at(one.sku, _grant_pool(channel, fixed))
     limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free))
     if limit <= 0 or (limit < one.claimable and request.mode == "all"):
         return []
@@ -191,7 +195,7 @@ def _places(
     elif whole:
         pool = (whole, *pool)
     room = rooms(overlay, one.sku, free, one.fresh_until, one.line.lot)
-    return [(place, units, free[place] - units) for place, units in place_units(limit, pool, room)]
+    return place_units(limit, pool, room)
 
 
 def _grant_pool(channel: Channel | None, fixed: str) -> tuple[str, ...]:
@@ -251,7 +255,8 @@ def _claim(
         overlay.change_state(line, "open" if until else "confirmed")
         line.expires_at = until[0] if until else None
     now = overlay.books.now
-    for place, units, after in granted:
+    for place, units in granted:
+        after = one.free[place] - units
         shift(overlay, line, place, line.lot, "unclaimed", "reserved", units, now, after)
     one.granted = granted
 
@@ -292,13 +297,13 @@ def _line_answer(one: Asked) -> dict[str, Any]:
         "sku": one.sku,
         "requested": one.requested,
         "granted": _units(one.granted),
-        "places": [{"location": at, "lot": lot, "quantity": units} for at, units, _ in one.granted],
+        "places": [{"location": at, "lot": lot, "quantity": units} for at, units in one.granted],
     }
 
 
 def _units(granted: Sequence[Granted]) -> int:
     total = 0
-    for _, units, _ in granted:
+    for _, units in granted:
         total += units
     return total
 

@@ -8,7 +8,7 @@ import msgspec
 
 from stockwright.domain.budget import Budget
 from stockwright.domain.levels import Level, Outcome
-from stockwright.store.arrays import integers, texts
+from stockwright.store.arrays import numbers, texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -79,7 +79,7 @@ def finish_attempts(
         _SQL["finish_attempts"],
         {
             "call": call,
-            "ns": integers([one.n for one in finished]),
+            "ns": numbers([one.n for one in finished]),
             "outcomes": texts([one.outcome for one in finished]),
             "details": texts([one.detail for one in finished]),
             "now": now,

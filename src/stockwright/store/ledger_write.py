@@ -13,9 +13,7 @@ from stockwright.domain.alarms import alarms
 from stockwright.domain.books import Books, WorkNote, Written
 from stockwright.domain.ledger import Decision, Parked, Recorded
 from stockwright.store.arrays import (
-    blobs,
-    booleans,
-    integers,
+    digests,
     numbers,
     shared_text,
     shared_time,
@@ -82,8 +80,8 @@ def _event_columns(recorded: Sequence[Recorded]) -> dict[str, Any]:
         received_ats, received_at = times(received), None
     return {
         "keys": texts([one.key for one in prepared]),
-        "hashes": blobs([one.hash for one in prepared]),
-        "sequences": integers([one.sequence for one in recorded]),
+        "hashes": digests([one.hash for one in prepared]),
+        "sequences": numbers([one.sequence for one in recorded]),
         "outcomes": outcomes,
         "outcome": outcome,
         "kinds": kinds,
@@ -104,11 +102,11 @@ def _transition_columns(written: Written) -> dict[str, Any]:
     ids, ns, names, sequences = _columns(written.transitions, 4)
     states, state = shared_text(names)
     return {
-        "line_ids": integers(ids),
-        "ns": integers(ns),
+        "line_ids": numbers(ids),
+        "ns": numbers(ns),
         "states": states,
         "state": state,
-        "changed_by": integers(sequences),
+        "changed_by": numbers(sequences),
     }
 
 
@@ -125,8 +123,8 @@ def _entry_columns(written: Written) -> dict[str, Any]:
     transfers, one_transfer = shared_text(transfer)
     ats, one_at = shared_time(at)
     return {
-        "entry_sequences": integers(sequences),
-        "entry_ns": integers(ns),
+        "entry_sequences": numbers(sequences),
+        "entry_ns": numbers(ns),
         "skus": texts(sku),
         "lots": lots,
         "lot": one_lot,
@@ -138,7 +136,7 @@ def _entry_columns(written: Written) -> dict[str, Any]:
         "target": one_target,
         "places": places,
         "place": one_place,
-        "units": integers(units),
+        "units": numbers(units),
         "ats": ats,
         "at": one_at,
         "entry_lines": numbers(line_id),
@@ -162,7 +160,7 @@ def _write_balances(connection: Connection, keys: Iterable[Key], books: Books) -
     if new:
         _run(connection, "insert_balances", _balance_columns(new))
     if old:
-        versions = integers([balance.version for _, balance in old])
+        versions = numbers([balance.version for _, balance in old])
         _run(connection, "update_balances", (*_balance_columns(old), versions, len(old)))
 
 
@@ -171,13 +169,13 @@ def _balance_columns(rows: Sequence[tuple[Key, Balance]]) -> tuple[str, ...]:
         texts([key[0] for key, _ in rows]),
         texts([key[1] for key, _ in rows]),
         texts([key[2] for key, _ in rows]),
-        integers([one.sellable for _, one in rows]),
-        integers([one.inspection for _, one in rows]),
-        integers([one.quarantined for _, one in rows]),
-        integers([one.damaged for _, one in rows]),
-        integers([one.reserved for _, one in rows]),
-        integers([one.allocated for _, one in rows]),
-        integers([one.picked for _, one in rows]),
+        numbers([one.sellable for _, one in rows]),
+        numbers([one.inspection for _, one in rows]),
+        numbers([one.quarantined for _, one in rows]),
+        numbers([one.damaged for _, one in rows]),
+        numbers([one.reserved for _, one in rows]),
+        numbers([one.allocated for _, one in rows]),
+        numbers([one.picked for _, one in rows]),
     )
 
 
@@ -199,7 +197,7 @@ def _write_demand(connection: Connection, lines: Sequence[DemandLine]) -> None:
         _run(connection, "insert_demand", values)
         _count_versions(claims)
     if old:
-        versions = integers([one.version for one in old])
+        versions = numbers([one.version for one in old])
         _run(connection, "update_demand", (*_demand_columns(old), versions, len(old)))
         _write_claims(connection, _claims_of(old))
     for line in lines:
@@ -208,20 +206,20 @@ def _write_demand(connection: Connection, lines: Sequence[DemandLine]) -> None:
 
 def _demand_columns(lines: Sequence[DemandLine]) -> tuple[str, ...]:
     return (
-        integers([one.id for one in lines]),
+        numbers([one.id for one in lines]),
         texts([one.channel for one in lines]),
         texts([one.lot for one in lines]),
         times([one.fresh_until for one in lines]),
-        integers([one.ordered for one in lines]),
-        integers([one.shipped for one in lines]),
-        integers([one.cancelled for one in lines]),
-        integers([one.cancel_requested for one in lines]),
-        integers([one.returned for one in lines]),
-        integers([one.picked for one in lines]),
-        booleans([one.final for one in lines]),
+        numbers([one.ordered for one in lines]),
+        numbers([one.shipped for one in lines]),
+        numbers([one.cancelled for one in lines]),
+        numbers([one.cancel_requested for one in lines]),
+        numbers([one.returned for one in lines]),
+        numbers([one.picked for one in lines]),
+        numbers([one.final for one in lines]),
         texts([one.state for one in lines]),
         times([one.expires_at for one in lines]),
-        integers([one.transitions for one in lines]),
+        numbers([one.transitions for one in lines]),
     )
 
 
@@ -235,7 +233,7 @@ def _write_claims(connection: Connection, claims: Sequence[PlacedClaim]) -> None
     if new:
         _run(connection, "insert_claims", _new_claim_columns(new))
     if old:
-        versions = integers([claim.version for _, _, claim in old])
+        versions = numbers([claim.version for _, _, claim in old])
         _run(connection, "update_claims", (*_claim_columns(old), versions, len(old)))
     _count_versions(claims)
 
@@ -252,12 +250,12 @@ def _new_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
 
 def _claim_columns(rows: Sequence[PlacedClaim]) -> tuple[str, ...]:
     return (
-        integers([line.id for line, _, _ in rows]),
+        numbers([line.id for line, _, _ in rows]),
         texts([place[0] for _, place, _ in rows]),
         texts([place[1] for _, place, _ in rows]),
-        integers([claim.reserved for _, _, claim in rows]),
-        integers([claim.allocated for _, _, claim in rows]),
-        integers([claim.picked for _, _, claim in rows]),
+        numbers([claim.reserved for _, _, claim in rows]),
+        numbers([claim.allocated for _, _, claim in rows]),
+        numbers([claim.picked for _, _, claim in rows]),
     )
 
 

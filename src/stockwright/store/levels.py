@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from stockwright.domain.levels import Level
-from stockwright.store.arrays import integers, numbers, texts, times
+from stockwright.store.arrays import numbers, texts, times
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -78,7 +78,7 @@ def write_desired(connection: Connection, levels: Sequence[Level], since: Sequen
     since holds, aligned, the sequence number up to which the number before each was right.
     """
     if levels:
-        columns = _columns(levels, _DESIRED) | {"since": integers(since)}
+        columns = _columns(levels, _DESIRED) | {"since": numbers(since)}
         _write(connection, "write_desired", levels, columns)
 
 

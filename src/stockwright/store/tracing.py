@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stockwright.store.arrays import integers, texts
+from stockwright.store.arrays import numbers, texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -75,7 +75,7 @@ def sequences_of_order(
 
 def events(connection: Connection, sequences: Sequence[int]) -> list[EventRow]:
     """These events, oldest first; numbers the ledger does not have are left out."""
-    parameters = {"sequences": integers(sequences)}
+    parameters = {"sequences": numbers(sequences)}
     return [EventRow(*row) for row in connection.execute(_SQL["events"], parameters)]
 
 
