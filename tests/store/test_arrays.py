@@ -1,9 +1,10 @@
 import datetime as dt
 
+import msgspec
 import psycopg
 import pytest
 
-from stockwright.store.arrays import digests, numbers, shared_text, texts, times
+from stockwright.store.arrays import digests, documents, numbers, shared_text, texts, times
 
 _TEXTS = [
     "",
@@ -16,6 +17,7 @@ _TEXTS = [
     "line\nbreak\ttab",
     "ö€🙂",
 ]
+_DOCUMENTS = ["", msgspec.json.encode(_TEXTS).decode(), '{"a":"\\\\\\u0001ö"}']
 _ZONE = dt.timezone(dt.timedelta(hours=5, minutes=45))
 _TIMES = [
     dt.datetime(2026, 3, 2, 8, 0, tzinfo=dt.UTC),
@@ -29,6 +31,7 @@ _TIMES = [
     [
         (texts(_TEXTS), "text", _TEXTS),
         (texts([]), "text", []),
+        (documents(_DOCUMENTS), "text", _DOCUMENTS),
         (numbers([0, -1, None, 2**62]), "bigint", [0, -1, None, 2**62]),
         (numbers(()), "integer", []),
         (numbers([True, False]), "boolean", [True, False]),
@@ -42,9 +45,9 @@ def test_the_database_reads_what_was_written(database_url, literal, kind, values
         assert connection.execute(f"select %s::{kind}[]", (literal,)).fetchone() == (values,)
 
 
-def test_a_nul_character_is_refused_as_the_driver_refuses_it():
-    with pytest.raises(psycopg.DataError):
-        texts(["a\0b", "c"])
+def test_a_nul_character_is_refused_by_the_driver(database_url):
+    with psycopg.connect(database_url) as connection, pytest.raises(psycopg.DataError):
+        connection.execute("select %s::text[]", (texts(["a\0b", "c"]),))
 
 
 def test_equal_values_are_sent_once():

@@ -44,6 +44,11 @@ class Balance(msgspec.Struct, eq=False, gc=False):
         """The sum of the goods buckets."""
         return self.sellable + self.inspection + self.quarantined + self.damaged
 
+    @property
+    def negative(self) -> bool:
+        """Whether a bucket is below zero."""
+        return self.sellable < 0 or self.inspection < 0 or self.quarantined < 0 or self.damaged < 0
+
     def add(self, account: str, quantity: int) -> None:
         """Changes one account. Raises Rejected beyond the range of the ledger."""
         value = getattr(self, account) + quantity

@@ -2,28 +2,34 @@
 stock.
 """
 
-from stockwright.domain.accounts import BUCKETS, Balance
+from stockwright.domain.accounts import BUCKETS, Key
 from stockwright.domain.books import Books, WorkNote, Written
 
 
 def alarms(books: Books, written: Written) -> list[WorkNote]:
     """Work items to open and to close after a batch, by comparing its balances before and after."""
+    return _shortages(books, written) + _below_zero(books, written)
+
+
+def _shortages(books: Books, written: Written) -> list[WorkNote]:
+    found = []
+    for sku, location in {(key[0], key[1]) for key in written.balances}:
+        free = 0
+        for lot in books.lots_at[(sku, location)]:
+            free += books.balances[(sku, location, lot)].free
+        if free < 0 or books.free_before.get((sku, location), 0) < 0:
+            found.append((sku, location, free))
     notes: list[WorkNote] = []
-    for sku, location in sorted({(key[0], key[1]) for key in written.balances}):
-        free = sum(
-            books.balances[(sku, location, lot)].free for lot in books.lots_at[(sku, location)]
-        )
-        before = books.free_before.get((sku, location), 0)
-        if free < 0:
-            notes.append(
-                ("open", "shortage", f"{sku}/{location}", sku, location, "", {"free": free})
-            )
-        elif before < 0:
-            notes.append(("close", "shortage", f"{sku}/{location}", sku, location, "", {}))
-    for key in sorted(written.balances):
+    for sku, location, free in sorted(found):
+        what, detail = ("open", {"free": free}) if free < 0 else ("close", {})
+        notes.append((what, "shortage", f"{sku}/{location}", sku, location, "", detail))
+    return notes
+
+
+def _below_zero(books: Books, written: Written) -> list[WorkNote]:
+    notes: list[WorkNote] = []
+    for key in sorted([key for key in written.balances if _noteworthy(books, key)]):
         balance = books.balances[key]
-        if _ordinary(balance) and not key[2] and key not in books.negative_before:
-            continue
         below = {bucket: units for bucket in BUCKETS if (units := getattr(balance, bucket)) < 0}
         subject = "/".join(key)
         if below:
@@ -37,10 +43,5 @@ def alarms(books: Books, written: Written) -> list[WorkNote]:
     return notes
 
 
-def _ordinary(balance: Balance) -> bool:
-    return (
-        balance.sellable >= 0
-        and balance.inspection >= 0
-        and balance.quarantined >= 0
-        and balance.damaged >= 0
-    )
+def _noteworthy(books: Books, key: Key) -> bool:
+    return key[2] != "" or books.balances[key].negative or key in books.negative_before

@@ -84,7 +84,7 @@ class Books:
         place = (key[0], key[1])
         self.lots_at.setdefault(place, set()).add(key[2])
         self.free_before[place] = self.free_before.get(place, 0) + balance.free
-        if min(balance.sellable, balance.inspection, balance.quarantined, balance.damaged) < 0:
+        if balance.negative:
             self.negative_before.add(key)
 
     def put_demand(self, line: DemandLine) -> None:

@@ -1,29 +1,31 @@
 """PostgreSQL array literals, written whole: far cheaper than dumping each element.
 
-The server parses them as the type the statement names. Text elements are always quoted; the others
-are written as in JSON, so that None stands as NULL among them, and only there.
+The server parses them as the type the statement names. They are written as JSON with other
+brackets: texts are quoted, and None stands as NULL.
 """
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
-from psycopg import DataError
 
-_APART: Final = "\0"
 _encode = msgspec.json.Encoder().encode
 
 
 def texts(values: Sequence[str]) -> str:
-    """A text[] literal. Raises DataError, as the driver does, where a value holds a NUL."""
-    if not values:
-        return "{}"
-    joined = _APART.join(values)
-    if joined.count(_APART) != len(values) - 1:
-        raise DataError("text holds a NUL character")
-    escaped = joined.replace("\\", "\\\\").replace('"', '\\"')
-    return '{"' + escaped.replace(_APART, '","') + '"}'
+    """A text[] literal. The values hold no NUL character: the door refuses them."""
+    literal = _plain(values)
+    if "\\" in literal:  # the escapes of control characters mean other things in JSON
+        escaped = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+        literal = '{"' + '","'.join(escaped) + '"}'
+    return literal
+
+
+def documents(values: Sequence[str]) -> str:
+    """A text[] literal of JSON documents or empty texts: they hold no control characters, whose
+    escapes mean other things in JSON.
+    """
+    return _plain(values)
 
 
 def numbers(values: Sequence[int | None]) -> str:

@@ -3,17 +3,19 @@ work items.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
+from msgspec.structs import astuple
 from psycopg.types.json import Jsonb
 
-from stockwright.domain.accounts import Balance, Claim, DemandLine, Key
+from stockwright.domain.accounts import Claim, DemandLine, Key
 from stockwright.domain.alarms import alarms
 from stockwright.domain.books import Books, WorkNote, Written
 from stockwright.domain.ledger import Decision, Parked, Recorded
 from stockwright.store.arrays import (
     digests,
+    documents,
     numbers,
     shared_text,
     shared_time,
@@ -28,6 +30,13 @@ _sql = load("ledger")
 
 PlacedClaim = tuple[DemandLine, tuple[str, str], Claim]
 """A claim with its line and its (location, lot)."""
+
+_NAMES: Final = 5
+"""The first fields of a demand line are its id and its names, which never change."""
+_DEMAND: Final[tuple[Callable[[Any], str], ...]] = (
+    numbers, *(6 * [texts]), times, *(7 * [numbers]), texts, times, numbers, numbers,
+)  # fmt: skip
+"""How each field of a demand line is written, version last."""
 
 
 def write_part(connection: Connection, decision: Decision, now: dt.datetime) -> None:
@@ -93,8 +102,8 @@ def _event_columns(recorded: Sequence[Recorded]) -> dict[str, Any]:
         "received_ats": received_ats,
         "received_at": received_at,
         "payloads": numbers([one.payload for one in prepared]),
-        "bodies": texts([one.body.decode() for one in prepared]),
-        "answers": texts([encode_answer(one.outcome) for one in recorded]),
+        "bodies": documents([one.body.decode() for one in prepared]),
+        "answers": documents([encode_answer(one.outcome) for one in recorded]),
     }
 
 
@@ -152,75 +161,42 @@ def _columns(rows: Sequence[Any], width: int) -> tuple[Any, ...]:
 
 
 def _write_balances(connection: Connection, keys: Iterable[Key], books: Books) -> None:
-    new: list[tuple[Key, Balance]] = []
-    old: list[tuple[Key, Balance]] = []
+    new: list[Key] = []
+    old: list[Key] = []
     for key in keys:
-        balance = books.balances[key]
-        (old if balance.version else new).append((key, balance))
+        (old if books.balances[key].version else new).append(key)
     if new:
-        _run(connection, "insert_balances", _balance_columns(new))
+        _run(connection, "insert_balances", _balance_columns(new, books)[:-1])
     if old:
-        versions = numbers([balance.version for _, balance in old])
-        _run(connection, "update_balances", (*_balance_columns(old), versions, len(old)))
+        _run(connection, "update_balances", (*_balance_columns(old, books), len(old)))
 
 
-def _balance_columns(rows: Sequence[tuple[Key, Balance]]) -> tuple[str, ...]:
-    return (
-        texts([key[0] for key, _ in rows]),
-        texts([key[1] for key, _ in rows]),
-        texts([key[2] for key, _ in rows]),
-        numbers([one.sellable for _, one in rows]),
-        numbers([one.inspection for _, one in rows]),
-        numbers([one.quarantined for _, one in rows]),
-        numbers([one.damaged for _, one in rows]),
-        numbers([one.reserved for _, one in rows]),
-        numbers([one.allocated for _, one in rows]),
-        numbers([one.picked for _, one in rows]),
-    )
+def _balance_columns(keys: Sequence[Key], books: Books) -> tuple[str, ...]:
+    """SKU, location and lot, then the fields of a balance as they stand there: version last."""
+    fields = zip(*[astuple(books.balances[key]) for key in keys], strict=True)
+    return (*map(texts, zip(*keys, strict=True)), *map(numbers, fields))
 
 
 def _write_demand(connection: Connection, lines: Sequence[DemandLine]) -> None:
-    if not lines:
-        return
     new = [line for line in lines if not line.version]
     old = [line for line in lines if line.version]
     if new:
-        columns = _demand_columns(new)
-        names = (
-            texts([one.system for one in new]),
-            texts([one.order for one in new]),
-            texts([one.line for one in new]),
-            texts([one.sku for one in new]),
-        )
         claims = _claims_of(new)
-        values = (columns[0], *names, *columns[1:], *_new_claim_columns(claims))
-        _run(connection, "insert_demand", values)
+        columns = _demand_columns(new)
+        _run(connection, "insert_demand", (*columns[:-1], *_new_claim_columns(claims)))
         _count_versions(claims)
     if old:
-        versions = numbers([one.version for one in old])
-        _run(connection, "update_demand", (*_demand_columns(old), versions, len(old)))
+        columns = _demand_columns(old)
+        _run(connection, "update_demand", (columns[0], *columns[_NAMES:], len(old)))
         _write_claims(connection, _claims_of(old))
     for line in lines:
         line.version += 1
 
 
-def _demand_columns(lines: Sequence[DemandLine]) -> tuple[str, ...]:
-    return (
-        numbers([one.id for one in lines]),
-        texts([one.channel for one in lines]),
-        texts([one.lot for one in lines]),
-        times([one.fresh_until for one in lines]),
-        numbers([one.ordered for one in lines]),
-        numbers([one.shipped for one in lines]),
-        numbers([one.cancelled for one in lines]),
-        numbers([one.cancel_requested for one in lines]),
-        numbers([one.returned for one in lines]),
-        numbers([one.picked for one in lines]),
-        numbers([one.final for one in lines]),
-        texts([one.state for one in lines]),
-        times([one.expires_at for one in lines]),
-        numbers([one.transitions for one in lines]),
-    )
+def _demand_columns(lines: Sequence[DemandLine]) -> list[str]:
+    """The fields of a demand line as they stand there, but for its claims: version last."""
+    fields = zip(*map(astuple, lines), strict=True)
+    return [write(column) for write, column in zip(_DEMAND, fields, strict=False)]
 
 
 def _claims_of(lines: Sequence[DemandLine]) -> list[PlacedClaim]:
@@ -233,8 +209,7 @@ def _write_claims(connection: Connection, claims: Sequence[PlacedClaim]) -> None
     if new:
         _run(connection, "insert_claims", _new_claim_columns(new))
     if old:
-        versions = numbers([claim.version for _, _, claim in old])
-        _run(connection, "update_claims", (*_claim_columns(old), versions, len(old)))
+        _run(connection, "update_claims", (*_old_claim_columns(old), len(old)))
     _count_versions(claims)
 
 
@@ -244,19 +219,21 @@ def _count_versions(claims: Sequence[PlacedClaim]) -> None:
 
 
 def _new_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
-    columns = _claim_columns(claims)
-    return (*columns[:3], texts([line.sku for line, _, _ in claims]), *columns[3:])
+    rows = [
+        (line.id, location, lot, line.sku, claim.reserved, claim.allocated, claim.picked)
+        for line, (location, lot), claim in claims
+    ]
+    ids, places, lots, skus, *units = _columns(rows, 7)
+    return (numbers(ids), texts(places), texts(lots), texts(skus), *map(numbers, units))
 
 
-def _claim_columns(rows: Sequence[PlacedClaim]) -> tuple[str, ...]:
-    return (
-        numbers([line.id for line, _, _ in rows]),
-        texts([place[0] for _, place, _ in rows]),
-        texts([place[1] for _, place, _ in rows]),
-        numbers([claim.reserved for _, _, claim in rows]),
-        numbers([claim.allocated for _, _, claim in rows]),
-        numbers([claim.picked for _, _, claim in rows]),
-    )
+def _old_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
+    rows = [
+        (line.id, location, lot, claim.reserved, claim.allocated, claim.picked, claim.version)
+        for line, (location, lot), claim in claims
+    ]
+    ids, places, lots, *units = _columns(rows, 7)
+    return (numbers(ids), texts(places), texts(lots), *map(numbers, units))
 
 
 def _write_head(connection: Connection, books: Books, written: Written, before: int) -> None:
