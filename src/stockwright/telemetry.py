@@ -65,7 +65,7 @@ COMMIT = _histogram(
 )
 RETRIES = _counter(
     "stockwright_batch_retries_total",
-    "Ledger transactions run again, by cause (bisected, rerun).",
+    "Ledger transactions run again, by cause (bisected, lost, rerun).",
     ("cause",),
 )
 SEQUENCE = _gauge("stockwright_ledger_sequence_number", "The ledger's last sequence number.")

@@ -1,6 +1,8 @@
 """The recording station: callers queue items, one thread turns what queued into batches.
 
-A batch is what arrived while the last commit ran; there is no collecting timer. The queue is
+A batch is what arrived while the last commit ran; there is no collecting timer. Under load the next
+batch is decided and sent while the last is being committed; answers are given after their commit
+and in order. The queue is
 bounded: a full one answers Throttled at once. Interactive items go before bulk ones, and each kind
 keeps its order.
 """
@@ -24,6 +26,7 @@ from stockwright.store.ledger import (
     MAX_BATCH,
     BatchInterrupted,
     BatchRefused,
+    Flight,
     Ledger,
     RawPayload,
     Settlement,
@@ -36,6 +39,8 @@ MAX_QUEUE: Final = 20_000
 BULK_SHARE: Final = 50
 TARGET_S: Final = 0.05
 MIN_BATCH: Final = 250
+WORTH_A_BATCH: Final = 100
+"""Items that must wait before a batch follows one that is still on its way."""
 GIVE_UP_AFTER_S: Final = 30.0
 
 
@@ -55,6 +60,7 @@ class Group:
         "refused",
         "settles",
         "taken",
+        "told_of_fault",
         "waiter",
     )
 
@@ -66,6 +72,7 @@ class Group:
         self.outcomes: list[Outcome] = []
         self.refused: list[tuple[int, Outcome]] | None = None
         self.taken = 0
+        self.told_of_fault = False
         self.promise: Promise | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.waiter: asyncio.Future[list[Outcome]] | None = None
@@ -75,6 +82,27 @@ class Group:
         for place, outcome in self.refused or ():
             self.outcomes.insert(place, outcome)
         return self.outcomes
+
+
+class Batch:
+    """Slices of groups that are recorded together, as (group, from, to)."""
+
+    __slots__ = ("began", "flight", "in_doubt", "items", "raws", "settles", "slices")
+
+    def __init__(self, slices: list[tuple[Group, int, int]]) -> None:
+        self.began = time.perf_counter()
+        self.slices = slices
+        self.items = [item for group, start, end in slices for item in group.items[start:end]]
+        self.raws = [
+            group.raw for group, start, _ in slices if group.raw is not None and start == 0
+        ]
+        self.settles = [
+            group.settles
+            for group, _, end in slices
+            if group.settles is not None and end == len(group.items)
+        ]
+        self.flight: Flight | None = None
+        self.in_doubt = False
 
 
 class Recorder:
@@ -103,6 +131,7 @@ class Recorder:
         self._per_item_s = 0.0001
         self._running = False
         self._interrupted = False
+        self._answered_at = 0.0
         self._thread: threading.Thread | None = None
         self.listeners: list[Callable[[int], None]] = []
         self.observers: list[Callable[[Sequence[Outcome], float], None]] = []
@@ -223,20 +252,40 @@ class Recorder:
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
+        """One batch is decided while the one before it is being committed."""
+        sent: Batch | None = None
         while True:
-            slices: list[tuple[Group, int, int]] = []
-            with self._lock:
-                if self._interactive or self._bulk:
-                    slices = self._take()
-                elif not self._running:
-                    return
-                else:
-                    self._idle = True
-                    self._work.clear()
-            if slices:
-                self._record(slices)
-            else:
-                self._work.wait()
+            batch = self._next(sent)
+            if batch is not None:
+                batch.flight = self._send(batch)
+            if sent is not None:
+                self._land(sent)
+            if batch is not None and batch.flight is None:
+                self._record(batch)
+                batch = None
+            if batch is None and sent is None and not self._wait_for_work():
+                return
+            sent = batch
+
+    def _next(self, sent: "Batch | None") -> "Batch | None":
+        """What queued; next to a batch that is on its way only what is worth a batch."""
+        with self._lock:
+            if sent is not None and self._queued < WORTH_A_BATCH:
+                return None
+            slices = self._take() if self._interactive or self._bulk else []
+        return Batch(slices) if slices else None
+
+    def _wait_for_work(self) -> bool:
+        """Returns once something may be queued; False where the recorder stops and nothing is."""
+        with self._lock:
+            if self._interactive or self._bulk:
+                return True
+            if not self._running:
+                return False
+            self._idle = True
+            self._work.clear()
+        self._work.wait()
+        return True
 
     def _take(self) -> list[tuple[Group, int, int]]:
         """The next batch as (group, from, to): interactive first, a share kept for bulk."""
@@ -258,29 +307,47 @@ class Recorder:
                 queue.popleft()
         return room
 
-    def _record(self, slices: list[tuple[Group, int, int]]) -> None:
-        started = time.perf_counter()
-        items = [item for group, start, end in slices for item in group.items[start:end]]
-        raws = [
-            group.raw
-            for group, start, _ in slices
-            if group.raw is not None and not group.raw.stored
-        ]
-        settles = [
-            group.settles
-            for group, _, end in slices
-            if group.settles is not None and end == len(group.items)
-        ]
+    def _send(self, batch: "Batch") -> Flight | None:
+        """Sends a batch ahead where that can be done; what goes wrong shows when it is recorded."""
         try:
-            self._number(slices, raws)
-            with telemetry.span("ledger.batch", items=len(items)):
-                outcomes = self._persist(items, raws, settles)
+            self._number(batch)
+            with telemetry.span("ledger.batch", items=len(batch.items)):
+                return self._ledger.ahead(batch.items, batch.raws, batch.settles)
+        except Exception as fault:  # noqa: BLE001 - recording it tells the callers, if it comes again
+            _log.warning("a batch could not be sent ahead", error=repr(fault))
+            return None
+
+    def _land(self, batch: "Batch") -> None:
+        """Waits for a batch that was sent; records it again, in its turn, where it was lost."""
+        assert batch.flight is not None
+        try:
+            outcomes = self._ledger.land(batch.flight)
+        except BatchInterrupted as fault:
+            telemetry.RETRIES.labels("lost").inc()
+            batch.in_doubt = fault.in_doubt
+            self._record(batch)
+        else:
+            self._answer(batch, outcomes)
+
+    def _record(self, batch: "Batch") -> None:
+        try:
+            self._number(batch)
+            with telemetry.span("ledger.batch", items=len(batch.items)):
+                outcomes = self._persist(
+                    batch.items, batch.raws, batch.settles, interrupted=batch.in_doubt
+                )
         except BaseException as fault:  # noqa: BLE001 - every caller is told, the thread lives on
-            self._fail(slices, fault)
-            return
-        self._deliver(slices, outcomes)
-        self._adapt(len(items), time.perf_counter() - started)
-        self._tell(outcomes, time.perf_counter() - started)
+            self._fail(batch.slices, fault)
+        else:
+            self._answer(batch, outcomes)
+
+    def _answer(self, batch: "Batch", outcomes: Sequence[Outcome]) -> None:
+        now = time.perf_counter()
+        seconds = now - max(batch.began, self._answered_at)
+        self._answered_at = now
+        self._deliver(batch.slices, outcomes)
+        self._adapt(len(batch.items), seconds)
+        self._tell(outcomes, seconds)
 
     def _tell(self, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Tells who follows the ledger; what fails there must not end the recording."""
@@ -293,11 +360,11 @@ class Recorder:
             telemetry.STEP_FAILURES.labels("recording").inc()
             _log.warning("a follower of the ledger failed", error=repr(fault))
 
-    def _number(self, slices: list[tuple[Group, int, int]], raws: Sequence[RawPayload]) -> None:
-        unnumbered = [raw for raw in raws if not raw.id]
+    def _number(self, batch: "Batch") -> None:
+        unnumbered = [raw for raw in batch.raws if not raw.id]
         if unnumbered:
             self._patiently(lambda: self._ledger.number_payloads(unnumbered))
-        for group, start, end in slices:
+        for group, start, end in batch.slices:
             payload = (
                 group.raw.id
                 if group.raw is not None
@@ -310,15 +377,20 @@ class Recorder:
                     item.payload = payload
 
     def _persist(
-        self, items: Sequence[Prepared], raws: Sequence[RawPayload], settles: Sequence[Settlement]
+        self,
+        items: Sequence[Prepared],
+        raws: Sequence[RawPayload],
+        settles: Sequence[Settlement],
+        *,
+        interrupted: bool = False,
     ) -> list[Outcome]:
         """Records a batch; where the database refuses it, its halves, down to the one item at
-        fault.
+        fault. interrupted: an earlier try may have recorded it.
         """
         before = self._ledger.last_sequence
         try:
             outcomes = self._patiently(lambda: self._ledger.record(items, raws, settles))
-            if self._interrupted:
+            if self._interrupted or interrupted:
                 _claim_own(outcomes, before)
             return outcomes
         except BatchRefused as fault:
@@ -355,35 +427,25 @@ class Recorder:
 
     def _deliver(self, slices: list[tuple[Group, int, int]], outcomes: Sequence[Outcome]) -> None:
         at = 0
-        ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
+        done = []
         for group, start, end in slices:
             group.outcomes.extend(outcomes[at : at + end - start])
             at += end - start
-            if end < len(group.items):
-                continue
-            if group.promise is not None:
-                group.promise.keep(group.told())
-            elif group.loop is not None:
-                ready.setdefault(group.loop, []).append(group)
-        for loop, groups in ready.items():
-            _hand_over(loop, groups, None)
+            if end == len(group.items) and not group.told_of_fault:
+                done.append(group)
+        _tell_callers(done, None)
 
     def _fail(self, slices: list[tuple[Group, int, int]], fault: BaseException) -> None:
-        """Tells every caller of the batch; the rest of their items is not tried."""
+        """Tells every caller of the batch; what still waits of their items is not tried."""
         told = fault if isinstance(fault, Transient) else Transient(f"not recorded: {fault}")
-        ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
+        groups = [group for group, _, _ in slices if not group.told_of_fault]
         with self._lock:
-            for group, _, end in slices:
-                if end < len(group.items):
-                    self._queued -= len(group.items) - end
+            for group in groups:
+                group.told_of_fault = True
+                if group.taken < len(group.items):
+                    self._queued -= len(group.items) - group.taken
                     (self._bulk if group.bulk else self._interactive).remove(group)
-        for group, _, _ in slices:
-            if group.promise is not None:
-                group.promise.break_with(told)
-            elif group.loop is not None:
-                ready.setdefault(group.loop, []).append(group)
-        for loop, groups in ready.items():
-            _hand_over(loop, groups, told)
+        _tell_callers(groups, told)
 
     def _adapt(self, items: int, seconds: float) -> None:
         """Keeps a transaction near its time: half the items after a slow one, more again after
@@ -402,6 +464,20 @@ def _claim_own(outcomes: Sequence[Outcome], before: int) -> None:
     for outcome in outcomes:
         if outcome.replay and outcome.sequence > before:
             outcome.replay = False
+
+
+def _tell_callers(groups: Sequence[Group], fault: BaseException | None) -> None:
+    """Gives every caller the outcomes or the fault; an event loop is woken once for all of its."""
+    ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
+    for group in groups:
+        if group.loop is not None:
+            ready.setdefault(group.loop, []).append(group)
+        elif group.promise is not None and fault is None:
+            group.promise.keep(group.told())
+        elif group.promise is not None and fault is not None:
+            group.promise.break_with(fault)
+    for loop, waiting in ready.items():
+        _hand_over(loop, waiting, fault)
 
 
 def _hand_over(

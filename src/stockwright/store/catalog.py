@@ -8,8 +8,8 @@ from typing import Any
 
 from stockwright.domain.catalog import Catalog, Channel, Location, Sku, System
 from stockwright.domain.exposure import Policy
-from stockwright.store.connection import Connection
 from stockwright.store.queries import load
+from stockwright.store.wire import Wire
 
 MOST_CACHED = 50_000
 _sql = load("catalog")
@@ -30,19 +30,19 @@ class CatalogCache:
             return None
         return self._catalog if bindings <= self._bindings.keys() else None
 
-    def at(self, connection: Connection, revision: int) -> Catalog:
+    def at(self, wire: Wire, revision: int) -> Catalog:
         """The catalog at this revision; what was cached of another one is forgotten."""
         if revision != self._revision or len(self._skus) + len(self._bindings) > MOST_CACHED:
             self._skus, self._bindings = {}, {}
-            self._catalog = _read(connection, self._skus, self._bindings)
+            self._catalog = _read(wire, self._skus, self._bindings)
             self._revision = revision
         return self._catalog
 
-    def fetch(self, connection: Connection, skus: set[str], bindings: set[tuple[str, str]]) -> None:
+    def fetch(self, wire: Wire, skus: set[str], bindings: set[tuple[str, str]]) -> None:
         """Reads the SKUs and bindings that are not cached yet. Unknown ones stay out."""
         unseen = [pair for pair in bindings if pair not in self._bindings]
         if unseen:
-            rows = connection.execute(
+            rows = wire.execute(
                 _sql["bindings"], ([system for system, _ in unseen], [code for _, code in unseen])
             )
             for system, partner_code, code, unit in rows:
@@ -50,17 +50,15 @@ class CatalogCache:
         wanted = skus | {self._bindings[pair][0] for pair in bindings if pair in self._bindings}
         missing = [code for code in wanted if code not in self._skus]
         if missing:
-            for code, group, base_unit, control, factors in connection.execute(
-                _sql["skus"], (missing,)
-            ):
+            for code, group, base_unit, control, factors in wire.execute(_sql["skus"], (missing,)):
                 self._skus[code] = Sku(code, group, base_unit, control, factors)
 
 
 def _read(
-    connection: Connection, skus: dict[str, Sku], bindings: dict[tuple[str, str], tuple[str, str]]
+    wire: Wire, skus: dict[str, Sku], bindings: dict[tuple[str, str], tuple[str, str]]
 ) -> Catalog:
     def rows(name: str) -> list[tuple[Any, ...]]:
-        return connection.execute(_sql[name]).fetchall()
+        return wire.execute(_sql[name]).fetchall()
 
     locations = {
         code: Location(code, feed, zone, priority)

@@ -3,12 +3,17 @@
 The lane is an advisory lock taken alone as the first statement, so that every later statement sees
 what the holder before us committed; it makes several processes exact without deadlocks, and lets
 readers follow `sequence > last` without skipping.
+
+A batch is recorded in one of two ways, with the same rules and the same rows. `record` reads under
+the lane what the batch touches, and decides. `ahead` decides on what stands since this process's
+last batch, and lets the lane tell whether that is still so: nothing is waited for, the batch is on
+its way while the commit before it still runs. What does not hold any more is recorded by `record`.
 """
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import psycopg
@@ -21,15 +26,20 @@ from stockwright.domain.ledger import Decision, decide
 from stockwright.domain.wellformed import Expiry, Prepared, prepare
 from stockwright.store.arrays import texts
 from stockwright.store.catalog import CatalogCache
-from stockwright.store.connection import Connection, connect
+from stockwright.store.connection import connect
 from stockwright.store.ledger_read import Needs, Scope, put_demand, put_identities
 from stockwright.store.ledger_write import write_part, write_rest
 from stockwright.store.queries import load
+from stockwright.store.standing import Standing
+from stockwright.store.wire import Answer, Wire
 
 LANE: Final = 0x5701_0000
 MAX_BATCH: Final = 500
 SLICE: Final = 125
 DUE_AT_ONCE: Final = 200
+WARY: Final = 20
+"""Batches that are read for after one that was decided ahead and did not hold."""
+PAYLOAD_IDS: Final = 100
 _RERUN: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _ROOM: Final = 500_000
 _sql = load("ledger")
@@ -64,8 +74,22 @@ class BatchRefused(Exception):
 
 class BatchInterrupted(Exception):
     """The batch may be run again as it is (SQLSTATE 40, 08, 57, or a COMMIT whose end is not
-    known).
+    known). in_doubt: it may have been recorded nevertheless.
     """
+
+    def __init__(self, why: str, *, in_doubt: bool = True) -> None:
+        super().__init__(why)
+        self.in_doubt = in_doubt
+
+
+class Flight(NamedTuple):
+    """A batch that was decided and sent ahead, and whose commit is not known yet."""
+
+    outcomes: list[Outcome]
+    raws: Sequence[RawPayload]
+    sequence: int
+    clock: Answer
+    commit: Answer
 
 
 class Ledger:
@@ -73,16 +97,20 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._connection: Connection | None = None
+        self._wire: Wire | None = None
         self._cache = CatalogCache()
+        self._standing = Standing()
+        self._wary = 0
         self._partitions_until = 0
+        self._payload_ids: list[int] = []
         self.last_sequence = 0
 
     def close(self) -> None:
         """Lets the connection go; an open transaction of it is rolled back."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+        self._standing.forget()
 
     def record(
         self,
@@ -90,33 +118,23 @@ class Ledger:
         raws: Sequence[RawPayload] = (),
         settlements: Sequence[Settlement] = (),
     ) -> list[Outcome]:
-        """Decides and writes a batch in one transaction; outcomes are aligned with the items.
+        """Reads, decides and writes a batch in one transaction; outcomes aligned with the items.
 
-        Safe to repeat with the same items: identities answer a second time what they answered
-        first. Raises BatchRefused, after which nothing stands, and BatchInterrupted, after which
-        nothing or, where the COMMIT was lost, all of it stands.
+        Only while none is in flight. Safe to repeat with the same items: identities answer a second
+        time what they answered first. Raises BatchRefused, after which nothing stands, and
+        BatchInterrupted, after which nothing or, where the COMMIT was lost, all of it stands.
         """
         places: set[tuple[str, str]] = set()
         try:
-            connection = self._open()
             while True:
                 try:
-                    decision = self._transact(connection, items, raws, settlements, places)
+                    decision = self._transact(self._open(), items, raws, settlements, places)
                     break
                 except Unread as gap:
                     self._abandon()
-                    connection = self._open()
                     places.add(gap.place)
         except psycopg.Error as fault:
-            self._abandon()
-            if isinstance(fault, psycopg.errors.LockNotAvailable):
-                self._free_lane()
-            state = (fault.sqlstate or "08")[:2]
-            if state in ("22", "23", "54"):
-                raise BatchRefused(str(fault)) from fault
-            if state in _RERUN:
-                raise BatchInterrupted(str(fault)) from fault
-            raise
+            raise self._given_up(fault) from fault
         except Transient as fault:
             raise BatchInterrupted(str(fault)) from fault
         except BaseException:
@@ -126,11 +144,107 @@ class Ledger:
             raw.stored = True
         return decision.outcomes[len(decision.outcomes) - len(items) :]
 
+    def _given_up(self, fault: psycopg.Error) -> Exception:
+        """What a fault of the database means for the batch it ended."""
+        self._abandon()
+        if isinstance(fault, psycopg.errors.LockNotAvailable):
+            self._free_lane()
+        state = (fault.sqlstate or "08")[:2]
+        if state in ("22", "23", "54"):
+            return BatchRefused(str(fault))
+        return BatchInterrupted(str(fault)) if state in _RERUN else fault
+
+    # ------------------------------------------------------------ ahead
+
+    def ahead(
+        self,
+        items: Sequence[Prepared],
+        raws: Sequence[RawPayload] = (),
+        settlements: Sequence[Settlement] = (),
+    ) -> Flight | None:
+        """Decides a batch on what stands and sends it; `land` tells whether it was recorded.
+
+        None where something has to be read first. Several may be in flight; they land in order.
+        """
+        books = self._stands(items)
+        if books is None or self._wire is None:
+            return None
+        try:
+            return self._send(self._wire, items, raws, settlements, books)
+        except Unread:
+            self._abandon()
+            return None
+        except psycopg.Error:
+            self.close()  # what is in flight is lost with it, and its landing will say so
+            return None
+        except BaseException:
+            self._abandon()
+            raise
+
+    def land(self, flight: Flight) -> list[Outcome]:
+        """The outcomes of a batch, once it is committed.
+
+        Raises BatchInterrupted where it did not hold, or its end is not known: `record` it then,
+        and after it what was sent later, which is lost with it.
+        """
+        try:
+            flight.commit.wait()
+        except psycopg.Error as fault:
+            self._wary = WARY
+            self._given_up(fault)
+            in_doubt = (fault.sqlstate or "08")[:2] in ("08", "57")
+            raise BatchInterrupted(str(fault), in_doubt=in_doubt) from fault
+        self._standing.set_clock(_one(flight.clock)[0])
+        self.last_sequence = flight.sequence
+        for raw in flight.raws:
+            raw.stored = True
+        return flight.outcomes
+
+    def _stands(self, items: Sequence[Prepared]) -> Books | None:
+        """Books that hold all the batch touches, without reading anything; None where they lack
+        some.
+        """
+        standing = self._standing
+        if self._wary:
+            self._wary -= 1
+            return None
+        if not items or standing.sequence + _ROOM >= self._partitions_until:
+            return None
+        now = standing.now()
+        if standing.due_at is not None and standing.due_at <= now:
+            return None
+        needs = Needs(items)
+        catalog = self._cache.knows(needs.skus, needs.bindings) if needs.only_new else None
+        if catalog is None:
+            return None
+        books = Books(catalog, now, standing.sequence)
+        scope = Scope(needs, books)
+        if not standing.covers(scope):
+            return None
+        standing.fill(books, scope)
+        return books
+
+    def _send(
+        self,
+        wire: Wire,
+        items: Sequence[Prepared],
+        raws: Sequence[RawPayload],
+        settlements: Sequence[Settlement],
+        books: Books,
+    ) -> Flight:
+        before = {"before": books.sequence, "revision": self._standing.revision, "at": books.now}
+        wire.execute("begin")
+        wire.execute(_sql["lane"], (LANE,))
+        clock = wire.execute(_sql["unchanged"], before)
+        decision, commit = _decide_and_write(wire, items, raws, settlements, books)
+        self._standing.carry_on(books, decision.written)
+        return Flight(decision.outcomes, raws, books.sequence, clock, commit)
+
     # ------------------------------------------------------------ one transaction
 
     def _transact(
         self,
-        connection: Connection,
+        wire: Wire,
         items: Sequence[Prepared],
         raws: Sequence[RawPayload],
         settlements: Sequence[Settlement],
@@ -138,38 +252,32 @@ class Ledger:
     ) -> Decision:
         needs = Needs(items)
         guess = self._guess(needs, places)
-        with connection.pipeline():
-            connection.execute("begin", prepare=True)
-            connection.execute(_sql["lane"], (LANE,), prepare=True)
-            head = connection.execute(_sql["head"], prepare=True)
-            identities = connection.execute(_sql["identities"], (texts(needs.keys),), prepare=True)
-            orders = needs.orders
-            demand = connection.execute(
-                _sql["demand"],
-                (texts([one for one, _ in orders]), texts([one for _, one in orders])),
-                prepare=True,
-            )
-            asked = guess.ask(connection) if guess is not None else []
-        sequence, now, revision, due = _one(head)
-        catalog = self._cache.at(connection, revision)
+        wire.execute("begin")
+        wire.execute(_sql["lane"], (LANE,))
+        head = wire.execute(_sql["head"])
+        identities = wire.execute(_sql["identities"], (texts(needs.keys),))
+        demand = _ask_demand(wire, needs.orders)
+        asked = guess.ask(wire) if guess is not None else []
+        sequence, now, revision, due_at = _one(head)
+        self._standing.begin(sequence, revision, due_at)
+        self._standing.set_clock(now, anew=True)
+        catalog = self._cache.at(wire, revision)
         books = Books(catalog, now, sequence)
-        put_identities(connection, books, identities.fetchall())
+        put_identities(wire, books, identities.fetchall())
         put_demand(books, demand.fetchall())
-        everything = [*(self._expiries(connection, books) if due else ()), *items]
+        due = due_at is not None and due_at <= now
+        everything = [*(self._expiries(wire, books) if due else ()), *items]
         if guess is not None and guess.books.catalog is catalog and not books.demand:
-            guess.books = books
-            guess.fill(asked)
+            scope = guess
+            scope.books = books
+            scope.fill(asked)
         else:
-            self._read(connection, needs, books, places)
-        with connection.pipeline():
-            for raw in raws:
-                if not raw.stored:
-                    _keep_raw(connection, raw, books.now)
-            decision = _decide_and_write(connection, everything, books, sequence)
-            for one in settlements:
-                values = {"id": one.payload_id, "done": one.items_done, "final": one.final}
-                connection.execute(_sql["settle_payload"], values)
-            connection.execute("commit", prepare=True)
+            scope = self._read(wire, needs, books, places)
+        counts = _ask_pairs(wire, "latest_counts", self._standing.unheard(scope))
+        decision, commit = _decide_and_write(wire, everything, raws, settlements, books)
+        commit.wait()
+        self._standing.learn(books, counts.fetchall() if counts is not None else ())
+        self._standing.carry_on(books, decision.written)
         self.last_sequence = books.sequence
         return decision
 
@@ -185,22 +293,24 @@ class Ledger:
 
     def _read(
         self,
-        connection: Connection,
+        wire: Wire,
         needs: Needs,
         books: Books,
         places: Iterable[tuple[str, str]],
-    ) -> None:
+    ) -> Scope:
         """Reads what the batch touches, its codes and demand lines being known by now."""
         lines = {line.sku for one in books.demand.values() for line in one.values()}
-        self._cache.fetch(connection, needs.skus | lines, needs.bindings)
-        Scope(needs, books, places).read(connection)
+        self._cache.fetch(wire, needs.skus | lines, needs.bindings)
+        scope = Scope(needs, books, places)
+        scope.read(wire)
+        return scope
 
-    def _expiries(self, connection: Connection, books: Books) -> list[Prepared]:
+    def _expiries(self, wire: Wire, books: Books) -> list[Prepared]:
         """Due holds as items to be decided first: a grant that needs stock may record them
         itself.
         """
         items = []
-        rows = connection.execute(_sql["due"], (books.now, DUE_AT_ONCE)).fetchall()
+        rows = wire.execute(_sql["due"], (books.now, DUE_AT_ONCE)).fetchall()
         for system, order, lines, expires_at in rows:
             named = "+".join(lines)
             if len(named) > MAX_CODE:  # a key has to fit into its index
@@ -208,83 +318,121 @@ class Ledger:
             document = f"{order}@{expires_at.isoformat()}#{named}"
             item = Expiry(system=system, order=order, lines=lines, document=document)
             items.append(prepare(item, books.now))
-        missing = [
+        missing = {
             (system, order) for system, order, _, _ in rows if (system, order) not in books.demand
-        ]
+        }
         if missing:
-            pairs = (texts([one for one, _ in missing]), texts([one for _, one in missing]))
-            put_demand(books, connection.execute(_sql["demand"], pairs).fetchall())
+            put_demand(books, _ask_demand(wire, missing).fetchall())
         return items
 
     # ------------------------------------------------------------ connection
 
-    def _open(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(
-                self._url, application_name="stockwright-ledger", autocommit=True
-            )
-            self._connection.prepare_threshold = 0
-            self._connection.execute(_sql["session"])
-        self._make_partitions(self._connection)
-        return self._connection
+    def _open(self) -> Wire:
+        if self._wire is None or self._wire.closed:
+            self._standing.forget()
+            connection = connect(self._url, application_name="stockwright-ledger", autocommit=True)
+            connection.execute(_sql["session"])
+            self._wire = Wire(connection)
+        self._make_partitions(self._wire)
+        return self._wire
 
-    def _make_partitions(self, connection: Connection) -> None:
+    def _make_partitions(self, wire: Wire) -> None:
         """Keeps room ahead of the head, outside the lane."""
         if self.last_sequence + _ROOM < self._partitions_until:
             return
-        self.last_sequence = max(self.last_sequence, _one(connection.execute(_sql["head"]))[0])
-        self._partitions_until = _one(connection.execute(_sql["partitions_until"]))[0] or 0
+        self.last_sequence = max(self.last_sequence, _one(wire.execute(_sql["head"]))[0])
+        self._partitions_until = _one(wire.execute(_sql["partitions_until"]))[0] or 0
         if self.last_sequence + _ROOM >= self._partitions_until:
-            connection.execute(_sql["make_partitions"], (self.last_sequence + 2 * _ROOM,))
-            self._partitions_until = _one(connection.execute(_sql["partitions_until"]))[0]
+            wire.execute(_sql["make_partitions"], (self.last_sequence + 2 * _ROOM,))
+            self._partitions_until = _one(wire.execute(_sql["partitions_until"]))[0]
+        wire.settle()
 
     def _abandon(self) -> None:
         """Gives the lane back after a failure: by rollback, or by closing where that fails too."""
+        self._standing.forget()
         try:
-            if self._connection is not None:
-                self._connection.execute("rollback")
+            if self._wire is not None:
+                self._wire.drain()
+                self._wire.execute("rollback")
+                self._wire.settle()
         except psycopg.Error:
             self.close()
 
     def _free_lane(self) -> None:
         """Nobody got the lane for a while: ends the session of a holder that is frozen."""
         try:
-            if self._connection is not None:
-                self._connection.execute(_sql["free_lane"], (LANE,))
+            if self._wire is not None:
+                self._wire.execute(_sql["free_lane"], (LANE,))
+                self._wire.settle()
         except psycopg.Error:
             self.close()
 
     def number_payloads(self, raws: Sequence[RawPayload]) -> None:
         """Numbers raw payloads that are about to be stored. Raises BatchInterrupted."""
-        try:
-            rows = self._open().execute(_sql["payload_ids"], (len(raws),), prepare=True).fetchall()
-        except (psycopg.Error, Transient) as fault:
-            self._abandon()
-            raise BatchInterrupted(str(fault)) from fault
-        for raw, (number,) in zip(raws, rows, strict=True):
-            raw.id = number
+        missing = len(raws) - len(self._payload_ids)
+        if missing > 0:
+            try:
+                wire = self._open()
+                asked = wire.execute(_sql["payload_ids"], (missing + PAYLOAD_IDS,))
+                wire.sync()
+                rows = asked.fetchall()
+            except (psycopg.Error, Transient) as fault:
+                self._abandon()
+                raise BatchInterrupted(str(fault)) from fault
+            self._payload_ids += [number for (number,) in rows]
+        for raw in raws:
+            raw.id = self._payload_ids.pop(0)
 
 
 def _decide_and_write(
-    connection: Connection, items: Sequence[Prepared], books: Books, before: int
-) -> Decision:
+    wire: Wire,
+    items: Sequence[Prepared],
+    raws: Sequence[RawPayload],
+    settlements: Sequence[Settlement],
+    books: Books,
+) -> tuple[Decision, Answer]:
     """Decides in slices, so that the server already writes one while the next is being decided.
 
     History and demand lines are sent per slice; balances, which many items share, once at the end.
+    Answers the decision, and the commit that was sent and not waited for.
     """
+    before = books.sequence
+    for raw in raws:
+        if not raw.stored:
+            _keep_raw(wire, raw, books.now)
     whole = Decision([], [], [], Written())
     for start in range(0, len(items), SLICE):
         part = decide(items[start : start + SLICE], books)
-        write_part(connection, part, books.now)
+        write_part(wire, part, books.now)
+        wire.flush()
         whole.outcomes.extend(part.outcomes)
         whole.recorded.extend(part.recorded)
         whole.parked.extend(part.parked)
         whole.written.absorb(part.written)
-    write_rest(connection, whole, books, before)
-    return whole
+    write_rest(wire, whole, books, before)
+    for one in settlements:
+        values = {"id": one.payload_id, "done": one.items_done, "final": one.final}
+        wire.execute(_sql["settle_payload"], values)
+    commit = wire.execute("commit")
+    wire.sync()
+    return whole, commit
 
 
-def _keep_raw(connection: Connection, raw: RawPayload, now: dt.datetime) -> None:
+def _ask_demand(wire: Wire, orders: Iterable[tuple[str, str]]) -> Answer:
+    pairs = list(orders)
+    return wire.execute(
+        _sql["demand"], (texts([one for one, _ in pairs]), texts([one for _, one in pairs]))
+    )
+
+
+def _ask_pairs(wire: Wire, name: str, pairs: Sequence[tuple[str, str]]) -> Answer | None:
+    if not pairs:
+        return None
+    columns = (texts([one for one, _ in pairs]), texts([one for _, one in pairs]))
+    return wire.execute(_sql[name], columns)
+
+
+def _keep_raw(wire: Wire, raw: RawPayload, now: dt.datetime) -> None:
     values = (
         raw.id,
         raw.system,
@@ -294,11 +442,10 @@ def _keep_raw(connection: Connection, raw: RawPayload, now: dt.datetime) -> None
         raw.body,
         raw.received_at or now,
     )
-    connection.execute(_sql["keep_raw"], values)
+    wire.execute(_sql["keep_raw"], values)
 
 
-def _one(cursor: Any) -> tuple[Any, ...]:
-    row = cursor.fetchone()
+def _one(answer: Answer) -> tuple[Any, ...]:
+    row = answer.fetchone()
     assert row is not None
-    found: tuple[Any, ...] = row
-    return found
+    return row

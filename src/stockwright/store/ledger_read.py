@@ -14,8 +14,8 @@ from stockwright.domain.postings import POSTINGS
 from stockwright.domain.reserving import order_of
 from stockwright.domain.wellformed import Expiry, Prepared, statement
 from stockwright.store.arrays import texts
-from stockwright.store.connection import Connection
 from stockwright.store.queries import load
+from stockwright.store.wire import Wire
 
 _sql = load("ledger")
 _PLACING = frozenset({"reserve", "confirm", "allocate"})
@@ -80,11 +80,11 @@ class Needs:
             self.orders.add((item.system, item.order))
 
 
-def put_identities(connection: Connection, books: Books, rows: Sequence[tuple[Any, ...]]) -> None:
+def put_identities(wire: Wire, books: Books, rows: Sequence[tuple[Any, ...]]) -> None:
     """Fills in the answers given before; what they said in full is read where there are any."""
     if not rows:
         return
-    found = connection.execute(_sql["answers"], ([row[2] for row in rows],))
+    found = wire.execute(_sql["answers"], ([row[2] for row in rows],))
     kept: dict[int, Any] = dict(found.fetchall())
     for key, digest, sequence, code in rows:
         first = Outcome(code=code, sequence=sequence, **kept.get(sequence, {}))
@@ -221,15 +221,34 @@ class Scope:
                 if line.state in ("expired", "released", "open"):
                     self._add_places(line.sku, channel.pool if channel else (), catalog)
 
-    def read(self, connection: Connection) -> None:
+    @property
+    def ordinary(self) -> bool:
+        """Whether balances, and when they were counted, are all it touches."""
+        return not (
+            self.everywhere
+            or self.controlled
+            or self.fenced
+            or self.transfers
+            or self.documents
+            or self.statements
+            or self.reversed
+            or self.counts
+            or self.snapshots
+        )
+
+    @property
+    def reach(self) -> dt.timedelta:
+        """How far apart the clocks of two systems may be."""
+        systems = self.books.catalog.systems.values()
+        return dt.timedelta(seconds=max((one.clock_error_s for one in systems), default=0))
+
+    def read(self, wire: Wire) -> None:
         """Reads all of it into the books, in one round trip for what every batch needs."""
-        with connection.pipeline():
-            asked = self.ask(connection)
-        self.fill(asked)
+        self.fill(self.ask(wire))
         if self.reversed:
-            self._read_reversed(connection)
+            self._read_reversed(wire)
         if self.everywhere:
-            self._read_everywhere(connection)
+            self._read_everywhere(wire)
 
     def fill(self, asked: "Asked") -> None:
         """Puts what was asked for into the books, once it has come."""
@@ -239,81 +258,71 @@ class Scope:
         for put, cursor in asked:
             put(cursor.fetchall())
 
-    def ask(self, connection: Connection) -> "Asked":
+    def ask(self, wire: Wire) -> "Asked":
         """Asks for all of it, inside the caller's pipeline."""
-        asked: Asked = [(self._put_balances, self._balances(connection))]
+        asked: Asked = [(self._put_balances, self._balances(wire))]
         if self.everywhere:
             asked.append(
                 (
                     self._put_balances,
-                    self._by("balances_everywhere", connection, self.everywhere),
+                    self._by("balances_everywhere", wire, self.everywhere),
                 )
             )
         if self.dated:
-            asked.append((self._put_counts, self._counts(connection)))
+            asked.append((self._put_counts, self._counts(wire)))
         if self.inspected:
-            asked.append((self._put_waiting, self._pairs("waiting", connection, self.inspected)))
+            asked.append((self._put_waiting, self._pairs("waiting", wire, self.inspected)))
         if self.transfers:
-            asked.append((self._put_transfers, self._by("transfers", connection, self.transfers)))
+            asked.append((self._put_transfers, self._by("transfers", wire, self.transfers)))
         if self.documents:
-            asked.append((self._put_owners, self._by("owners", connection, self.documents)))
+            asked.append((self._put_owners, self._by("owners", wire, self.documents)))
         if self.statements:
-            asked.append((self._put_revisions, self._by("revisions", connection, self.statements)))
+            asked.append((self._put_revisions, self._by("revisions", wire, self.statements)))
         if self.controlled:
-            asked.append((self._put_lots, self._by("lots", connection, self.controlled)))
-            asked.append((self._put_fresh, self._by("fresh", connection, self.controlled)))
+            asked.append((self._put_lots, self._by("lots", wire, self.controlled)))
+            asked.append((self._put_fresh, self._by("fresh", wire, self.controlled)))
         if self.fenced:
-            asked.append(
-                (self._put_channel_claims, self._by("channel_claims", connection, self.fenced))
-            )
+            asked.append((self._put_channel_claims, self._by("channel_claims", wire, self.fenced)))
         if self.snapshots:
-            asked.append((self._put_contained, self._by("contained", connection, self.snapshots)))
+            asked.append((self._put_contained, self._by("contained", wire, self.snapshots)))
         if self.counts:
-            asked.append((self._put_after, self._after(connection)))
+            asked.append((self._put_after, self._after(wire)))
         if self.reversed:
             asked.append(
                 (
                     self._put_moves,
-                    connection.execute(
-                        _sql["reversible"], (list(self.reversed), list(self.reversed))
-                    ),
+                    wire.execute(_sql["reversible"], (list(self.reversed), list(self.reversed))),
                 )
             )
         return asked
 
     # ------------------------------------------------------------ asking
 
-    def _balances(self, connection: Connection) -> Any:
+    def _balances(self, wire: Wire) -> Any:
         places = self.places
-        return connection.execute(
+        return wire.execute(
             _sql["balances"],
             (texts([sku for sku, _ in places]), texts([place for _, place in places])),
-            prepare=True,
         )
 
-    def _by(self, name: str, connection: Connection, codes: Iterable[str]) -> Any:
-        return connection.execute(_sql[name], (texts(list(codes)),))
+    def _by(self, name: str, wire: Wire, codes: Iterable[str]) -> Any:
+        return wire.execute(_sql[name], (texts(list(codes)),))
 
-    def _pairs(self, name: str, connection: Connection, pairs: Pairs) -> Any:
-        return connection.execute(
+    def _pairs(self, name: str, wire: Wire, pairs: Pairs) -> Any:
+        return wire.execute(
             _sql[name], (texts([a for a, _ in pairs]), texts([b for _, b in pairs]))
         )
 
-    def _counts(self, connection: Connection) -> Any:
-        reach = dt.timedelta(
-            seconds=max(
-                (one.clock_error_s for one in self.books.catalog.systems.values()), default=0
-            )
-        )
+    def _counts(self, wire: Wire) -> Any:
+        reach = self.reach
         cells = list(self.dated)
         times = [(self.dated[cell] - reach).isoformat() for cell in cells]
-        return connection.execute(
+        return wire.execute(
             _sql["counts"],
             (texts([sku for sku, _ in cells]), texts([place for _, place in cells]), texts(times)),
-            prepare=True,
         )
 
-    def _after(self, connection: Connection) -> Any:
+    def _after(self, wire: Wire) -> Any:
         rows: list[tuple[Any, ...]] = []
         for fact, prepared, code in self.counts:
             sku = self.books.catalog.skus.get(code)
@@ -327,20 +336,20 @@ class Scope:
                 (prepared.key, code, place, lot, bucket, at, fact.system, fact.position)
                 for bucket in buckets
             )
-        return connection.execute(
+        return wire.execute(
             _sql["moved_after"], tuple(list(column) for column in zip(*rows, strict=True))
         )
 
-    def _read_everywhere(self, connection: Connection) -> None:
+    def _read_everywhere(self, wire: Wire) -> None:
         """A recall names no place: the counts of the places it turns out to touch come second."""
         found = {(key[0], key[1]) for key in self.books.balances if key[0] in self.everywhere}
         self.places |= found
         earliest = min(self.dated.values(), default=self.books.now)
         self.dated = dict.fromkeys(found, earliest)
         if found:
-            self._put_counts(self._counts(connection).fetchall())
+            self._put_counts(self._counts(wire).fetchall())
 
-    def _read_reversed(self, connection: Connection) -> None:
+    def _read_reversed(self, wire: Wire) -> None:
         """A reversal names no SKU: what its moves touch is read in a second step."""
         moves = [move for one in self.books.reversible.values() for move in one]
         places = {(move[0], place) for move in moves for place in (move[3], move[5]) if place}
@@ -349,10 +358,10 @@ class Scope:
             (move[0], place): move[7] for move in moves for place in (move[3], move[5]) if place
         }
         if places:
-            self._put_balances(self._pairs("balances", connection, places).fetchall())
+            self._put_balances(self._pairs("balances", wire, places).fetchall())
             self.places |= places
         if self.dated:
-            self._put_counts(self._counts(connection).fetchall())
+            self._put_counts(self._counts(wire).fetchall())
 
     # ------------------------------------------------------------ filling in
 

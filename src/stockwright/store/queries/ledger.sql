@@ -20,11 +20,20 @@ where l.locktype = 'advisory' and l.granted and l.classid = 0 and l.objid = %s::
 select pg_advisory_xact_lock(%s);
 
 -- name: head
--- The last sequence number, the database's clock, the revision of the item master, and whether a hold is due.
+-- The last sequence number, the database's clock, the revision of the item master, and when the next hold
+-- runs out.
 select h.sequence, greatest(clock_timestamp(), h.recorded_at), r.revision,
-       coalesce((select min(expires_at) from demand_line where expires_at is not null)
-                <= statement_timestamp(), false)
+       (select min(expires_at) from demand_line where expires_at is not null)
 from ledger_head h, master_revision r where h.lane = 0;
+
+-- name: unchanged
+-- The database's clock; fails the batch unless the ledger, the item master and the clock stand where the
+-- batch was decided, and no hold was due.
+select clock_timestamp(), expect_rows_v1(count(*), 1, 'ledger_head')
+from ledger_head h, master_revision r
+where h.lane = 0 and h.sequence = %(before)s and r.revision = %(revision)s
+  and h.recorded_at <= %(at)s::timestamptz and clock_timestamp() >= %(at)s::timestamptz
+  and coalesce((select min(expires_at) from demand_line where expires_at is not null) > %(at)s::timestamptz, true);
 
 -- name: identities
 -- Which of these identities were answered before. The keys drive the search, whatever the statistics say.
@@ -80,6 +89,14 @@ cross join lateral (
     select * from stock_count where sku = p.sku and location = p.location and as_of >= p.at offset 0
 ) c
 order by c.as_of, c.sequence;
+
+-- name: latest_counts
+-- When these places were counted last, and whether inspection results wait for goods there.
+select p.sku, p.location,
+       (select max(as_of) from stock_count c where c.sku = p.sku and c.location = p.location),
+       exists (select from waiting_inspection w
+               where w.sku = p.sku and w.location = p.location and w.quantity > 0)
+from unnest(%s::text[], %s::text[]) p (sku, location);
 
 -- name: moved_after
 -- Per count: units that entered one account of a cell after its time, and whether another source's fact
@@ -352,9 +369,10 @@ where not exists (
 );
 
 -- name: keep_raw
--- Keeps the raw body of a call whose items are recorded with it.
+-- Keeps the raw body of a call whose items are recorded with it; a batch that is run again may have kept it.
 insert into payload (id, system, door, content_type, headers, body, received_at, state, settled_at)
-values (%s, %s, %s, %s, %s::jsonb, %s, %s, 'recorded', clock_timestamp());
+values (%s, %s, %s, %s, %s::jsonb, %s, %s, 'recorded', clock_timestamp())
+on conflict (id) do nothing;
 
 -- name: settle_payload
 -- Marks how far a payload is recorded, in the same transaction as its events.
