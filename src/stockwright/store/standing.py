@@ -8,7 +8,7 @@ while the batch before it is still being committed.
 import datetime as dt
 import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from stockwright.domain.accounts import Balance
 from stockwright.domain.books import Books, Written
