@@ -123,7 +123,7 @@ class Door:
         if self._open:
             refuse_strangers(headers)
         elif row.scope:
-            caller = await self.gate.caller(headers)
+            caller = self.gate.remembered(headers) or await self.gate.caller(headers)
             if not caller.may(row.scope):
                 raise problem("forbidden", f"This needs the scope {row.scope}.")
         body = await read_body(receive, headers) if method != "GET" else b""

@@ -1,8 +1,8 @@
 """Who calls: API keys checked against the database, and remembered for a few seconds.
 
-A key that was checked is remembered by its hash for REMEMBERED_S, so that most calls cost one
-SHA-256 and no query; a revoked key therefore stops working within that time everywhere, and at
-once in the process that revoked it.
+A key that was checked is remembered for REMEMBERED_S by the header it came in, so that most calls
+cost one look into a dict; a revoked key therefore stops working within that time everywhere, and
+at once in the process that revoked it.
 """
 
 import asyncio
@@ -12,12 +12,14 @@ from concurrent.futures import Executor
 from typing import Final
 
 from stockwright.api.problems import problem
-from stockwright.store.access import Caller, digest_of, find_caller, id_of
+from stockwright.store.access import Caller, find_caller, id_of
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
 
 REMEMBERED_S: Final = 5.0
 _REMEMBERED_KEYS: Final = 10_000
+_LONGEST: Final = 128
+"""Bytes of a header that is remembered: a key and the word before it are half as long."""
 _CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="stockwright"'),)
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -41,7 +43,7 @@ class Gate:
         self._open = open_to_all
         self._clock = clock
         self._known: dict[bytes, tuple[float, Caller | None]] = {}
-        self._asking: dict[bytes, asyncio.Future[Caller | None]] = {}
+        self._asking: dict[str, asyncio.Future[Caller | None]] = {}
 
     async def caller(self, headers: dict[bytes, bytes]) -> Caller:
         """Who sent these headers with a bearer key. Raises no_key, wrong_key, forbidden_origin."""
@@ -51,33 +53,38 @@ class Gate:
         credential = headers.get(b"authorization", b"")
         if credential[:7].lower() != b"bearer ":
             raise problem("no_key", headers=_CHALLENGE)
-        found = await self._check(credential[7:].strip())
+        found = self.remembered(headers) or await self._check(credential)
         if found is None:
             raise problem("wrong_key", headers=_CHALLENGE)
         return found
+
+    def remembered(self, headers: dict[bytes, bytes]) -> Caller | None:
+        """Who sends just this header, if that was found out a moment ago; else ask `caller`."""
+        known = self._known.get(headers.get(b"authorization", b""))
+        return known[1] if known is not None and known[0] > self._clock() else None
 
     def forget(self) -> None:
         """Forgets every remembered key, after one was revoked here."""
         self._known.clear()
 
-    async def _check(self, key: bytes) -> Caller | None:
-        text = key.decode("latin-1")
+    async def _check(self, credential: bytes) -> Caller | None:
+        text = credential[7:].strip().decode("latin-1")
         if id_of(text) is None:
             return None  # not even the shape of a key: nothing to ask the database
-        digest = digest_of(text)
-        known = self._known.get(digest)
+        known = self._known.get(credential)
         if known is not None and known[0] > self._clock():
             return known[1]
-        asking = self._asking.get(digest)
+        asking = self._asking.get(text)
         if asking is None:
             loop = asyncio.get_running_loop()
             asking = loop.run_in_executor(self._threads, self._look_up, text)
-            self._asking[digest] = asking
-            asking.add_done_callback(lambda _done: self._asking.pop(digest, None))
+            self._asking[text] = asking
+            asking.add_done_callback(lambda _done: self._asking.pop(text, None))
         found = await asyncio.shield(asking)
         if len(self._known) >= _REMEMBERED_KEYS:
             self._known.clear()
-        self._known[digest] = (self._clock() + REMEMBERED_S, found)
+        if len(credential) <= _LONGEST:
+            self._known[credential] = (self._clock() + REMEMBERED_S, found)
         return found
 
     def _look_up(self, key: str) -> Caller | None:
