@@ -92,6 +92,20 @@ class Books:
         self.demand.setdefault((line.system, line.order), {})[line.line] = line
 
 
+class Rare(msgspec.Struct, eq=False):
+    """The part of an overlay that few items need: made where one does."""
+
+    transfers: dict[tuple[str, str, str], Transfer] = {}
+    new_counts: list[tuple[Key, str, Count, int]] = []
+    lots: dict[tuple[str, str], Lot] = {}
+    fresh: dict[tuple[str, str, dt.date], int] = {}
+    waiting: dict[Key, list[Waiting]] = {}
+    owners: dict[tuple[str, str, str], str] = {}
+    documents: dict[str, tuple[int, int]] = {}
+    observations: list[tuple[str, str, str, str, str, str, int]] = []
+    channel_claims: dict[tuple[str, str], int] = {}
+
+
 class Overlay(msgspec.Struct, eq=False):
     """One item's view of the books: reads fall through, writes stay here until `merge`."""
 
@@ -103,16 +117,15 @@ class Overlay(msgspec.Struct, eq=False):
     moves: list[Move] = []
     transitions: list[tuple[int, int, str]] = []
     work: list[WorkNote] = []
-    transfers: dict[tuple[str, str, str], Transfer] = {}
     counts: dict[tuple[str, str, str, str], list[Count]] = {}
-    new_counts: list[tuple[Key, str, Count, int]] = []
-    lots: dict[tuple[str, str], Lot] = {}
-    fresh: dict[tuple[str, str, dt.date], int] = {}
-    waiting: dict[Key, list[Waiting]] = {}
-    owners: dict[tuple[str, str, str], str] = {}
-    documents: dict[str, tuple[int, int]] = {}
-    observations: list[tuple[str, str, str, str, str, str, int]] = []
-    channel_claims: dict[tuple[str, str], int] = {}
+    rare_or_none: Rare | None = None
+
+    @property
+    def rare(self) -> Rare:
+        """What this item changes of the things that most items leave alone."""
+        if self.rare_or_none is None:
+            self.rare_or_none = Rare()
+        return self.rare_or_none
 
     # ------------------------------------------------------------ reading
 
@@ -155,7 +168,7 @@ class Overlay(msgspec.Struct, eq=False):
 
     def lot(self, sku: str, lot: str) -> Lot | None:
         """What is known of a lot, or None."""
-        return self.lots.get((sku, lot)) or self.books.lots.get((sku, lot))
+        return self.rare.lots.get((sku, lot)) or self.books.lots.get((sku, lot))
 
     def lines_of(self, system: str, order: str) -> Iterator[DemandLine]:
         """The demand lines of an order, those of this item included, by line code."""
@@ -206,18 +219,18 @@ class Overlay(msgspec.Struct, eq=False):
     def transfer(self, document: str, sku: str, lot: str) -> Transfer:
         """A transfer line, to be changed by this item."""
         key = (document, sku, lot)
-        found = self.transfers.get(key)
+        found = self.rare.transfers.get(key)
         if found is None:
             stored = self.books.transfers.get(key)
-            found = self.transfers[key] = stored.copy() if stored else Transfer()
+            found = self.rare.transfers[key] = stored.copy() if stored else Transfer()
         return found
 
     def waiting_at(self, key: Key) -> list[Waiting]:
         """Inspection results that wait at a cell, to be changed by this item."""
-        found = self.waiting.get(key)
+        found = self.rare.waiting.get(key)
         if found is None:
             stored = self.books.waiting.get(key, [])
-            found = self.waiting[key] = [
+            found = self.rare.waiting[key] = [
                 Waiting(one.sequence, one.to_bucket, one.quantity, one.occurred_at)
                 for one in stored
             ]
@@ -293,40 +306,32 @@ class Overlay(msgspec.Struct, eq=False):
             written.moves.append((sequence, n, move))
         for line_id, count, state in self.transitions:
             written.transitions.append((line_id, count, state, sequence))
-        if books.journal is not None:
-            self._keep_journal(books.journal)
-        self._merge_rare(written)
-
-    def _merge_rare(self, written: "Written") -> None:
-        books, sequence = self.books, self.sequence
         if self.work:
             written.work.extend([(sequence, note) for note in self.work])
-        if self.channel_claims:
-            books.channel_claims.update(self.channel_claims)
-        if self.transfers:
-            books.transfers.update(self.transfers)
-            written.transfers.update(self.transfers)
-        if self.new_counts:
-            written.counts.extend([(sequence, *one) for one in self.new_counts])
-            books.counts.update(self.counts)
-        if self.lots:
-            books.lots.update(self.lots)
-            written.lots.update(self.lots)
-        if self.fresh:
-            books.fresh.update(self.fresh)
-        if self.waiting:
-            for key, waiting in self.waiting.items():
-                books.waiting[key] = [one for one in waiting if one.quantity > 0]
-                for one in waiting:
-                    written.waiting[one.sequence] = (key, one)
-        if self.owners:
-            books.owners.update(self.owners)
-            written.owners.update(self.owners)
-        if self.documents:
-            books.revisions.update(self.documents)
-            written.documents.update(self.documents)
-        if self.observations:
-            written.observations.extend([(sequence, *one) for one in self.observations])
+        if books.journal is not None:
+            self._keep_journal(books.journal)
+        if self.rare_or_none is not None:
+            self._merge_rare(self.rare_or_none, written)
+
+    def _merge_rare(self, rare: Rare, written: "Written") -> None:
+        books, sequence = self.books, self.sequence
+        books.channel_claims.update(rare.channel_claims)
+        books.fresh.update(rare.fresh)
+        books.counts.update(self.counts)
+        written.counts.extend([(sequence, *one) for one in rare.new_counts])
+        books.transfers.update(rare.transfers)
+        written.transfers.update(rare.transfers)
+        books.lots.update(rare.lots)
+        written.lots.update(rare.lots)
+        books.owners.update(rare.owners)
+        written.owners.update(rare.owners)
+        books.revisions.update(rare.documents)
+        written.documents.update(rare.documents)
+        for key, waiting in rare.waiting.items():
+            books.waiting[key] = [one for one in waiting if one.quantity > 0]
+            for one in waiting:
+                written.waiting[one.sequence] = (key, one)
+        written.observations.extend([(sequence, *one) for one in rare.observations])
 
     def _keep_journal(
         self, journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]]

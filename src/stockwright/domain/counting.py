@@ -88,7 +88,7 @@ def recall(overlay: Overlay, told: Told) -> Outcome:
     if not told.lot:
         return _not_kept_by_lot(overlay, told)
     known = overlay.lot(told.sku.code, told.lot)
-    overlay.lots[(told.sku.code, told.lot)] = Lot(
+    overlay.rare.lots[(told.sku.code, told.lot)] = Lot(
         known.expires_on if known else told.fact.expires_on, True
     )
     places = sorted(

@@ -149,7 +149,7 @@ def post_count(
     overlay.counts[cell] = sorted(
         [*counts_of(overlay, key, bucket), count], key=lambda one: one.as_of
     )
-    overlay.new_counts.append((key, bucket, count, counted))
+    overlay.rare.new_counts.append((key, bucket, count, counted))
     return difference
 
 

@@ -54,8 +54,8 @@ def shift(
 
 def _note_channel_claims(overlay: Overlay, line: DemandLine, units: int) -> None:
     key = (line.channel, line.sku)
-    held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
-    overlay.channel_claims[key] = held + units
+    held = overlay.rare.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
+    overlay.rare.channel_claims[key] = held + units
 
 
 def draw(

@@ -97,7 +97,7 @@ def note_lot(overlay: Overlay, sku: Sku, fact: Fact, lot: str) -> None:
         known = overlay.lot(sku.code, lot)
         if known is None or (fact.expires_on and known.expires_on != fact.expires_on):
             recalled = known.recalled if known else False
-            overlay.lots[(sku.code, lot)] = Lot(
+            overlay.rare.lots[(sku.code, lot)] = Lot(
                 fact.expires_on or (known.expires_on if known else None), recalled
             )
     elif sku.control != "none":

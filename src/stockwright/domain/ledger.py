@@ -291,14 +291,14 @@ def _difference(overlay: Overlay, told: Told) -> Told:
             "superseded", "revision", f"revision {latest} of this line was recorded before"
         )
     if fact.revision > 0 or rule != "increment":
-        overlay.documents[subject] = (fact.revision, told.units)
+        overlay.rare.documents[subject] = (fact.revision, told.units)
     if fact.kind == "channel_order":
         return told
     if fact.kind == "conversion":
         into = f"{subject}|to"
         _, posted_into = overlay.books.revisions.get(into, (-1, 0))
-        if subject in overlay.documents:
-            overlay.documents[into] = (fact.revision, fact.to_quantity)
+        if subject in overlay.rare.documents:
+            overlay.rare.documents[into] = (fact.revision, fact.to_quantity)
         told = msgspec.structs.replace(told, into=fact.to_quantity - posted_into)
     return msgspec.structs.replace(told, units=told.units - posted)
 
@@ -311,11 +311,11 @@ def _holds_authority(overlay: Overlay, fact: Fact, posting: Posting, at: dt.date
         return True
     if len({system for _, system in holders}) > 1 and posting.group in _PHYSICAL_OF_ORDER:
         key = (fact.location, posting.group, fact.order or fact.transfer or fact.document)
-        owner = overlay.owners.get(key) or overlay.books.owners.get(key)
+        owner = overlay.rare.owners.get(key) or overlay.books.owners.get(key)
         if owner is not None:
             return owner == fact.system
         if catalog.authority(fact.location, posting.group, at) == fact.system:
-            overlay.owners[key] = fact.system
+            overlay.rare.owners[key] = fact.system
             return True
         return False
     return catalog.authority(fact.location, posting.group, at) in ("", fact.system)
@@ -325,7 +325,7 @@ def _observe(overlay: Overlay, told: Told, why: str) -> Outcome:
     """Keeps a movement to reconcile by its business key; nothing moves."""
     fact = told.fact
     line = fact.order_line or fact.line
-    overlay.observations.append(
+    overlay.rare.observations.append(
         (fact.system, fact.kind, fact.location, fact.order, line, told.sku.code, told.units)
     )
     return Outcome(code="observed", message=why)

@@ -68,7 +68,7 @@ def _bound(
         free = min(free, named.free if named else 0)
     asked = {
         date
-        for (one, place, date) in (*overlay.books.fresh, *overlay.fresh)
+        for (one, place, date) in (*overlay.books.fresh, *overlay.rare.fresh)
         if one == sku and place == location
     }
     if until is None:
@@ -92,11 +92,11 @@ def _left_for(
     for date in asked:
         if date >= threshold:
             key = (sku, location, date)
-            left -= overlay.fresh.get(key, overlay.books.fresh.get(key, 0))
+            left -= overlay.rare.fresh.get(key, overlay.books.fresh.get(key, 0))
     return left
 
 
 def note_fresh(overlay: Overlay, sku: str, location: str, fresh_until: dt.date, units: int) -> None:
     """Keeps the running sum of unnamed claims that ask for a date."""
     key = (sku, location, fresh_until)
-    overlay.fresh[key] = overlay.fresh.get(key, overlay.books.fresh.get(key, 0)) + units
+    overlay.rare.fresh[key] = overlay.rare.fresh.get(key, overlay.books.fresh.get(key, 0)) + units

@@ -37,7 +37,7 @@ def reverse(overlay: Overlay, fact: Fact, at: dt.datetime) -> Outcome:
         )
     if overlay.books.told_by.get(fact.reverses, fact.system) != fact.system:
         return Outcome(code="observed", message="only the system that told an event takes it back")
-    overlay.documents[subject] = (1, 0)
+    overlay.rare.documents[subject] = (1, 0)
     for sku, lot, source, from_location, target, to_location, units, moved_at, *_ in moves:
         counts.move_goods(
             overlay, sku, lot, target, to_location, source, from_location, units, moved_at

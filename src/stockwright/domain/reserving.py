@@ -17,7 +17,7 @@ from stockwright.domain.lots import room, rooms
 from stockwright.domain.quantity import to_base
 from stockwright.domain.sourcing import Wanted, place_units, place_whole
 
-Granted = tuple[str, int]
+Placed = tuple[str, int]
 """(location, units)"""
 
 Until = tuple[dt.datetime, str]
@@ -37,7 +37,8 @@ class Asked(msgspec.Struct, eq=False):
     fresh_until: dt.date | None
     known: DemandLine | None
     free: Mapping[str, int] = {}
-    granted: Sequence[Granted] = ()
+    places: Sequence[Placed] = ()
+    granted: int = 0
 
 
 def order_of(request: Request) -> str:
@@ -140,13 +141,14 @@ def _grant(
     pool, whole = _one_place(overlay, channel, asked)
     total = 0
     for n, one in enumerate(asked):
-        granted = _places(overlay, request, channel, one, pool, whole)
-        units = _units(granted)
-        if units < one.claimable and request.mode == "all":
-            raise Rejected("insufficient", f"lines[{n}].quantity", _missing(one, units))
-        if units:
-            _claim(overlay, request, channel, one, granted, n, until)
-            total += units
+        one.places = _places(overlay, request, channel, one, pool, whole)
+        for _, units in one.places:
+            one.granted += units
+        if one.granted < one.claimable and request.mode == "all":
+            raise Rejected("insufficient", f"lines[{n}].quantity", _missing(one))
+        if one.granted:
+            _claim(overlay, request, channel, one, n, until)
+            total += one.granted
     return total
 
 
@@ -183,7 +185,7 @@ def _places(
     one: Asked,
     pool: tuple[str, ...],
     whole: str,
-) -> list[Granted]:
+) -> list[Placed]:
     """Where one line's units come from, within what may be granted to this channel."""
     fixed = one.line.location
     one.free = free = overlay.free_at(one.sku, _grant_pool(channel, fixed))
@@ -232,7 +234,7 @@ def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, g
         fence = match_policy(other.policies, sku, group).ring_fence
         if fence:
             key = (other.code, sku)
-            held = overlay.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
+            held = overlay.rare.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
             unused += max(0, fence - held)
     return unused
 
@@ -242,7 +244,6 @@ def _claim(
     request: Request,
     channel: Channel | None,
     one: Asked,
-    granted: list[Granted],
     n: int,
     until: Until | None,
 ) -> None:
@@ -250,15 +251,14 @@ def _claim(
     line.fresh_until = one.fresh_until
     line.lot = one.line.lot
     if not line.ordered or line.state in ("released", "expired"):
-        line.ordered = max(line.ordered, _whole_ask(request, one, line, granted))
+        line.ordered = max(line.ordered, _whole_ask(request, one, line))
     if not line.shipped:
         overlay.change_state(line, "open" if until else "confirmed")
         line.expires_at = until[0] if until else None
     now = overlay.books.now
-    for place, units in granted:
+    for place, units in one.places:
         after = one.free[place] - units
         shift(overlay, line, place, line.lot, "unclaimed", "reserved", units, now, after)
-    one.granted = granted
 
 
 def _line_to_claim(
@@ -276,13 +276,13 @@ def _line_to_claim(
     return line
 
 
-def _whole_ask(request: Request, one: Asked, line: DemandLine, granted: list[Granted]) -> int:
+def _whole_ask(request: Request, one: Asked, line: DemandLine) -> int:
     """What a line orders: all of it as asked for; in part, what was told of it before the order
     was heard of, and what was granted.
     """
     if request.mode == "all":
         return one.requested
-    return line.open + line.shipped + line.cancelled + _units(granted)
+    return line.open + line.shipped + line.cancelled + one.granted
 
 
 def hold_until(overlay: Overlay, request: Request, channel: Channel | None) -> Until:
@@ -296,26 +296,19 @@ def _line_answer(one: Asked) -> dict[str, Any]:
         "line": one.line.line,
         "sku": one.sku,
         "requested": one.requested,
-        "granted": _units(one.granted),
-        "places": [{"location": at, "lot": lot, "quantity": units} for at, units in one.granted],
+        "granted": one.granted,
+        "places": [{"location": at, "lot": lot, "quantity": units} for at, units in one.places],
     }
-
-
-def _units(granted: Sequence[Granted]) -> int:
-    total = 0
-    for _, units in granted:
-        total += units
-    return total
 
 
 def _field_of(asked: list[Asked], short: Asked) -> str:
     return f"lines[{asked.index(short)}].quantity"
 
 
-def _missing(one: Asked, units: int) -> str:
+def _missing(one: Asked) -> str:
     return (
         f"{one.claimable} of SKU {one.sku!r} asked for; the grantable stock does not cover it"
-        + (f", {units} could be placed" if units else "")
+        + (f", {one.granted} could be placed" if one.granted else "")
     )
 
 
