@@ -13,7 +13,8 @@ from stockwright.domain.wellformed import Prepared, prepare
 from stockwright.flow import recording
 from stockwright.flow.audit import run_audit
 from stockwright.flow.recording import Recorder
-from stockwright.store.ledger import BatchInterrupted, Flight, Ledger, RawPayload
+from stockwright.store.ledger import WARY, BatchInterrupted, Flight, Ledger, RawPayload
+from stockwright.store.ledger_read import Scope
 from tests.flow.test_recording import MASTER, balances, receipt, reserve, rows
 
 LATER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
@@ -121,15 +122,60 @@ def test_a_change_of_the_item_master_holds_from_the_next_batch_on(ledger: Ledger
 @pytest.mark.parametrize(
     "item",
     [
-        receipt("unread", sku="B"),
         receipt("of an order", order="O1"),
         receipt("of a lot", sku="L", lot="X"),
-        receipt("at a place not read", location="FAR"),
+        receipt("of a revision", system="tpl"),
     ],
     ids=lambda item: item.document,
 )
-def test_what_touches_something_unknown_is_not_sent_ahead(ledger: Ledger, item: Item):
+def test_what_touches_more_than_balances_is_not_sent_ahead(ledger: Ledger, item: Item):
     assert ledger.ahead(prepared(item)) is None
+
+
+@pytest.mark.parametrize(
+    "item",
+    [receipt("R9", sku="B"), receipt("R9", location="FAR"), receipt("R9", 2, unit="CS")],
+    ids=("sku", "place", "unit"),
+)
+def test_what_is_not_known_yet_is_looked_up_beside_the_lane(
+    ledger: Ledger, database: str, item: Item
+):
+    assert codes(ledger.land(sent(ledger, item))) == ["recorded"]
+    assert audited(database)
+
+
+def test_an_unknown_code_is_refused_or_parked_without_a_lane_to_ask(ledger: Ledger):
+    items = (reserve("F", 1, sku="NONE"), receipt("R9", sku="NONE"))
+    assert codes(ledger.land(sent(ledger, *items))) == ["unknown_sku", "parked"]
+
+
+def test_what_changed_after_it_was_looked_up_is_read_again_under_the_lane(
+    ledger: Ledger, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    look_up = Ledger._look_up
+
+    def too_early(own: Ledger, scope: Scope) -> None:
+        look_up(own, scope)
+        with closing(Ledger(database)) as other:
+            record(other, receipt("R9", 5, sku="B"))
+
+    monkeypatch.setattr(Ledger, "_look_up", too_early)
+    with pytest.raises(BatchInterrupted):
+        ledger.land(sent(ledger, reserve("F", 5, sku="B")))
+    assert codes(record(ledger, reserve("F", 5, sku="B"))) == ["granted"]
+
+
+def test_after_a_lost_batch_what_was_known_before_it_still_is(ledger: Ledger, database: str):
+    ledger.land(sent(ledger, reserve("F1", 3)))
+    lost = [sent(ledger, reserve("G1", 2), reserve("F1", 3)), sent(ledger, reserve("G2", 2))]
+    for flight in lost:
+        with pytest.raises(BatchInterrupted):
+            ledger.land(flight)
+    for n in range(WARY):
+        assert ledger.ahead(prepared(reserve(f"careful {n}", 1))) is None
+    landed = ledger.land(sent(ledger, reserve("F2", 6), reserve("F3", 9), reserve("F4", 1)))
+    assert codes(landed) == ["granted", "granted", "insufficient"]
+    assert audited(database)
 
 
 def test_a_fact_a_count_may_have_seen_is_read_for(ledger: Ledger):

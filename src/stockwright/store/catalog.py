@@ -30,9 +30,19 @@ class CatalogCache:
             return None
         return self._catalog if bindings <= self._bindings.keys() else None
 
+    @property
+    def full(self) -> bool:
+        """Whether it holds more than it should; `at` begins anew then."""
+        return len(self._skus) + len(self._bindings) > MOST_CACHED
+
+    @property
+    def at_hand(self) -> Catalog:
+        """The catalog as last read; it may be old by now."""
+        return self._catalog
+
     def at(self, wire: Wire, revision: int) -> Catalog:
         """The catalog at this revision; what was cached of another one is forgotten."""
-        if revision != self._revision or len(self._skus) + len(self._bindings) > MOST_CACHED:
+        if revision != self._revision or self.full:
             self._skus, self._bindings = {}, {}
             self._catalog = _read(wire, self._skus, self._bindings)
             self._revision = revision

@@ -30,7 +30,7 @@ from stockwright.store.connection import connect
 from stockwright.store.ledger_read import Needs, Scope, put_demand, put_identities
 from stockwright.store.ledger_write import write_part, write_rest
 from stockwright.store.queries import load
-from stockwright.store.standing import Standing
+from stockwright.store.standing import Before, Standing
 from stockwright.store.wire import Answer, Wire
 
 LANE: Final = 0x5701_0000
@@ -88,6 +88,7 @@ class Flight(NamedTuple):
     outcomes: list[Outcome]
     raws: Sequence[RawPayload]
     sequence: int
+    before: Before
     clock: Answer
     commit: Answer
 
@@ -98,8 +99,10 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._url = url
         self._wire: Wire | None = None
+        self._aside: Wire | None = None
         self._cache = CatalogCache()
         self._standing = Standing()
+        self._in_flight: list[Flight] = []
         self._wary = 0
         self._partitions_until = 0
         self._payload_ids: list[int] = []
@@ -107,10 +110,10 @@ class Ledger:
 
     def close(self) -> None:
         """Lets the connection go; an open transaction of it is rolled back."""
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
-        self._standing.forget()
+        for wire in (self._wire, self._aside):
+            if wire is not None:
+                wire.close()
+        self._wire = self._aside = None
 
     def record(
         self,
@@ -170,7 +173,9 @@ class Ledger:
         if books is None or self._wire is None:
             return None
         try:
-            return self._send(self._wire, items, raws, settlements, books)
+            flight = self._send(self._wire, items, raws, settlements, books)
+            self._in_flight.append(flight)
+            return flight
         except Unread:
             self._abandon()
             return None
@@ -191,9 +196,13 @@ class Ledger:
             flight.commit.wait()
         except psycopg.Error as fault:
             self._wary = WARY
+            for lost in reversed(self._in_flight):
+                self._standing.go_back(lost.before)
+            self._in_flight.clear()
             self._given_up(fault)
             in_doubt = (fault.sqlstate or "08")[:2] in ("08", "57")
             raise BatchInterrupted(str(fault), in_doubt=in_doubt) from fault
+        self._in_flight.remove(flight)
         self._standing.set_clock(_one(flight.clock)[0])
         self.last_sequence = flight.sequence
         for raw in flight.raws:
@@ -208,21 +217,51 @@ class Ledger:
         if self._wary:
             self._wary -= 1
             return None
-        if not items or standing.sequence + _ROOM >= self._partitions_until:
+        if not items or standing.full or self._cache.full:
+            return None
+        if standing.sequence + _ROOM >= self._partitions_until:
             return None
         now = standing.now()
         if standing.due_at is not None and standing.due_at <= now:
             return None
         needs = Needs(items)
-        catalog = self._cache.knows(needs.skus, needs.bindings) if needs.only_new else None
-        if catalog is None:
+        if not needs.only_new:
             return None
-        books = Books(catalog, now, standing.sequence)
+        try:
+            return self._fill(needs, now)
+        except (psycopg.Error, Transient):
+            self._aside = None
+            return None
+
+    def _fill(self, needs: Needs, now: dt.datetime) -> Books | None:
+        standing = self._standing
+        if self._cache.knows(needs.skus, needs.bindings) is None:
+            self._cache.fetch(self._reader(), needs.skus, needs.bindings)
+        books = Books(self._cache.at_hand, now, standing.sequence)
         scope = Scope(needs, books)
+        if not scope.ordinary:
+            return None
+        self._look_up(scope)
         if not standing.covers(scope):
             return None
         standing.fill(books, scope)
         return books
+
+    def _look_up(self, scope: Scope) -> None:
+        """Reads what is not known yet, beside the lane.
+
+        What is in flight does not touch it, else it were known; and where another process does, the
+        lane will tell.
+        """
+        unread, unheard = self._standing.unread(scope), self._standing.unheard(scope)
+        if not unread and not unheard:
+            return
+        wire = self._reader()
+        balances = _ask_pairs(wire, "balances", unread)
+        counts = _ask_pairs(wire, "latest_counts", unheard)
+        wire.sync()
+        self._standing.learn_places(unread, balances.fetchall() if balances is not None else ())
+        self._standing.learn_counts(counts.fetchall() if counts is not None else ())
 
     def _send(
         self,
@@ -237,8 +276,8 @@ class Ledger:
         wire.execute(_sql["lane"], (LANE,))
         clock = wire.execute(_sql["unchanged"], before)
         decision, commit = _decide_and_write(wire, items, raws, settlements, books)
-        self._standing.carry_on(books, decision.written)
-        return Flight(decision.outcomes, raws, books.sequence, clock, commit)
+        stood = self._standing.carry_on(books, decision.written)
+        return Flight(decision.outcomes, raws, books.sequence, stood, clock, commit)
 
     # ------------------------------------------------------------ one transaction
 
@@ -276,7 +315,8 @@ class Ledger:
         counts = _ask_pairs(wire, "latest_counts", self._standing.unheard(scope))
         decision, commit = _decide_and_write(wire, everything, raws, settlements, books)
         commit.wait()
-        self._standing.learn(books, counts.fetchall() if counts is not None else ())
+        self._standing.learn(books)
+        self._standing.learn_counts(counts.fetchall() if counts is not None else ())
         self._standing.carry_on(books, decision.written)
         self.last_sequence = books.sequence
         return decision
@@ -329,12 +369,19 @@ class Ledger:
 
     def _open(self) -> Wire:
         if self._wire is None or self._wire.closed:
-            self._standing.forget()
-            connection = connect(self._url, application_name="stockwright-ledger", autocommit=True)
-            connection.execute(_sql["session"])
-            self._wire = Wire(connection)
+            self._wire = self._connect("stockwright-ledger")
         self._make_partitions(self._wire)
         return self._wire
+
+    def _reader(self) -> Wire:
+        if self._aside is None or self._aside.closed:
+            self._aside = self._connect("stockwright-ledger reader")
+        return self._aside
+
+    def _connect(self, name: str) -> Wire:
+        connection = connect(self._url, application_name=name, autocommit=True)
+        connection.execute(_sql["session"])
+        return Wire(connection)
 
     def _make_partitions(self, wire: Wire) -> None:
         """Keeps room ahead of the head, outside the lane."""
@@ -349,7 +396,6 @@ class Ledger:
 
     def _abandon(self) -> None:
         """Gives the lane back after a failure: by rollback, or by closing where that fails too."""
-        self._standing.forget()
         try:
             if self._wire is not None:
                 self._wire.drain()

@@ -8,7 +8,7 @@ while the batch before it is still being committed.
 import datetime as dt
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from stockwright.domain.accounts import Balance
 from stockwright.domain.books import Books, Written
@@ -17,8 +17,19 @@ from stockwright.store.ledger_read import Scope
 MOST_PLACES: Final = 100_000
 Place = tuple[str, str]
 """(sku, location)"""
+Changed = list[tuple[dict[str, Balance], str, Balance | None]]
+"""(the lots of a place, lot, what stood there before)"""
 _NEVER: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 _ALWAYS: Final = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+class Before(NamedTuple):
+    """How things stood before a batch that may yet be lost."""
+
+    sequence: int
+    due_at: dt.datetime | None
+    recorded_at: dt.datetime
+    changed: Changed
 
 
 class Standing:
@@ -44,6 +55,19 @@ class Standing:
 
     # ------------------------------------------------------------ using it
 
+    @property
+    def full(self) -> bool:
+        """Whether it holds more than it should; `begin` begins anew then."""
+        return len(self._balances) > MOST_PLACES
+
+    def unread(self, scope: Scope) -> list[Place]:
+        """Places of which nothing is known."""
+        return [place for place in scope.places if place not in self._balances]
+
+    def unheard(self, scope: Scope) -> list[Place]:
+        """Places of which it is not known when they were counted last."""
+        return [place for place in scope.dated if place not in self._counted]
+
     def covers(self, scope: Scope) -> bool:
         """Whether a batch of this scope can be decided on what is known."""
         if not (scope.ordinary and scope.places <= self._balances.keys()):
@@ -64,36 +88,43 @@ class Standing:
     # ------------------------------------------------------------ keeping it up
 
     def forget(self) -> None:
-        """Nothing is known any more: another process recorded, or a batch of ours was lost."""
+        """Nothing is known any more: another process has recorded."""
         self.__init__()  # type: ignore[misc]
 
     def begin(self, sequence: int, revision: int, due_at: dt.datetime | None) -> None:
         """What the lane told; all is forgotten where it is not what was known."""
-        if sequence != self.sequence or len(self._balances) > MOST_PLACES:
+        if sequence != self.sequence or self.full:
             self.forget()
         self.sequence, self.revision, self.due_at = sequence, revision, due_at
 
-    def unheard(self, scope: Scope) -> list[Place]:
-        """Places of which it is not known when they were counted last."""
-        return [place for place in scope.dated if place not in self._counted]
+    def learn_places(self, places: Iterable[Place], rows: Iterable[tuple[Any, ...]]) -> None:
+        """All `balances` there are at these places."""
+        for place in places:
+            self._balances[place] = {}
+        for sku, location, lot, *values in rows:
+            self._balances[sku, location][lot] = Balance(*values)
 
-    def learn(
-        self, books: Books, rows: Iterable[tuple[str, str, dt.datetime | None, bool]]
-    ) -> None:
-        """What a batch has read: whole places, and `latest_counts` of those unheard of."""
-        for place in books.read or ():
-            lots = books.lots_at.get(place, ())
-            self._balances[place] = {lot: books.balances[(*place, lot)] for lot in lots}
+    def learn_counts(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """The `latest_counts` of places; where an inspection waits, nothing is decided ahead."""
         for sku, location, last, inspected in rows:
             self._counted[sku, location] = _ALWAYS if inspected else last or _NEVER
 
-    def carry_on(self, books: Books, written: Written) -> None:
-        """A batch was written: its balances count as read from here on."""
+    def learn(self, books: Books) -> None:
+        """The places a batch has read, as they were after it."""
+        for place in books.read or ():
+            lots = books.lots_at.get(place, ())
+            self._balances[place] = {lot: books.balances[(*place, lot)] for lot in lots}
+
+    def carry_on(self, books: Books, written: Written) -> Before:
+        """A batch was written: its balances count as read from here on. Answers the way back."""
+        changed: Changed = []
+        before = Before(self.sequence, self.due_at, self._recorded_at, changed)
         for key in written.balances:
             balance = books.balances[key]
             balance.version += 1
             known = self._balances.get((key[0], key[1]))
             if known is not None:
+                changed.append((known, key[2], known.get(key[2])))
                 known[key[2]] = balance
         for _, key, _, count, _ in written.counts:
             place = (key[0], key[1])
@@ -106,3 +137,13 @@ class Standing:
             self.due_at = first if self.due_at is None else min(first, self.due_at)
         self.sequence = books.sequence
         self._recorded_at = books.now
+        return before
+
+    def go_back(self, before: Before) -> None:
+        """The batch was lost: all stands as before it. The latest batch goes first."""
+        for lots, lot, stood in before.changed:
+            if stood is None:
+                del lots[lot]
+            else:
+                lots[lot] = stood
+        self.sequence, self.due_at, self._recorded_at, _ = before
