@@ -43,8 +43,7 @@ class Application:
         await _answer(send, body)
 
     async def wait(self, _receive, send) -> None:
-        while not self.go_on.is_set():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(self.go_on.wait)
         await _answer(send, b"waited")
 
     async def watch(self, receive, send) -> None:

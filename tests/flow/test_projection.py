@@ -5,7 +5,14 @@ import threading
 import psycopg
 import pytest
 
-from stockwright.flow.projection import FEWEST_MARKS, MOST_MARKS, Projection, next_limit
+from stockwright.flow.projection import (
+    FEWEST_MARKS,
+    MOST_MARKS,
+    Projected,
+    Projection,
+    next_limit,
+    rest_after,
+)
 from stockwright.store import levels
 from stockwright.store.connection import Pool
 from tests.flow.channels import Clock, World
@@ -331,3 +338,31 @@ def test_a_channel_that_asks_us_has_levels_that_are_kept_until_it_gets_a_connect
     world.stock("SKU-000", 9)
     projection.step()
     assert world.level()["state"] == "kept"
+
+
+def test_marks_of_what_no_channel_lists_are_only_taken_away(world, pool):
+    world.run("insert into sku (code) values ('UNLISTED')")
+    world.stock("UNLISTED", 5)
+    world.stock("UNLISTED", 6)
+    sequence = world.stock("SKU-000", 7)
+    done = Projection(pool).step()
+    assert (done.marks, done.computed, done.changed) == (3, 1, 1)
+    assert world.level()["sequence"] == sequence
+    world.stock("UNLISTED", 8)
+    done = Projection(pool).step()
+    assert (done.marks, done.computed) == (1, 0)
+    assert world.rows("select count(*) from dirty") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("took_s", "done", "rest_s"),
+    [
+        (0.001, Projected(marks=9, computed=5), 0.015),
+        (0.010, Projected(marks=9, computed=5), 0.020),
+        (1.000, Projected(marks=9, computed=5), 0.050),
+        (0.001, Projected(marks=9, computed=0), 0.050),
+        (0.001, Projected(), 0.015),
+    ],
+)
+def test_it_rests_in_proportion_to_its_work(took_s, done, rest_s):
+    assert rest_after(took_s, done) == pytest.approx(rest_s)

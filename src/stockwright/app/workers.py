@@ -31,6 +31,8 @@ WORKER_CONNECTIONS: Final = 4
 IDLE_S: Final = 1.0
 SHORTEST_S: Final = 0.01
 POLL_EVERY_S: Final = 10.0
+WAKE_UPS_REST_S: Final = 0.02
+"""After a notification the next ones may gather for so long: a busy ledger sends one per batch."""
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +68,9 @@ def add_workers(services: "Services") -> None:
             if WAKE_UP in channels:
                 services.intake.wake.set()
             publication.wake(code for channel, code in notes if channel == LEVELS)
+            if notes:
+                # Most of them are of our own commits, whose followers are awake already.
+                stop.wait(WAKE_UPS_REST_S)
 
     parts = services.workers
     parts.add("wake-ups", wake_ups)

@@ -29,6 +29,9 @@ POLL_S: Final = 1.0
 """The net under lost wake-ups."""
 REST_S: Final = 0.015
 """The least time between two steps; a mark that comes after it is taken at once."""
+REST_MOST_S: Final = 0.05
+REST_SHARE: Final = 2.0
+"""After work it rests for so many times as long as that took: others need the interpreter."""
 MARKS: Final = 500
 FEWEST_MARKS: Final = 50
 MOST_MARKS: Final = 20_000
@@ -63,14 +66,17 @@ class Projection:
             dirty = levels.take_dirty(connection, limit)
             if not dirty:
                 return Projected()
-            with telemetry.span("projection.step", skus=len(dirty)):
-                listings = exposure.listings_of_skus(connection, [row.sku for row in dirty])
+            marks = sum(row.marks for row in dirty)
+            listed = [row for row in dirty if row.sku]
+            if not listed:
+                return Projected(marks)
+            with telemetry.span("projection.step", skus=len(listed)):
+                listings = exposure.listings_of_skus(connection, [row.sku for row in listed])
                 now, changed = self._project(connection, listings)
                 channels = _notify(connection, changed)
-        for row in dirty:
+        for row in listed:
             telemetry.PROJECTION_LAG.observe(max(0.0, (now - row.marked_at).total_seconds()))
         self._tell(channels)
-        marks = sum(row.marks for row in dirty)
         return Projected(marks, len(listings), len(changed), channels)
 
     def sweep(self, after: Listing = ("", ""), limit: int = 200) -> Listing | None:
@@ -93,8 +99,9 @@ class Projection:
         sweep_at = time.monotonic()
         while not stop.is_set():
             self._wake.clear()
+            began, done = time.monotonic(), Projected()
             try:
-                self.drain(stop)
+                done = self.drain(stop)
                 if time.monotonic() >= sweep_at:
                     self._sweep_all(stop)
                     sweep_at = time.monotonic() + sweep_every_s
@@ -102,19 +109,23 @@ class Projection:
                 telemetry.STEP_FAILURES.labels("projection").inc()
                 _log.warning("projection failed, will run again", error=repr(failure))
                 stop.wait(POLL_S)
-            stop.wait(
-                REST_S
-            )  # a busy ledger commits often: its marks are taken a few batches at once
+            # A busy ledger commits often: its marks are taken a few batches at once.
+            stop.wait(rest_after(time.monotonic() - began, done))
             self._wake.wait(POLL_S)
 
-    def drain(self, stop: threading.Event) -> None:
-        """Steps until no mark is left: more marks at once where they are of few listings."""
-        limit = MARKS
+    def drain(self, stop: threading.Event) -> Projected:
+        """Steps until no mark is left: more marks at once where they are of few listings.
+
+        Answers how many marks it took and levels it computed in all.
+        """
+        limit, marks, computed = MARKS, 0, 0
         while not stop.is_set():
             done = self.step(limit)
+            marks, computed = marks + done.marks, computed + done.computed
             if done.marks < limit:
-                return
+                break
             limit = next_limit(limit, done.computed)
+        return Projected(marks, computed)
 
     def listen(self, url: str, stop: threading.Event) -> None:
         """Wakes this projection for every batch of any process's ledger, until `stop`."""
@@ -159,6 +170,16 @@ class Projection:
         if channels:
             for listener in self.listeners:
                 listener(channels)
+
+
+def rest_after(took_s: float, done: Projected) -> float:
+    """How long to rest after work: in proportion to its time.
+
+    Where no channel lists what the ledger touches, marks are only taken away, and nobody waits.
+    """
+    if done.marks and not done.computed:
+        return REST_MOST_S
+    return min(REST_MOST_S, max(REST_S, REST_SHARE * took_s))
 
 
 def next_limit(limit: int, computed: int) -> int:

@@ -24,7 +24,10 @@ Key = tuple[str, str, str]
 
 
 class Dirty(msgspec.Struct, frozen=True):
-    """A SKU whose levels must be computed again: its marks, and the time of the oldest."""
+    """A SKU whose levels must be computed again: its marks, and the time of the oldest.
+
+    SKU '' stands for all that no channel lists: nothing is to be computed for them.
+    """
 
     sku: str
     marks: int
@@ -40,7 +43,7 @@ def clock(connection: Connection) -> dt.datetime:
 
 
 def take_dirty(connection: Connection, limit: int) -> list[Dirty]:
-    """Takes at most `limit` marks away, one answer per SKU, by SKU.
+    """Takes at most `limit` marks away, one answer per listed SKU and one for the rest, by SKU.
 
     They come back when the transaction rolls back. Marks that another worker holds are left out.
     """

@@ -3,13 +3,21 @@
 select clock_timestamp();
 
 -- name: take_dirty
--- Takes marks of touched SKUs away, those other workers hold left out; one row per SKU.
+-- Takes marks of touched SKUs away, those other workers hold left out; one row per SKU that some
+-- channel lists, and one of SKU '' for all the others.
 with taken as (
     delete from dirty
     where ctid = any (array(select ctid from dirty limit %(limit)s for update skip locked))
     returning sku, marked_at
+), touched as (
+    select sku, count(*) as marks, min(marked_at) as marked_at from taken group by sku
+), told as (
+    select case when exists (select from listing_component part where part.sku = touched.sku)
+                then sku else '' end as sku,
+           marks, marked_at
+    from touched
 )
-select sku, count(*), min(marked_at) from taken group by sku order by sku;
+select sku, sum(marks)::bigint, min(marked_at) from told group by sku order by sku;
 
 -- name: insert_missing
 -- Makes the rows of levels that are computed for the first time; version 0 never leaves the transaction.
