@@ -1,4 +1,8 @@
-"""The accounts of both books: balances, demand lines with their claims, transfers, counts, lots."""
+"""The accounts of both books: balances, demand lines with their claims, transfers, counts, lots.
+
+What a batch makes by the thousand is kept out of the search for cycles (gc=False): it is part of
+none.
+"""
 
 import datetime as dt
 from typing import Final
@@ -71,7 +75,7 @@ class Claim(msgspec.Struct, eq=False, gc=False):
         return self.reserved + self.allocated + self.picked
 
 
-class DemandLine(msgspec.Struct, eq=False):
+class DemandLine(msgspec.Struct, eq=False, gc=False):
     """One line of one order, and what became of it. version 0 means: not stored yet."""
 
     id: int

@@ -92,7 +92,7 @@ class Books:
         self.demand.setdefault((line.system, line.order), {})[line.line] = line
 
 
-class Rare(msgspec.Struct, eq=False):
+class Rare(msgspec.Struct, eq=False, gc=False):
     """The part of an overlay that few items need: made where one does."""
 
     transfers: dict[tuple[str, str, str], Transfer] = {}
@@ -106,7 +106,7 @@ class Rare(msgspec.Struct, eq=False):
     channel_claims: dict[tuple[str, str], int] = {}
 
 
-class Overlay(msgspec.Struct, eq=False):
+class Overlay(msgspec.Struct, eq=False, gc=False):
     """One item's view of the books: reads fall through, writes stay here until `merge`."""
 
     books: Books
@@ -114,8 +114,8 @@ class Overlay(msgspec.Struct, eq=False):
     system: str
     balances: dict[Key, Balance] = {}
     demand: dict[tuple[str, str, str], DemandLine] = {}
-    moves: list[Move] = []
-    transitions: list[tuple[int, int, str]] = []
+    moves: list[tuple[int, int, Move]] = []
+    transitions: list[tuple[int, int, str, int]] = []
     work: list[WorkNote] = []
     counts: dict[tuple[str, str, str, str], list[Count]] = {}
     rare_or_none: Rare | None = None
@@ -257,21 +257,20 @@ class Overlay(msgspec.Struct, eq=False):
             self.balance((sku, from_location, lot)).add(from_account, -quantity)
         if to_account in CELLS:
             self.balance((sku, to_location, lot)).add(to_account, quantity)
-        self.moves.append(
-            (
-                sku,
-                lot,
-                from_account,
-                from_location,
-                to_account,
-                to_location,
-                quantity,
-                occurred_at,
-                line_id,
-                transfer,
-                free_after,
-            )
+        entry = (
+            sku,
+            lot,
+            from_account,
+            from_location,
+            to_account,
+            to_location,
+            quantity,
+            occurred_at,
+            line_id,
+            transfer,
+            free_after,
         )
+        self.moves.append((self.sequence, len(self.moves) + 1, entry))
 
     def change_state(self, line: DemandLine, state: str) -> None:
         """One transition of a demand line; to the same state it is none."""
@@ -279,7 +278,7 @@ class Overlay(msgspec.Struct, eq=False):
             return
         line.state = state
         line.transitions += 1
-        self.transitions.append((line.id, line.transitions, state))
+        self.transitions.append((line.id, line.transitions, state, self.sequence))
 
     def raise_work(self, kind: str, subject: str, sku: str, location: str, **detail: Any) -> None:
         """Asks for a person's decision; the open item of the same kind and subject is reused."""
@@ -293,21 +292,19 @@ class Overlay(msgspec.Struct, eq=False):
 
     def merge(self, written: "Written") -> None:
         """Makes the item's changes the state its successors see, and notes them to be written."""
-        books, sequence = self.books, self.sequence
+        books = self.books
         for key, balance in self.balances.items():
             if not balance.version:
                 books.lots_at.setdefault((key[0], key[1]), set()).add(key[2])
-            books.balances[key] = balance
-            written.balances.add(key)
+        books.balances.update(self.balances)
+        written.balances.update(self.balances)
         for line in self.demand.values():
             books.put_demand(line)
             written.demand[line.id] = line
-        for n, move in enumerate(self.moves, 1):
-            written.moves.append((sequence, n, move))
-        for line_id, count, state in self.transitions:
-            written.transitions.append((line_id, count, state, sequence))
+        written.moves.extend(self.moves)
+        written.transitions.extend(self.transitions)
         if self.work:
-            written.work.extend([(sequence, note) for note in self.work])
+            written.work.extend([(self.sequence, note) for note in self.work])
         if books.journal is not None:
             self._keep_journal(books.journal)
         if self.rare_or_none is not None:
@@ -336,17 +333,8 @@ class Overlay(msgspec.Struct, eq=False):
     def _keep_journal(
         self, journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]]
     ) -> None:
-        for (
-            sku,
-            lot,
-            from_account,
-            from_location,
-            to_account,
-            to_location,
-            quantity,
-            at,
-            *_,
-        ) in self.moves:
+        for _, _, move in self.moves:
+            sku, lot, from_account, from_location, to_account, to_location, quantity, at, *_ = move
             origin = "" if "adjustment" in (from_account, to_account) else self.system
             if from_account in CELLS:
                 cell = (sku, from_location, lot, from_account)

@@ -13,7 +13,7 @@ from stockwright.domain.lots import expiry_of
 from stockwright.domain.postings import Posting
 
 
-class Told(msgspec.Struct, frozen=True, eq=False):
+class Told(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A fact with its codes resolved. units is signed, in base units: what is to be posted now.
 
     into is the same of the SKU that a conversion makes.

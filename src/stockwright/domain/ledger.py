@@ -46,7 +46,7 @@ _SNAPSHOT_FED_APPLIES: Final = frozenset(
 _PHYSICAL_OF_ORDER: Final = frozenset({"inbound", "outbound"})
 
 
-class Recorded(msgspec.Struct, eq=False):
+class Recorded(msgspec.Struct, eq=False, gc=False):
     """One item that now stands in the ledger under its own sequence number."""
 
     sequence: int
@@ -99,10 +99,10 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
         return _answer_again(prepared, known, books, decision)
     if prepared.trouble:
         return _park(prepared, prepared.trouble, "$", "", "poison", books, decision)
-    overlay = Overlay(books, books.sequence + 1, prepared.item.system)
+    item = prepared.item
+    overlay = Overlay(books, books.sequence + 1, item.system)
     occurred_at = prepared.received_at
     try:
-        item = prepared.item
         if type(item) is Fact:
             occurred_at = _occurred(item, prepared.received_at)
             outcome = _decide_fact(overlay, item, prepared, occurred_at)
@@ -115,9 +115,9 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
         if refusal.reason == "malformed":
             return Outcome(code="malformed", field=refusal.field, message=refusal.message)
         outcome = Outcome(code=refusal.reason, field=refusal.field, message=refusal.message)
-        overlay = Overlay(books, overlay.sequence, prepared.item.system)
-        if refusal.reason == "already_fulfilled" and prepared.item.kind == "reserve":
-            _note_asked(overlay, prepared.item)
+        overlay = Overlay(books, overlay.sequence, item.system)
+        if refusal.reason == "already_fulfilled" and item.kind == "reserve":
+            _note_asked(overlay, item)
     except Unbound as gap:
         return _park(prepared, str(gap), gap.path, gap.missing, "parked", books, decision)
     except Unread:

@@ -24,7 +24,7 @@ Until = tuple[dt.datetime, str]
 """When a hold may expire, and its text."""
 
 
-class Asked(msgspec.Struct, eq=False):
+class Asked(msgspec.Struct, eq=False, gc=False):
     """One line of a reserve: what may still be claimed, in base units, and what was granted.
 
     free is what was free at each place that counts, before the line claimed anything.
