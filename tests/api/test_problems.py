@@ -136,6 +136,17 @@ def test_a_body_that_never_ends_is_408(house, monkeypatch):
     assert b"too_slow" in answer
 
 
+def test_a_body_that_breaks_off_is_not_taken_for_none(house):
+    with socket.create_connection(("127.0.0.1", house.web.port)) as line:
+        line.sendall(
+            b"POST /v1/reservations/shop/nothing/cancel HTTP/1.1\r\nHost: x\r\n"
+            b"Transfer-Encoding: chunked\r\n"
+            b"Authorization: Bearer " + house.admin.key.encode() + b"\r\n\r\nzz\r\n"
+        )
+        answer = line.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
 def test_a_fault_of_ours_is_a_problem_that_tells_no_secret(house, monkeypatch):
     def fault(*_arguments, **_named):
         raise RuntimeError("password=hunter2")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final, TypeVar, get_args
 
 import msgspec
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from stockwright.api.problems import ProblemRaised, problem
 from stockwright.domain.codes import did_you_mean
@@ -39,7 +39,12 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
 async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     """The whole body, unpacked. Raises the problems too_large, bad_encoding and 415."""
     declared = headers.get(b"content-length", b"0")
-    body = await _receive_all(receive, too_large=declared.isdigit() and _exceeds(declared))
+    too_large = declared.isdigit() and _exceeds(declared)
+    message = await receive()
+    if message["type"] == "http.disconnect" or message.get("more_body") or too_large:
+        body = await _receive_rest(message, receive, too_large)
+    else:
+        body = message.get("body", b"")
     encoding = headers.get(b"content-encoding")
     if encoding is None or encoding.lower() == b"identity":
         return body
@@ -53,19 +58,15 @@ def _exceeds(declared: bytes) -> bool:
     return len(declared) > 12 or int(declared) > MAX_BODY_BYTES
 
 
-async def _receive_all(receive: Receive, too_large: bool) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body") and not too_large:
-        return body
-    parts, size = [body], len(body)
+async def _receive_rest(message: Message, receive: Receive, too_large: bool) -> bytes:
+    parts: list[bytes] = [message.get("body", b"")]
+    size = len(parts[0])
     try:
         async with asyncio.timeout(RECEIVE_S):
+            _check_connected(message)
             while message.get("more_body") and size <= _DRAIN_BYTES:
                 message = await receive()
-                if message["type"] == "http.disconnect":
-                    # What came may end where a line does, and would look whole.
-                    raise problem("too_slow", "The connection ended before the body did.")
+                _check_connected(message)
                 size += len(message.get("body", b""))
                 too_large = too_large or size > MAX_BODY_BYTES
                 if too_large:
@@ -77,6 +78,12 @@ async def _receive_all(receive: Receive, too_large: bool) -> bytes:
     if too_large:
         raise _too_large()
     return b"".join(parts)
+
+
+def _check_connected(message: Message) -> None:
+    if message["type"] == "http.disconnect":
+        # What came may end where a line does, or be nothing yet, and would look whole.
+        raise problem("too_slow", "The connection ended before the body did.", headers=_CLOSE)
 
 
 def _too_large() -> ProblemRaised:
