@@ -4,8 +4,6 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from stockwright.domain.accounts import Balance, Claim, Count, DemandLine, Lot, Transfer, Waiting
 from stockwright.domain.books import Books
 from stockwright.domain.catalog import Catalog
@@ -427,11 +425,3 @@ class Scope:
         for sequence, system, *move in rows:
             self.books.told_by[sequence] = system
             self.books.reversible.setdefault(sequence, []).append((*move, None, "", None))
-
-
-def encode_answer(outcome: Any) -> str:
-    """What is kept of an answer so that it can be given again; empty where the code says it all."""
-    if outcome.answer is None and not outcome.message:
-        return ""
-    kept = {"answer": outcome.answer, "field": outcome.field, "message": outcome.message}
-    return msgspec.json.encode(kept).decode()

@@ -6,12 +6,14 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
 from msgspec.structs import astuple
 from psycopg.types.json import Jsonb
 
 from stockwright.domain.accounts import Claim, DemandLine, Key
 from stockwright.domain.alarms import alarms
 from stockwright.domain.books import Books, WorkNote, Written
+from stockwright.domain.events import Outcome
 from stockwright.domain.ledger import Decision, Parked, Recorded
 from stockwright.store.arrays import (
     digests,
@@ -22,11 +24,11 @@ from stockwright.store.arrays import (
     texts,
     times,
 )
-from stockwright.store.connection import Connection
-from stockwright.store.ledger_read import encode_answer
 from stockwright.store.queries import load
+from stockwright.store.wire import Wire
 
 _sql = load("ledger")
+_encode = msgspec.json.Encoder().encode
 
 PlacedClaim = tuple[DemandLine, tuple[str, str], Claim]
 """A claim with its line and its (location, lot)."""
@@ -39,14 +41,14 @@ _DEMAND: Final[tuple[Callable[[Any], str], ...]] = (
 """How each field of a demand line is written, version last."""
 
 
-def write_part(connection: Connection, decision: Decision, now: dt.datetime) -> None:
+def write_part(wire: Wire, decision: Decision, now: dt.datetime) -> None:
     """Sends what one part of a batch leaves for good: its history, and its demand lines.
 
     A later part of the batch may change a line again: what is written here counts as read there.
     """
     if decision.recorded:
         _run(
-            connection,
+            wire,
             "insert_history",
             {
                 "now": now,
@@ -55,24 +57,24 @@ def write_part(connection: Connection, decision: Decision, now: dt.datetime) -> 
                 **_entry_columns(decision.written),
             },
         )
-        _write_demand(connection, list(decision.written.demand.values()))
+        _write_demand(wire, list(decision.written.demand.values()))
 
 
-def write_rest(connection: Connection, decision: Decision, books: Books, before: int) -> None:
+def write_rest(wire: Wire, decision: Decision, books: Books, before: int) -> None:
     """Sends what is written once per batch; the caller commits. Raises where a guard fails."""
     written = decision.written
     if decision.recorded:
-        _write_balances(connection, written.balances, books)
-        _write_head(connection, books, written, before)
+        _write_balances(wire, written.balances, books)
+        _write_head(wire, books, written, before)
     notes = [*written.work, *((books.sequence, note) for note in alarms(books, written))]
-    _write_work(connection, notes)
+    _write_work(wire, notes)
     for parked in decision.parked:
-        _park(connection, parked)
-    _write_rare(connection, written)
+        _park(wire, parked)
+    _write_rare(wire, written)
 
 
-def _run(connection: Connection, name: str, parameters: Any) -> None:
-    connection.execute(_sql[name], parameters, prepare=True)
+def _run(wire: Wire, name: str, parameters: Any) -> None:
+    wire.execute(_sql[name], parameters)
 
 
 def _event_columns(recorded: Sequence[Recorded]) -> dict[str, Any]:
@@ -103,8 +105,16 @@ def _event_columns(recorded: Sequence[Recorded]) -> dict[str, Any]:
         "received_at": received_at,
         "payloads": numbers([one.payload for one in prepared]),
         "bodies": documents([one.body.decode() for one in prepared]),
-        "answers": documents([encode_answer(one.outcome) for one in recorded]),
+        "answers": documents([_kept_answer(one.outcome) for one in recorded]),
     }
+
+
+def _kept_answer(outcome: Outcome) -> str:
+    """What is kept of an answer so that it can be given again; empty where the code says it all."""
+    if outcome.answer is None and not outcome.message:
+        return ""
+    kept = {"answer": outcome.answer, "field": outcome.field, "message": outcome.message}
+    return _encode(kept).decode()
 
 
 def _transition_columns(written: Written) -> dict[str, Any]:
@@ -160,15 +170,15 @@ def _columns(rows: Sequence[Any], width: int) -> tuple[Any, ...]:
     return tuple(zip(*rows, strict=True)) if rows else ((),) * width
 
 
-def _write_balances(connection: Connection, keys: Iterable[Key], books: Books) -> None:
+def _write_balances(wire: Wire, keys: Iterable[Key], books: Books) -> None:
     new: list[Key] = []
     old: list[Key] = []
     for key in keys:
         (old if books.balances[key].version else new).append(key)
     if new:
-        _run(connection, "insert_balances", _balance_columns(new, books)[:-1])
+        _run(wire, "insert_balances", _balance_columns(new, books)[:-1])
     if old:
-        _run(connection, "update_balances", (*_balance_columns(old, books), len(old)))
+        _run(wire, "update_balances", (*_balance_columns(old, books), len(old)))
 
 
 def _balance_columns(keys: Sequence[Key], books: Books) -> tuple[str, ...]:
@@ -177,18 +187,18 @@ def _balance_columns(keys: Sequence[Key], books: Books) -> tuple[str, ...]:
     return (*map(texts, zip(*keys, strict=True)), *map(numbers, fields))
 
 
-def _write_demand(connection: Connection, lines: Sequence[DemandLine]) -> None:
+def _write_demand(wire: Wire, lines: Sequence[DemandLine]) -> None:
     new = [line for line in lines if not line.version]
     old = [line for line in lines if line.version]
     if new:
         claims = _claims_of(new)
         columns = _demand_columns(new)
-        _run(connection, "insert_demand", (*columns[:-1], *_new_claim_columns(claims)))
+        _run(wire, "insert_demand", (*columns[:-1], *_new_claim_columns(claims)))
         _count_versions(claims)
     if old:
         columns = _demand_columns(old)
-        _run(connection, "update_demand", (columns[0], *columns[_NAMES:], len(old)))
-        _write_claims(connection, _claims_of(old))
+        _run(wire, "update_demand", (columns[0], *columns[_NAMES:], len(old)))
+        _write_claims(wire, _claims_of(old))
     for line in lines:
         line.version += 1
 
@@ -203,13 +213,13 @@ def _claims_of(lines: Sequence[DemandLine]) -> list[PlacedClaim]:
     return [(line, place, claim) for line in lines for place, claim in line.claims.items()]
 
 
-def _write_claims(connection: Connection, claims: Sequence[PlacedClaim]) -> None:
+def _write_claims(wire: Wire, claims: Sequence[PlacedClaim]) -> None:
     new = [one for one in claims if not one[2].version]
     old = [one for one in claims if one[2].version]
     if new:
-        _run(connection, "insert_claims", _new_claim_columns(new))
+        _run(wire, "insert_claims", _new_claim_columns(new))
     if old:
-        _run(connection, "update_claims", (*_old_claim_columns(old), len(old)))
+        _run(wire, "update_claims", (*_old_claim_columns(old), len(old)))
     _count_versions(claims)
 
 
@@ -236,13 +246,13 @@ def _old_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
     return (numbers(ids), texts(places), texts(lots), *map(numbers, units))
 
 
-def _write_head(connection: Connection, books: Books, written: Written, before: int) -> None:
+def _write_head(wire: Wire, books: Books, written: Written, before: int) -> None:
     skus = texts(sorted({key[0] for key in written.balances}))
     values = {"last": books.sequence, "before": before, "at": books.now, "skus": skus}
-    _run(connection, "advance_head", values)
+    _run(wire, "advance_head", values)
 
 
-def _write_work(connection: Connection, notes: Sequence[tuple[int, WorkNote]]) -> None:
+def _write_work(wire: Wire, notes: Sequence[tuple[int, WorkNote]]) -> None:
     """The last word on each subject holds."""
     latest: dict[tuple[str, str], tuple[int, WorkNote]] = {}
     for sequence, note in notes:
@@ -250,18 +260,18 @@ def _write_work(connection: Connection, notes: Sequence[tuple[int, WorkNote]]) -
     for sequence, (what, kind, subject, sku, location, system, detail) in latest.values():
         if what == "open":
             _run(
-                connection,
+                wire,
                 "open_work",
                 (kind, subject, sku, location, system, Jsonb(detail), sequence or None),
             )
         else:
-            _run(connection, "close_work", (kind, subject))
+            _run(wire, "close_work", (kind, subject))
 
 
-def _park(connection: Connection, parked: Parked) -> None:
+def _park(wire: Wire, parked: Parked) -> None:
     door = "item" if parked.missing else "conflict" if parked.path == "$.document" else "poison"
     _run(
-        connection,
+        wire,
         "park",
         {
             "system": parked.prepared.item.system,
@@ -276,7 +286,7 @@ def _park(connection: Connection, parked: Parked) -> None:
     )
 
 
-def _write_rare(connection: Connection, written: Written) -> None:
+def _write_rare(wire: Wire, written: Written) -> None:
     for (document, sku, lot), one in written.transfers.items():
         values = (
             one.sent,
@@ -287,21 +297,21 @@ def _write_rare(connection: Connection, written: Written) -> None:
             one.to_location,
             one.eta,
         )
-        _run(connection, "save_transfer", (document, sku, lot, *values))
+        _run(wire, "save_transfer", (document, sku, lot, *values))
     for sequence, key, bucket, count, counted in written.counts:
         counting = (bucket, count.as_of, count.system, count.position, count.reverses, counted)
-        _run(connection, "save_count", (sequence, *key, *counting))
+        _run(wire, "save_count", (sequence, *key, *counting))
     for (sku, code), lot_info in written.lots.items():
-        _run(connection, "save_lot", (sku, code, lot_info.expires_on, lot_info.recalled))
+        _run(wire, "save_lot", (sku, code, lot_info.expires_on, lot_info.recalled))
     for sequence, (key, waiting) in written.waiting.items():
         _run(
-            connection,
+            wire,
             "save_waiting",
             (sequence, *key, waiting.to_bucket, waiting.quantity, waiting.occurred_at),
         )
     for place, system in written.owners.items():
-        _run(connection, "save_owner", (*place, system))
+        _run(wire, "save_owner", (*place, system))
     for subject, (revision, quantity) in written.documents.items():
-        _run(connection, "save_revision", (subject, revision, quantity))
+        _run(wire, "save_revision", (subject, revision, quantity))
     for observation in written.observations:
-        _run(connection, "save_observation", observation)
+        _run(wire, "save_observation", observation)

@@ -100,7 +100,7 @@ class Wire:
         """Lets the connection go; a transaction under way is rolled back by the server."""
         self._connection.close()
 
-    def execute(self, query: str, parameters: Any = (), prepare: bool = True) -> Answer:
+    def execute(self, query: str, parameters: Any = ()) -> Answer:
         """Sends a statement, prepared on first use; `%s` and `%(name)s` stand for parameters."""
         text, names = self._texts.get(query) or self._parse(query)
         values = [parameters[name] for name in names] if names else parameters
