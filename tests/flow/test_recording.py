@@ -13,6 +13,7 @@ import pytest
 from stockwright.domain.accounts import BUCKETS
 from stockwright.domain.errors import Throttled
 from stockwright.domain.events import Fact, Item, Request, RequestLine
+from stockwright.flow import recording
 from stockwright.flow.audit import run_audit
 from stockwright.flow.recording import Recorder
 from stockwright.store import ledger
@@ -347,3 +348,41 @@ def test_a_follower_that_fails_does_not_end_the_recording(recorder: Recorder) ->
     for n in range(3):
         assert recorder.submit([receipt(str(n))]).result(10)[0].code == "recorded"
     assert recorder.alive
+
+
+# ------------------------------------------------------------- callers who come back
+
+
+def batches(url: str) -> list[tuple[int]]:
+    return rows(url, "select last_sequence - first_sequence + 1 from batch order by last_sequence")
+
+
+def test_callers_answered_together_share_the_next_batch(
+    database: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "GATHER_S", 30)
+    monkeypatch.setattr(recording, "BACK_WITHIN_S", 30)
+    recorder.submit([receipt(f"first {n}") for n in range(20)]).result(60)
+    again = [recorder.submit([receipt(f"again {n}")]) for n in range(20)]
+    assert [one.result(60)[0].code for one in again] == ["recorded"] * 20
+    assert batches(database) == [(20,), (20,)]
+
+
+def test_nobody_waits_for_callers_who_do_not_come_back(
+    database: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "BACK_WITHIN_S", 30)
+    recorder.submit([receipt(f"first {n}") for n in range(20)]).result(60)
+    assert recorder.submit([receipt("alone")]).result(60)[0].code == "recorded"
+    assert batches(database) == [(20,), (1,)]
+
+
+def test_a_recorder_that_stops_while_it_gathers_records_what_it_has(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "GATHER_S", 30)
+    monkeypatch.setattr(recording, "BACK_WITHIN_S", 30)
+    with Recorder(database) as own:
+        own.submit([receipt(f"first {n}") for n in range(20)]).result(60)
+        last = own.submit([receipt("last")])
+    assert last.result(60)[0].code == "recorded"

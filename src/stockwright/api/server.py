@@ -11,7 +11,6 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from stockwright.api.door import Door
-from stockwright.api.http1 import HttpConnection
 from stockwright.api.operations import Operation
 from stockwright.api.routes import TABLE
 from stockwright.app import Services
@@ -49,13 +48,12 @@ class WebServer:
             uvicorn.Config(
                 self.door,
                 loop="uvloop",
-                http=HttpConnection,
+                http="httptools",
                 ws="none",
                 lifespan="off",
                 access_log=False,
                 log_config=None,
                 server_header=False,
-                date_header=False,
                 proxy_headers=False,
                 backlog=_BACKLOG,
                 timeout_keep_alive=75,

@@ -1,8 +1,9 @@
 """The recording station: callers queue items, one thread turns what queued into batches.
 
-A batch is what arrived while the last commit ran; there is no collecting timer. Under load the next
-batch is decided and sent while the last is being committed; answers are given after their commit
-and in order. The queue is
+A batch is what arrived while the last commit ran. Callers who were answered together and ask again
+are let come together again, which takes them no timer but a look whether more keep coming. Under
+load the next batch is decided and sent while the last is being committed; answers are given after
+their commit and in order. The queue is
 bounded: a full one answers Throttled at once. Interactive items go before bulk ones, and each kind
 keeps its order.
 """
@@ -41,6 +42,11 @@ TARGET_S: Final = 0.05
 MIN_BATCH: Final = 250
 WORTH_A_BATCH: Final = 100
 """Items that must wait before a batch follows one that is still on its way."""
+FEW_CALLERS: Final = 8
+"""So few answered at once are not waited for."""
+BACK_WITHIN_S: Final = 0.02
+GATHER_S: Final = 0.0015
+GATHER_TURNS: Final = 3
 GIVE_UP_AFTER_S: Final = 30.0
 
 
@@ -132,6 +138,8 @@ class Recorder:
         self._running = False
         self._interrupted = False
         self._answered_at = 0.0
+        self._everybody = 0
+        self._expected = 0
         self._thread: threading.Thread | None = None
         self.listeners: list[Callable[[int], None]] = []
         self.observers: list[Callable[[Sequence[Outcome], float], None]] = []
@@ -245,7 +253,7 @@ class Recorder:
                 )
             self._queued += size
             (self._bulk if group.bulk else self._interactive).append(group)
-            if self._idle:
+            if self._idle or (self._expected and self._queued >= self._expected):
                 self._idle = False
                 self._work.set()
 
@@ -269,11 +277,34 @@ class Recorder:
 
     def _next(self, sent: "Batch | None") -> "Batch | None":
         """What queued; next to a batch that is on its way only what is worth a batch."""
+        if sent is None and self._everybody and self._queued:
+            self._gather()
         with self._lock:
             if sent is not None and self._queued < WORTH_A_BATCH:
                 return None
             slices = self._take() if self._interactive or self._bulk else []
         return Batch(slices) if slices else None
+
+    def _gather(self) -> None:
+        """Lets the callers just answered come back, for a few milliseconds at the most.
+
+        Without it they fall into halves that take turns for good, and each half pays for a batch
+        of its own. Nobody waits for callers that do not come.
+        """
+        everybody, self._everybody = self._everybody, 0
+        if time.perf_counter() - self._answered_at > BACK_WITHIN_S:
+            return
+        for _ in range(GATHER_TURNS):
+            with self._lock:
+                before = self._queued
+                if before >= everybody or self._bulk or not self._running:
+                    break
+                self._expected = everybody
+                self._work.clear()
+            self._work.wait(GATHER_S)
+            if self._queued == before:
+                break
+        self._expected = 0
 
     def _wait_for_work(self) -> bool:
         """Returns once something may be queued; False where the recorder stops and nothing is."""
@@ -345,6 +376,8 @@ class Recorder:
         now = time.perf_counter()
         seconds = now - max(batch.began, self._answered_at)
         self._answered_at = now
+        if len(batch.items) > FEW_CALLERS:
+            self._everybody = min(self._queued + len(batch.items), self._batch_limit)
         self._deliver(batch.slices, outcomes)
         self._adapt(len(batch.items), seconds)
         self._tell(outcomes, seconds)

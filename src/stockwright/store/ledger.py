@@ -36,6 +36,7 @@ from stockwright.store.wire import Answer, Wire
 LANE: Final = 0x5701_0000
 MAX_BATCH: Final = 500
 SLICE: Final = 125
+LEAST_SLICE: Final = 32
 DUE_AT_ONCE: Final = 200
 WARY: Final = 20
 """Batches that are read for after one that was decided ahead and did not hold."""
@@ -196,9 +197,7 @@ class Ledger:
             flight.commit.wait()
         except psycopg.Error as fault:
             self._wary = WARY
-            for lost in reversed(self._in_flight):
-                self._standing.go_back(lost.before)
-            self._in_flight.clear()
+            self._go_back(fault)
             self._given_up(fault)
             in_doubt = (fault.sqlstate or "08")[:2] in ("08", "57")
             raise BatchInterrupted(str(fault), in_doubt=in_doubt) from fault
@@ -208,6 +207,14 @@ class Ledger:
         for raw in flight.raws:
             raw.stored = True
         return flight.outcomes
+
+    def _go_back(self, fault: psycopg.Error) -> None:
+        """What was in flight is lost: all stands as before it, or who knows where others wrote."""
+        for lost in reversed(self._in_flight):
+            self._standing.go_back(lost.before)
+        self._in_flight.clear()
+        if fault.sqlstate == "40001":
+            self._standing.forget()
 
     def _stands(self, items: Sequence[Prepared]) -> Books | None:
         """Books that hold all the batch touches, without reading anything; None where they lack
@@ -447,8 +454,9 @@ def _decide_and_write(
         if not raw.stored:
             _keep_raw(wire, raw, books.now)
     whole = Decision([], [], [], Written())
-    for start in range(0, len(items), SLICE):
-        part = decide(items[start : start + SLICE], books)
+    size = min(SLICE, max(LEAST_SLICE, (len(items) + 1) // 2))
+    for start in range(0, len(items), size):
+        part = decide(items[start : start + size], books)
         write_part(wire, part, books.now)
         wire.flush()
         whole.outcomes.extend(part.outcomes)

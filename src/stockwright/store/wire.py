@@ -5,8 +5,10 @@ answer is waited for by itself, so that a batch can be on its way to the server 
 the one before it still is. Built on libpq's pipeline mode, and for one thread.
 """
 
+import os
 import re
 import select
+import socket
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
@@ -19,6 +21,7 @@ from stockwright.store.connection import Connection
 
 Row = tuple[Any, ...]
 _PLACE: Final = re.compile(r"%(?:(%)|s|\((\w+)\)s)")
+SEND_BUFFER: Final = 1 << 20
 _LOOK_AGAIN_MS: Final = 1000
 _FATAL: Final = pq.ExecStatus.FATAL_ERROR
 _SYNC: Final = pq.ExecStatus.PIPELINE_SYNC
@@ -88,6 +91,7 @@ class Wire:
         self._named = 0
         self._under_way: deque[Answer] = deque()
         self._fault: psycopg.Error | None = None
+        _widen(self._pg.socket)
         self._pg.nonblocking = 1
         self._pg.enter_pipeline_mode()
 
@@ -216,3 +220,9 @@ class Wire:
         numbered = _PLACE.sub(number, query)
         parsed = self._texts[query] = (numbered.encode(), tuple(names))
         return parsed
+
+
+def _widen(number: int) -> None:
+    """As large a send buffer as the system grants: the server works while we decide the next."""
+    with socket.socket(fileno=os.dup(number)) as found:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
