@@ -144,7 +144,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_none(house):
             b"Authorization: Bearer " + house.admin.key.encode() + b"\r\n\r\nzz\r\n"
         )
         answer = line.makefile("rb").read()
-    assert answer.startswith(b"HTTP/1.1 408")
+    assert answer[:13] in (b"HTTP/1.1 400 ", b"HTTP/1.1 408 ")
 
 
 def test_a_fault_of_ours_is_a_problem_that_tells_no_secret(house, monkeypatch):
