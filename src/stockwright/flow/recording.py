@@ -42,6 +42,8 @@ TARGET_S: Final = 0.05
 MIN_BATCH: Final = 250
 WORTH_A_BATCH: Final = 100
 """Items that must wait before a batch follows one that is still on its way."""
+MOST_AHEAD: Final = 2
+"""Batches on their way at one time while a further one is decided."""
 FEW_CALLERS: Final = 8
 """So few answered at once are not waited for."""
 BACK_WITHIN_S: Final = 0.02
@@ -260,27 +262,32 @@ class Recorder:
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        """One batch is decided while the one before it is being committed."""
-        sent: Batch | None = None
+        """Batches are decided while those before them are being committed, and land in order."""
+        sent: deque[Batch] = deque()
         while True:
             batch = self._next(sent)
             if batch is not None:
                 batch.flight = self._send(batch)
-            if sent is not None:
-                self._land(sent)
-            if batch is not None and batch.flight is None:
+            if batch is None:
+                if sent:
+                    self._land(sent.popleft())
+                elif not self._wait_for_work():
+                    return
+            elif batch.flight is None:
+                while sent:
+                    self._land(sent.popleft())
                 self._record(batch)
-                batch = None
-            if batch is None and sent is None and not self._wait_for_work():
-                return
-            sent = batch
+            else:
+                if len(sent) == MOST_AHEAD:
+                    self._land(sent.popleft())
+                sent.append(batch)
 
-    def _next(self, sent: "Batch | None") -> "Batch | None":
-        """What queued; next to a batch that is on its way only what is worth a batch."""
-        if sent is None and self._everybody and self._queued:
+    def _next(self, sent: "deque[Batch]") -> "Batch | None":
+        """What queued; next to batches that are on their way only what is worth a batch."""
+        if not sent and self._everybody and self._queued:
             self._gather()
         with self._lock:
-            if sent is not None and self._queued < WORTH_A_BATCH:
+            if sent and self._queued < WORTH_A_BATCH:
                 return None
             slices = self._take() if self._interactive or self._bulk else []
         return Batch(slices) if slices else None

@@ -38,8 +38,11 @@ MAX_BATCH: Final = 500
 SLICE: Final = 125
 LEAST_SLICE: Final = 32
 DUE_AT_ONCE: Final = 200
-WARY: Final = 20
-"""Batches that are read for after one that was decided ahead and did not hold."""
+WARY: Final = 2
+MOST_WARY: Final = 64
+"""Batches that are read for after one that was sent ahead and did not hold; twice as many each time
+it happens again before as many have held.
+"""
 PAYLOAD_IDS: Final = 100
 _RERUN: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _ROOM: Final = 500_000
@@ -105,6 +108,8 @@ class Ledger:
         self._standing = Standing()
         self._in_flight: list[Flight] = []
         self._wary = 0
+        self._wariness = WARY
+        self._held = 0
         self._partitions_until = 0
         self._payload_ids: list[int] = []
         self.last_sequence = 0
@@ -196,17 +201,23 @@ class Ledger:
         try:
             flight.commit.wait()
         except psycopg.Error as fault:
-            self._wary = WARY
+            self._be_wary()
             self._go_back(fault)
             self._given_up(fault)
             in_doubt = (fault.sqlstate or "08")[:2] in ("08", "57")
             raise BatchInterrupted(str(fault), in_doubt=in_doubt) from fault
         self._in_flight.remove(flight)
+        self._held += 1
         self._standing.set_clock(_one(flight.clock)[0])
         self.last_sequence = flight.sequence
         for raw in flight.raws:
             raw.stored = True
         return flight.outcomes
+
+    def _be_wary(self) -> None:
+        often = self._held < self._wariness
+        self._wariness = min(2 * self._wariness, MOST_WARY) if often else WARY
+        self._wary, self._held = self._wariness, 0
 
     def _go_back(self, fault: psycopg.Error) -> None:
         """What was in flight is lost: all stands as before it, or who knows where others wrote."""
