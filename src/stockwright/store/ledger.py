@@ -109,7 +109,7 @@ class Ledger:
         self._in_flight: list[Flight] = []
         self._wary = 0
         self._wariness = WARY
-        self._held = 0
+        self._held = MOST_WARY
         self._partitions_until = 0
         self._payload_ids: list[int] = []
         self.last_sequence = 0
@@ -201,7 +201,8 @@ class Ledger:
         try:
             flight.commit.wait()
         except psycopg.Error as fault:
-            self._be_wary()
+            if flight in self._in_flight:  # not a second time for what was lost with it
+                self._be_wary()
             self._go_back(fault)
             self._given_up(fault)
             in_doubt = (fault.sqlstate or "08")[:2] in ("08", "57")

@@ -33,12 +33,24 @@ _encode = msgspec.json.Encoder().encode
 PlacedClaim = tuple[DemandLine, tuple[str, str], Claim]
 """A claim with its line and its (location, lot)."""
 
+_DEMAND_FIELDS: Final = (
+    "id", "system", "order_ref", "line", "sku", "channel", "lot", "fresh_until", "ordered",
+    "shipped", "cancelled", "cancel_requested", "returned", "picked", "final", "state",
+    "expires_at", "transitions",
+)  # fmt: skip
+_CLAIM_FIELDS: Final = (
+    "claim_line", "claim_location", "claim_lot", "claim_sku", "claim_reserved", "claim_allocated",
+    "claim_picked",
+)  # fmt: skip
 _NAMES: Final = 5
 """The first fields of a demand line are its id and its names, which never change."""
 _DEMAND: Final[tuple[Callable[[Any], str], ...]] = (
     numbers, *(6 * [texts]), times, *(7 * [numbers]), texts, times, numbers, numbers,
 )  # fmt: skip
 """How each field of a demand line is written, version last."""
+_CLAIM: Final[tuple[Callable[[Any], str], ...]] = (numbers, *(3 * [texts]), *(3 * [numbers]))
+_DISTINCT: Final = frozenset({"id", "order_ref", "claim_line"})
+"""Columns sent in full whatever they hold: they give the others their length."""
 
 
 def write_part(wire: Wire, decision: Decision, now: dt.datetime) -> None:
@@ -192,8 +204,9 @@ def _write_demand(wire: Wire, lines: Sequence[DemandLine]) -> None:
     old = [line for line in lines if line.version]
     if new:
         claims = _claims_of(new)
-        columns = _demand_columns(new)
-        _run(wire, "insert_demand", (*columns[:-1], *_new_claim_columns(claims)))
+        lines_sent = _shared_columns(_DEMAND_FIELDS, _DEMAND, map(astuple, new))
+        claims_sent = _shared_columns(_CLAIM_FIELDS, _CLAIM, _new_claims(claims))
+        _run(wire, "insert_demand", lines_sent | claims_sent)
         _count_versions(claims)
     if old:
         columns = _demand_columns(old)
@@ -201,6 +214,25 @@ def _write_demand(wire: Wire, lines: Sequence[DemandLine]) -> None:
         _write_claims(wire, _claims_of(old))
     for line in lines:
         line.version += 1
+
+
+def _shared_columns(
+    names: Sequence[str], write: Sequence[Callable[[Any], str]], rows: Iterable[Sequence[Any]]
+) -> dict[str, str | None]:
+    """Columns by name; one that holds a single value as an empty array, and that value under one_*.
+
+    No rows make empty columns.
+    """
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    sent: dict[str, str | None] = {}
+    for name, literal, column in zip(names, write, columns, strict=False):
+        if name in _DISTINCT:
+            sent[name] = literal(column)
+            continue
+        one = column.count(column[0]) == len(column) if column else False
+        sent[name] = "{}" if one else literal(column)
+        sent[f"one_{name}"] = None if not one or column[0] is None else str(column[0])
+    return sent
 
 
 def _demand_columns(lines: Sequence[DemandLine]) -> list[str]:
@@ -217,7 +249,8 @@ def _write_claims(wire: Wire, claims: Sequence[PlacedClaim]) -> None:
     new = [one for one in claims if not one[2].version]
     old = [one for one in claims if one[2].version]
     if new:
-        _run(wire, "insert_claims", _new_claim_columns(new))
+        columns = zip(_CLAIM, zip(*_new_claims(new), strict=True), strict=True)
+        _run(wire, "insert_claims", tuple(write(column) for write, column in columns))
     if old:
         _run(wire, "update_claims", (*_old_claim_columns(old), len(old)))
     _count_versions(claims)
@@ -228,13 +261,11 @@ def _count_versions(claims: Sequence[PlacedClaim]) -> None:
         claim.version += 1
 
 
-def _new_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
-    rows = [
+def _new_claims(claims: Sequence[PlacedClaim]) -> list[tuple[Any, ...]]:
+    return [
         (line.id, location, lot, line.sku, claim.reserved, claim.allocated, claim.picked)
         for line, (location, lot), claim in claims
     ]
-    ids, places, lots, skus, *units = _columns(rows, 7)
-    return (numbers(ids), texts(places), texts(lots), texts(skus), *map(numbers, units))
 
 
 def _old_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:

@@ -224,16 +224,32 @@ from unnest(%(entry_sequences)s::bigint[], %(entry_ns)s::smallint[], %(skus)s::t
      x (s, n, k, l, fa, fl, ta, tl, q, o, d, t, f);
 
 -- name: insert_demand
--- Opens demand lines with their claims.
+-- Opens demand lines with their claims. Columns of one value come as in insert_history; the values as texts,
+-- so that one prepared statement serves all of them.
 with lines as (
     insert into demand_line (id, system, order_ref, line, sku, channel, lot, fresh_until, ordered, shipped, cancelled,
                              cancel_requested, returned, picked, final, state, expires_at, transitions)
-    select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::date[],
-                         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-                         %s::boolean[], %s::text[], %s::timestamptz[], %s::integer[])
+    select i, coalesce(y, %(one_system)s), r, coalesce(n, %(one_line)s), coalesce(k, %(one_sku)s),
+           coalesce(c, %(one_channel)s), coalesce(l, %(one_lot)s), coalesce(f, %(one_fresh_until)s::date),
+           coalesce(o, %(one_ordered)s::bigint), coalesce(s, %(one_shipped)s::bigint),
+           coalesce(x, %(one_cancelled)s::bigint), coalesce(a, %(one_cancel_requested)s::bigint),
+           coalesce(b, %(one_returned)s::bigint), coalesce(p, %(one_picked)s::bigint),
+           coalesce(z, %(one_final)s::boolean), coalesce(t, %(one_state)s),
+           coalesce(e, %(one_expires_at)s::timestamptz), coalesce(m, %(one_transitions)s::integer)
+    from unnest(%(id)s::bigint[], %(system)s::text[], %(order_ref)s::text[], %(line)s::text[], %(sku)s::text[],
+                %(channel)s::text[], %(lot)s::text[], %(fresh_until)s::date[], %(ordered)s::bigint[],
+                %(shipped)s::bigint[], %(cancelled)s::bigint[], %(cancel_requested)s::bigint[],
+                %(returned)s::bigint[], %(picked)s::bigint[], %(final)s::boolean[], %(state)s::text[],
+                %(expires_at)s::timestamptz[], %(transitions)s::integer[])
+         v (i, y, r, n, k, c, l, f, o, s, x, a, b, p, z, t, e, m)
 )
 insert into claim (line_id, location, lot, sku, reserved, allocated, picked)
-select * from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]);
+select i, coalesce(p, %(one_claim_location)s), coalesce(l, %(one_claim_lot)s), coalesce(k, %(one_claim_sku)s),
+       coalesce(r, %(one_claim_reserved)s::bigint), coalesce(a, %(one_claim_allocated)s::bigint),
+       coalesce(x, %(one_claim_picked)s::bigint)
+from unnest(%(claim_line)s::bigint[], %(claim_location)s::text[], %(claim_lot)s::text[], %(claim_sku)s::text[],
+            %(claim_reserved)s::bigint[], %(claim_allocated)s::bigint[], %(claim_picked)s::bigint[])
+     v (i, p, l, k, r, a, x);
 
 -- name: insert_claims
 -- Opens further claims.
