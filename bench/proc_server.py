@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from stockwright.api.http import HttpConnection
+
 POOL = 32
 _CALL = "select proc_reserve_v1(%s, %s, %s, %s, %s, %s)"
 
@@ -84,7 +86,7 @@ def main(url: str) -> None:
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
     print(listening.getsockname()[1], flush=True)
     config = uvicorn.Config(
-        build(url), loop="uvloop", http="httptools", access_log=False, log_level="error"
+        build(url), loop="uvloop", http=HttpConnection, access_log=False, log_level="error"
     )
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -11,6 +11,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from stockwright.api.door import Door
+from stockwright.api.http import HttpConnection
 from stockwright.api.operations import Operation
 from stockwright.api.routes import TABLE
 from stockwright.app import Services
@@ -48,7 +49,7 @@ class WebServer:
             uvicorn.Config(
                 self.door,
                 loop="uvloop",
-                http="httptools",
+                http=HttpConnection,
                 ws="none",
                 lifespan="off",
                 access_log=False,

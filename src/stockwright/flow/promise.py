@@ -51,6 +51,7 @@ class Promise:
         self._wake()
 
     def _wake(self) -> None:
-        with _LOCK:
-            if self._event is not None:
-                self._event.set()
+        # Without the lock: who makes the event looks once more whether the promise is kept by now.
+        event = self._event
+        if event is not None:
+            event.set()

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+import msgspec
 import structlog
 
 from stockwright import telemetry
@@ -52,42 +53,27 @@ GATHER_TURNS: Final = 3
 GIVE_UP_AFTER_S: Final = 30.0
 
 
-class Group:
+class Group(msgspec.Struct, eq=False):
     """One caller's items and their answers; it may span several batches.
 
     refused holds the items that never got past the door, by their place among the caller's.
     """
 
-    __slots__ = (
-        "bulk",
-        "items",
-        "loop",
-        "outcomes",
-        "promise",
-        "raw",
-        "refused",
-        "settles",
-        "taken",
-        "told_of_fault",
-        "waiter",
-    )
-
-    def __init__(self, bulk: bool, raw: RawPayload | None, settles: Settlement | None) -> None:
-        self.bulk = bulk
-        self.raw = raw
-        self.settles = settles
-        self.items: list[Prepared] = []
-        self.outcomes: list[Outcome] = []
-        self.refused: list[tuple[int, Outcome]] | None = None
-        self.taken = 0
-        self.told_of_fault = False
-        self.promise: Promise | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.waiter: asyncio.Future[list[Outcome]] | None = None
+    bulk: bool
+    raw: RawPayload | None
+    settles: Settlement | None
+    items: list[Prepared] = []
+    outcomes: list[Outcome] = []
+    refused: list[tuple[int, Outcome]] = []
+    taken: int = 0
+    told_of_fault: bool = False
+    promise: Promise | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    waiter: asyncio.Future[list[Outcome]] | None = None
 
     def told(self) -> list[Outcome]:
         """One outcome per item of the caller, aligned."""
-        for place, outcome in self.refused or ():
+        for place, outcome in self.refused:
             self.outcomes.insert(place, outcome)
         return self.outcomes
 
@@ -240,7 +226,7 @@ class Recorder:
                 group.items.append(prepare(item, received_at))
             except Rejected as refusal:
                 told = Outcome(code=refusal.reason, field=refusal.field, message=refusal.message)
-                group.refused = [*(group.refused or ()), (place, told)]
+                group.refused.append((place, told))
         return group
 
     def _enqueue(self, group: Group) -> None:
@@ -469,8 +455,9 @@ class Recorder:
         at = 0
         done = []
         for group, start, end in slices:
-            group.outcomes.extend(outcomes[at : at + end - start])
-            at += end - start
+            till = at + end - start
+            group.outcomes += outcomes[at:till]
+            at = till
             if end == len(group.items) and not group.told_of_fault:
                 done.append(group)
         _tell_callers(done, None)
@@ -510,12 +497,13 @@ def _tell_callers(groups: Sequence[Group], fault: BaseException | None) -> None:
     """Gives every caller the outcomes or the fault; an event loop is woken once for all of its."""
     ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
     for group in groups:
-        if group.loop is not None:
-            ready.setdefault(group.loop, []).append(group)
-        elif group.promise is not None and fault is None:
-            group.promise.keep(group.told())
-        elif group.promise is not None and fault is not None:
-            group.promise.break_with(fault)
+        promise, loop = group.promise, group.loop
+        if loop is not None:
+            ready.setdefault(loop, []).append(group)
+        elif promise is not None and fault is None:
+            promise.keep(group.told())
+        elif promise is not None and fault is not None:
+            promise.break_with(fault)
     for loop, waiting in ready.items():
         _hand_over(loop, waiting, fault)
 
