@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class HttpConnection(HttpToolsProtocol):
-    """uvicorn's connection, over a transport that sends once a turn of the event loop."""
+    """uvicorn's connection, over a transport that joins an answer's head and body."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
@@ -18,7 +18,9 @@ class HttpConnection(HttpToolsProtocol):
 
 
 class OneWrite:
-    """A transport that gathers what is written until the event loop comes round."""
+    """A transport that keeps a write back for the next one, at most until the event loop comes
+    round.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -26,10 +28,12 @@ class OneWrite:
         self._waiting: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Sends this with what else is written in this turn."""
-        if not self._waiting:
-            self._loop.call_soon(self._send)
+        """Keeps this back, or sends it with what was kept back."""
         self._waiting.append(data)
+        if len(self._waiting) > 1:
+            self._send()
+        else:
+            self._loop.call_soon(self._send)
 
     def close(self) -> None:
         """Sends what waits, then closes."""
