@@ -236,7 +236,7 @@ class Ledger:
         if self._wary:
             self._wary -= 1
             return None
-        if not items or standing.full or self._cache.full:
+        if not items or not standing.told or standing.full or self._cache.full:
             return None
         if standing.sequence + _ROOM >= self._partitions_until:
             return None
@@ -249,13 +249,16 @@ class Ledger:
         try:
             return self._fill(needs, now)
         except (psycopg.Error, Transient):
-            self._aside = None
+            if self._aside is not None:
+                self._aside.close()
+                self._aside = None
             return None
 
     def _fill(self, needs: Needs, now: dt.datetime) -> Books | None:
         standing = self._standing
         if self._cache.knows(needs.skus, needs.bindings) is None:
             self._cache.fetch(self._reader(), needs.skus, needs.bindings)
+            self._reader().sync()
         books = Books(self._cache.at_hand, now, standing.sequence)
         scope = Scope(needs, books)
         if not scope.ordinary:
@@ -309,13 +312,11 @@ class Ledger:
         places: Iterable[tuple[str, str]],
     ) -> Decision:
         needs = Needs(items)
-        guess = self._guess(needs, places)
         wire.execute("begin")
         wire.execute(_sql["lane"], (LANE,))
         head = wire.execute(_sql["head"])
         identities = wire.execute(_sql["identities"], (texts(needs.keys),))
         demand = _ask_demand(wire, needs.orders)
-        asked = guess.ask(wire) if guess is not None else []
         sequence, now, revision, due_at = _one(head)
         self._standing.begin(sequence, revision, due_at)
         self._standing.set_clock(now, anew=True)
@@ -325,12 +326,7 @@ class Ledger:
         put_demand(books, demand.fetchall())
         due = due_at is not None and due_at <= now
         everything = [*(self._expiries(wire, books) if due else ()), *items]
-        if guess is not None and guess.books.catalog is catalog and not books.demand:
-            scope = guess
-            scope.books = books
-            scope.fill(asked)
-        else:
-            scope = self._read(wire, needs, books, places)
+        scope = self._read(wire, needs, books, places)
         counts = _ask_pairs(wire, "latest_counts", self._standing.unheard(scope))
         decision, commit = _decide_and_write(wire, everything, raws, settlements, books)
         commit.wait()
@@ -339,16 +335,6 @@ class Ledger:
         self._standing.carry_on(books, decision.written)
         self.last_sequence = books.sequence
         return decision
-
-    def _guess(self, needs: Needs, places: Iterable[tuple[str, str]]) -> Scope | None:
-        """What a batch of new things will touch if the item master has not changed meanwhile.
-
-        Asked for in the same round trip as the head, which tells whether it has.
-        """
-        catalog = self._cache.knows(needs.skus, needs.bindings) if needs.only_new else None
-        if catalog is None:
-            return None
-        return Scope(needs, Books(catalog, dt.datetime.now(dt.UTC), 0), places)
 
     def _read(
         self,

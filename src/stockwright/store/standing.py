@@ -36,6 +36,10 @@ class Standing:
     """Balances of whole places, and until when an event there may have been counted already."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known any more: another process has recorded."""
         self.sequence = -1
         self.revision = -1
         self.due_at: dt.datetime | None = None
@@ -54,6 +58,11 @@ class Standing:
         self._clock_at_zero = at_zero if anew else max(at_zero, self._clock_at_zero)
 
     # ------------------------------------------------------------ using it
+
+    @property
+    def told(self) -> bool:
+        """Whether the lane has told anything yet, or again since all was forgotten."""
+        return self.sequence >= 0
 
     @property
     def full(self) -> bool:
@@ -86,10 +95,6 @@ class Standing:
         books.read = scope.places
 
     # ------------------------------------------------------------ keeping it up
-
-    def forget(self) -> None:
-        """Nothing is known any more: another process has recorded."""
-        self.__init__()  # type: ignore[misc]
 
     def begin(self, sequence: int, revision: int, due_at: dt.datetime | None) -> None:
         """What the lane told; all is forgotten where it is not what was known."""
