@@ -13,18 +13,12 @@ from stockwright.domain.wellformed import Prepared, prepare
 from stockwright.flow import recording
 from stockwright.flow.audit import run_audit
 from stockwright.flow.recording import Recorder
-from stockwright.store.ledger import WARY, BatchInterrupted, Flight, Ledger, RawPayload
+from stockwright.store.handed_in import BatchInterrupted, RawPayload
+from stockwright.store.ledger import WARY, Flight, Ledger
 from stockwright.store.ledger_read import Scope
-from tests.flow.test_recording import MASTER, balances, receipt, reserve, rows
+from tests.flow.test_recording import balances, receipt, reserve, rows
 
 LATER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def database(database_url: str) -> str:
-    with psycopg.connect(database_url) as connection:
-        connection.execute(MASTER)
-    return database_url
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from unittest.mock import patch
 
 from stockwright.domain.ledger import decide
 from stockwright.flow.recording import Recorder
-from stockwright.store.ledger import BatchInterrupted, Ledger
+from stockwright.store.handed_in import BatchInterrupted
+from stockwright.store.ledger import Ledger
 from tests.proof.stage import receipt, reserve
 
 THREADS = 8

@@ -20,7 +20,8 @@ from stockwright.flow.settling import settle
 from stockwright.sdk.messages import Applied
 from stockwright.store import attempts
 from stockwright.store.connection import Pool
-from stockwright.store.ledger import BatchInterrupted, Ledger, Settlement
+from stockwright.store.handed_in import BatchInterrupted, Settlement
+from stockwright.store.ledger import Ledger
 from tests.flow.channels import Clock, Shop, World, honest, link
 from tests.proof.stage import now, receipt, rows
 

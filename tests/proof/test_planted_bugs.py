@@ -12,7 +12,8 @@ import pytest
 from stockwright.domain import counts, demand, ledger, levels, reservations, reserving
 from stockwright.domain.books import Books, Overlay
 from stockwright.flow import calls
-from stockwright.store.ledger import BatchInterrupted, BatchRefused, Ledger
+from stockwright.store.handed_in import BatchInterrupted, BatchRefused
+from stockwright.store.ledger import Ledger
 from stockwright.store.queries import load
 from tests.proof import races, rules, sending
 

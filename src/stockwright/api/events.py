@@ -12,7 +12,7 @@ from stockwright.api.reply import Reply, encode_json, reply
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Item, Outcome
 from stockwright.store.access import Caller
-from stockwright.store.ledger import RawPayload
+from stockwright.store.handed_in import RawPayload
 
 BULK_ITEMS: Final = 20
 """A call with more items than this lets interactive calls go first."""

@@ -9,7 +9,7 @@ from stockwright.domain.errors import Throttled
 from stockwright.domain.events import Fact, Item
 from stockwright.flow.promise import Promise
 from stockwright.flow.unpacking import Unpacked
-from stockwright.store.ledger import RawPayload, Settlement
+from stockwright.store.handed_in import RawPayload, Settlement
 from stockwright.store.payloads import Part
 
 CHUNK: Final = 250

@@ -20,7 +20,7 @@ from stockwright.sdk.messages import Failure, Mapped, Payload
 from stockwright.sdk.verbs import Maps
 from stockwright.store import payloads as store
 from stockwright.store.connection import Connection, Pool
-from stockwright.store.ledger import RawPayload
+from stockwright.store.handed_in import RawPayload
 from stockwright.store.payloads import Claimed, Part
 from stockwright.store.session import session
 

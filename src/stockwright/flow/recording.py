@@ -16,23 +16,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-import msgspec
 import structlog
 
 from stockwright import telemetry
 from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.domain.events import Item, Outcome
 from stockwright.domain.wellformed import Expiry, Prepared, prepare
+from stockwright.flow.batches import Batch, Group, claim_own, tell_callers
 from stockwright.flow.promise import Promise
-from stockwright.store.ledger import (
-    MAX_BATCH,
-    BatchInterrupted,
-    BatchRefused,
-    Flight,
-    Ledger,
-    RawPayload,
-    Settlement,
-)
+from stockwright.store.handed_in import BatchInterrupted, BatchRefused, RawPayload, Settlement
+from stockwright.store.ledger import MAX_BATCH, Flight, Ledger
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -51,52 +44,6 @@ BACK_WITHIN_S: Final = 0.02
 GATHER_S: Final = 0.0015
 GATHER_TURNS: Final = 3
 GIVE_UP_AFTER_S: Final = 30.0
-
-
-class Group(msgspec.Struct, eq=False):
-    """One caller's items and their answers; it may span several batches.
-
-    refused holds the items that never got past the door, by their place among the caller's.
-    """
-
-    bulk: bool
-    raw: RawPayload | None
-    settles: Settlement | None
-    items: list[Prepared] = []
-    outcomes: list[Outcome] = []
-    refused: list[tuple[int, Outcome]] = []
-    taken: int = 0
-    told_of_fault: bool = False
-    promise: Promise | None = None
-    loop: asyncio.AbstractEventLoop | None = None
-    waiter: asyncio.Future[list[Outcome]] | None = None
-
-    def told(self) -> list[Outcome]:
-        """One outcome per item of the caller, aligned."""
-        for place, outcome in self.refused:
-            self.outcomes.insert(place, outcome)
-        return self.outcomes
-
-
-class Batch:
-    """Slices of groups that are recorded together, as (group, from, to)."""
-
-    __slots__ = ("began", "flight", "in_doubt", "items", "raws", "settles", "slices")
-
-    def __init__(self, slices: list[tuple[Group, int, int]]) -> None:
-        self.began = time.perf_counter()
-        self.slices = slices
-        self.items = [item for group, start, end in slices for item in group.items[start:end]]
-        self.raws = [
-            group.raw for group, start, _ in slices if group.raw is not None and start == 0
-        ]
-        self.settles = [
-            group.settles
-            for group, _, end in slices
-            if group.settles is not None and end == len(group.items)
-        ]
-        self.flight: Flight | None = None
-        self.in_doubt = False
 
 
 class Recorder:
@@ -268,7 +215,7 @@ class Recorder:
                     self._land(sent.popleft())
                 sent.append(batch)
 
-    def _next(self, sent: "deque[Batch]") -> "Batch | None":
+    def _next(self, sent: deque[Batch]) -> Batch | None:
         """What queued; next to batches that are on their way only what is worth a batch."""
         if not sent and self._everybody and self._queued:
             self._gather()
@@ -331,7 +278,7 @@ class Recorder:
                 queue.popleft()
         return room
 
-    def _send(self, batch: "Batch") -> Flight | None:
+    def _send(self, batch: Batch) -> Flight | None:
         """Sends a batch ahead where that can be done; what goes wrong shows when it is recorded."""
         try:
             self._number(batch)
@@ -341,7 +288,7 @@ class Recorder:
             _log.warning("a batch could not be sent ahead", error=repr(fault))
             return None
 
-    def _land(self, batch: "Batch") -> None:
+    def _land(self, batch: Batch) -> None:
         """Waits for a batch that was sent; records it again, in its turn, where it was lost."""
         assert batch.flight is not None
         try:
@@ -353,7 +300,7 @@ class Recorder:
         else:
             self._answer(batch, outcomes)
 
-    def _record(self, batch: "Batch") -> None:
+    def _record(self, batch: Batch) -> None:
         try:
             self._number(batch)
             with telemetry.span("ledger.batch", items=len(batch.items)):
@@ -365,7 +312,7 @@ class Recorder:
         else:
             self._answer(batch, outcomes)
 
-    def _answer(self, batch: "Batch", outcomes: Sequence[Outcome]) -> None:
+    def _answer(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         now = time.perf_counter()
         seconds = now - max(batch.began, self._answered_at)
         self._answered_at = now
@@ -386,7 +333,7 @@ class Recorder:
             telemetry.STEP_FAILURES.labels("recording").inc()
             _log.warning("a follower of the ledger failed", error=repr(fault))
 
-    def _number(self, batch: "Batch") -> None:
+    def _number(self, batch: Batch) -> None:
         unnumbered = [raw for raw in batch.raws if not raw.id]
         if unnumbered:
             self._patiently(lambda: self._ledger.number_payloads(unnumbered))
@@ -417,7 +364,7 @@ class Recorder:
         try:
             outcomes = self._patiently(lambda: self._ledger.record(items, raws, settles))
             if self._interrupted or interrupted:
-                _claim_own(outcomes, before)
+                claim_own(outcomes, before)
             return outcomes
         except BatchRefused as fault:
             if not items:
@@ -460,7 +407,7 @@ class Recorder:
             at = till
             if end == len(group.items) and not group.told_of_fault:
                 done.append(group)
-        _tell_callers(done, None)
+        tell_callers(done, None)
 
     def _fail(self, slices: list[tuple[Group, int, int]], fault: BaseException) -> None:
         """Tells every caller of the batch; what still waits of their items is not tried."""
@@ -472,7 +419,7 @@ class Recorder:
                 if group.taken < len(group.items):
                     self._queued -= len(group.items) - group.taken
                     (self._bulk if group.bulk else self._interactive).remove(group)
-        _tell_callers(groups, told)
+        tell_callers(groups, told)
 
     def _adapt(self, items: int, seconds: float) -> None:
         """Keeps a transaction near its time: half the items after a slow one, more again after
@@ -484,45 +431,3 @@ class Recorder:
             self._batch_limit = max(MIN_BATCH, self._batch_limit // 2)
         elif seconds < TARGET_S / 2 and self._batch_limit < MAX_BATCH:
             self._batch_limit = min(MAX_BATCH, self._batch_limit * 2)
-
-
-def _claim_own(outcomes: Sequence[Outcome], before: int) -> None:
-    """After a COMMIT whose end was not known, what it had recorded is ours, not a repetition."""
-    for outcome in outcomes:
-        if outcome.replay and outcome.sequence > before:
-            outcome.replay = False
-
-
-def _tell_callers(groups: Sequence[Group], fault: BaseException | None) -> None:
-    """Gives every caller the outcomes or the fault; an event loop is woken once for all of its."""
-    ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
-    for group in groups:
-        promise, loop = group.promise, group.loop
-        if loop is not None:
-            ready.setdefault(loop, []).append(group)
-        elif promise is not None and fault is None:
-            promise.keep(group.told())
-        elif promise is not None and fault is not None:
-            promise.break_with(fault)
-    for loop, waiting in ready.items():
-        _hand_over(loop, waiting, fault)
-
-
-def _hand_over(
-    loop: asyncio.AbstractEventLoop, groups: list[Group], fault: BaseException | None
-) -> None:
-    try:
-        loop.call_soon_threadsafe(_answer, groups, fault)
-    except RuntimeError:
-        return  # the caller's event loop is gone, and with it whoever waited
-
-
-def _answer(groups: list[Group], fault: BaseException | None) -> None:
-    for group in groups:
-        waiter = group.waiter
-        if waiter is None or waiter.done():
-            continue
-        if fault is not None:
-            waiter.set_exception(fault)
-        else:
-            waiter.set_result(group.told())

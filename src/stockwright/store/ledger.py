@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
@@ -27,6 +26,12 @@ from stockwright.domain.wellformed import Expiry, Prepared, prepare
 from stockwright.store.arrays import texts
 from stockwright.store.catalog import CatalogCache
 from stockwright.store.connection import connect
+from stockwright.store.handed_in import (
+    BatchInterrupted,
+    BatchRefused,
+    RawPayload,
+    Settlement,
+)
 from stockwright.store.ledger_read import Needs, Scope, put_demand, put_identities
 from stockwright.store.ledger_write import write_part, write_rest
 from stockwright.store.queries import load
@@ -47,43 +52,6 @@ PAYLOAD_IDS: Final = 100
 _RERUN: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _ROOM: Final = 500_000
 _sql = load("ledger")
-
-
-class RawPayload(msgspec.Struct):
-    """The raw body of one call, kept in the same commit as its items. id is given on first use."""
-
-    system: str
-    door: str
-    content_type: str
-    headers: dict[str, str]
-    body: bytes
-    received_at: dt.datetime | None = None
-    id: int = 0
-    stored: bool = False
-
-
-class Settlement(msgspec.Struct):
-    """How far a payload of the first door is recorded once this batch commits."""
-
-    payload_id: int
-    items_done: int
-    final: bool
-
-
-class BatchRefused(Exception):
-    """The database refused a value, a constraint or a size (SQLSTATE 22, 23, 54): some item of the
-    batch is at fault.
-    """
-
-
-class BatchInterrupted(Exception):
-    """The batch may be run again as it is (SQLSTATE 40, 08, 57, or a COMMIT whose end is not
-    known). in_doubt: it may have been recorded nevertheless.
-    """
-
-    def __init__(self, why: str, *, in_doubt: bool = True) -> None:
-        super().__init__(why)
-        self.in_doubt = in_doubt
 
 
 class Flight(NamedTuple):
