@@ -77,6 +77,7 @@ class World:
                 f"values ({', '.join(['%s'] * len(names))})",
                 [channel, position, *rules.values()],
             )
+            db.execute("update master_revision set revision = revision + 1")
 
     def stock(self, sku: str, sellable: int, *, location: str = "MAIN", reserved: int = 0) -> int:
         """The ledger records a new balance; answers its sequence number."""

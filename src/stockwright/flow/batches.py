@@ -31,6 +31,11 @@ class Group(msgspec.Struct, eq=False):
     loop: asyncio.AbstractEventLoop | None = None
     waiter: asyncio.Future[list[Outcome]] | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether an event loop may drive it: a coroutine's few items that nothing comes with."""
+        return self.loop is not None and not self.bulk and self.raw is None and self.settles is None
+
     def told(self) -> list[Outcome]:
         """One outcome per item of the caller, aligned."""
         for place, outcome in self.refused:
@@ -66,8 +71,15 @@ def claim_own(outcomes: Sequence[Outcome], before: int) -> None:
             outcome.replay = False
 
 
-def tell_callers(groups: Sequence[Group], fault: BaseException | None) -> None:
-    """Gives every caller the outcomes or the fault; an event loop is woken once for all of its."""
+def tell_callers(
+    groups: Sequence[Group],
+    fault: BaseException | None,
+    here: asyncio.AbstractEventLoop | None = None,
+) -> None:
+    """Gives every caller the outcomes or the fault; an event loop is woken once for all of its.
+
+    `here` is the event loop that runs this, if one does: its callers are told at once.
+    """
     ready: dict[asyncio.AbstractEventLoop, list[Group]] = {}
     for group in groups:
         promise, loop = group.promise, group.loop
@@ -78,7 +90,10 @@ def tell_callers(groups: Sequence[Group], fault: BaseException | None) -> None:
         elif promise is not None and fault is not None:
             promise.break_with(fault)
     for loop, waiting in ready.items():
-        _hand_over(loop, waiting, fault)
+        if loop is here:
+            _answer(waiting, fault)
+        else:
+            _hand_over(loop, waiting, fault)
 
 
 def _hand_over(

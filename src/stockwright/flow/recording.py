@@ -23,9 +23,10 @@ from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.domain.events import Item, Outcome
 from stockwright.domain.wellformed import Expiry, Prepared, prepare
 from stockwright.flow.batches import Batch, Group, claim_own, tell_callers
+from stockwright.flow.driving import LoopDriver
 from stockwright.flow.promise import Promise
 from stockwright.store.handed_in import BatchInterrupted, BatchRefused, RawPayload, Settlement
-from stockwright.store.ledger import MAX_BATCH, Flight, Ledger
+from stockwright.store.ledger import MAX_BATCH, Ledger
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -71,11 +72,14 @@ class Recorder:
         self._batch_limit = MAX_BATCH
         self._per_item_s = 0.0001
         self._running = False
+        self._warming = True
         self._interrupted = False
         self._answered_at = 0.0
         self._everybody = 0
         self._expected = 0
         self._thread: threading.Thread | None = None
+        self._driver: LoopDriver | None = None
+        self._left: deque[Batch] = deque()
         self.listeners: list[Callable[[int], None]] = []
         self.observers: list[Callable[[Sequence[Outcome], float], None]] = []
 
@@ -97,7 +101,10 @@ class Recorder:
         """Records what is queued, then ends the thread and lets the connection go."""
         with self._lock:
             self._running = False
-            self._work.set()
+            driver = self._driver
+        if driver is not None and driver.holds:
+            driver.let_go()
+        self._work.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -188,9 +195,32 @@ class Recorder:
                 )
             self._queued += size
             (self._bulk if group.bulk else self._interactive).append(group)
-            if self._idle or (self._expected and self._queued >= self._expected):
-                self._idle = False
+            gone = self._wake(group)
+        if gone is not None:
+            gone.let_go()
+
+    def _wake(self, group: Group) -> LoopDriver | None:
+        """Tells who records that something came. Answers a driver that cannot be told any more."""
+        driver = self._driver
+        if driver is not None and driver.holds:
+            # Others' items are not left to a loop that may end before they are recorded.
+            driver.wanted = driver.wanted or not group.plain or group.loop is not driver.loop
+            return None if driver.kick() else driver
+        if self._idle:
+            self._idle = False
+            if not (group.plain and self._may_drive(group.loop)):
                 self._work.set()
+        elif self._expected and self._queued >= self._expected:
+            self._work.set()
+        return None
+
+    def _may_drive(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Gives the ledger to an event loop, where its batches can be decided ahead."""
+        if loop is None or not self._ledger.may_send:
+            return False
+        if self._driver is None or self._driver.loop is not loop:
+            self._driver = LoopDriver(self, loop)
+        return self._driver.take()
 
     # ------------------------------------------------------------ the thread
 
@@ -198,9 +228,12 @@ class Recorder:
         """Batches are decided while those before them are being committed, and land in order."""
         sent: deque[Batch] = deque()
         while True:
-            batch = self._next(sent)
-            if batch is not None:
-                batch.flight = self._send(batch)
+            if self._warming and not (sent or self._queued or self._left):
+                self._warming = self._ledger.warm()
+                continue
+            batch = self._left.popleft() if self._left else self._next(sent)
+            if batch is not None and batch.flight is None:
+                self.send(batch, look_up=True)
             if batch is None:
                 if sent:
                     self._land(sent.popleft())
@@ -217,6 +250,8 @@ class Recorder:
 
     def _next(self, sent: deque[Batch]) -> Batch | None:
         """What queued; next to batches that are on their way only what is worth a batch."""
+        if not sent and (self._driven() or self._give_back()):
+            return None
         if not sent and self._everybody and self._queued:
             self._gather()
         with self._lock:
@@ -246,17 +281,32 @@ class Recorder:
                 break
         self._expected = 0
 
+    def _driven(self) -> bool:
+        return self._driver is not None and self._driver.holds
+
     def _wait_for_work(self) -> bool:
         """Returns once something may be queued; False where the recorder stops and nothing is."""
         with self._lock:
-            if self._interactive or self._bulk:
-                return True
-            if not self._running:
-                return False
-            self._idle = True
+            if not self._driven():
+                if self._interactive or self._bulk or self._left:
+                    return True
+                if not self._running:
+                    return False
+                self._idle = True
             self._work.clear()
         self._work.wait()
         return True
+
+    def _give_back(self) -> bool:
+        """Gives the ledger to an event loop whose callers are all that wait."""
+        with self._lock:
+            if not self._interactive or self._bulk or not self._running:
+                return False
+            loop = self._interactive[0].loop
+            if not all(group.plain and group.loop is loop for group in self._interactive):
+                return False
+            self._work.clear()
+            return self._may_drive(loop)
 
     def _take(self) -> list[tuple[Group, int, int]]:
         """The next batch as (group, from, to): interactive first, a share kept for bulk."""
@@ -278,15 +328,62 @@ class Recorder:
                 queue.popleft()
         return room
 
-    def _send(self, batch: Batch) -> Flight | None:
+    # ------------------------------------------------------------ for whoever drives
+
+    def next_plain(self, most: int, least: int) -> Batch | None:
+        """The next batch of an event loop's callers: up to `most` items, where `least` wait."""
+        with self._lock:
+            driver = self._driver
+            if self._queued < least or not self._interactive or driver is None or driver.wanted:
+                return None
+            slices: list[tuple[Group, int, int]] = []
+            self._fill(self._interactive, most, slices)
+            self._queued -= sum(end - start for _, start, end in slices)
+        return Batch(slices)
+
+    def send(self, batch: Batch, *, look_up: bool) -> bool:
         """Sends a batch ahead where that can be done; what goes wrong shows when it is recorded."""
         try:
             self._number(batch)
             with telemetry.span("ledger.batch", items=len(batch.items)):
-                return self._ledger.ahead(batch.items, batch.raws, batch.settles)
+                batch.flight = self._ledger.ahead(
+                    batch.items, batch.raws, batch.settles, look_up=look_up
+                )
         except Exception as fault:  # noqa: BLE001 - recording it tells the callers, if it comes again
             _log.warning("a batch could not be sent ahead", error=repr(fault))
-            return None
+        return batch.flight is not None
+
+    def land(self, batch: Batch, here: asyncio.AbstractEventLoop) -> None:
+        """Answers a batch that is committed."""
+        assert batch.flight is not None
+        self._answer(batch, self._ledger.land(batch.flight), here)
+
+    def hear(self) -> bool:
+        """Takes what has come from the database; False where something is left to send."""
+        return self._ledger.hear()
+
+    @property
+    def socket(self) -> int | None:
+        """Where the database's answers come in."""
+        return self._ledger.socket
+
+    def release(self, driver: LoopDriver) -> bool:
+        """Lets the ledger go; False where something waits for it."""
+        with self._lock:
+            if self._interactive or self._bulk:
+                return False
+            driver.holds = False
+            self._idle = True
+        return True
+
+    def inherit(self, driver: LoopDriver, batches: deque[Batch]) -> None:
+        """Makes the thread hold the ledger and go on with these."""
+        with self._lock:
+            driver.holds = False
+            self._left.extend(batches)
+            self._work.set()
+
+    # ------------------------------------------------------------ recording
 
     def _land(self, batch: Batch) -> None:
         """Waits for a batch that was sent; records it again, in its turn, where it was lost."""
@@ -312,13 +409,18 @@ class Recorder:
         else:
             self._answer(batch, outcomes)
 
-    def _answer(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+    def _answer(
+        self,
+        batch: Batch,
+        outcomes: Sequence[Outcome],
+        here: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         now = time.perf_counter()
         seconds = now - max(batch.began, self._answered_at)
         self._answered_at = now
-        if len(batch.items) > FEW_CALLERS:
+        if here is None and len(batch.items) > FEW_CALLERS:
             self._everybody = min(self._queued + len(batch.items), self._batch_limit)
-        self._deliver(batch.slices, outcomes)
+        self._deliver(batch.slices, outcomes, here)
         self._adapt(len(batch.items), seconds)
         self._tell(outcomes, seconds)
 
@@ -398,7 +500,12 @@ class Recorder:
                 time.sleep(pause)
                 pause = min(1.0, pause * 2)
 
-    def _deliver(self, slices: list[tuple[Group, int, int]], outcomes: Sequence[Outcome]) -> None:
+    def _deliver(
+        self,
+        slices: list[tuple[Group, int, int]],
+        outcomes: Sequence[Outcome],
+        here: asyncio.AbstractEventLoop | None,
+    ) -> None:
         at = 0
         done = []
         for group, start, end in slices:
@@ -407,7 +514,7 @@ class Recorder:
             at = till
             if end == len(group.items) and not group.told_of_fault:
                 done.append(group)
-        tell_callers(done, None)
+        tell_callers(done, None, here)
 
     def _fail(self, slices: list[tuple[Group, int, int]], fault: BaseException) -> None:
         """Tells every caller of the batch; what still waits of their items is not tried."""

@@ -49,6 +49,9 @@ MOST_WARY: Final = 64
 it happens again before as many have held.
 """
 PAYLOAD_IDS: Final = 100
+WARM_PLACES: Final = 20_000
+WARM_ENTRIES: Final = 100_000
+WARM_AT_ONCE: Final = 500
 _RERUN: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _ROOM: Final = 500_000
 _sql = load("ledger")
@@ -63,6 +66,16 @@ class Flight(NamedTuple):
     before: Before
     clock: Answer
     commit: Answer
+
+    @property
+    def arrived(self) -> bool:
+        """Whether it is known what became of it; `land` waits for nothing then."""
+        return self.commit.arrived
+
+    @property
+    def held(self) -> bool:
+        """Whether it is committed, as it was decided."""
+        return self.commit.arrived and self.commit.fault is None
 
 
 class Ledger:
@@ -131,6 +144,36 @@ class Ledger:
             return BatchRefused(str(fault))
         return BatchInterrupted(str(fault)) if state in _RERUN else fault
 
+    # ------------------------------------------------------------ warming up
+
+    def warm(self) -> bool:
+        """Reads some of what was touched last, so that the first batches need not ask for it.
+
+        False where nothing is left to read, or the database does not answer. Only while no batch is
+        in flight; what others record meanwhile the lane will tell.
+        """
+        standing = self._standing
+        try:
+            if not standing.told:
+                self._begin_warm()
+            self._learn([], [])
+        except (psycopg.Error, Transient):
+            standing.wanted.clear()
+        return bool(standing.wanted)
+
+    def _begin_warm(self) -> None:
+        """Learns where the ledger stands, and which places its latest entries touched."""
+        wire = self._reader()
+        sequence, now, revision, due_at = _one(wire.execute(_sql["head"]))
+        self._standing.begin(sequence, revision, due_at)
+        self._standing.set_clock(now, anew=True)
+        self._cache.at(wire, revision)
+        values = {"entries": WARM_ENTRIES, "places": WARM_PLACES}
+        recent = wire.execute(_sql["recent_places"], values)
+        wire.sync()
+        self._standing.wanted = [(sku, location) for sku, location in reversed(recent.fetchall())]
+        self._open()
+
     # ------------------------------------------------------------ ahead
 
     def ahead(
@@ -138,12 +181,15 @@ class Ledger:
         items: Sequence[Prepared],
         raws: Sequence[RawPayload] = (),
         settlements: Sequence[Settlement] = (),
+        *,
+        look_up: bool = True,
     ) -> Flight | None:
         """Decides a batch on what stands and sends it; `land` tells whether it was recorded.
 
         None where something has to be read first. Several may be in flight; they land in order.
+        Without `look_up` nothing is waited for, so that an event loop may call it.
         """
-        books = self._stands(items)
+        books = self._stands(items, look_up)
         if books is None or self._wire is None:
             return None
         try:
@@ -151,14 +197,46 @@ class Ledger:
             self._in_flight.append(flight)
             return flight
         except Unread:
-            self._abandon()
+            self._take_back(self._wire)
             return None
         except psycopg.Error:
             self.close()  # what is in flight is lost with it, and its landing will say so
             return None
         except BaseException:
-            self._abandon()
+            self._take_back(self._wire)
             raise
+
+    @staticmethod
+    def _take_back(wire: Wire) -> None:
+        """What was sent of a batch is void; those in flight before it are not."""
+        wire.sync()  # where a statement of it failed, only what follows this is heard
+        wire.execute("rollback")
+        wire.sync()
+
+    @property
+    def may_send(self) -> bool:
+        """Whether a batch may be sent ahead at all, whatever it touches."""
+        return self._wire is not None and not self._wary and self._standing.told
+
+    @property
+    def socket(self) -> int | None:
+        """Where the answers to batches in flight come in; None where there is no connection."""
+        return None if self._wire is None or self._wire.closed else self._wire.socket
+
+    def hear(self) -> bool:
+        """Takes the answers that have come and sends what is left to send, without waiting.
+
+        False where something is left to send: call it again once the network takes more. Where the
+        connection is lost, landing will say so.
+        """
+        if self._wire is None:
+            return True
+        try:
+            self._wire.hear()
+            return self._wire.flush()
+        except psycopg.Error:
+            self.close()
+            return True
 
     def land(self, flight: Flight) -> list[Outcome]:
         """The outcomes of a batch, once it is committed.
@@ -196,7 +274,7 @@ class Ledger:
         if fault.sqlstate == "40001":
             self._standing.forget()
 
-    def _stands(self, items: Sequence[Prepared]) -> Books | None:
+    def _stands(self, items: Sequence[Prepared], look_up: bool) -> Books | None:
         """Books that hold all the batch touches, without reading anything; None where they lack
         some.
         """
@@ -215,23 +293,26 @@ class Ledger:
         if not needs.only_new:
             return None
         try:
-            return self._fill(needs, now)
+            return self._fill(needs, now, look_up)
         except (psycopg.Error, Transient):
             if self._aside is not None:
                 self._aside.close()
                 self._aside = None
             return None
 
-    def _fill(self, needs: Needs, now: dt.datetime) -> Books | None:
+    def _fill(self, needs: Needs, now: dt.datetime, look_up: bool) -> Books | None:
         standing = self._standing
         if self._cache.knows(needs.skus, needs.bindings) is None:
+            if not look_up:
+                return None
             self._cache.fetch(self._reader(), needs.skus, needs.bindings)
             self._reader().sync()
         books = Books(self._cache.at_hand, now, standing.sequence)
         scope = Scope(needs, books)
         if not scope.ordinary:
             return None
-        self._look_up(scope)
+        if look_up:
+            self._look_up(scope)
         if not standing.covers(scope):
             return None
         standing.fill(books, scope)
@@ -244,14 +325,22 @@ class Ledger:
         lane will tell.
         """
         unread, unheard = self._standing.unread(scope), self._standing.unheard(scope)
-        if not unread and not unheard:
-            return
-        wire = self._reader()
+        if unread or unheard:
+            self._learn(unread, unheard)
+
+    def _learn(self, unread: Sequence[tuple[str, str]], unheard: Sequence[tuple[str, str]]) -> None:
+        """Reads balances of some places, and when some were counted; and some of what is wanted
+        next, since it goes that way anyway.
+        """
+        wire, standing = self._reader(), self._standing
+        more = standing.take_wanted(WARM_AT_ONCE)
+        self._cache.fetch(wire, {sku for sku, _ in more}, set())
+        unread = [*unread, *more]
         balances = _ask_pairs(wire, "balances", unread)
-        counts = _ask_pairs(wire, "latest_counts", unheard)
+        counts = _ask_pairs(wire, "latest_counts", [*unheard, *more])
         wire.sync()
-        self._standing.learn_places(unread, balances.fetchall() if balances is not None else ())
-        self._standing.learn_counts(counts.fetchall() if counts is not None else ())
+        standing.learn_places(unread, balances.fetchall() if balances is not None else ())
+        standing.learn_counts(counts.fetchall() if counts is not None else ())
 
     def _send(
         self,

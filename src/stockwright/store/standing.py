@@ -15,6 +15,10 @@ from stockwright.domain.books import Books, Written
 from stockwright.store.ledger_read import Scope
 
 MOST_PLACES: Final = 100_000
+LASTING: Final = 64
+"""Batches for which what is known must hold, so that reading it ahead is worth while."""
+FLEETING: Final = 2
+"""Times in a row that it did not, after which nothing is read ahead until it does again."""
 Place = tuple[str, str]
 """(sku, location)"""
 Changed = list[tuple[dict[str, Balance], str, Balance | None]]
@@ -36,16 +40,27 @@ class Standing:
     """Balances of whole places, and until when an event there may have been counted already."""
 
     def __init__(self) -> None:
+        self.wanted: list[Place] = []
+        """Places worth reading before somebody asks for them, the most wanted last."""
+        self._balances: dict[Place, dict[str, Balance]] = {}
+        self._held = self._fleeting = 0
         self.forget()
 
     def forget(self) -> None:
-        """Nothing is known any more: another process has recorded."""
+        """Nothing is known any more: another process has recorded.
+
+        It is wanted again, but not where others record all the time.
+        """
+        if self._balances:
+            self._fleeting = 0 if self._held >= LASTING else self._fleeting + 1
+            self.wanted = [*self.wanted, *self._balances] if self._fleeting < FLEETING else []
+        self._held = 0
         self.sequence = -1
         self.revision = -1
         self.due_at: dt.datetime | None = None
         self._recorded_at = _NEVER
         self._clock_at_zero = _NEVER + dt.timedelta(days=1)
-        self._balances: dict[Place, dict[str, Balance]] = {}
+        self._balances = {}
         self._counted: dict[Place, dt.datetime] = {}
 
     def now(self) -> dt.datetime:
@@ -76,6 +91,12 @@ class Standing:
     def unheard(self, scope: Scope) -> list[Place]:
         """Places of which it is not known when they were counted last."""
         return [place for place in scope.dated if place not in self._counted]
+
+    def take_wanted(self, most: int) -> list[Place]:
+        """The next places worth reading that are not known yet."""
+        some = self.wanted[-most:]
+        del self.wanted[-most:]
+        return [place for place in some if place not in self._balances]
 
     def covers(self, scope: Scope) -> bool:
         """Whether a batch of this scope can be decided on what is known."""
@@ -140,6 +161,7 @@ class Standing:
         if times:
             first = min(times)
             self.due_at = first if self.due_at is None else min(first, self.due_at)
+        self._held += 1
         self.sequence = books.sequence
         self._recorded_at = books.now
         return before

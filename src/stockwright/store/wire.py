@@ -126,9 +126,25 @@ class Wire:
         self._under_way.append(answer)
         return answer
 
-    def flush(self) -> None:
-        """Hands what was sent to the network, as far as it takes it without waiting."""
-        self._pg.flush()
+    def flush(self) -> bool:
+        """Hands what was sent to the network, as far as it takes it without waiting.
+
+        False where some of it is left: flush again once the network takes more.
+        """
+        return not self._pg.flush()
+
+    @property
+    def socket(self) -> int:
+        """The file descriptor answers come by, for an event loop that waits for them."""
+        return self._pg.socket
+
+    def hear(self) -> None:
+        """Takes what has come, without waiting.
+
+        Raises psycopg.Error where the connection is lost.
+        """
+        self._pg.consume_input()
+        self._take()
 
     def sync(self) -> Answer:
         """Ends what a fault makes void. Its answer comes when all before it is done."""

@@ -98,6 +98,18 @@ select p.sku, p.location,
                where w.sku = p.sku and w.location = p.location and w.quantity > 0)
 from unnest(%s::text[], %s::text[]) p (sku, location);
 
+-- name: recent_places
+-- The places that the ledger's latest entries touched, the latest first.
+select sku, location from (
+    select e.sku, place.location, max(e.sequence) as latest
+    from ledger_head h
+    join entry e on e.sequence > h.sequence - %(entries)s::bigint
+    cross join lateral (values (e.from_location), (e.to_location)) place (location)
+    where h.lane = 0 and place.location <> ''
+    group by e.sku, place.location
+) touched
+order by latest desc limit %(places)s;
+
 -- name: moved_after
 -- Per count: units that entered one account of a cell after its time, and whether another source's fact
 -- lies within the clock error around it. The batch log bounds the search: nothing dated after T was recorded
