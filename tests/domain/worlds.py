@@ -37,6 +37,7 @@ def catalog(**changes: Any) -> Catalog:
             "wms": System("wms"),
             "erp": System("erp"),
             "web": System("web"),
+            "b2b": System("b2b"),
             "tpl": System("tpl", revisions="cumulative"),
             "net": System("net", snapshot_basis="net"),
             "late": System("late", clock_error_s=60),

@@ -15,7 +15,7 @@ from stockwright.domain import reservations, reserving
 from stockwright.domain.books import Books, Overlay, Unread, Written
 from stockwright.domain.demand import crossed, settle, trim
 from stockwright.domain.errors import Rejected
-from stockwright.domain.events import Fact, Outcome, Request
+from stockwright.domain.events import Fact, Item, Outcome, Request
 from stockwright.domain.goods import Told, note_lot
 from stockwright.domain.movements import RULES_BY_KIND, reverse
 from stockwright.domain.postings import POSTINGS, Posting
@@ -103,6 +103,8 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
     overlay = Overlay(books, books.sequence + 1, item.system)
     occurred_at = prepared.received_at
     try:
+        if item.system not in books.catalog.systems:
+            _refuse_system(item)
         if type(item) is Fact:
             occurred_at = _occurred(item, prepared.received_at)
             outcome = _decide_fact(overlay, item, prepared, occurred_at)
@@ -126,6 +128,23 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
         reason = f"{type(fault).__name__}: {fault}"
         return _park(prepared, reason, "$", "", "poison", books, decision)
     return _keep(prepared, overlay, outcome, occurred_at, books, decision)
+
+
+def _refuse_system(item: Item | Expiry) -> None:
+    """What an undeclared system tells waits for its declaration; what it asks is refused."""
+    if isinstance(item, Fact):
+        raise _unbound_system("system", item.system)
+    if isinstance(item, Request):  # a hold runs out, whatever became of its system
+        message = f"{_no_system(item.system)}, and ask again with a new key"
+        raise Rejected("unknown_system", "system", message)
+
+
+def _unbound_system(field: str, code: str) -> Unbound:
+    return Unbound(f"$.{field}", f"system:{code}", _no_system(code))
+
+
+def _no_system(code: str) -> str:
+    return f"no system {code!r}; declare it in stockwright.toml, or mend the spelling"
 
 
 def _keep(
@@ -198,6 +217,8 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
     catalog = overlay.books.catalog
     posting = POSTINGS[fact.kind]
     fact = _placed(overlay, fact)
+    if fact.order_system and fact.order_system not in catalog.systems:
+        raise _unbound_system("order_system", fact.order_system)
     if fact.channel and fact.channel not in catalog.channels:
         raise Unbound(
             "$.channel",
