@@ -196,7 +196,8 @@ class World:
         }
         lines = {
             (system, order, name): (
-                line.ordered, line.shipped, line.cancelled, line.returned, line.open, line.state,
+                line.ordered, line.shipped, line.cancelled, line.cancel_requested,
+                line.cancel_unmet, line.returned, line.open, line.held, line.state,
             )
             for (system, order), found in self.books.demand.items()
             for name, line in found.items()

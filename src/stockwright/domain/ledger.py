@@ -13,7 +13,7 @@ import msgspec
 
 from stockwright.domain import reservations, reserving
 from stockwright.domain.books import Books, Overlay, Unread, Written
-from stockwright.domain.demand import crossed, settle, trim
+from stockwright.domain.demand import crossed, settle, trim, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Item, Outcome, Request
 from stockwright.domain.goods import Told, note_lot
@@ -359,6 +359,7 @@ def _note_asked(overlay: Overlay, request: Any) -> None:
         if line is not None and not line.ordered:
             sku = overlay.books.catalog.skus[line.sku]
             line.ordered = to_base(asked.quantity, asked.unit, sku.base_unit, sku.factors)
-            crossed(overlay, line, overlay.books.now)
+            weigh(overlay, line)
+            crossed(overlay, line)
             trim(overlay, line, overlay.books.now)
             settle(overlay, line)

@@ -96,8 +96,8 @@ def put_demand(books: Books, rows: Iterable[tuple[Any, ...]]) -> None:
         line = lines.get(row[3])
         if line is None:
             line = lines[row[3]] = _demand_line(row)
-        if row[19] is not None:
-            line.claims[(row[19], row[20])] = Claim(row[21], row[22], row[23], row[24])
+        if row[21] is not None:
+            line.claims[(row[21], row[22])] = Claim(row[23], row[24], row[25], row[26])
 
 
 def _demand_line(row: tuple[Any, ...]) -> DemandLine:
@@ -109,16 +109,18 @@ def _demand_line(row: tuple[Any, ...]) -> DemandLine:
         line.shipped,
         line.cancelled,
         line.cancel_requested,
-    ) = row[6:12]
+        line.cancel_unmet,
+    ) = row[6:13]
     (
         line.returned,
         line.picked,
-        line.final,
+        line.finals,
         line.state,
+        line.unshipped_state,
         line.expires_at,
         line.transitions,
         line.version,
-    ) = row[12:19]
+    ) = row[13:21]
     return line
 
 
