@@ -94,6 +94,7 @@ DAMAGE = [
     ("update demand_line set finals = 1", {"demand"}),
     ("update demand_line set cancelled = 6", {"demand"}),
     ("update demand_line set shipped = 1, ordered = 4", {"fulfilment"}),
+    ("update demand_line set cancel_requested = 4", {"demand"}),
     ("update demand_line set returned = 1", {"fulfilment"}),
     ("update entry set line_id = 21 where sequence = 4 and n = 2", {"fulfilment", "claims"}),
     (

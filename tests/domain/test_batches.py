@@ -229,8 +229,8 @@ def test_every_outcome_code_is_listed_once() -> None:
 def test_a_request_with_two_reasons_is_refused_with_the_first_listed() -> None:
     world = World()
     lines = [RequestLine(line="1", sku="ZZ", quantity=1, location="NORTH")]
-    nobody = {"lines": lines, "channel": "none", "system": "nobody"}
-    assert world.ask("reserve", **nobody).code == "unknown_system"
+    nobody = world.ask("reserve", lines=lines, channel="none", system="nobody")
+    assert nobody.code == "unknown_system"
     assert world.ask("reserve", lines=lines, channel="none").code == "unknown_channel"
     assert world.ask("reserve", lines=lines).code == "unknown_sku"
 

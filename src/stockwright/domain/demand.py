@@ -6,7 +6,7 @@ any order and end the same.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from stockwright.domain.accounts import STAGES, Claim, DemandLine
@@ -18,7 +18,7 @@ LINES_PER_EVENT = 4096
 began.
 """
 
-Drawn = tuple[tuple[Any, ...], int]
+Part = tuple[tuple[Any, ...], int]
 """((location, lot, stage), units)"""
 
 _DRAW = ("picked", "allocated", "reserved")
@@ -88,39 +88,50 @@ def fulfil(
         overlay.move(line.sku, lot, source, location, target, location, abs(units), at, line.id)
 
 
-def reopen(overlay: Overlay, line: DemandLine, drawn: Sequence[Drawn], at: dt.datetime) -> None:
-    """A shipment was taken back, its counters are mended: its claims stand again, at most for what
-    remains. drawn: ((location, lot, stage), units) that were fulfilled.
+def reopen(
+    overlay: Overlay,
+    line: DemandLine,
+    drawn: Sequence[Part],
+    freed: Sequence[Part],
+    at: dt.datetime,
+) -> None:
+    """A shipment was taken back, its counters are mended: what it drew and freed is claimed again,
+    at most what remains.
     """
     for (location, lot, _), units in drawn:
         fulfil(overlay, line, location, lot, -units, at)
-    for (location, lot, stage), units in drawn:
-        if stage in ("allocated", "picked") and not line.finals:
-            _open(overlay, line, location, lot, stage, units, line.wanted - line.shipped, at)
-    for (location, lot, _), units in drawn:
+    parts = [*drawn, *freed]
+    if not line.finals:
+        most = line.wanted - line.shipped
+        still_picked = line.open + max(0, line.picked - line.shipped - line.stage("picked"))
+        reclaim(overlay, line, parts, ("picked",), min(most, still_picked), at)
+        reclaim(overlay, line, parts, ("allocated",), most, at)
+    for (location, lot, _), units in parts:
         advance(overlay, line, location, lot, units, at)
     weigh(overlay, line)
     if line.unshipped_state == "confirmed":
-        for (location, lot, stage), units in drawn:
-            if stage in ("reserved", "unclaimed"):
-                most = line.remaining
-                _open(overlay, line, location, lot, "reserved", units, most, at)
+        reclaim(overlay, line, parts, ("reserved", "unclaimed"), line.remaining, at)
+        # Picked units that another shipment has by now.
+        reclaim(overlay, line, parts, ("picked",), line.remaining, at, "reserved")
 
 
-def _open(
+def reclaim(
     overlay: Overlay,
     line: DemandLine,
-    location: str,
-    lot: str,
-    stage: str,
-    units: int,
+    parts: Sequence[Part],
+    stages: Collection[str],
     most: int,
     at: dt.datetime,
+    stage_now: str = "",
 ) -> None:
-    """Claims units, as long as the line claims no more than `most` of them in all."""
-    units = min(units, most - line.open)
-    if units > 0:
-        shift(overlay, line, location, lot, "unclaimed", stage, units, at)
+    """Claims again those parts that were in these stages, as long as the line claims no more than
+    `most` units in all.
+    """
+    for (location, lot, stage), units in parts:
+        take = min(units, most - line.open)
+        if stage in stages and take > 0:
+            back = stage_now or ("reserved" if stage == "unclaimed" else stage)
+            shift(overlay, line, location, lot, "unclaimed", back, take, at)
 
 
 def trim(overlay: Overlay, line: DemandLine, at: dt.datetime) -> int:
@@ -184,7 +195,7 @@ def weigh(overlay: Overlay, line: DemandLine) -> None:
     covers what was ordered and did not ship, and frees of that what the warehouse does not have.
     """
     asked = line.cancelled + line.cancel_requested + line.cancel_unmet
-    if not asked:
+    if not (asked or line.cancelled or line.cancel_requested):
         return
     waited = line.cancel_requested
     covered = min(asked, max(0, (line.ordered or line.picked) - line.shipped))

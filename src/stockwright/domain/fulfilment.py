@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from stockwright.domain import demand, reservations
-from stockwright.domain.accounts import DemandLine
+from stockwright.domain.accounts import STAGES, DemandLine
 from stockwright.domain.books import Overlay
 from stockwright.domain.events import Outcome
 from stockwright.domain.goods import (
@@ -115,9 +115,15 @@ def _take_back(overlay: Overlay, told: Told, line: DemandLine | None) -> None:
         drawn.append(((place, told.lot, "unclaimed"), rest))
     line.shipped -= units
     line.finals += told.tells * told.fact.final
-    demand.reopen(overlay, line, drawn, told.at)
+    demand.reopen(overlay, line, drawn, _freed(told), told.at)
     if not line.cancel_unmet or line.shipped <= 0:
         overlay.settle_work("shipped_after_cancel", demand.subject_of(line))
+
+
+def _freed(told: Told) -> list[demand.Part]:
+    """What a statement freed of claims, where the whole of it is taken back."""
+    parts = told.stood.freed if told.tells < 0 else ()
+    return [((place, lot, stage), units) for place, lot, stage, units in parts]
 
 
 def _ship_unseen(overlay: Overlay, told: Told, lot: str, drawn: int) -> None:
@@ -170,6 +176,8 @@ def pick(overlay: Overlay, told: Told) -> Outcome:
     line = demand_of(overlay, told)
     if line is None:
         return recorded()
+    if told.units < 0 and told.stood.picked:
+        return _unpicked(overlay, told, line)
     if told.units < 0:
         return unpick(overlay, msgspec.structs.replace(told, units=-told.units))
     line.picked += told.units
@@ -179,6 +187,21 @@ def pick(overlay: Overlay, told: Told) -> Outcome:
     if line.state == "open":
         overlay.change_state(line, "confirmed")
         line.expires_at = None
+    demand.settle(overlay, line)
+    return recorded()
+
+
+def _unpicked(overlay: Overlay, told: Told, line: DemandLine) -> Outcome:
+    """A pick, or part of it, is taken back: its units are claimed as they were before."""
+    line.picked += told.units
+    for (place, lot, stage), units in last_first(told.stood.picked, -told.units):
+        claim = line.claims.get((place, lot))
+        units = min(units, claim.picked if claim is not None else 0)
+        if units > 0:
+            demand.shift(overlay, line, place, lot, "picked", stage, units, told.at)
+    demand.weigh(overlay, line)
+    demand.reclaim(overlay, line, _freed(told), STAGES, line.remaining, told.at)
+    demand.trim(overlay, line, told.at)
     demand.settle(overlay, line)
     return recorded()
 
@@ -255,6 +278,8 @@ def channel_cancel(overlay: Overlay, told: Told) -> Outcome:
     demand.crossed(overlay, line)
     demand.trim(overlay, line, told.at)
     channel = told.fact.channel or line.channel
+    if told.units < 0 and line.state not in _GIVEN_UP:
+        demand.reclaim(overlay, line, _freed(told), STAGES, line.remaining, told.at)
     if told.units < 0 and (told.fact.location or channel) and line.state not in _GIVEN_UP:
         fact = msgspec.structs.replace(told.fact, channel=channel)
         _claim_owed(overlay, msgspec.structs.replace(told, fact=fact), line)

@@ -14,16 +14,22 @@ from stockwright.domain.events import Fact, Outcome
 from stockwright.domain.lots import expiry_of
 from stockwright.domain.postings import Posting
 
+Claimed = tuple[str, str, str, int]
+"""(location, lot, stage, units)"""
+
 
 class Stood(NamedTuple):
     """What the entries of a statement hold, each in the order it was posted.
 
-    goods: (lot, units) that moved; drawn: (location, lot, stage, units) of claims that shipped, the
-    stage `unclaimed` where nothing had been claimed.
+    goods: (lot, units) that left; drawn: claims that shipped, the
+    stage `unclaimed` where nothing had been claimed; picked the same of claims that were picked;
+    freed of claims that were given up.
     """
 
     goods: Sequence[tuple[str, int]] = ()
-    drawn: Sequence[tuple[str, str, str, int]] = ()
+    drawn: Sequence[Claimed] = ()
+    picked: Sequence[Claimed] = ()
+    freed: Sequence[Claimed] = ()
 
 
 class Told(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -52,15 +58,16 @@ def recorded() -> Outcome:
 
 def goods(overlay: Overlay, told: Told) -> Outcome:
     """Moves goods as the row says; a negative quantity moves them the other way."""
-    source = _account(told.posting.source, told.fact)
-    target = _account(told.posting.target, told.fact)
+    source = account_of(told.posting.source, told.fact)
+    target = account_of(told.posting.target, told.fact)
     move_told(overlay, told, source, target, told.units, told.lot)
     if target == "inspection" or told.fact.bucket == "inspection":
         apply_waiting(overlay, told.sku.code, told.fact.location, told.lot)
     return recorded()
 
 
-def _account(name: str, fact: Fact) -> str:
+def account_of(name: str, fact: Fact) -> str:
+    """The account that a cell of the posting table means for this fact."""
     return str(getattr(fact, name[1:])) if name.startswith("$") else name
 
 

@@ -16,11 +16,11 @@ from stockwright.domain.books import Books, Overlay, Unread, Written
 from stockwright.domain.demand import crossed, settle, trim, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Item, Outcome, Request
-from stockwright.domain.goods import Told, note_lot
-from stockwright.domain.movements import RULES_BY_KIND, reverse
+from stockwright.domain.goods import Told
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
-from stockwright.domain.wellformed import Expiry, Prepared, statement
+from stockwright.domain.revisions import post, reverse
+from stockwright.domain.wellformed import Expiry, Prepared
 
 REQUESTS: Final[dict[str, Callable[[Overlay, Request], Outcome]]] = {
     "reserve": reserving.reserve,
@@ -234,12 +234,8 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
         and catalog.locations[fact.location].feed == "snapshot"
     ):
         return _observe(overlay, told, "this location is fed by snapshots")
-    told = _difference(overlay, told)
-    if told.units == 0 and told.into == 0 and posting.quantity in ("positive", "signed"):
-        return Outcome(code="recorded", answer={"posted": 0})
-    note_lot(overlay, told.sku, fact, told.lot)
-    outcome = RULES_BY_KIND[fact.kind](overlay, told)
-    if fact.unit and outcome.answer is None:
+    outcome = post(overlay, told)
+    if outcome.answer is None and (fact.unit or told.units != fact.quantity):
         factor = told.units // fact.quantity if fact.quantity else 1
         return Outcome(code=outcome.code, answer={"base_quantity": told.units, "factor": factor})
     return outcome
@@ -292,36 +288,6 @@ def _resolve(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime, ke
     return Told(
         fact, sku, lot, units, at, posting, key, fact.to_quantity * (fact.kind == "conversion")
     )
-
-
-def _difference(overlay: Overlay, told: Told) -> Told:
-    """What is still to be posted of a statement that replaces earlier revisions of itself.
-
-    Raises Rejected (superseded) where a higher revision was recorded before.
-    """
-    fact = told.fact
-    system = overlay.books.catalog.systems.get(fact.system)
-    rule = system.revisions if system else "increment"
-    absolute = told.posting.quantity == "whole"
-    if absolute or (rule == "increment" and fact.kind != "channel_order"):
-        return told
-    subject = statement(fact)
-    latest, posted = overlay.books.revisions.get(subject, (-1, 0))
-    if fact.revision < latest:
-        raise Rejected(
-            "superseded", "revision", f"revision {latest} of this line was recorded before"
-        )
-    if fact.revision > 0 or rule != "increment":
-        overlay.rare.documents[subject] = (fact.revision, told.units)
-    if fact.kind == "channel_order":
-        return told
-    if fact.kind == "conversion":
-        into = f"{subject}|to"
-        _, posted_into = overlay.books.revisions.get(into, (-1, 0))
-        if subject in overlay.rare.documents:
-            overlay.rare.documents[into] = (fact.revision, fact.to_quantity)
-        told = msgspec.structs.replace(told, into=fact.to_quantity - posted_into)
-    return msgspec.structs.replace(told, units=told.units - posted)
 
 
 def _holds_authority(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime) -> bool:

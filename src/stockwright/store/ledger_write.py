@@ -3,7 +3,7 @@ work items.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from stockwright.domain.accounts import Claim, DemandLine, Key
 from stockwright.domain.alarms import alarms
-from stockwright.domain.books import Books, WorkNote, Written
+from stockwright.domain.books import Books, Statement, WorkNote, Written
 from stockwright.domain.events import Outcome
 from stockwright.domain.ledger import Decision, Parked, Recorded
 from stockwright.store.arrays import (
@@ -320,6 +320,17 @@ def _park(wire: Wire, parked: Parked) -> None:
     )
 
 
+def _revision_columns(documents: Mapping[str, Statement]) -> tuple[str, ...]:
+    kept = list(documents.values())
+    return (
+        texts(list(documents)),
+        numbers([one.revision for one in kept]),
+        numbers([one.units for one in kept]),
+        texts([numbers(one.events) for one in kept]),
+        numbers([one.since for one in kept]),
+    )
+
+
 def _write_rare(wire: Wire, written: Written) -> None:
     for (document, sku, lot), one in written.transfers.items():
         values = (
@@ -345,7 +356,7 @@ def _write_rare(wire: Wire, written: Written) -> None:
         )
     for place, system in written.owners.items():
         _run(wire, "save_owner", (*place, system))
-    for subject, (revision, quantity) in written.documents.items():
-        _run(wire, "save_revision", (subject, revision, quantity))
+    if written.documents:
+        _run(wire, "save_revisions", _revision_columns(written.documents))
     for observation in written.observations:
         _run(wire, "save_observation", observation)

@@ -211,7 +211,7 @@ select (select count(*) from balance), (select count(*) from finding),
        array(select words from finding limit 5);
 
 -- name: check_demand
--- No demand line claims more than remains to be shipped, nor another SKU than its own.
+-- No demand line claims more than remains to be shipped, or another SKU than its own, or has cancelled what was shipped.
 with finding (words) as (
     select format('demand line %s (%s %s line %s) claims %s units, %s remain', d.id, d.system,
                   d.order_ref, d.line, c.units,
@@ -223,9 +223,11 @@ with finding (words) as (
                     else greatest(0, greatest(d.ordered, d.picked) - d.shipped - d.cancelled) end
        or c.first_sku <> d.sku or c.last_sku <> d.sku
     union all
-    select format('demand line %s (%s %s line %s) cancelled %s and asked to cancel %s of %s', id,
-                  system, order_ref, line, cancelled, cancel_requested, ordered)
-    from demand_line where ordered > 0 and cancelled > ordered
+    select format('demand line %s (%s %s line %s) cancelled %s and asked to cancel %s of %s, %s shipped', id,
+                  system, order_ref, line, cancelled, cancel_requested, ordered, shipped)
+    from demand_line
+    where cancelled + cancel_requested
+          > greatest(0, case when ordered > 0 then ordered else picked end - shipped)
 )
 select (select count(*) from demand_line), (select count(*) from finding),
        array(select words from finding limit 5);

@@ -172,18 +172,20 @@ order by w.sequence;
 select location, movement_group, document, system from document_owner where document = any(%s::text[]);
 
 -- name: revisions
--- What the latest revision of these statements posted.
-select key, revision, quantity from document_line where key = any(%s::text[]);
+-- What the latest revision of these statements posted, and by which events it stands.
+select key, revision, quantity, events, since from document_line where key = any(%s::text[]);
 
--- name: reversible
--- The goods moves of these events, and who told them.
-select e.sequence, v.system, e.sku, e.lot, e.from_account::text, e.from_location, e.to_account::text,
-       e.to_location, e.quantity, e.occurred_at
-from entry e join event v on v.sequence = e.sequence
-where e.sequence = any(%s::bigint[]) and v.sequence = any(%s::bigint[])
-  and e.from_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
-  and e.to_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
-order by e.sequence, e.n;
+-- name: facts
+-- These events as they were told, with the quantity in base units where it was told in another.
+select sequence, body::text, (answer -> 'answer' ->> 'base_quantity')::bigint
+from event where sequence = any(%s::bigint[]) and kind = any(%s::text[]);
+
+-- name: entries_of
+-- The entries of these events.
+select sequence, sku, lot, from_account::text, from_location, to_account::text, to_location, quantity,
+       occurred_at, line_id, coalesce(transfer, ''), free_after
+from entry where sequence = any(%s::bigint[])
+order by sequence, n;
 
 -- name: payload_ids
 -- Numbers for payloads that are about to be stored.
@@ -353,10 +355,13 @@ on conflict (sequence) do update set quantity = excluded.quantity;
 insert into document_owner (location, movement_group, document, system) values (%s, %s, %s, %s)
 on conflict do nothing;
 
--- name: save_revision
--- Keeps what the latest revision posted.
-insert into document_line (key, revision, quantity) values (%s, %s, %s)
-on conflict (key) do update set revision = excluded.revision, quantity = excluded.quantity;
+-- name: save_revisions
+-- Keeps what the latest revisions posted, and by which events they stand.
+insert into document_line (key, revision, quantity, events, since)
+select k, r, q, e::bigint[], s
+from unnest(%s::text[], %s::integer[], %s::bigint[], %s::text[], %s::smallint[]) x (k, r, q, e, s)
+on conflict (key) do update
+set revision = excluded.revision, quantity = excluded.quantity, events = excluded.events, since = excluded.since;
 
 -- name: save_observation
 -- Keeps a movement told by a system without the authority for it.
