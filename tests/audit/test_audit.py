@@ -91,8 +91,17 @@ DAMAGE = [
     ("update entry set to_account = 'adjustment' where sequence = 2", {"shapes", "claims"}),
     ("update entry set free_after = 4 where sequence = 2", {"grants"}),
     ("update demand_line set shipped = 3", {"demand"}),
-    ("update demand_line set final = true", {"demand"}),
+    ("update demand_line set finals = 1", {"demand"}),
     ("update demand_line set cancelled = 6", {"demand"}),
+    ("update demand_line set shipped = 1, ordered = 4", {"fulfilment"}),
+    ("update demand_line set cancel_requested = 4", {"demand"}),
+    ("update demand_line set returned = 1", {"fulfilment"}),
+    ("update entry set line_id = 21 where sequence = 4 and n = 2", {"fulfilment", "claims"}),
+    (
+        "update entry set from_account = 'customer', from_location = '', to_location = 'L1', "
+        "to_account = 'inspection' where sequence = 4 and n = 1",
+        {"fulfilment", "balances"},
+    ),
     ("update demand_line set sku = 'B'", {"demand"}),
     ("update demand_line set state = 'released'", {"transitions"}),
     ("update demand_line set transitions = 2", {"transitions"}),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stockwright.domain import movements
-from stockwright.domain.catalog import Catalog
+from stockwright.domain.catalog import Catalog, System
 from stockwright.domain.events import OUTCOMES, Fact, Item, Request, RequestLine
 from tests.domain.worlds import START, World, catalog
 
@@ -190,6 +190,34 @@ def test_whoever_began_a_document_finishes_it() -> None:
     assert world.fact("shipment", 1, system="erp", occurred_at=after, **order).code == "recorded"
 
 
+# ------------------------------------------------------------- systems nobody declared
+
+
+@pytest.mark.parametrize("field", ["system", "order_system"])
+def test_what_an_undeclared_system_tells_waits_for_its_declaration(field: str) -> None:
+    world = World()
+    ghost = receipt("1", 5, **{field: "wsm"})
+    outcome = world.one(ghost)
+    assert (outcome.code, outcome.field) == ("parked", field)
+    assert "stockwright.toml" in outcome.message
+    assert world.decision is not None
+    assert [parked.missing for parked in world.decision.parked] == ["system:wsm"]
+    assert world.at().sellable == 0
+    systems = {**world.catalog.systems, "wsm": System("wsm")}
+    world.books.catalog = catalog(systems=systems)
+    assert world.one(ghost).code == "recorded"
+    assert world.at().sellable == 5
+
+
+def test_what_an_undeclared_system_asks_is_refused_under_every_name_it_could_have() -> None:
+    world = World()
+    world.fact("receipt", 20)
+    for kind in ("reserve", "confirm", "release"):
+        outcome = world.ask(kind, lines={"1": ("A", 1)}, system="wbe", channel="web")
+        assert (outcome.code, outcome.field) == ("unknown_system", "system")
+    assert world.free() == 20
+
+
 # ------------------------------------------------------------- outcomes
 
 
@@ -201,12 +229,22 @@ def test_every_outcome_code_is_listed_once() -> None:
 def test_a_request_with_two_reasons_is_refused_with_the_first_listed() -> None:
     world = World()
     lines = [RequestLine(line="1", sku="ZZ", quantity=1, location="NORTH")]
+    nobody = world.ask("reserve", lines=lines, channel="none", system="nobody")
+    assert nobody.code == "unknown_system"
     assert world.ask("reserve", lines=lines, channel="none").code == "unknown_channel"
     assert world.ask("reserve", lines=lines).code == "unknown_sku"
 
 
 def test_the_order_of_precedence_is_the_one_documented() -> None:
     codes = [code for code, _ in OUTCOMES]
-    told = ["malformed", "conflict", "poison", "parked", "unknown_channel", "unknown_sku"]
+    told = [
+        "malformed",
+        "conflict",
+        "poison",
+        "parked",
+        "unknown_system",
+        "unknown_channel",
+        "unknown_sku",
+    ]
     told += ["unknown_location", "unknown_unit", "superseded", "observed", "insufficient"]
     assert [code for code in codes if code in told] == told

@@ -17,12 +17,17 @@ What the ledger takes and answers. This page is compared with the code by a test
 [the ledger](../explanation/the-ledger.md).
 """
 
+FACTS = """Recorded, never refused. `$bucket` is the field of that name. A later `revision` that
+names another SKU, place, lot, bucket or order line takes the former one back where it stood
+([told again, and taken back](../explanation/the-ledger.md#told-again-and-taken-back)).
+"""
+
 
 def page() -> str:
     """The whole page."""
     facts = [row for row in TABLE if not row.may_refuse and row.kind != "expiry"]
     requests = [row for row in TABLE if row.may_refuse]
-    parts = [HEAD, "## Facts\n", "Recorded, never refused. `$bucket` is the field of that name.\n"]
+    parts = [HEAD, "## Facts\n", FACTS]
     parts.append("| kind | from | to | authority | meaning |\n|---|---|---|---|---|")
     parts += [
         f"| `{row.kind}` | {row.source} | {row.target} | {row.group or '-'} | {row.meaning} |"

@@ -1,10 +1,12 @@
 """A later revision of a system that states totals posts the difference, upwards and downwards."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
 
-from tests.domain.worlds import World
+from stockwright.domain.events import Fact
+from tests.domain.worlds import START, World
 
 
 def told(world: World, kind: str, first: int, then: int, **fields: Any) -> World:
@@ -94,8 +96,179 @@ def test_lines_whose_codes_hold_bars_are_not_taken_for_each_other() -> None:
     assert world.at().sellable == 25
 
 
-@pytest.mark.parametrize("kind", ["transfer_in", "transfer_out"])
-def test_a_revision_that_corrects_another_transfer_is_parked(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "goods"), [("transfer_in", 27), ("transfer_out", 13)])
+def test_a_revision_that_names_another_transfer_leaves_the_first_as_it_was(
+    kind: str, goods: int
+) -> None:
     world = told(stocked(), kind, 10, 7, transfer=("T1", "T2"))
-    assert ("poison", f"tpl|X|1|{kind}|1") in world.work
-    assert world.books.transfers.keys() == {("T1", "A", "")}
+    first, second = (world.books.transfers[(name, "A", "")] for name in ("T1", "T2"))
+    assert (first.sent, first.arrived, first.excess) == (0, 0, 0)
+    assert second.excess + second.under_way == 7
+    assert world.at().sellable == goods
+
+
+def test_a_closing_that_names_another_transfer_is_for_a_person() -> None:
+    world = stocked()
+    world.fact("transfer_out", 10, transfer="T1")
+    world.fact("transfer_close", 4, transfer="T1", system="tpl", document="X")
+    again = world.fact("transfer_close", 4, transfer="T2", system="tpl", document="X", revision=1)
+    assert (again.code, again.field) == ("observed", "transfer")
+    assert world.books.transfers[("T1", "A", "")].closed == 4
+    assert world.work[("revision_by_hand", "tpl|X|1|transfer_close")]["field"] == "transfer"
+
+
+# ------------------------------------------------------------- told of something else
+
+LINE: dict[str, Any] = {"order_system": "web", "order": "O1", "order_line": "1"}
+CONTROLLED: dict[str, Any] = {"sku": "L", "lot": "x"}
+WEST: dict[str, Any] = {"location": "WEST"}
+
+# kind, what the first revision says, what the second says of it in other words
+ELSEWHERE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("receipt", {}, WEST),
+    ("receipt", {}, {"sku": "B"}),
+    ("receipt", CONTROLLED, {"sku": "L", "lot": "y"}),
+    ("receipt", {"bucket": "inspection"}, {"bucket": "damaged"}),
+    ("receipt", {"unit": "CS"}, WEST),
+    ("shipment", {}, WEST),
+    ("shipment", {}, {"sku": "B"}),
+    ("shipment", CONTROLLED, {"sku": "L", "lot": "y"}),
+    ("shipment", {"sku": "L"}, WEST | {"sku": "L"}),
+    ("shipment", LINE, LINE | WEST),
+    ("shipment", LINE, LINE | {"order": "O2"}),
+    ("shipment", LINE | {"final": True}, LINE),
+    ("shipment", LINE, {}),
+    ("shipment", LINE | {"location": "SNAP"}, LINE),
+    ("pos_sale", {}, WEST),
+    ("pos_sale", {"sku": "L"}, {"sku": "A"}),
+    ("return_receipt", LINE, LINE | WEST),
+    ("return_receipt", LINE, LINE | {"order": "O2"}),
+    ("return_receipt", CONTROLLED, {"sku": "L", "lot": "y"}),
+    ("adjustment", {}, WEST),
+    ("adjustment", {"bucket": "damaged"}, {}),
+    ("damage", {}, {"sku": "B"}),
+    ("quarantine", {}, WEST),
+    ("unquarantine", CONTROLLED, {"sku": "L", "lot": "y"}),
+    ("scrap", {"bucket": "damaged"}, {"bucket": "quarantined"}),
+    ("inspection_result", {"to_bucket": "damaged"}, {"to_bucket": "sellable"}),
+    ("conversion", {"to_sku": "B", "to_quantity": 3}, WEST | {"to_sku": "B", "to_quantity": 3}),
+    ("pick", LINE, LINE | {"order": "O2"}),
+    ("channel_cancel", LINE, LINE | {"order": "O2"}),
+    ("channel_order", {"order": "C1", "channel": "web"}, WEST | {"order": "C1", "channel": "web"}),
+    ("channel_order", {"order": "C1", "channel": "web"},
+     {"order": "C1", "channel": "web", "sku": "B"}),
+    ("channel_order", {"order": "C1", "channel": "web"}, {"order": "C2", "channel": "web"}),
+]  # fmt: skip
+
+
+def company() -> World:
+    """Stock of everything everywhere, and two orders of ten."""
+    world = World()
+    for place in ("EAST", "WEST", "SNAP"):
+        for sku, lot in (("A", ""), ("B", ""), ("L", "x"), ("L", "y")):
+            fields: dict[str, Any] = {"location": place, "lot": lot}
+            kind = "snapshot" if place == "SNAP" else "receipt"
+            world.fact(kind, 40, sku, **fields)
+            if place != "SNAP":
+                world.fact("receipt", 3, sku, bucket="inspection", **fields)
+    for order in ("O1", "O2"):
+        world.reserve(10, order, confirmed=True)
+    return world
+
+
+def say(world: World, kind: str, revision: int, fields: dict[str, Any], quantity: int = 5) -> str:
+    at: dict[str, Any] = {"system": "tpl", "document": "X", "occurred_at": world.now}
+    at["revision"] = revision
+    return world.fact(kind, quantity, **(at | fields)).code
+
+
+def of_interest(world: World) -> Any:
+    """The end without lines that nothing is known of: once heard of, a line stays."""
+    balances, lines = world.end()
+    return balances, {key: one for key, one in lines.items() if any(one[:-1])}
+
+
+@pytest.mark.parametrize(("kind", "first", "then"), ELSEWHERE)
+@pytest.mark.parametrize("quantity", [5, 3, 6])
+def test_a_revision_that_names_something_else_is_posted_there_and_nowhere_else(
+    kind: str, first: dict[str, Any], then: dict[str, Any], quantity: int
+) -> None:
+    straight = company()
+    say(straight, kind, 1, then, quantity)
+    revised = company()
+    say(revised, kind, 0, first)
+    assert say(revised, kind, 1, then, quantity) in ("recorded", "cancel_requested")
+    assert of_interest(revised) == of_interest(straight)
+
+
+@pytest.mark.parametrize(("kind", "first", "then"), ELSEWHERE)
+def test_a_revision_may_come_back_to_what_the_first_one_said(
+    kind: str, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    straight = company()
+    say(straight, kind, 3, first, 4)
+    revised = company()
+    for revision, (fields, quantity) in enumerate(((first, 5), (then, 6), (then, 3), (first, 4))):
+        say(revised, kind, revision, fields, quantity)
+    assert of_interest(revised) == of_interest(straight)
+
+
+@pytest.mark.parametrize(("kind", "first", "then"), ELSEWHERE)
+def test_a_lower_revision_that_comes_later_is_superseded_wherever_it_says(
+    kind: str, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    world = company()
+    say(world, kind, 2, then)
+    end = world.end()
+    assert say(world, kind, 1, first) == "superseded"
+    assert world.end() == end
+    assert say(world, kind, 2, then) in ("recorded", "cancel_requested")
+    assert world.end() == end
+
+
+@pytest.mark.parametrize(("kind", "first", "then"), ELSEWHERE)
+def test_a_revision_in_the_same_batch_and_a_count_in_between_change_nothing(
+    kind: str, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    told_once = {"system": "tpl", "document": "X", "occurred_at": START} | {"location": "EAST"}
+    facts = [
+        Fact(kind=kind, quantity=5, revision=n, **({"sku": "A"} | told_once | fields))  # type: ignore[arg-type]
+        for n, fields in enumerate((first, then))
+    ]
+    together, apart = company(), company()
+    together.batch(facts)
+    for one in facts:
+        apart.one(one)
+    assert together.end() == apart.end()
+
+
+def test_what_was_counted_since_stays_as_it_was_counted() -> None:
+    world = World(now=START + dt.timedelta(hours=3))
+    at = {"occurred_at": START}
+    say(world, "receipt", 0, at)
+    world.fact("count", 7, occurred_at=START + dt.timedelta(hours=1))
+    say(world, "receipt", 1, at | WEST)
+    assert (world.at().sellable, world.at("WEST").sellable) == (7, 5)
+
+
+def test_goods_of_a_recalled_lot_are_taken_back_from_quarantine() -> None:
+    world = World()
+    say(world, "receipt", 0, CONTROLLED)
+    world.fact("lot_recall", 0, "L", lot="x")
+    say(world, "receipt", 1, CONTROLLED | WEST)
+    east, west = world.at("EAST", "L", "x"), world.at("WEST", "L", "x")
+    assert (east.sellable, east.quarantined) == (0, 0)
+    assert (west.sellable, west.quarantined) == (0, 5)
+
+
+def test_an_order_of_which_the_warehouse_has_some_does_not_become_one_of_another_sku() -> None:
+    world = company()
+    order = {"order": "C1", "channel": "web"}
+    say(world, "channel_order", 0, order)
+    world.fact("pick", 2, order="C1", order_system="tpl", order_line="1")
+    end = world.end()
+    again = world.fact("channel_order", 5, "B", system="tpl", document="X", revision=1, **order)
+    assert (again.code, again.field) == ("observed", "sku")
+    assert "order under a new one" in again.message
+    assert world.work[("revision_by_hand", "tpl|X|1|channel_order")]["field"] == "sku"
+    assert world.end() == end

@@ -6,7 +6,7 @@ from itertools import count as numbers
 from typing import Any
 
 from stockwright.domain.accounts import BUCKETS, CELLS, Balance
-from stockwright.domain.books import Books, Move
+from stockwright.domain.books import Books, Move, Recounted
 from stockwright.domain.catalog import Catalog, Channel, Location, Sku, System
 from stockwright.domain.events import Fact, Item, Outcome, Request, RequestLine
 from stockwright.domain.ledger import Decision, decide
@@ -37,6 +37,7 @@ def catalog(**changes: Any) -> Catalog:
             "wms": System("wms"),
             "erp": System("erp"),
             "web": System("web"),
+            "b2b": System("b2b"),
             "tpl": System("tpl", revisions="cumulative"),
             "net": System("net", snapshot_basis="net"),
             "late": System("late", clock_error_s=60),
@@ -59,6 +60,8 @@ class World:
         self.work: dict[tuple[str, str], dict[str, Any]] = {}
         self.decision: Decision | None = None
         self.told_by: dict[int, str] = {}
+        self.told: dict[int, Item | Expiry] = {}
+        self.base_units: dict[int, int] = {}
         self._documents = numbers(1)
 
     def batch(self, items: Iterable[Item | Expiry]) -> list[Outcome]:
@@ -68,6 +71,10 @@ class World:
         decision = self.decision = decide(prepared, self.books)
         for sequence, _, move in decision.written.moves:
             self.moves.append((sequence, move))
+        for one in decision.recorded:
+            self.told[one.sequence] = one.prepared.item
+            if one.outcome.answer and "base_quantity" in one.outcome.answer:
+                self.base_units[one.sequence] = one.outcome.answer["base_quantity"]
         self.told_by |= {one.sequence: one.prepared.item.system for one in decision.recorded}
         self.transitions += [(one, n, state) for one, n, state, _ in decision.written.transitions]
         for _, (what, kind, subject, *_rest, detail) in decision.written.work:
@@ -83,8 +90,6 @@ class World:
         self.books.now = self.now
         self.books.journal = {}
         self.books.after = {}
-        self.books.reversible = {}
-        self.books.told_by = self.told_by
         for one in prepared:
             item = one.item
             if isinstance(item, Fact) and item.kind in ("count", "snapshot"):
@@ -92,10 +97,11 @@ class World:
                 for bucket in (item.bucket, "picked"):
                     self.books.after[(one.key, bucket)] = self._later(item, bucket, at)
             if isinstance(item, Fact) and item.kind == "reversal":
-                moved = [move for sequence, move in self.moves if sequence == item.reverses]
-                goods = moves_of_goods(moved)
-                if goods:
-                    self.books.reversible[item.reverses] = goods
+                told = self.told.get(item.reverses)
+                if isinstance(told, Fact) and item.reverses not in self.books.recounted:
+                    moved = [move for sequence, move in self.moves if sequence == item.reverses]
+                    units = self.base_units.get(item.reverses, told.quantity)
+                    self.books.recounted[item.reverses] = Recounted(told, units, moved)
 
     def _later(self, item: Fact, bucket: str, at: dt.datetime) -> tuple[int, bool]:
         later = 0
@@ -195,7 +201,8 @@ class World:
         }
         lines = {
             (system, order, name): (
-                line.ordered, line.shipped, line.cancelled, line.returned, line.open, line.state,
+                line.ordered, line.shipped, line.cancelled, line.cancel_requested,
+                line.cancel_unmet, line.returned, line.open, line.held, line.state,
             )
             for (system, order), found in self.books.demand.items()
             for name, line in found.items()

@@ -31,6 +31,10 @@ FAST = Limits(
 )
 
 
+TELLERS = ("ERP", "WMS")
+"""Systems that sell nothing themselves."""
+
+
 class World:
     """One warehouse and some channels over a database; the ledger is played by SQL."""
 
@@ -41,6 +45,8 @@ class World:
         with psycopg.connect(url) as db:
             for location in ("MAIN", "STORE"):
                 db.execute("insert into location (code) values (%s)", [location])
+            for system in TELLERS:
+                db.execute("insert into system (code, role) values (%s, 'wms')", [system])
             for sku in self.skus:
                 db.execute("insert into sku (code) values (%s)", [sku])
             for channel in self.channels:

@@ -18,6 +18,7 @@ from stockwright.flow.audit import run_audit
 from stockwright.flow.recording import Recorder
 from stockwright.store import ledger
 from stockwright.store.handed_in import RawPayload, Settlement
+from stockwright.store.payloads import requeue_bound
 from tests.domain.worlds import START, World
 
 ACCOUNTS = (*BUCKETS, "reserved", "allocated", "picked")
@@ -95,8 +96,10 @@ def life(chance: random.Random) -> list[Item]:
                 )
             )
         elif kind == "tpl":
-            shipped = {"system": "tpl", "document": "T", "revision": chance.randint(0, 3)}
-            items.append(Fact(kind="shipment", **(base | shipped)))
+            total = {"system": "tpl", "document": "T", "revision": chance.randint(0, 3)}
+            kind = chance.choice(["shipment", "receipt", "return_receipt", "pick", "pos_sale"])
+            line = {"order": order, "order_system": "web", "order_line": "1"}
+            items.append(Fact(kind=kind, **(base | total | line)))  # type: ignore[arg-type]
         elif kind == "snapshot":
             items.append(Fact(kind="snapshot", **(base | {"location": "SNAP"})))
         elif kind.startswith("transfer"):
@@ -107,7 +110,7 @@ def life(chance: random.Random) -> list[Item]:
     return items
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(20))
 def test_the_stored_ledger_ends_where_the_same_decisions_in_memory_end(
     database: str, recorder: Recorder, seed: int
 ) -> None:
@@ -178,6 +181,22 @@ def test_an_unknown_code_parks_its_item_once_with_its_path(
         connection.execute("insert into sku (code) values ('ZZ')")
         connection.execute("update master_revision set revision = revision + 1")
     assert recorder.submit([receipt("1", sku="ZZ")]).result()[0].code == "recorded"
+
+
+def test_what_an_undeclared_system_told_resumes_once_it_is_declared(
+    database: str, recorder: Recorder
+) -> None:
+    ghost = receipt("1", system="ghost")
+    assert recorder.submit([ghost]).result()[0].code == "parked"
+    assert rows(database, "select system, path, missing from payload") == [
+        ("ghost", "$.system", "system:ghost")
+    ]
+    with psycopg.connect(database) as connection:
+        assert requeue_bound(connection, 10) == []
+        connection.execute("insert into system (code, role) values ('ghost', 'wms')")
+        connection.execute("update master_revision set revision = revision + 1")
+        assert len(requeue_bound(connection, 10)) == 1
+    assert recorder.submit([ghost]).result()[0].code == "recorded"
 
 
 def test_a_place_outside_the_pool_is_read_when_a_request_turns_out_to_need_it(

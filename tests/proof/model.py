@@ -26,6 +26,7 @@ class Line:
     shipped: int = 0
     cancelled: int = 0
     requested: int = 0
+    unmet: int = 0
     returned: int = 0
     picked: int = 0
     final: bool = False
@@ -58,13 +59,31 @@ class Line:
             left -= part
         return units - left
 
+    def cancel(self, units: int) -> None:
+        """Asks to cancel at most what was ordered, did not leave, and is not asked for yet."""
+        asked = self.cancelled + self.requested
+        self.unmet += max(0, min(units, (self.ordered or self.picked) - self.shipped - asked))
+        self.settle()
+
     def settle(self) -> None:
-        """What follows from the counters: no claim beyond what remains, and the state."""
+        """What follows from the counters: what of the cancels is done and what waits for the
+        warehouse, no claim beyond what remains, and the state.
+        """
+        asked = self.cancelled + self.requested + self.unmet
+        there = max(0, (self.ordered or self.picked) - self.shipped)
+        covered = min(asked, there)
+        on_hand = 0 if self.final else sum(held[1] for held in self.claims.values())
+        loose = max(self.ordered, self.picked) - self.shipped - on_hand
+        self.cancelled = min(covered, max(0, loose))
+        self.requested = covered - self.cancelled
+        self.unmet = asked - covered
         self.take(max(0, self.open - self.remaining), (0, 1))
         if self.shipped:
             self.state = "part_fulfilled" if self.remaining else "fulfilled"
         elif self.cancelled and self.ordered and not self.remaining:
             self.state = "cancelled"
+        elif self.state == "cancelled":
+            self.state = "confirmed"
 
 
 class Model:
@@ -161,21 +180,22 @@ class Model:
             line.take(fact.quantity, (1, 0), fact.location)
             line.shipped += fact.quantity
             line.final |= fact.final
-            if line.ordered:  # what has left can no longer be cancelled
-                most = max(0, line.ordered - line.shipped)
-                line.cancelled = min(line.cancelled, most)
-                line.requested = min(line.requested, most - line.cancelled)
             line.settle()
         return "recorded"
 
     def pick(self, fact: Fact) -> str:
         line = self._line_of(fact)
         line.picked += fact.quantity
-        room = line.remaining - line.open
-        taken = line.take(fact.quantity, (0,), fact.location)
-        line.claim(fact.location, 1, taken + max(0, min(room, fact.quantity - taken)))
+        # Of what was picked, what has shipped is not picked any more.
+        on_hand = sum(held[1] for held in line.claims.values())
+        units = (
+            0 if line.final else max(0, min(fact.quantity, line.picked - line.shipped - on_hand))
+        )
+        line.take(units, (0,), fact.location)
+        line.claim(fact.location, 1, units)
         if line.state == "open":
             line.state = "confirmed"
+        line.settle()
         return "recorded"
 
     def return_receipt(self, fact: Fact) -> str:
@@ -265,8 +285,9 @@ class Model:
             return "already_fulfilled"
         for line in lines:
             line.take(line.open, (0,))
-            line.requested = max(line.requested, line.open)
-            if not line.open and line.state in ("open", "confirmed"):
+            if line.open:  # the warehouse has it: the rest is cancelled, on its word
+                line.cancel(line.remaining - line.requested)
+            elif line.state in ("open", "confirmed"):
                 line.state, line.held = "released", False
         waits = any(line.requested for line in lines if line.open)
         return "cancel_requested" if waits else "done"
@@ -280,14 +301,7 @@ class Model:
             return "done" if gone else "already_fulfilled"
         waits = False
         for line in lines:
-            ordered = line.ordered - line.shipped - line.cancelled  # more may have been picked
-            units = min(line.remaining, ordered) - line.requested
-            if units > 0:
-                freed = max(0, min(units, line.remaining - line.open))
-                freed += line.take(units - freed, (0,))
-                line.cancelled += freed
-                line.requested += min(units - freed, line.open - line.requested)
-                line.settle()
+            line.cancel(line.remaining - line.requested)
             waits |= line.requested > 0
         return "cancel_requested" if waits else "done"
 

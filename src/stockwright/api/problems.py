@@ -102,6 +102,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "poison": Kind(
         422, _TITLES["poison"], "See the parked payload; do not send the same item again."
     ),
+    "unknown_system": Kind(
+        422, _TITLES["unknown_system"], "Declare it in stockwright.toml, or mend the spelling."
+    ),
     "unknown_location": Kind(422, _TITLES["unknown_location"], _FIX),
     "unknown_channel": Kind(422, _TITLES["unknown_channel"], _FIX),
     "unknown_sku": Kind(422, _TITLES["unknown_sku"], _FIX),

@@ -33,6 +33,7 @@ _REFUSALS: Final = (
     "expired",
     "conflict",
     "unknown_demand",
+    "unknown_system",
     "unknown_location",
     "unknown_channel",
     "unknown_sku",

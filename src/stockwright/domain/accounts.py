@@ -76,7 +76,12 @@ class Claim(msgspec.Struct, eq=False, gc=False):
 
 
 class DemandLine(msgspec.Struct, eq=False, gc=False):
-    """One line of one order, and what became of it. version 0 means: not stored yet."""
+    """One line of one order, and what became of it. version 0 means: not stored yet.
+
+    cancel_unmet: asked to be cancelled beyond what there was to cancel; it counts once there is.
+    finals: shipments that were said to be the last. unshipped_state: what the state was before
+    anything shipped; '' where nothing has.
+    """
 
     id: int
     system: str
@@ -90,10 +95,12 @@ class DemandLine(msgspec.Struct, eq=False, gc=False):
     shipped: int = 0
     cancelled: int = 0
     cancel_requested: int = 0
+    cancel_unmet: int = 0
     returned: int = 0
     picked: int = 0
-    final: bool = False
+    finals: int = 0
     state: str = ""
+    unshipped_state: str = ""
     expires_at: dt.datetime | None = None
     transitions: int = 0
     version: int = 0
@@ -115,14 +122,22 @@ class DemandLine(msgspec.Struct, eq=False, gc=False):
 
     @property
     def remaining(self) -> int:
-        """Units that may still be claimed or shipped: what was ordered, less shipped and cancelled.
-
-        A pick for an order not heard of yet counts as ordered, so that both may arrive in any
-        order.
+        """Units that may still be claimed or shipped: what is wanted, less shipped and
+        cancelled.
         """
-        if self.final:
+        if self.finals:
             return 0
-        return max(0, max(self.ordered, self.picked) - self.shipped - self.cancelled)
+        return max(0, self.wanted - self.shipped - self.cancelled)
+
+    @property
+    def wanted(self) -> int:
+        """What was ordered; where more was picked, or an order not heard of yet, that."""
+        return max(self.ordered, self.picked)
+
+    @property
+    def held(self) -> int:
+        """Open units that the warehouse has: a cancel frees them on its word alone."""
+        return self.stage("allocated") + self.stage("picked")
 
     def stage(self, name: str) -> int:
         """Open units in one stage."""

@@ -5,8 +5,8 @@ merged only when the item is complete, so that a failing item leaves no trace on
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,7 @@ from stockwright.domain.accounts import (
     Waiting,
 )
 from stockwright.domain.catalog import Catalog
-from stockwright.domain.events import Outcome
+from stockwright.domain.events import Fact, Outcome
 
 Move = tuple[str, str, str, str, str, str, int, dt.datetime, int | None, str, int | None]
 """(sku, lot, from_account, from_location, to_account, to_location, quantity, occurred_at, line_id,
@@ -29,6 +29,25 @@ transfer, free_after): one entry of the ledger."""
 
 WorkNote = tuple[str, str, str, str, str, str, dict[str, Any]]
 """("open" or "close", kind, subject, sku, location, system, detail)."""
+
+
+class Statement(NamedTuple):
+    """What the latest revision of a line says: its quantity, and the events whose entries make up
+    what stands of it; of the first of them those from number `since` on.
+    """
+
+    revision: int
+    units: int
+    events: tuple[int, ...] = ()
+    since: int = 1
+
+
+class Recounted(NamedTuple):
+    """A fact of the past with its quantity in base units and its entries, in their order."""
+
+    fact: Fact
+    units: int
+    moves: Sequence[Move]
 
 
 class Unread(Exception):
@@ -61,9 +80,8 @@ class Books:
         self.fresh: dict[tuple[str, str, dt.date], int] = {}
         self.waiting: dict[Key, list[Waiting]] = {}
         self.owners: dict[tuple[str, str, str], str] = {}
-        self.revisions: dict[str, tuple[int, int]] = {}
-        self.reversible: dict[int, list[Move]] = {}
-        self.told_by: dict[int, str] = {}
+        self.revisions: dict[str, Statement] = {}
+        self.recounted: dict[int, Recounted] = {}
         self.channel_claims: dict[tuple[str, str], int] = {}
         self.contained: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = (
@@ -101,7 +119,8 @@ class Rare(msgspec.Struct, eq=False, gc=False):
     fresh: dict[tuple[str, str, dt.date], int] = {}
     waiting: dict[Key, list[Waiting]] = {}
     owners: dict[tuple[str, str, str], str] = {}
-    documents: dict[str, tuple[int, int]] = {}
+    documents: dict[str, Statement] = {}
+    fact: Fact | None = None
     observations: list[tuple[str, str, str, str, str, str, int]] = []
     channel_claims: dict[tuple[str, str], int] = {}
 
@@ -324,6 +343,9 @@ class Overlay(msgspec.Struct, eq=False, gc=False):
         written.owners.update(rare.owners)
         books.revisions.update(rare.documents)
         written.documents.update(rare.documents)
+        if rare.fact is not None:
+            moves = [move for _, _, move in self.moves]
+            books.recounted[sequence] = Recounted(rare.fact, rare.fact.quantity, moves)
         for key, waiting in rare.waiting.items():
             books.waiting[key] = [one for one in waiting if one.quantity > 0]
             for one in waiting:
@@ -358,7 +380,7 @@ class Written:
         self.lots: dict[tuple[str, str], Lot] = {}
         self.waiting: dict[int, tuple[Key, Waiting]] = {}
         self.owners: dict[tuple[str, str, str], str] = {}
-        self.documents: dict[str, tuple[int, int]] = {}
+        self.documents: dict[str, Statement] = {}
         self.observations: list[tuple[int, str, str, str, str, str, str, int]] = []
 
     def absorb(self, later: "Written") -> None:

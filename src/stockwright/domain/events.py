@@ -151,6 +151,7 @@ OUTCOMES: Final[Sequence[tuple[str, str]]] = (
     ("conflict", "this identity was answered before with other content; kept as a work item"),
     ("poison", "deciding this item failed; it is parked alone with the reason"),
     ("parked", "a code is not bound yet; resumes by itself once it is"),
+    ("unknown_system", "no such system; a request is refused where a fact would be parked"),
     ("unknown_channel", "no such channel; name one of the configuration"),
     ("unknown_sku", "no such SKU; a request is refused where a fact would be parked"),
     ("unknown_location", "no such location; name one of the item master"),
@@ -186,6 +187,7 @@ ACCEPTED: Final = frozenset(
 )
 REFUSED: Final = frozenset(
     {
+        "unknown_system",
         "unknown_location",
         "unknown_channel",
         "unknown_sku",

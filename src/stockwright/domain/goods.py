@@ -1,6 +1,8 @@
 """Facts about goods alone: what comes in, goes out, changes its bucket or waits for inspection."""
 
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,11 +14,29 @@ from stockwright.domain.events import Fact, Outcome
 from stockwright.domain.lots import expiry_of
 from stockwright.domain.postings import Posting
 
+Claimed = tuple[str, str, str, int]
+"""(location, lot, stage, units)"""
+
+
+class Stood(NamedTuple):
+    """What the entries of a statement hold, each in the order it was posted.
+
+    goods: (lot, units) that left; drawn: claims that shipped, the
+    stage `unclaimed` where nothing had been claimed; picked the same of claims that were picked;
+    freed of claims that were given up.
+    """
+
+    goods: Sequence[tuple[str, int]] = ()
+    drawn: Sequence[Claimed] = ()
+    picked: Sequence[Claimed] = ()
+    freed: Sequence[Claimed] = ()
+
 
 class Told(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A fact with its codes resolved. units is signed, in base units: what is to be posted now.
 
-    into is the same of the SKU that a conversion makes.
+    into is the same of the SKU that a conversion makes. tells is 1 for a statement, -1 for one that
+    is taken back, 0 for a change of its quantity; stood is what the ledger holds of it so far.
     """
 
     fact: Fact
@@ -27,6 +47,8 @@ class Told(msgspec.Struct, frozen=True, eq=False, gc=False):
     posting: Posting
     key: str
     into: int = 0
+    tells: int = 1
+    stood: Stood = Stood()
 
 
 def recorded() -> Outcome:
@@ -36,25 +58,35 @@ def recorded() -> Outcome:
 
 def goods(overlay: Overlay, told: Told) -> Outcome:
     """Moves goods as the row says; a negative quantity moves them the other way."""
-    source = _account(told.posting.source, told.fact)
-    target = _account(told.posting.target, told.fact)
+    source = account_of(told.posting.source, told.fact)
+    target = account_of(told.posting.target, told.fact)
     move_told(overlay, told, source, target, told.units, told.lot)
     if target == "inspection" or told.fact.bucket == "inspection":
         apply_waiting(overlay, told.sku.code, told.fact.location, told.lot)
     return recorded()
 
 
-def _account(name: str, fact: Fact) -> str:
+def account_of(name: str, fact: Fact) -> str:
+    """The account that a cell of the posting table means for this fact."""
     return str(getattr(fact, name[1:])) if name.startswith("$") else name
 
 
 def move_told(
-    overlay: Overlay, told: Told, source: str, target: str, units: int, lot: str, transfer: str = ""
+    overlay: Overlay,
+    told: Told,
+    source: str,
+    target: str,
+    units: int,
+    lot: str,
+    transfer: str = "",
+    line_id: int | None = None,
 ) -> None:
     """Books the move a fact tells of at its place; a negative quantity goes the other way."""
+    place = told.fact.location
     if units < 0:
         source, target, units = target, source, -units
-    place = told.fact.location
+        if source == "sellable" and lot:
+            _fetch_recalled(overlay, told, lot, units)
     from_location = place if source in BUCKETS else ""
     to_location = place if target in BUCKETS else ""
     counts.move_goods(
@@ -68,7 +100,7 @@ def move_told(
         units,
         told.at,
         told.fact.position,
-        None,
+        line_id,
         transfer,
     )
     if target == "sellable" and lot:
@@ -77,18 +109,26 @@ def move_told(
 
 def _hold_recalled(overlay: Overlay, told: Told, lot: str, units: int) -> None:
     """Goods of a recalled lot go to quarantine wherever they still turn up."""
+    if _recalled(overlay, told, lot):
+        _move_here(overlay, told, lot, "sellable", "quarantined", units)
+
+
+def _fetch_recalled(overlay: Overlay, told: Told, lot: str, units: int) -> None:
+    """Goods of a recalled lot are taken back from where the recall put them."""
+    if _recalled(overlay, told, lot):
+        _move_here(overlay, told, lot, "quarantined", "sellable", units)
+
+
+def _recalled(overlay: Overlay, told: Told, lot: str) -> bool:
     known = overlay.lot(told.sku.code, lot)
-    if known is not None and known.recalled:
-        overlay.move(
-            told.sku.code,
-            lot,
-            "sellable",
-            told.fact.location,
-            "quarantined",
-            told.fact.location,
-            units,
-            told.at,
-        )
+    return known is not None and known.recalled
+
+
+def _move_here(
+    overlay: Overlay, told: Told, lot: str, source: str, target: str, units: int
+) -> None:
+    place = told.fact.location
+    overlay.move(told.sku.code, lot, source, place, target, place, units, told.at)
 
 
 def note_lot(overlay: Overlay, sku: Sku, fact: Fact, lot: str) -> None:
@@ -107,7 +147,12 @@ def note_lot(overlay: Overlay, sku: Sku, fact: Fact, lot: str) -> None:
 
 
 def outbound_lots(overlay: Overlay, told: Told) -> list[tuple[str, int]]:
-    """(lot, units) that leave: the lot named, else first expired first, the rest without a lot."""
+    """(lot, units) that leave: the lot named, else first expired first, the rest without a lot.
+
+    What is taken back goes where it came from, what left last first.
+    """
+    if told.units < 0 and told.stood.goods:
+        return [(lot, -units) for (lot,), units in last_first(told.stood.goods, -told.units)]
     if told.lot or told.sku.control == "none" or told.units < 0:
         return [(told.lot, told.units)]
     left = told.units
@@ -122,6 +167,17 @@ def outbound_lots(overlay: Overlay, told: Told) -> list[tuple[str, int]]:
             found.append((lot, min(left, balance.sellable)))
             left -= found[-1][1]
     return [*found, ("", left)] if left else found
+
+
+def last_first(parts: Sequence[tuple[Any, ...]], units: int) -> list[tuple[tuple[Any, ...], int]]:
+    """Takes units out of parts that end with their quantity, the last part first: (part, taken)."""
+    taken = []
+    for *part, there in reversed(parts):
+        take = min(units, there)
+        if take > 0:
+            taken.append((tuple(part), take))
+            units -= take
+    return taken
 
 
 def sold_at_till(overlay: Overlay, told: Told) -> Outcome:

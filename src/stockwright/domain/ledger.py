@@ -13,14 +13,14 @@ import msgspec
 
 from stockwright.domain import reservations, reserving
 from stockwright.domain.books import Books, Overlay, Unread, Written
-from stockwright.domain.demand import crossed, settle, trim
+from stockwright.domain.demand import crossed, settle, trim, weigh
 from stockwright.domain.errors import Rejected
-from stockwright.domain.events import Fact, Outcome, Request
-from stockwright.domain.goods import Told, note_lot
-from stockwright.domain.movements import RULES_BY_KIND, reverse
+from stockwright.domain.events import Fact, Item, Outcome, Request
+from stockwright.domain.goods import Told
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
-from stockwright.domain.wellformed import Expiry, Prepared, statement
+from stockwright.domain.revisions import post, reverse
+from stockwright.domain.wellformed import Expiry, Prepared
 
 REQUESTS: Final[dict[str, Callable[[Overlay, Request], Outcome]]] = {
     "reserve": reserving.reserve,
@@ -103,6 +103,8 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
     overlay = Overlay(books, books.sequence + 1, item.system)
     occurred_at = prepared.received_at
     try:
+        if item.system not in books.catalog.systems:
+            _refuse_system(item)
         if type(item) is Fact:
             occurred_at = _occurred(item, prepared.received_at)
             outcome = _decide_fact(overlay, item, prepared, occurred_at)
@@ -126,6 +128,23 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
         reason = f"{type(fault).__name__}: {fault}"
         return _park(prepared, reason, "$", "", "poison", books, decision)
     return _keep(prepared, overlay, outcome, occurred_at, books, decision)
+
+
+def _refuse_system(item: Item | Expiry) -> None:
+    """What an undeclared system tells waits for its declaration; what it asks is refused."""
+    if isinstance(item, Fact):
+        raise _unbound_system("system", item.system)
+    if isinstance(item, Request):  # a hold runs out, whatever became of its system
+        message = f"{_no_system(item.system)}, and ask again with a new key"
+        raise Rejected("unknown_system", "system", message)
+
+
+def _unbound_system(field: str, code: str) -> Unbound:
+    return Unbound(f"$.{field}", f"system:{code}", _no_system(code))
+
+
+def _no_system(code: str) -> str:
+    return f"no system {code!r}; declare it in stockwright.toml, or mend the spelling"
 
 
 def _keep(
@@ -198,6 +217,8 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
     catalog = overlay.books.catalog
     posting = POSTINGS[fact.kind]
     fact = _placed(overlay, fact)
+    if fact.order_system and fact.order_system not in catalog.systems:
+        raise _unbound_system("order_system", fact.order_system)
     if fact.channel and fact.channel not in catalog.channels:
         raise Unbound(
             "$.channel",
@@ -213,12 +234,8 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
         and catalog.locations[fact.location].feed == "snapshot"
     ):
         return _observe(overlay, told, "this location is fed by snapshots")
-    told = _difference(overlay, told)
-    if told.units == 0 and told.into == 0 and posting.quantity in ("positive", "signed"):
-        return Outcome(code="recorded", answer={"posted": 0})
-    note_lot(overlay, told.sku, fact, told.lot)
-    outcome = RULES_BY_KIND[fact.kind](overlay, told)
-    if fact.unit and outcome.answer is None:
+    outcome = post(overlay, told)
+    if outcome.answer is None and (fact.unit or told.units != fact.quantity):
         factor = told.units // fact.quantity if fact.quantity else 1
         return Outcome(code=outcome.code, answer={"base_quantity": told.units, "factor": factor})
     return outcome
@@ -273,36 +290,6 @@ def _resolve(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime, ke
     )
 
 
-def _difference(overlay: Overlay, told: Told) -> Told:
-    """What is still to be posted of a statement that replaces earlier revisions of itself.
-
-    Raises Rejected (superseded) where a higher revision was recorded before.
-    """
-    fact = told.fact
-    system = overlay.books.catalog.systems.get(fact.system)
-    rule = system.revisions if system else "increment"
-    absolute = told.posting.quantity == "whole"
-    if absolute or (rule == "increment" and fact.kind != "channel_order"):
-        return told
-    subject = statement(fact)
-    latest, posted = overlay.books.revisions.get(subject, (-1, 0))
-    if fact.revision < latest:
-        raise Rejected(
-            "superseded", "revision", f"revision {latest} of this line was recorded before"
-        )
-    if fact.revision > 0 or rule != "increment":
-        overlay.rare.documents[subject] = (fact.revision, told.units)
-    if fact.kind == "channel_order":
-        return told
-    if fact.kind == "conversion":
-        into = f"{subject}|to"
-        _, posted_into = overlay.books.revisions.get(into, (-1, 0))
-        if subject in overlay.rare.documents:
-            overlay.rare.documents[into] = (fact.revision, fact.to_quantity)
-        told = msgspec.structs.replace(told, into=fact.to_quantity - posted_into)
-    return msgspec.structs.replace(told, units=told.units - posted)
-
-
 def _holds_authority(overlay: Overlay, fact: Fact, posting: Posting, at: dt.datetime) -> bool:
     """Judged when it happened; whoever posted a document's first physical fact finishes it."""
     catalog = overlay.books.catalog
@@ -338,6 +325,7 @@ def _note_asked(overlay: Overlay, request: Any) -> None:
         if line is not None and not line.ordered:
             sku = overlay.books.catalog.skus[line.sku]
             line.ordered = to_base(asked.quantity, asked.unit, sku.base_unit, sku.factors)
-            crossed(overlay, line, overlay.books.now)
+            weigh(overlay, line)
+            crossed(overlay, line)
             trim(overlay, line, overlay.books.now)
             settle(overlay, line)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stockwright.domain.accounts import DemandLine
 from stockwright.domain.books import Overlay
-from stockwright.domain.demand import release_stage, settle, shift
+from stockwright.domain.demand import release_stage, settle, shift, trim, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request
 from stockwright.domain.lots import first_expired_first, room, rooms
@@ -131,12 +131,13 @@ def release(overlay: Overlay, request: Request) -> Outcome:
     waits = False
     for line in lines:
         release_stage(overlay, line, "reserved", line.stage("reserved"), overlay.books.now)
-        left = line.open
-        if left:
-            waits = _ask_warehouse(overlay, line, left) or waits
+        if line.open:  # nothing of it is wanted any more: the rest is cancelled with it
+            waits = cancel_units(overlay, line, line.remaining) or waits
         elif line.state in ("open", "confirmed"):
             overlay.change_state(line, "released")
             line.expires_at = None
+        elif line.unshipped_state:
+            line.unshipped_state = "released"
     return Outcome(code="cancel_requested" if waits else "done", answer=_state_answer(lines))
 
 
@@ -161,36 +162,14 @@ def cancel_units(overlay: Overlay, line: DemandLine, units: int) -> bool:
     Units nobody claims are cancelled first, then reserved ones; allocated and picked ones are
     asked for.
     """
-    now = overlay.books.now
-    if not line.ordered and not line.open:
-        line.cancelled += units
-        return False
-    units = min(units, line.remaining - line.cancel_requested)
-    if line.ordered:
-        # More may have been picked than was ordered; that is not there to be cancelled.
-        left = line.ordered - line.shipped - line.cancelled - line.cancel_requested
-        units = min(units, left)
-    if units <= 0:
-        return line.cancel_requested > 0
-    unclaimed = min(units, line.remaining - line.open)
-    freed = max(0, unclaimed)
-    freed += release_stage(overlay, line, "reserved", units - freed, now)
-    line.cancelled += freed
-    settle(overlay, line)
-    return _ask_warehouse(overlay, line, units - freed)
-
-
-def _ask_warehouse(overlay: Overlay, line: DemandLine, units: int) -> bool:
-    more = min(units, line.open - line.cancel_requested)
-    if more > 0:
-        line.cancel_requested += more
-        overlay.raise_work(
-            "cancel_requested",
-            f"{line.system}/{line.order}/{line.line}",
-            line.sku,
-            "",
-            units=line.cancel_requested,
-        )
+    # More may have been picked than was ordered; that is not there to be cancelled.
+    left = (line.ordered or line.picked) - line.shipped - line.cancelled - line.cancel_requested
+    units = min(units, line.remaining - line.cancel_requested, left)
+    if units > 0:
+        line.cancel_unmet += units
+        weigh(overlay, line)
+        trim(overlay, line, overlay.books.now)
+        settle(overlay, line)
     return line.cancel_requested > 0
 
 
@@ -303,15 +282,16 @@ def give_back(
     how many.
     """
     left = units
+    unfounded = max(0, line.open - line.remaining)  # picked beyond the order, and put back
+    waiting = line.cancel_requested + unfounded
     for place, lot in sorted(line.claims):
         take = min(left, getattr(line.claims[(place, lot)], stage))
         if take <= 0 or (location and place != location):
             continue
-        freed = min(take, line.cancel_requested)
+        freed = min(take, waiting)
         if freed:
             shift(overlay, line, place, lot, stage, "unclaimed", freed, at)
-            line.cancel_requested -= freed
-            line.cancelled += freed
+            waiting -= freed
         if take > freed:
             shift(
                 overlay,
@@ -324,8 +304,8 @@ def give_back(
                 at,
             )
         left -= take
-    if not line.cancel_requested:
-        overlay.settle_work("cancel_requested", f"{line.system}/{line.order}/{line.line}")
+    weigh(overlay, line)
+    trim(overlay, line, at)
     settle(overlay, line)
     return units - left
 

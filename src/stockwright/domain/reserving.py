@@ -9,7 +9,7 @@ import msgspec
 from stockwright.domain.accounts import DemandLine
 from stockwright.domain.books import Overlay
 from stockwright.domain.catalog import Channel
-from stockwright.domain.demand import LINES_PER_EVENT, shift
+from stockwright.domain.demand import LINES_PER_EVENT, shift, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request, RequestLine
 from stockwright.domain.exposure import grantable, match_policy
@@ -126,7 +126,8 @@ def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: i
     ordered = known.ordered or quantity
     if known.state in ("released", "expired"):
         ordered = max(ordered, quantity)
-    left = 0 if known.final else max(0, ordered - known.shipped - known.cancelled) - known.open
+    gone = known.shipped + known.cancelled + known.cancel_unmet
+    left = 0 if known.finals else max(0, ordered - gone) - known.open
     return Asked(line, sku, quantity, min(quantity, max(0, left)), fresh, known)
 
 
@@ -255,10 +256,13 @@ def _claim(
     if not line.shipped:
         overlay.change_state(line, "open" if until else "confirmed")
         line.expires_at = until[0] if until else None
+    else:
+        line.unshipped_state = "confirmed"
     now = overlay.books.now
     for place, units in one.places:
         after = one.free[place] - units
         shift(overlay, line, place, line.lot, "unclaimed", "reserved", units, now, after)
+    weigh(overlay, line)
 
 
 def _line_to_claim(
@@ -282,7 +286,7 @@ def _whole_ask(request: Request, one: Asked, line: DemandLine) -> int:
     """
     if request.mode == "all":
         return one.requested
-    return line.open + line.shipped + line.cancelled + one.granted
+    return line.open + line.shipped + line.cancelled + line.cancel_unmet + one.granted
 
 
 def hold_until(overlay: Overlay, request: Request, channel: Channel | None) -> Until:

@@ -35,6 +35,7 @@ from stockwright.store.handed_in import (
 from stockwright.store.ledger_read import Needs, Scope, put_demand, put_identities
 from stockwright.store.ledger_write import write_part, write_rest
 from stockwright.store.queries import load
+from stockwright.store.recount import Recount
 from stockwright.store.standing import Before, Standing
 from stockwright.store.wire import Answer, Wire
 
@@ -405,7 +406,20 @@ class Ledger:
         self._cache.fetch(wire, needs.skus | lines, needs.bindings)
         scope = Scope(needs, books, places)
         scope.read(wire)
+        self._recount(wire, scope, books)
         return scope
+
+    def _recount(self, wire: Wire, scope: Scope, books: Books) -> None:
+        """Reads what the batch takes back or tells anew, and what that touches in its turn."""
+        asked: set[int] = set()
+        while events := scope.events() - asked:
+            asked |= events
+            found = Recount(wire, books, events)
+            orders = [one for one in found.needs.orders if one not in books.demand]
+            if orders:
+                put_demand(books, _ask_demand(wire, orders).fetchall())
+            self._cache.fetch(wire, found.needs.skus, found.needs.bindings)
+            scope.widen(wire, Scope(found.needs, books, found.places), found.dated())
 
     def _expiries(self, wire: Wire, books: Books) -> list[Prepared]:
         """Due holds as items to be decided first: a grant that needs stock may record them

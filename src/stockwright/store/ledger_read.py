@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from stockwright.domain.accounts import Balance, Claim, Count, DemandLine, Lot, Transfer, Waiting
-from stockwright.domain.books import Books
+from stockwright.domain.books import Books, Statement
 from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Fact, Outcome, Request
 from stockwright.domain.postings import POSTINGS
@@ -96,8 +96,8 @@ def put_demand(books: Books, rows: Iterable[tuple[Any, ...]]) -> None:
         line = lines.get(row[3])
         if line is None:
             line = lines[row[3]] = _demand_line(row)
-        if row[19] is not None:
-            line.claims[(row[19], row[20])] = Claim(row[21], row[22], row[23], row[24])
+        if row[21] is not None:
+            line.claims[(row[21], row[22])] = Claim(row[23], row[24], row[25], row[26])
 
 
 def _demand_line(row: tuple[Any, ...]) -> DemandLine:
@@ -109,16 +109,18 @@ def _demand_line(row: tuple[Any, ...]) -> DemandLine:
         line.shipped,
         line.cancelled,
         line.cancel_requested,
-    ) = row[6:12]
+        line.cancel_unmet,
+    ) = row[6:13]
     (
         line.returned,
         line.picked,
-        line.final,
+        line.finals,
         line.state,
+        line.unshipped_state,
         line.expires_at,
         line.transitions,
         line.version,
-    ) = row[12:19]
+    ) = row[13:21]
     return line
 
 
@@ -240,17 +242,33 @@ class Scope:
         systems = self.books.catalog.systems.values()
         return dt.timedelta(seconds=max((one.clock_error_s for one in systems), default=0))
 
+    def events(self) -> set[int]:
+        """Events of the past that the batch speaks of: to take them back, or tell them anew."""
+        told = {one for found in self.books.revisions.values() for one in found.events}
+        return (self.reversed | told) - self.books.recounted.keys()
+
     def read(self, wire: Wire) -> None:
         """Reads all of it into the books, in one round trip for what every batch needs."""
         self.fill(self.ask(wire))
-        if self.reversed:
-            self._read_reversed(wire)
         if self.everywhere:
             self._read_everywhere(wire)
 
+    def widen(self, wire: Wire, other: "Scope", dated: dict[tuple[str, str], dt.datetime]) -> None:
+        """Reads what another scope touches beyond this one, and counts back to earlier times."""
+        for cell, at in {**other.dated, **dated}.items():
+            other.dated[cell] = min(at, self.dated.get(cell, at), other.dated.get(cell, at))
+        for counted in list(self.books.counts):
+            if counted[:2] in other.dated:
+                del self.books.counts[counted]
+        other.inspected -= self.inspected
+        other.read(wire)
+        self.places |= other.places
+        self.dated |= other.dated
+        self.inspected |= other.inspected
+
     def fill(self, asked: "Asked") -> None:
         """Puts what was asked for into the books, once it has come."""
-        self.books.read = self.places
+        self.books.read = self.places | (self.books.read or set())
         if self.counts:
             self.books.journal = {}
         for put, cursor in asked:
@@ -285,13 +303,6 @@ class Scope:
             asked.append((self._put_contained, self._by("contained", wire, self.snapshots)))
         if self.counts:
             asked.append((self._put_after, self._after(wire)))
-        if self.reversed:
-            asked.append(
-                (
-                    self._put_moves,
-                    wire.execute(_sql["reversible"], (list(self.reversed), list(self.reversed))),
-                )
-            )
         return asked
 
     # ------------------------------------------------------------ asking
@@ -347,20 +358,6 @@ class Scope:
         if found:
             self._put_counts(self._counts(wire).fetchall())
 
-    def _read_reversed(self, wire: Wire) -> None:
-        """A reversal names no SKU: what its moves touch is read in a second step."""
-        moves = [move for one in self.books.reversible.values() for move in one]
-        places = {(move[0], place) for move in moves for place in (move[3], move[5]) if place}
-        places -= self.places
-        self.dated = {
-            (move[0], place): move[7] for move in moves for place in (move[3], move[5]) if place
-        }
-        if places:
-            self._put_balances(self._pairs("balances", wire, places).fetchall())
-            self.places |= places
-        if self.dated:
-            self._put_counts(self._counts(wire).fetchall())
-
     # ------------------------------------------------------------ filling in
 
     def _put_balances(self, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -398,8 +395,8 @@ class Scope:
             self.books.owners[(location, group, document)] = system
 
     def _put_revisions(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        for key, revision, quantity in rows:
-            self.books.revisions[key] = (revision, quantity)
+        for key, revision, quantity, events, since in rows:
+            self.books.revisions[key] = Statement(revision, quantity, tuple(events), since)
 
     def _put_lots(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for sku, code, expires_on, recalled in rows:
@@ -420,8 +417,3 @@ class Scope:
     def _put_after(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for item, bucket, later, undecided in rows:
             self.books.after[(item, bucket)] = (int(later), undecided)
-
-    def _put_moves(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        for sequence, system, *move in rows:
-            self.books.told_by[sequence] = system
-            self.books.reversible.setdefault(sequence, []).append((*move, None, "", None))

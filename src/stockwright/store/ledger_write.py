@@ -3,7 +3,7 @@ work items.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from stockwright.domain.accounts import Claim, DemandLine, Key
 from stockwright.domain.alarms import alarms
-from stockwright.domain.books import Books, WorkNote, Written
+from stockwright.domain.books import Books, Statement, WorkNote, Written
 from stockwright.domain.events import Outcome
 from stockwright.domain.ledger import Decision, Parked, Recorded
 from stockwright.store.arrays import (
@@ -35,17 +35,17 @@ PlacedClaim = tuple[DemandLine, tuple[str, str], Claim]
 
 _DEMAND_FIELDS: Final = (
     "id", "system", "order_ref", "line", "sku", "channel", "lot", "fresh_until", "ordered",
-    "shipped", "cancelled", "cancel_requested", "returned", "picked", "final", "state",
-    "expires_at", "transitions",
+    "shipped", "cancelled", "cancel_requested", "cancel_unmet", "returned", "picked", "finals",
+    "state", "unshipped_state", "expires_at", "transitions",
 )  # fmt: skip
 _CLAIM_FIELDS: Final = (
     "claim_line", "claim_location", "claim_lot", "claim_sku", "claim_reserved", "claim_allocated",
     "claim_picked",
 )  # fmt: skip
-_NAMES: Final = 5
+_NAMES: Final = 4
 """The first fields of a demand line are its id and its names, which never change."""
 _DEMAND: Final[tuple[Callable[[Any], str], ...]] = (
-    numbers, *(6 * [texts]), times, *(7 * [numbers]), texts, times, numbers, numbers,
+    numbers, *(6 * [texts]), times, *(8 * [numbers]), texts, texts, times, numbers, numbers,
 )  # fmt: skip
 """How each field of a demand line is written, version last."""
 _CLAIM: Final[tuple[Callable[[Any], str], ...]] = (numbers, *(3 * [texts]), *(3 * [numbers]))
@@ -270,11 +270,14 @@ def _new_claims(claims: Sequence[PlacedClaim]) -> list[tuple[Any, ...]]:
 
 def _old_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
     rows = [
-        (line.id, location, lot, claim.reserved, claim.allocated, claim.picked, claim.version)
+        (
+            *(line.id, location, lot, line.sku),
+            *(claim.reserved, claim.allocated, claim.picked, claim.version),
+        )
         for line, (location, lot), claim in claims
     ]
-    ids, places, lots, *units = _columns(rows, 7)
-    return (numbers(ids), texts(places), texts(lots), *map(numbers, units))
+    ids, places, lots, skus, *units = _columns(rows, 8)
+    return (numbers(ids), texts(places), texts(lots), texts(skus), *map(numbers, units))
 
 
 def _write_head(wire: Wire, books: Books, written: Written, before: int) -> None:
@@ -317,6 +320,17 @@ def _park(wire: Wire, parked: Parked) -> None:
     )
 
 
+def _revision_columns(documents: Mapping[str, Statement]) -> tuple[str, ...]:
+    kept = list(documents.values())
+    return (
+        texts(list(documents)),
+        numbers([one.revision for one in kept]),
+        numbers([one.units for one in kept]),
+        texts([numbers(one.events) for one in kept]),
+        numbers([one.since for one in kept]),
+    )
+
+
 def _write_rare(wire: Wire, written: Written) -> None:
     for (document, sku, lot), one in written.transfers.items():
         values = (
@@ -342,7 +356,7 @@ def _write_rare(wire: Wire, written: Written) -> None:
         )
     for place, system in written.owners.items():
         _run(wire, "save_owner", (*place, system))
-    for subject, (revision, quantity) in written.documents.items():
-        _run(wire, "save_revision", (subject, revision, quantity))
+    if written.documents:
+        _run(wire, "save_revisions", _revision_columns(written.documents))
     for observation in written.observations:
         _run(wire, "save_observation", observation)

@@ -210,12 +210,15 @@ CREATE TABLE public.demand_line (
     cancel_requested bigint DEFAULT 0 NOT NULL,
     returned bigint DEFAULT 0 NOT NULL,
     picked bigint DEFAULT 0 NOT NULL,
-    final boolean DEFAULT false NOT NULL,
+    finals integer DEFAULT 0 CONSTRAINT demand_line_final_not_null NOT NULL,
     state text NOT NULL,
     expires_at timestamp with time zone,
     transitions integer DEFAULT 0 NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
+    cancel_unmet bigint DEFAULT 0 NOT NULL,
+    unshipped_state text DEFAULT ''::text NOT NULL,
     CONSTRAINT demand_line_cancel_requested_check CHECK ((cancel_requested >= 0)),
+    CONSTRAINT demand_line_cancel_unmet_check CHECK ((cancel_unmet >= 0)),
     CONSTRAINT demand_line_cancelled_check CHECK ((cancelled >= 0)),
     CONSTRAINT demand_line_ordered_check CHECK ((ordered >= 0))
 )
@@ -231,7 +234,9 @@ WITH (autovacuum_vacuum_scale_factor='0.05');
 CREATE TABLE public.document_line (
     key text NOT NULL COLLATE pg_catalog."C",
     revision integer NOT NULL,
-    quantity bigint NOT NULL
+    quantity bigint NOT NULL,
+    events bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    since smallint DEFAULT 1 NOT NULL
 );
 
 CREATE TABLE public.document_owner (

@@ -211,7 +211,7 @@ select (select count(*) from balance), (select count(*) from finding),
        array(select words from finding limit 5);
 
 -- name: check_demand
--- No demand line claims more than remains to be shipped, nor another SKU than its own.
+-- No demand line claims more than remains to be shipped, or another SKU than its own, or has cancelled what was shipped.
 with finding (words) as (
     select format('demand line %s (%s %s line %s) claims %s units, %s remain', d.id, d.system,
                   d.order_ref, d.line, c.units,
@@ -219,13 +219,35 @@ with finding (words) as (
     from demand_line as d
     join (select line_id, sum(reserved + allocated + picked) as units, min(sku) as first_sku,
                  max(sku) as last_sku from claim group by line_id) as c on c.line_id = d.id
-    where c.units > case when d.final then 0
+    where c.units > case when d.finals > 0 then 0
                     else greatest(0, greatest(d.ordered, d.picked) - d.shipped - d.cancelled) end
        or c.first_sku <> d.sku or c.last_sku <> d.sku
     union all
-    select format('demand line %s (%s %s line %s) cancelled %s and asked to cancel %s of %s', id,
-                  system, order_ref, line, cancelled, cancel_requested, ordered)
-    from demand_line where ordered > 0 and cancelled > ordered
+    select format('demand line %s (%s %s line %s) cancelled %s and asked to cancel %s of %s, %s shipped', id,
+                  system, order_ref, line, cancelled, cancel_requested, ordered, shipped)
+    from demand_line
+    where cancelled + cancel_requested
+          > greatest(0, case when ordered > 0 then ordered else picked end - shipped)
+)
+select (select count(*) from demand_line), (select count(*) from finding),
+       array(select words from finding limit 5);
+
+-- name: check_fulfilment
+-- What a demand line says was shipped and returned is what its entries fulfilled and brought back.
+with moved as (
+    select line_id,
+           sum(case when to_account = 'fulfilled' then quantity when from_account = 'fulfilled' then -quantity
+               else 0 end) as shipped,
+           sum(case when from_account = 'customer' and to_account = 'inspection' then quantity
+                    when from_account = 'inspection' and to_account = 'customer' then -quantity
+               else 0 end) as returned
+    from entry where line_id is not null group by line_id
+), finding (words) as (
+    select format('demand line %s (%s %s line %s) has shipped %s and returned %s, its entries say %s and %s',
+                  coalesce(d.id, m.line_id), d.system, d.order_ref, d.line, d.shipped, d.returned,
+                  coalesce(m.shipped, 0), coalesce(m.returned, 0))
+    from demand_line as d full join moved as m on m.line_id = d.id
+    where d.id is null or d.shipped <> coalesce(m.shipped, 0) or d.returned <> coalesce(m.returned, 0)
 )
 select (select count(*) from demand_line), (select count(*) from finding),
        array(select words from finding limit 5);

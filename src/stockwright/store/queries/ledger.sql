@@ -61,8 +61,8 @@ select min(expires_at) from demand_line where expires_at is not null;
 -- name: demand
 -- The demand lines of these orders with their claims; a line without a claim has one row.
 select d.id, d.system, d.order_ref, d.line, d.sku, d.channel, d.lot, d.fresh_until, d.ordered, d.shipped,
-       d.cancelled, d.cancel_requested, d.returned, d.picked, d.final, d.state, d.expires_at, d.transitions,
-       d.version, c.location, c.lot, c.reserved, c.allocated, c.picked, c.version
+       d.cancelled, d.cancel_requested, d.cancel_unmet, d.returned, d.picked, d.finals, d.state,
+       d.unshipped_state, d.expires_at, d.transitions, d.version, c.location, c.lot, c.reserved, c.allocated, c.picked, c.version
 from unnest(%s::text[], %s::text[]) o (system, order_ref)
 cross join lateral (
     select * from demand_line where system = o.system and order_ref = o.order_ref offset 0
@@ -184,18 +184,20 @@ order by w.sequence;
 select location, movement_group, document, system from document_owner where document = any(%s::text[]);
 
 -- name: revisions
--- What the latest revision of these statements posted.
-select key, revision, quantity from document_line where key = any(%s::text[]);
+-- What the latest revision of these statements posted, and by which events it stands.
+select key, revision, quantity, events, since from document_line where key = any(%s::text[]);
 
--- name: reversible
--- The goods moves of these events, and who told them.
-select e.sequence, v.system, e.sku, e.lot, e.from_account::text, e.from_location, e.to_account::text,
-       e.to_location, e.quantity, e.occurred_at
-from entry e join event v on v.sequence = e.sequence
-where e.sequence = any(%s::bigint[]) and v.sequence = any(%s::bigint[])
-  and e.from_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
-  and e.to_account not in ('unclaimed', 'reserved', 'allocated', 'picked', 'fulfilled')
-order by e.sequence, e.n;
+-- name: facts
+-- These events as they were told, with the quantity in base units where it was told in another.
+select sequence, body::text, (answer -> 'answer' ->> 'base_quantity')::bigint
+from event where sequence = any(%s::bigint[]) and kind = any(%s::text[]);
+
+-- name: entries_of
+-- The entries of these events.
+select sequence, sku, lot, from_account::text, from_location, to_account::text, to_location, quantity,
+       occurred_at, line_id, coalesce(transfer, ''), free_after
+from entry where sequence = any(%s::bigint[])
+order by sequence, n;
 
 -- name: payload_ids
 -- Numbers for payloads that are about to be stored.
@@ -240,20 +242,22 @@ from unnest(%(entry_sequences)s::bigint[], %(entry_ns)s::smallint[], %(skus)s::t
 -- so that one prepared statement serves all of them.
 with lines as (
     insert into demand_line (id, system, order_ref, line, sku, channel, lot, fresh_until, ordered, shipped, cancelled,
-                             cancel_requested, returned, picked, final, state, expires_at, transitions)
+                             cancel_requested, cancel_unmet, returned, picked, finals, state, unshipped_state,
+                             expires_at, transitions)
     select i, coalesce(y, %(one_system)s), r, coalesce(n, %(one_line)s), coalesce(k, %(one_sku)s),
            coalesce(c, %(one_channel)s), coalesce(l, %(one_lot)s), coalesce(f, %(one_fresh_until)s::date),
            coalesce(o, %(one_ordered)s::bigint), coalesce(s, %(one_shipped)s::bigint),
            coalesce(x, %(one_cancelled)s::bigint), coalesce(a, %(one_cancel_requested)s::bigint),
+           coalesce(w, %(one_cancel_unmet)s::bigint),
            coalesce(b, %(one_returned)s::bigint), coalesce(p, %(one_picked)s::bigint),
-           coalesce(z, %(one_final)s::boolean), coalesce(t, %(one_state)s),
+           coalesce(z, %(one_finals)s::integer), coalesce(t, %(one_state)s), coalesce(u, %(one_unshipped_state)s),
            coalesce(e, %(one_expires_at)s::timestamptz), coalesce(m, %(one_transitions)s::integer)
     from unnest(%(id)s::bigint[], %(system)s::text[], %(order_ref)s::text[], %(line)s::text[], %(sku)s::text[],
                 %(channel)s::text[], %(lot)s::text[], %(fresh_until)s::date[], %(ordered)s::bigint[],
                 %(shipped)s::bigint[], %(cancelled)s::bigint[], %(cancel_requested)s::bigint[],
-                %(returned)s::bigint[], %(picked)s::bigint[], %(final)s::boolean[], %(state)s::text[],
-                %(expires_at)s::timestamptz[], %(transitions)s::integer[])
-         v (i, y, r, n, k, c, l, f, o, s, x, a, b, p, z, t, e, m)
+                %(cancel_unmet)s::bigint[], %(returned)s::bigint[], %(picked)s::bigint[], %(finals)s::integer[],
+                %(state)s::text[], %(unshipped_state)s::text[], %(expires_at)s::timestamptz[], %(transitions)s::integer[])
+         v (i, y, r, n, k, c, l, f, o, s, x, a, w, b, p, z, t, u, e, m)
 )
 insert into claim (line_id, location, lot, sku, reserved, allocated, picked)
 select i, coalesce(p, %(one_claim_location)s), coalesce(l, %(one_claim_lot)s), coalesce(k, %(one_claim_sku)s),
@@ -306,15 +310,16 @@ select expect_rows_v1(count(*), %s, 'balance') from changed;
 -- Changes demand lines that still are as they were read.
 with changed as (
     update demand_line d
-    set channel = x.channel, lot = x.lot, fresh_until = x.fresh_until, ordered = x.ordered, shipped = x.shipped,
-        cancelled = x.cancelled, cancel_requested = x.cancel_requested, returned = x.returned, picked = x.picked,
-        final = x.final, state = x.state, expires_at = x.expires_at, transitions = x.transitions,
+    set sku = x.sku, channel = x.channel, lot = x.lot, fresh_until = x.fresh_until, ordered = x.ordered, shipped = x.shipped,
+        cancelled = x.cancelled, cancel_requested = x.cancel_requested, cancel_unmet = x.cancel_unmet,
+        returned = x.returned, picked = x.picked, finals = x.finals, state = x.state,
+        unshipped_state = x.unshipped_state, expires_at = x.expires_at, transitions = x.transitions,
         version = d.version + 1
-    from unnest(%s::bigint[], %s::text[], %s::text[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[],
-                %s::bigint[], %s::bigint[], %s::bigint[], %s::boolean[], %s::text[], %s::timestamptz[],
-                %s::integer[], %s::bigint[])
-         x (id, channel, lot, fresh_until, ordered, shipped, cancelled, cancel_requested, returned, picked, final,
-            state, expires_at, transitions, version)
+    from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::date[], %s::bigint[], %s::bigint[],
+                %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::integer[], %s::text[],
+                %s::text[], %s::timestamptz[], %s::integer[], %s::bigint[])
+         x (id, sku, channel, lot, fresh_until, ordered, shipped, cancelled, cancel_requested, cancel_unmet,
+            returned, picked, finals, state, unshipped_state, expires_at, transitions, version)
     where d.id = x.id and d.version = x.version
     returning 1
 )
@@ -324,9 +329,9 @@ select expect_rows_v1(count(*), %s, 'demand_line') from changed;
 -- Changes claims that still are as they were read.
 with changed as (
     update claim c
-    set reserved = x.reserved, allocated = x.allocated, picked = x.picked, version = c.version + 1
-    from unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-         x (line_id, location, lot, reserved, allocated, picked, version)
+    set sku = x.sku, reserved = x.reserved, allocated = x.allocated, picked = x.picked, version = c.version + 1
+    from unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+         x (line_id, location, lot, sku, reserved, allocated, picked, version)
     where c.line_id = x.line_id and c.location = x.location and c.lot = x.lot and c.version = x.version
     returning 1
 )
@@ -362,10 +367,13 @@ on conflict (sequence) do update set quantity = excluded.quantity;
 insert into document_owner (location, movement_group, document, system) values (%s, %s, %s, %s)
 on conflict do nothing;
 
--- name: save_revision
--- Keeps what the latest revision posted.
-insert into document_line (key, revision, quantity) values (%s, %s, %s)
-on conflict (key) do update set revision = excluded.revision, quantity = excluded.quantity;
+-- name: save_revisions
+-- Keeps what the latest revisions posted, and by which events they stand.
+insert into document_line (key, revision, quantity, events, since)
+select k, r, q, e::bigint[], s
+from unnest(%s::text[], %s::integer[], %s::bigint[], %s::text[], %s::smallint[]) x (k, r, q, e, s)
+on conflict (key) do update
+set revision = excluded.revision, quantity = excluded.quantity, events = excluded.events, since = excluded.since;
 
 -- name: save_observation
 -- Keeps a movement told by a system without the authority for it.

@@ -114,6 +114,8 @@ with waiting as (
     union
     select w.id from waiting w join location l on w.subject = 'location' and l.code = w.code
     union
+    select w.id from waiting w join system s on w.subject = 'system' and s.code = w.code
+    union
     select w.id from waiting w join channel c on w.subject = 'channel' and c.code = w.code
     union
     select w.id from waiting w join unit u
