@@ -107,6 +107,17 @@ async def test_a_repetition_in_flight_takes_its_neighbours_to_the_thread_with_it
     assert audited(database)
 
 
+@pytest.mark.parametrize("quantities", [(), (0,), (0, 1), (-1, 0)])
+async def test_what_never_gets_past_the_door_is_answered_though_nothing_else_waits(
+    recorder: Recorder, quantities: tuple[int, ...]
+):
+    for turn in range(3):
+        asked = [reserve(f"F{turn}-{n}", quantity) for n, quantity in enumerate(quantities)]
+        answers = await asyncio.wait_for(recorder.record(asked), 10)
+        codes = ["granted" if quantity > 0 else "malformed" for quantity in quantities]
+        assert [one.code for one in answers] == codes
+
+
 async def test_bulk_and_bodies_come_between_and_all_is_answered(recorder: Recorder, database: str):
     raw = RawPayload("wms", "api", "application/json", {}, b"{}")
     bulk = recorder.record([receipt(f"B{n}", 1) for n in range(1500)], bulk=True)

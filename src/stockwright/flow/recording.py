@@ -151,6 +151,8 @@ class Recorder:
     ) -> list[Outcome]:
         """`submit` for a coroutine: one wake-up of the event loop per batch, not per caller."""
         group = self._prepare(items, bulk, raw, settles)
+        if group.refused and not group.items and group.alone:
+            return group.told()  # nothing of it is for the ledger
         group.loop = asyncio.get_running_loop()
         group.waiter = group.loop.create_future()
         self._enqueue(group)
