@@ -1,14 +1,17 @@
 """Reservations of one event loop's callers: decided in that loop, or by the thread, never lost."""
 
 import asyncio
+import os
 import random
+import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+import uvloop
 
 from stockwright.domain.events import Outcome
 from stockwright.flow import driving
@@ -104,6 +107,17 @@ async def test_a_repetition_in_flight_takes_its_neighbours_to_the_thread_with_it
     assert audited(database)
 
 
+@pytest.mark.parametrize("quantities", [(), (0,), (0, 1), (-1, 0)])
+async def test_what_never_gets_past_the_door_is_answered_though_nothing_else_waits(
+    recorder: Recorder, quantities: tuple[int, ...]
+):
+    for turn in range(3):
+        asked = [reserve(f"F{turn}-{n}", quantity) for n, quantity in enumerate(quantities)]
+        answers = await asyncio.wait_for(recorder.record(asked), 10)
+        codes = ["granted" if quantity > 0 else "malformed" for quantity in quantities]
+        assert [one.code for one in answers] == codes
+
+
 async def test_bulk_and_bodies_come_between_and_all_is_answered(recorder: Recorder, database: str):
     raw = RawPayload("wms", "api", "application/json", {}, b"{}")
     bulk = recorder.record([receipt(f"B{n}", 1) for n in range(1500)], bulk=True)
@@ -132,6 +146,28 @@ async def test_a_lost_connection_leaves_every_caller_answered_and_recorded_once(
     assert Counter(one.code for one in answers) == {"granted": 400}
     assert not any(one.replay for one in answers)
     assert rows(database, "select sum(reserved)::bigint from balance") == [(402,)]
+    assert audited(database)
+
+
+@pytest.mark.parametrize("count", [1, 150])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_connection_that_ends_without_a_word_leaves_nobody_waiting(
+    recorder: Recorder, database: str, run: Callable[..., list[Outcome]], count: int
+):
+    async def cut_off() -> list[Outcome]:
+        await ask(recorder, "before")
+        with psycopg.connect(database) as holder:
+            holder.execute("select pg_advisory_xact_lock(%s)", (LANE,))
+            asking = asyncio.create_task(ask(recorder, *names("F", count)))
+            await asyncio.sleep(0.1)
+            number = recorder._ledger.socket
+            assert number is not None
+            with socket.socket(fileno=os.dup(number)) as theirs:
+                theirs.shutdown(socket.SHUT_RDWR)
+            await asyncio.sleep(0.1)
+        return await asyncio.wait_for(asking, 10)
+
+    assert {one.code for one in run(cut_off())} == {"granted"}
     assert audited(database)
 
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from stockwright.domain.accounts import BUCKETS
-from stockwright.domain.errors import Throttled
+from stockwright.domain.errors import Throttled, Transient
 from stockwright.domain.events import Fact, Item, Request, RequestLine
 from stockwright.flow import recording
 from stockwright.flow.audit import run_audit
@@ -383,3 +383,14 @@ def test_a_recorder_that_stops_while_it_gathers_records_what_it_has(
         own.submit([receipt(f"first {n}") for n in range(20)]).result(60)
         last = own.submit([receipt("last")])
     assert last.result(60)[0].code == "recorded"
+
+
+def test_a_database_that_is_not_there_is_told_to_the_caller_and_the_recorder_lives_on(
+    database_url: str,
+):
+    """Nothing it may read ahead at the start is worth ending for."""
+    with Recorder(database_url.replace("test_", "gone_")) as recorder:
+        for n in range(2):
+            with pytest.raises(Transient, match="does not exist"):
+                recorder.submit([receipt(f"R{n}")]).result(10)
+        assert recorder.alive

@@ -34,7 +34,12 @@ class Group(msgspec.Struct, eq=False):
     @property
     def plain(self) -> bool:
         """Whether an event loop may drive it: a coroutine's few items that nothing comes with."""
-        return self.loop is not None and not self.bulk and self.raw is None and self.settles is None
+        return self.loop is not None and bool(self.items) and not self.bulk and self.alone
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing comes with the items."""
+        return self.raw is None and self.settles is None
 
     def told(self) -> list[Outcome]:
         """One outcome per item of the caller, aligned."""

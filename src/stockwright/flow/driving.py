@@ -137,7 +137,7 @@ class LoopDriver:
             if not flight.held:
                 return False
             self._recorder.land(sent.popleft(), self.loop)
-        return True
+        return not sent or self._recorder.socket is not None
 
     def _send(self) -> bool:
         """Sends what waits; False where something has to be read first."""
@@ -163,6 +163,11 @@ class LoopDriver:
         if not self.holds:
             return
         left = not self._recorder.hear()
+        if self._recorder.socket is None:
+            # Nothing comes any more, and the number may soon be another connection's.
+            self._look_away()
+            self.kick()
+            return
         if left and not self._writing and self._reading is not None:
             self._writing = True
             self.loop.add_writer(self._reading, self._on_socket)

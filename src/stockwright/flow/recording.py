@@ -151,6 +151,8 @@ class Recorder:
     ) -> list[Outcome]:
         """`submit` for a coroutine: one wake-up of the event loop per batch, not per caller."""
         group = self._prepare(items, bulk, raw, settles)
+        if group.refused and not group.items and group.alone:
+            return group.told()  # nothing of it is for the ledger
         group.loop = asyncio.get_running_loop()
         group.waiter = group.loop.create_future()
         self._enqueue(group)
@@ -229,7 +231,7 @@ class Recorder:
         sent: deque[Batch] = deque()
         while True:
             if self._warming and not (sent or self._queued or self._left):
-                self._warming = self._ledger.warm()
+                self._warming = self._warm()
                 continue
             batch = self._left.popleft() if self._left else self._next(sent)
             if batch is not None and batch.flight is None:
@@ -247,6 +249,14 @@ class Recorder:
                 if len(sent) == MOST_AHEAD:
                     self._land(sent.popleft())
                 sent.append(batch)
+
+    def _warm(self) -> bool:
+        """Reads what was touched last; what fails there shows when a batch is recorded."""
+        try:
+            return self._ledger.warm()
+        except Exception as fault:  # noqa: BLE001 - logged; the thread lives on
+            _log.warning("nothing could be read ahead", error=repr(fault))
+            return False
 
     def _next(self, sent: deque[Batch]) -> Batch | None:
         """What queued; next to batches that are on their way only what is worth a batch."""
