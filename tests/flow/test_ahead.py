@@ -4,15 +4,18 @@ import datetime as dt
 import random
 from collections.abc import Iterator
 from contextlib import closing
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 
+from stockwright.domain.books import Unread
 from stockwright.domain.events import Item, Outcome
 from stockwright.domain.wellformed import Prepared, prepare
 from stockwright.flow import recording
 from stockwright.flow.audit import run_audit
 from stockwright.flow.recording import Recorder
+from stockwright.store import ledger as store
 from stockwright.store.handed_in import BatchInterrupted, RawPayload
 from stockwright.store.ledger import WARY, Flight, Ledger
 from stockwright.store.ledger_read import Scope
@@ -83,6 +86,22 @@ def test_what_another_process_recorded_meanwhile_is_never_sold_twice(ledger: Led
         assert not lost.value.in_doubt
         answered = {"F1": "granted", "F2": "insufficient"}[document]
         assert codes(record(ledger, reserve(document, 1))) == [answered]
+    assert audited(database)
+
+
+def test_nothing_follows_a_batch_taken_back_before_those_in_flight_have_landed(
+    ledger: Ledger, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Its rollback would let the next one hold where as much was recorded elsewhere instead."""
+    with closing(Ledger(database)) as other:
+        record(other, reserve("theirs", 8))
+    first = sent(ledger, reserve("F1", 1))
+    with monkeypatch.context() as lacking:
+        lacking.setattr(store, "_decide_and_write", Mock(side_effect=Unread("A", "FAR")))
+        assert ledger.ahead(prepared(reserve("F2", 1))) is None
+    assert ledger.ahead(prepared(reserve("F3", 7))) is None
+    with pytest.raises(BatchInterrupted):
+        ledger.land(first)
     assert audited(database)
 
 

@@ -89,6 +89,7 @@ class Ledger:
         self._cache = CatalogCache()
         self._standing = Standing()
         self._in_flight: list[Flight] = []
+        self._taken_back = False
         self._wary = 0
         self._wariness = WARY
         self._held = MOST_WARY
@@ -207,9 +208,13 @@ class Ledger:
             self._take_back(self._wire)
             raise
 
-    @staticmethod
-    def _take_back(wire: Wire) -> None:
-        """What was sent of a batch is void; those in flight before it are not."""
+    def _take_back(self, wire: Wire) -> None:
+        """What was sent of a batch is void; those in flight before it are not.
+
+        They land before anything else is sent: the rollback also ends what one that did not hold
+        makes void.
+        """
+        self._taken_back = True
         wire.sync()  # where a statement of it failed, only what follows this is heard
         wire.execute("rollback")
         wire.sync()
@@ -280,6 +285,9 @@ class Ledger:
         some.
         """
         standing = self._standing
+        self._taken_back = self._taken_back and bool(self._in_flight)
+        if self._taken_back:
+            return None
         if self._wary:
             self._wary -= 1
             return None
