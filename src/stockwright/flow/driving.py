@@ -35,6 +35,9 @@ class Driven(Protocol):
     def land(self, batch: Batch, here: asyncio.AbstractEventLoop) -> None:
         """Answers a batch that arrived."""
 
+    def push(self) -> bool:
+        """Sends what is left to send; False where some of it still is."""
+
     def hear(self) -> bool:
         """Takes what has come from the database; False where something is left to send."""
 
@@ -157,7 +160,8 @@ class LoopDriver:
         if self._reading is None and (socket := self._recorder.socket) is not None:
             self._reading = socket
             self.loop.add_reader(socket, self._on_socket)
-        self._on_socket()
+        if not self._recorder.push():
+            self._on_socket()
 
     def _on_socket(self) -> None:
         if not self.holds:

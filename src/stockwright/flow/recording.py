@@ -368,6 +368,10 @@ class Recorder:
         assert batch.flight is not None
         self._answer(batch, self._ledger.land(batch.flight), here)
 
+    def push(self) -> bool:
+        """Sends what is left to send; False where some of it still is."""
+        return self._ledger.push()
+
     def hear(self) -> bool:
         """Takes what has come from the database; False where something is left to send."""
         return self._ledger.hear()

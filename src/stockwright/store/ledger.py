@@ -229,6 +229,15 @@ class Ledger:
         """Where the answers to batches in flight come in; None where there is no connection."""
         return None if self._wire is None or self._wire.closed else self._wire.socket
 
+    def push(self) -> bool:
+        """Sends what is left to send, without waiting; False where some of it still is, or `hear`
+        has to tell that the connection is lost.
+        """
+        try:
+            return self._wire is not None and self._wire.flush()
+        except psycopg.Error:
+            return False
+
     def hear(self) -> bool:
         """Takes the answers that have come and sends what is left to send, without waiting.
 

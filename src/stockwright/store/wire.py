@@ -23,6 +23,7 @@ Row = tuple[Any, ...]
 _PLACE: Final = re.compile(r"%(?:(%)|s|\((\w+)\)s)")
 SEND_BUFFER: Final = 1 << 20
 _LOOK_AGAIN_MS: Final = 1000
+_AUTO: Final = [PyFormat.AUTO] * 100
 _FATAL: Final = pq.ExecStatus.FATAL_ERROR
 _SYNC: Final = pq.ExecStatus.PIPELINE_SYNC
 _ABORTED: Final = pq.ExecStatus.PIPELINE_ABORTED
@@ -109,7 +110,7 @@ class Wire:
         text, names = self._texts.get(query) or self._parse(query)
         values = [parameters[name] for name in names] if names else parameters
         if values:
-            sent = self._dump.dump_sequence(values, [PyFormat.AUTO] * len(values))
+            sent = self._dump.dump_sequence(values, _AUTO[: len(values)])
             types, formats = self._dump.types or (), self._dump.formats
         else:
             sent, types, formats = (), (), None
