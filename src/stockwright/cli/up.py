@@ -85,6 +85,8 @@ def _serve(
     with ExitStack() as stack:
         stack.enter_context(web)
         _announce(web.url, roles, as_json)
+        if pages and not demo_open:
+            _tell_of_first_user(services)
         _wait_for_signal(lambda: web.serving and services.recorder.alive)
 
 
@@ -96,6 +98,17 @@ def _announce(url: str, roles: tuple[Role, ...], as_json: bool) -> None:
         sys.stdout.flush()
     elif url:
         output.err().print(f"Stockwright answers at [bold]{url}[/bold]; Ctrl-C stops it.")
+
+
+def _tell_of_first_user(services: Services) -> None:
+    """Says what to do where nobody can sign in to the console yet."""
+    from stockwright.store.session import session
+    from stockwright.store.users import anybody
+
+    with session(services.pool) as connection:
+        if anybody(connection):
+            return
+    _log.warning("nobody can sign in", next="stockwright user add NAME --role admin")
 
 
 def _wait_for_signal(well: Callable[[], bool]) -> None:
