@@ -1,11 +1,12 @@
 """What each page answers: reads, then renders the page or its JSON twin."""
 
 import datetime as dt
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from stockwright.console import item, overview, why
 from stockwright.console.door import Door
@@ -23,7 +24,10 @@ ITEMS_ON_PAGE: Final = 50
 class Handlers:
     """The handlers of every page behind the door."""
 
-    def __init__(self, reader: Reader, door: Door) -> None:
+    def __init__(
+        self, reader: Reader, door: Door, marks: Mapping[str, Callable[[Connection], str]]
+    ) -> None:
+        self._marks = marks
         self._reader = reader
         self._door = door
         self._topics = Topics()
@@ -100,19 +104,12 @@ class Handlers:
             **why.content(answer),
         )
 
-    async def search(self, request: Request) -> Response:
-        """Goes to the item a text means, else to the list."""
-        text = request.query_params.get("q", "").strip()
-        _check_text(text)
-        found = await self._reader.read(positions.sku_of, text) if text else None
-        address = item_url(found) if found is not None else f"/items?{_query(q=text)}"
-        return RedirectResponse(address, 303, HEADERS)
-
     async def stream(self, request: Request) -> Response:
-        """Server-sent events for the overview, or for one item, while the visitor may see them."""
+        """Server-sent events for the overview, one item or a board, while one may see them."""
         if self._topics.full:
             return message(request, 503, "Busy", "Too many pages follow. Close some.")
-        sku = request.query_params.get("sku")
+        sku, board = request.query_params.get("sku"), request.query_params.get("board", "")
+        mark = self._marks.get(board)
         _check_text(sku or "")
         zone = zone_of(request)
 
@@ -123,11 +120,16 @@ class Handlers:
         async def one_item() -> Snapshot:
             return Snapshot(await self._reader.read(positions.newest_mark, sku or ""), {})
 
-        events = (
-            self._topics.follow(f"overview {zone}", everything)
-            if sku is None
-            else self._topics.follow(f"item {sku}", one_item)
-        )
+        async def one_board() -> Snapshot:
+            assert mark is not None
+            return Snapshot(await self._reader.read(mark), {})
+
+        if mark is not None:
+            events = self._topics.follow(f"board {board}", one_board)
+        elif sku is not None:
+            events = self._topics.follow(f"item {sku}", one_item)
+        else:
+            events = self._topics.follow(f"overview {zone}", everything)
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
         watched = while_allowed(events, lambda: self._door.still_in(request))
         return StreamingResponse(watched, headers=headers, media_type="text/event-stream")

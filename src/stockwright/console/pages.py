@@ -34,6 +34,11 @@ HEADERS: Final = {
 NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
     ("/", "Overview", "look"),
     ("/items", "Items", "look"),
+    ("/work", "Work", "look"),
+    ("/parked", "Parked", "look"),
+    ("/reservations", "Reservations", "look"),
+    ("/audit", "Audit", "look"),
+    ("/keys", "Keys", "key.look"),
 )
 """The pages that every page links to: address, name, and what one must be allowed to see it."""
 

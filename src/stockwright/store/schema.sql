@@ -211,6 +211,26 @@ CREATE TABLE public.connection_state (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.console_deed (
+    id bigint NOT NULL,
+    owner text NOT NULL COLLATE pg_catalog."C",
+    action text NOT NULL,
+    done_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    result jsonb NOT NULL,
+    undo jsonb,
+    undone_at timestamp with time zone,
+    undone jsonb
+);
+
+ALTER TABLE public.console_deed ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.console_deed_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.console_session (
     id bigint NOT NULL,
     token_hash bytea NOT NULL,
@@ -604,6 +624,14 @@ CREATE SEQUENCE public.publication_call
     NO MAXVALUE
     CACHE 1;
 
+CREATE TABLE public.saved_view (
+    owner text NOT NULL COLLATE pg_catalog."C",
+    page text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    query text NOT NULL,
+    saved_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE TABLE public.sign_in_failure (
     id bigint NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -720,7 +748,8 @@ CREATE TABLE public.work_item (
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     closed_at timestamp with time zone,
     closed_by text DEFAULT ''::text NOT NULL,
-    closed_why text DEFAULT ''::text NOT NULL
+    closed_why text DEFAULT ''::text NOT NULL,
+    assigned_to text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C"
 );
 
 ALTER TABLE public.work_item ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -778,6 +807,9 @@ ALTER TABLE ONLY public.claim
 
 ALTER TABLE ONLY public.connection_state
     ADD CONSTRAINT connection_state_pkey PRIMARY KEY (system);
+
+ALTER TABLE ONLY public.console_deed
+    ADD CONSTRAINT console_deed_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.console_session
     ADD CONSTRAINT console_session_pkey PRIMARY KEY (id);
@@ -872,6 +904,9 @@ ALTER TABLE ONLY public.poll_cursor
 ALTER TABLE ONLY public.process
     ADD CONSTRAINT process_pkey PRIMARY KEY (worker);
 
+ALTER TABLE ONLY public.saved_view
+    ADD CONSTRAINT saved_view_pkey PRIMARY KEY (owner, page, name);
+
 ALTER TABLE ONLY public.sign_in_failure
     ADD CONSTRAINT sign_in_failure_pkey PRIMARY KEY (id);
 
@@ -909,6 +944,8 @@ CREATE INDEX change_log_by_subject ON public.change_log USING btree (subject, id
 
 CREATE INDEX claim_open_by_sku ON public.claim USING btree (sku, location) WHERE (((reserved + allocated) + picked) > 0);
 
+CREATE INDEX console_deed_by_time ON public.console_deed USING btree (done_at);
+
 CREATE INDEX console_session_by_user ON public.console_session USING btree (user_id);
 
 CREATE INDEX demand_line_due ON public.demand_line USING btree (expires_at) WHERE (expires_at IS NOT NULL);
@@ -939,9 +976,13 @@ CREATE INDEX payload_by_key ON public.payload USING btree (system, raw_key, id) 
 
 CREATE INDEX payload_by_missing ON public.payload USING btree (missing) WHERE ((state = 'parked'::text) AND (missing <> ''::text));
 
+CREATE INDEX payload_discarded_by_id ON public.payload USING btree (id) WHERE (state = 'discarded'::text);
+
 CREATE INDEX payload_open ON public.payload USING btree (id) WHERE (state = 'received'::text);
 
 CREATE INDEX payload_parked ON public.payload USING btree (system, missing) WHERE (state = 'parked'::text);
+
+CREATE INDEX payload_parked_by_id ON public.payload USING btree (id) WHERE (state = 'parked'::text);
 
 CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) WHERE (parent IS NOT NULL);
 
@@ -958,6 +999,8 @@ CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree
 CREATE INDEX work_item_by_sku ON public.work_item USING btree (sku) WHERE (closed_at IS NULL);
 
 CREATE UNIQUE INDEX work_item_open ON public.work_item USING btree (kind, subject) WHERE (closed_at IS NULL);
+
+CREATE INDEX work_item_open_by_id ON public.work_item USING btree (id) WHERE (closed_at IS NULL);
 
 ALTER INDEX public.entry_pkey ATTACH PARTITION public.entry_0_pkey;
 
