@@ -78,7 +78,7 @@ def test_the_first_page_is_small_and_loads_nothing_from_elsewhere(seed: Seed, co
         if source:
             assert source.startswith("/console/static/")
             size += len(console.get(source).body)
-    for module in ("live.js", "why.js"):
+    for module in ("board.js", "keys.js", "live.js", "why.js"):
         size += len(console.get(f"/console/static/{module}").body)
     assert size < 150_000
 
