@@ -96,10 +96,10 @@ class Served:
 
 
 @contextmanager
-def serve(url: str, *, open_to_all: bool, port: int = 0) -> Iterator[Served]:
+def serve(url: str, *, open_to_all: bool, port: int = 0, base: str = "") -> Iterator[Served]:
     """Runs the console on a port, or a free one, until the block ends."""
     services = Services(url)
-    app = Starlette(routes=routes(services, open_to_all=open_to_all))
+    app = Starlette(routes=routes(services, open_to_all=open_to_all, base=base))
     listening = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)

@@ -73,6 +73,20 @@ def test_a_session_is_not_kept_in_clear(locked_console: Served, database_url):
     assert PASSWORD not in password
 
 
+def test_behind_tls_the_session_is_for_https_and_this_host_alone(database_url):
+    add_user(database_url)
+    with serve(database_url, open_to_all=False, base="https://stock.example.com") as served:
+        browser = Browser(served)
+        cookie = browser.sign_in().headers["set-cookie"]
+        assert "Secure" in cookie
+        assert "__Host-stockwright_session" in browser.cookies
+        page = browser.get("/")
+        assert page.status == 200
+        assert page.headers["strict-transport-security"].startswith("max-age=")
+        plain = f"stockwright_session={browser.cookies['__Host-stockwright_session']}"
+        assert served.get("/", cookie=plain).status == 303
+
+
 @pytest.mark.parametrize(
     ("name", "password"),
     [

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -146,7 +147,7 @@ LOOKS = [
 LARGE = ("identity", "demand_line", "transition", "payload", "work_item", "change_log", "sku")
 
 
-def scans(plan: dict, found: list[str]) -> list[str]:
+def scans(plan: dict[str, Any], found: list[str]) -> list[str]:
     """Large tables that a plan reads from end to end."""
     whole = plan["Node Type"] in ("Seq Scan", "Parallel Seq Scan")
     if whole and plan.get("Relation Name") in LARGE:

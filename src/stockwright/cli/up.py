@@ -71,7 +71,8 @@ def _serve(
     from stockwright.api.server import WebServer
     from stockwright.console import routes
 
-    pages = routes(services, open_to_all=demo_open) if "console" in roles else ()
+    base = config.server.base
+    pages = routes(services, open_to_all=demo_open, base=base) if "console" in roles else ()
     # A console alone still tells whether it lives; everything under /v1 is the API's.
     table = [row for row in TABLE if "api" in roles or row.tag == "health"]
     web = WebServer(

@@ -129,8 +129,8 @@ def _same_origin(request: Request) -> bool:
 
 
 def is_secure(request: Request) -> bool:
-    """Whether the browser came by https."""
-    return request.url.scheme == "https"
+    """Whether the browser came by https, to us or to the proxy in front of us."""
+    return request.url.scheme == "https" or getattr(request.state, "behind_tls", False)
 
 
 def _named(request: Request, name: str) -> str:

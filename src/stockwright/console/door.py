@@ -23,16 +23,20 @@ ACCOUNT = "/account"
 
 
 class Door:
-    """Lets a request in: whoever is at this machine in the open mode, else whoever signed in."""
+    """Lets a request in: whoever is at this machine in the open mode, else whoever signed in.
 
-    def __init__(self, reader: Reader, *, open_to_all: bool) -> None:
+    behind_tls: browsers come by https to a proxy in front of us, though it comes by http.
+    """
+
+    def __init__(self, reader: Reader, *, open_to_all: bool, behind_tls: bool = False) -> None:
         self._reader = reader
+        self._behind_tls = behind_tls
         self.open_to_all = open_to_all
 
     async def recognise(self, request: Request, *, touch: bool) -> None:
         """Notes in the request's state who sent it and what its forms carry."""
         state = request.state
-        state.form, state.visitor = Form(), None
+        state.form, state.visitor, state.behind_tls = Form(), None, self._behind_tls
         if self.open_to_all:
             refuse_strangers(dict(request.headers.raw))
             state.visitor = await self._reader.run(access.demo_visitor)

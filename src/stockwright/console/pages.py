@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stockwright.console import formatting
-from stockwright.console.access import Visitor
+from stockwright.console.access import Visitor, is_secure
 from stockwright.domain.people import Action
 
 FOLDER: Final = Path(__file__).parent
@@ -101,8 +101,9 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
 
 def _headers(request: Request) -> dict[str, str]:
     """Those of every page; one that came by https is not to be asked for without it again."""
-    secure = request.url.scheme == "https"
-    return {**HEADERS, "Strict-Transport-Security": "max-age=31536000"} if secure else HEADERS
+    if not is_secure(request):
+        return HEADERS
+    return {**HEADERS, "Strict-Transport-Security": "max-age=31536000"}
 
 
 def zone_of(request: Request) -> dt.tzinfo:

@@ -23,14 +23,17 @@ BOARDS: Final[Sequence[Board]] = (work.BOARD, parked.BOARD, reservations.BOARD, 
 _Row = tuple[str, str, Handler, Action | Literal["free"]]
 
 
-def routes(services: ConsoleServices, *, open_to_all: bool = False) -> list[BaseRoute]:
+def routes(
+    services: ConsoleServices, *, open_to_all: bool = False, base: str = ""
+) -> list[BaseRoute]:
     """The console's routes, to be mounted at the root beside the API's.
 
     open_to_all is the demo mode in which nobody signs in; it answers requests from this machine's
-    own browser only. Otherwise every page but the sign-in asks for a session.
+    own browser only. Otherwise every page but the sign-in asks for a session. base is the address
+    that browsers use; where that is https, cookies are for https alone.
     """
     reader = Reader(services)
-    door = Door(reader, open_to_all=open_to_all)
+    door = Door(reader, open_to_all=open_to_all, behind_tls=base.startswith("https://"))
     rows = [*_looking(reader, door), *_boards(reader), *_personal(reader, door)]
     return [
         *(Route(path, Guarded(door, handler, needs), methods=[method])
