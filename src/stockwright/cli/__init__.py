@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "doctor": "Check this machine, the database and the configuration.",
     "import": "Import items, units, kits, listings, bindings or locations from CSV.",
     "key": "Create, list and revoke API keys.",
+    "user": "Add, list, change and disable users of the console.",
     "why": "Explain every quantity of a SKU.",
     "trace": "Follow one event from the door to the channels.",
     "audit": "Prove that the books add up.",
@@ -28,7 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"key"})
+_GROUPS: Final = frozenset({"key", "user"})
 
 
 def build_app(chosen: str = "") -> App:

@@ -60,6 +60,29 @@ CREATE TABLE public.api_key (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE public.app_user (
+    id bigint NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    role text NOT NULL,
+    password text DEFAULT ''::text NOT NULL,
+    must_change boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    disabled_at timestamp with time zone,
+    signed_in_at timestamp with time zone,
+    CONSTRAINT app_user_name_check CHECK ((name = lower(name))),
+    CONSTRAINT app_user_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text, 'admin'::text])))
+);
+
+ALTER TABLE public.app_user ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.app_user_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.attempt (
     call bigint NOT NULL,
     n smallint NOT NULL,
@@ -188,11 +211,51 @@ CREATE TABLE public.connection_state (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.console_deed (
+    id bigint NOT NULL,
+    owner text NOT NULL COLLATE pg_catalog."C",
+    action text NOT NULL,
+    done_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    result jsonb NOT NULL,
+    undo jsonb,
+    undone_at timestamp with time zone,
+    undone jsonb
+);
+
+ALTER TABLE public.console_deed ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.console_deed_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.console_session (
+    id bigint NOT NULL,
     token_hash bytea NOT NULL,
-    key_id text NOT NULL COLLATE pg_catalog."C",
+    user_id bigint NOT NULL,
     opened_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    expires_at timestamp with time zone NOT NULL
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    address text DEFAULT ''::text NOT NULL,
+    agent text DEFAULT ''::text NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.console_session ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.console_session_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.console_setting (
+    owner text NOT NULL COLLATE pg_catalog."C",
+    time_zone text DEFAULT ''::text NOT NULL,
+    theme text DEFAULT ''::text NOT NULL,
+    CONSTRAINT console_setting_theme_check CHECK ((theme = ANY (ARRAY[''::text, 'light'::text, 'dark'::text])))
 );
 
 CREATE TABLE public.demand_line (
@@ -566,6 +629,30 @@ CREATE SEQUENCE public.publication_call
     NO MAXVALUE
     CACHE 1;
 
+CREATE TABLE public.saved_view (
+    owner text NOT NULL COLLATE pg_catalog."C",
+    page text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    query text NOT NULL,
+    saved_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+CREATE TABLE public.sign_in_failure (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    account bytea NOT NULL,
+    address text NOT NULL COLLATE pg_catalog."C"
+);
+
+ALTER TABLE public.sign_in_failure ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.sign_in_failure_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.sku (
     code text NOT NULL COLLATE pg_catalog."C",
     description text DEFAULT ''::text NOT NULL,
@@ -666,7 +753,8 @@ CREATE TABLE public.work_item (
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     closed_at timestamp with time zone,
     closed_by text DEFAULT ''::text NOT NULL,
-    closed_why text DEFAULT ''::text NOT NULL
+    closed_why text DEFAULT ''::text NOT NULL,
+    assigned_to text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C"
 );
 
 ALTER TABLE public.work_item ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -688,6 +776,12 @@ ALTER TABLE ONLY public.event ATTACH PARTITION public.event_1 FOR VALUES FROM ('
 
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.app_user
+    ADD CONSTRAINT app_user_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.app_user
+    ADD CONSTRAINT app_user_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (call, n);
@@ -719,8 +813,17 @@ ALTER TABLE ONLY public.claim
 ALTER TABLE ONLY public.connection_state
     ADD CONSTRAINT connection_state_pkey PRIMARY KEY (system);
 
+ALTER TABLE ONLY public.console_deed
+    ADD CONSTRAINT console_deed_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.console_session
-    ADD CONSTRAINT console_session_pkey PRIMARY KEY (token_hash);
+    ADD CONSTRAINT console_session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.console_session
+    ADD CONSTRAINT console_session_token_hash_key UNIQUE (token_hash);
+
+ALTER TABLE ONLY public.console_setting
+    ADD CONSTRAINT console_setting_pkey PRIMARY KEY (owner);
 
 ALTER TABLE ONLY public.demand_line
     ADD CONSTRAINT demand_line_pkey PRIMARY KEY (id);
@@ -806,6 +909,12 @@ ALTER TABLE ONLY public.poll_cursor
 ALTER TABLE ONLY public.process
     ADD CONSTRAINT process_pkey PRIMARY KEY (worker);
 
+ALTER TABLE ONLY public.saved_view
+    ADD CONSTRAINT saved_view_pkey PRIMARY KEY (owner, page, name);
+
+ALTER TABLE ONLY public.sign_in_failure
+    ADD CONSTRAINT sign_in_failure_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.sku
     ADD CONSTRAINT sku_pkey PRIMARY KEY (code);
 
@@ -840,7 +949,9 @@ CREATE INDEX change_log_by_subject ON public.change_log USING btree (subject, id
 
 CREATE INDEX claim_open_by_sku ON public.claim USING btree (sku, location) WHERE (((reserved + allocated) + picked) > 0);
 
-CREATE INDEX console_session_by_expiry ON public.console_session USING btree (expires_at);
+CREATE INDEX console_deed_by_time ON public.console_deed USING btree (done_at);
+
+CREATE INDEX console_session_by_user ON public.console_session USING btree (user_id);
 
 CREATE INDEX demand_line_due ON public.demand_line USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
@@ -870,11 +981,21 @@ CREATE INDEX payload_by_key ON public.payload USING btree (system, raw_key, id) 
 
 CREATE INDEX payload_by_missing ON public.payload USING btree (missing) WHERE ((state = 'parked'::text) AND (missing <> ''::text));
 
+CREATE INDEX payload_discarded_by_id ON public.payload USING btree (id) WHERE (state = 'discarded'::text);
+
 CREATE INDEX payload_open ON public.payload USING btree (id) WHERE (state = 'received'::text);
 
 CREATE INDEX payload_parked ON public.payload USING btree (system, missing) WHERE (state = 'parked'::text);
 
+CREATE INDEX payload_parked_by_id ON public.payload USING btree (id) WHERE (state = 'parked'::text);
+
 CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) WHERE (parent IS NOT NULL);
+
+CREATE INDEX sign_in_failure_by_account ON public.sign_in_failure USING btree (account, at);
+
+CREATE INDEX sign_in_failure_by_address ON public.sign_in_failure USING btree (address, at);
+
+CREATE INDEX sign_in_failure_by_time ON public.sign_in_failure USING btree (at);
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
 
@@ -883,6 +1004,8 @@ CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree
 CREATE INDEX work_item_by_sku ON public.work_item USING btree (sku) WHERE (closed_at IS NULL);
 
 CREATE UNIQUE INDEX work_item_open ON public.work_item USING btree (kind, subject) WHERE (closed_at IS NULL);
+
+CREATE INDEX work_item_open_by_id ON public.work_item USING btree (id) WHERE (closed_at IS NULL);
 
 ALTER INDEX public.entry_pkey ATTACH PARTITION public.entry_0_pkey;
 
@@ -918,7 +1041,7 @@ ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
 ALTER TABLE ONLY public.console_session
-    ADD CONSTRAINT console_session_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_key(id) ON DELETE CASCADE;
+    ADD CONSTRAINT console_session_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.app_user(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
