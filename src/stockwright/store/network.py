@@ -51,7 +51,6 @@ def apply_config(connection: Connection, network: Network) -> Applied:
     locations = _apply_locations(connection, network)
     channels = _apply_channels(connection, network.channels)
     if channels:
-        connection.execute(_SQL["keep_channel_history"], {"channels": list(channels)})
         connection.execute(_MASTER["mark_channels"], {"channels": list(channels)})
     outcome = Applied(
         revision=0,

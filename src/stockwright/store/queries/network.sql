@@ -95,12 +95,3 @@ where (exposure_policy.sku, exposure_policy.sku_group, exposure_policy.safety,
       (excluded.sku, excluded.sku_group, excluded.safety, excluded.hard_safety,
        excluded.ring_fence, excluded.buffer, excluded.cap, excluded.pack_size)
 returning channel
-
--- name: keep_channel_history
--- Notes from when on these channels are as they are now.
-insert into channel_history (channel, valid_from, pool, demand_class, allow_split, policies)
-select channel.code, clock_timestamp(), channel.pool, channel.demand_class, channel.allow_split,
-    coalesce((
-        select jsonb_agg(to_jsonb(policy) - 'channel' order by policy.position)
-        from exposure_policy policy where policy.channel = channel.code), '[]')
-from channel where channel.code = any(%(channels)s::text[])
