@@ -412,3 +412,34 @@ def test_a_table_without_a_history_is_not_there_in_the_past(stood: Connection) -
     with pytest.raises(psycopg.errors.UndefinedTable), past.visit(stood, then):
         stood.execute("select * from lot")
     assert stood.execute("select count(*) from sku").fetchone() == (4,)
+
+
+def test_a_claim_counts_for_its_channel_only_from_when_that_was_known(url: str) -> None:
+    """Picked for nobody's channel, then sold by web: web's fence was untouched before."""
+    furnish(url)
+    fenced = replace(NETWORK.channels[0], policies=(ExposurePolicy(ring_fence=5),))
+    line = {"order_system": "web", "order": "O", "order_line": "1", "sku": "A"}
+    with Pool(url, size=2) as pool, Recorder(url) as recorder:
+        with pool.connection() as connection:
+            apply_config(connection, replace(NETWORK, channels=(fenced, NETWORK.channels[1])))
+        stock = Fact(
+            kind="receipt", system="wms", document="R", sku="A", location="EAST", quantity=20
+        )
+        pick = Fact(
+            kind="pick", system="wms", document="P", location="EAST", quantity=3, **line
+        )
+        recorder.submit([stock, pick]).result(60)
+        Projection(pool).step()
+        order = Fact(
+            kind="channel_order", system="web", document="S", channel="web", quantity=3, **line
+        )
+        recorder.submit([order]).result(60)
+        Projection(pool).step()
+    with connect(url) as connection:
+        numbers = [
+            level.value
+            for level in every_level(connection)
+            if (level.channel, level.listing) == ("b2b", "A")
+        ]
+    assert numbers == [12, 15]  # 17 free less a fence of 5, of which 3 are used at last
+    assert_explained(url)

@@ -292,6 +292,8 @@ begin
     insert into public.demand_channel (line_id, after_sequence)
     values (new.id, history.number_v1('ledger') - 1)
     on conflict (line_id) do update set after_sequence = excluded.after_sequence;
+    -- Its claims use the fence of another channel now, though nothing moved.
+    insert into public.dirty (sku, sequence) values (new.sku, 0);
     return null;
 end
 $$;
