@@ -95,7 +95,7 @@ def quantities(
     has a grantable quantity. With `at`, all is as the ledger and the rules stood at that time.
     Raises Rejected for a channel that does not exist.
     """
-    return _of_moment(connection, skus, channel, at and past.moment(connection, at))
+    return _of_moment(connection, skus, channel, past.moment(connection, at) if at else None)
 
 
 def why(

@@ -82,7 +82,9 @@ class Reading(msgspec.Struct, frozen=True):
             places=self.books.at(sku, self.rules.pools.get(channel, ())),
             policy=self.rules.policy(channel, sku),
             fences=[
-                Fence(channel=other, ring_fence=units, claimed=self.books.claims.get((other, sku), 0))
+                Fence(
+                    channel=other, ring_fence=units, claimed=self.books.claims.get((other, sku), 0)
+                )
                 for other, units in self.rules.fenced(channel, sku)
             ],
         )

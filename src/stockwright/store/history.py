@@ -80,7 +80,7 @@ def revision_in_force(connection: Connection, *, hold: bool = False) -> int:
 
 
 def own_revision(connection: Connection, content: Any = None) -> int:
-    """This transaction's revision, made where nothing changed yet; content is what the file says."""
+    """This transaction's revision, made where nothing changed yet; content is what a file says."""
     made = _number(connection, "own_revision")
     if content is not None:
         kept = {"revision": made, "content": Jsonb(msgspec.to_builtins(content))}
@@ -95,7 +95,7 @@ def _number(connection: Connection, query: str) -> int:
 
 
 def last_content(connection: Connection) -> tuple[int, Any] | None:
-    """What the configuration file said when it was last read in, and the revision; None if never."""
+    """What the configuration file said when it was last read, and the revision; None if never."""
     row = connection.execute(_SQL["last_content"]).fetchone()
     return None if row is None else (int(row[0]), row[1])
 
@@ -130,9 +130,7 @@ def _revision(row: Sequence[Any]) -> Revision:
     return Revision(**dict(zip(Revision.__struct_fields__, row, strict=True)))
 
 
-def changes_of(
-    connection: Connection, made: Revision, *, limit: int = MAX_ROWS
-) -> list[RowChange]:
+def changes_of(connection: Connection, made: Revision, *, limit: int = MAX_ROWS) -> list[RowChange]:
     """The rows that a revision changed, by table and key; at most `limit` of each table."""
     found = []
     for subject in sorted(made.subjects):
