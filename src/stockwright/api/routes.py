@@ -5,6 +5,7 @@ from typing import Final
 from stockwright.api import (
     availability,
     change_log,
+    config,
     counts,
     events,
     health,
@@ -215,6 +216,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         problems=("not_found", "bad_signature", "too_large"),
     ),
     *master.operations(),
+    *config.operations(),
     Operation(
         method="GET",
         path="/v1/change-log",

@@ -4,9 +4,10 @@ Results go to standard output, everything else to standard error, so that a pipe
 """
 
 import datetime as dt
+import getpass
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -102,6 +103,13 @@ def time_of(text: str | None, field: str) -> dt.datetime | None:
         message = f"{text!r} is no time with its zone; write it as 2026-01-31T14:05:00Z"
         raise Rejected("malformed", field, message)
     return found
+
+
+def person(name: str | None = None) -> str:
+    """Who runs this command, for logs and revisions: the name given, else the machine's user."""
+    with suppress(OSError, KeyError, ImportError):
+        return f"cli {name or getpass.getuser()}"
+    return "cli"
 
 
 @contextmanager
