@@ -6,7 +6,6 @@ import pytest
 
 from stockwright.cli import main
 
-
 FILE = """\
 [systems.shop]
 role = "shop"

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from stockwright.config import load_config, read_edits, toml_of
 from stockwright.domain.codes import code_problem
-from stockwright.domain.network import Authority, Channel, ExposurePolicy, Location, Network, System
+from stockwright.domain.network import (
+    BEGINNING,
+    Authority,
+    Channel,
+    ExposurePolicy,
+    Location,
+    Network,
+    System,
+)
 from stockwright.domain.network_changes import differences, normal
 
 CODES = st.text(min_size=1, max_size=8).filter(lambda text: not code_problem(text))
@@ -33,8 +41,8 @@ POLICIES = st.builds(
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
     system, place, channel = draw(CODES), draw(CODES), draw(CODES)
-    since = st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
-    held = Authority(group="outbound", system=system, valid_from=draw(since).replace(tzinfo=dt.UTC))
+    since = BEGINNING + draw(st.timedeltas(dt.timedelta(0), dt.timedelta(40_000)))
+    held = Authority(group="outbound", system=system, valid_from=since)
     return Network(
         systems=(
             System(

@@ -13,6 +13,8 @@ MAIN = Location(code="MAIN", groups=("B", "A"))
 WEB = Channel(code="web.1", system="shop", pool=("MAIN",), policies=(ExposurePolicy(safety=1),))
 BASE = Network(systems=(SHOP,), locations=(MAIN,), channels=(WEB,))
 
+POLICIES = 'channels."web.1".policies'
+
 
 def web(**fields: object) -> Network:
     return replace(BASE, channels=(replace(WEB, **fields),))
@@ -26,9 +28,9 @@ def web(**fields: object) -> Network:
         (web(hold_s=60), [('channels."web.1".hold_s', 900, 60)]),
         (
             web(policies=(ExposurePolicy(safety=2), ExposurePolicy(cap=3))),
-            [('channels."web.1".policies[0].safety', 1, 2), ('channels."web.1".policies[1]', None, 0)],
+            [(f"{POLICIES}[0].safety", 1, 2), (f"{POLICIES}[1]", None, 0)],
         ),
-        (web(policies=()), [('channels."web.1".policies[0]', 0, None)]),
+        (web(policies=()), [(f"{POLICIES}[0]", 0, None)]),
         (
             replace(BASE, systems=(replace(SHOP, settings={"url": "http://b", "n": 1}),)),
             [("systems.shop.settings.n", None, 1), ("systems.shop.settings.url", "http://a", "http://b")],

@@ -181,7 +181,8 @@ def test_a_table_of_the_ledger_keeps_its_history_by_sequence(connection: Connect
     connection.execute("select keep_history_v1('owed', 'ledger')")
     for units, head in ((5, 12), (7, 20)):
         connection.execute(
-            "insert into owed values ('A', %s) on conflict (sku) do update set units = excluded.units",
+            "insert into owed values ('A', %s) "
+            "on conflict (sku) do update set units = excluded.units",
             [units],
         )
         connection.execute("update ledger_head set sequence = %s", [head])
