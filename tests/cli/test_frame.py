@@ -19,6 +19,7 @@ from stockwright.domain.errors import (
 from stockwright.store.errors import DatabaseUnavailable
 
 GROUPS = {
+    "config": ("plan", "apply", "rollback", "show", "history"),
     "key": ("create", "list", "revoke"),
     "user": ("add", "list", "password", "role", "disable"),
 }
