@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from stockwright.domain import passwords
 from stockwright.store.embedded import EmbeddedServer
 from stockwright.store.migrate import migrate
 
@@ -35,6 +36,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def new_data_dir() -> Path:
     """A folder that does not exist yet, short, and in reach of the server's account under root."""
     return Path(tempfile.gettempdir()).resolve() / f"stockwright-test-{uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed at a fraction of their cost: a test is about what follows."""
+    cost = passwords.Cost(8, 8, 1)
+    monkeypatch.setattr(passwords, "COST", cost)
+    monkeypatch.setattr(passwords, "NOBODY", passwords.hashed("", bytes(16), cost))
 
 
 @pytest.fixture

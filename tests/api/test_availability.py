@@ -1,8 +1,12 @@
 """POST /v1/availability: each quantity under its own name, explained where asked."""
 
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+
+from stockwright.flow.projection import Projection
+from stockwright.store.connection import Pool
 
 
 def total(explanation) -> int:
@@ -46,6 +50,55 @@ def test_explanations_add_up_to_their_numbers(house, new_sku):
     ):
         explained = holder["explained"][name]
         assert total(explained) == explained["result"] == holder[name] == 10
+
+
+def test_at_an_earlier_time_all_is_as_it_was(house, new_sku):
+    sku = listed(house, new_sku, 10)
+    ((before,),) = house.sql("select clock_timestamp()")
+    house.receive(sku, 7)
+    body = {"components": [{"sku": sku, "quantity": 4}]}
+    assert house.admin.put(f"/v1/listings/web/{sku}", body).status == 200
+    asked = {"skus": [sku], "channel": "web"}
+
+    def numbers(**more):
+        (one,) = house.admin.post("/v1/availability", asked | more).json["items"]
+        (channel,) = one["channels"]
+        return one["free"], channel["grantable"], channel["listings"][0]["available_to_sell"]
+
+    assert numbers() == (17, 17, 4)
+    assert numbers(at=before.isoformat()) == (10, 10, 10)
+    assert numbers(at="2999-01-01T00:00:00Z") == (17, 17, 4)
+
+
+def test_why_tells_the_number_of_a_time_and_what_it_stands_on(house, new_sku):
+    sku = listed(house, new_sku, 10)
+    with Pool(house.services.url, size=1) as pool:
+        Projection(pool).step()
+    ((shown,),) = house.sql("select max(projected_at) from level_change where listing = %s", sku)
+    house.receive(sku, 7)
+    address = f"/v1/why/{sku}?channel=web&at={quote(shown.isoformat())}"
+    found = house.admin.get(address).json
+    (listing,) = found["quantities"]["channels"][0]["listings"]
+    assert listing["available_to_sell"]["result"] == listing["then"]["value"] == 10
+    assert [row["kind"] for row in listing["shown"]["causes"]] == ["receipt"]
+    assert [row["kind"] for row in found["ledger"]] == ["receipt"]
+    assert found["moment"]["revision"] >= listing["shown"]["rules"]["id"] > 0
+    assert house.admin.get(f"/v1/why/{sku}").json["quantities"]["free"]["result"] == 17
+
+
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [
+        ("/v1/why/nobody", "sku"),
+        ("/v1/why/A?at=2001-01-01T00:00:00Z", "sku"),
+        ("/v1/why/A?channel=nothing", "channel"),
+        ("/v1/why/A?at=yesterday", "at"),
+        ("/v1/why/A?at=2026-01-01T00:00:00", "at"),
+    ],
+)
+def test_a_bad_why_names_its_field(house, address, field):
+    answer = house.admin.get(address)
+    assert (answer.status, answer.json["param"]) == (422, field), answer
 
 
 def test_answers_are_aligned_and_an_unknown_sku_is_told_in_its_place(house, new_sku):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.console.people import PASSWORD, add_user
 from tests.console.seeding import HOT, Seed, seed_wholesaler
 from tests.console.serving import Served, serve
 
@@ -235,23 +236,34 @@ def test_hostile_codes_and_descriptions_run_nothing(seed: Seed, console: Served,
     assert page.locator("main img, dialog img, main script").count() == 0
 
 
-def test_a_person_signs_in_with_a_key_and_out_again(database_url: str, page: Any):
-    from stockwright.store.access import add_key
-    from stockwright.store.connection import connect
-
-    with connect(database_url) as connection:
-        key = add_key(connection, name="ada", scopes=["console"]).key
+def test_a_person_signs_in_by_name_and_out_again(database_url: str, page: Any):
+    add_user(database_url, "ada", "operator")
     with serve(database_url, open_to_all=False) as locked:
         page.goto(locked.url)
         assert page.url.endswith("/console/sign-in")
-        page.fill("#key", key)
+        page.fill("#name", "Ada")
+        page.fill("#password", PASSWORD)
         page.keyboard.press("Enter")
         page.wait_for_url(f"{locked.url}/")
         wait_for(page, "#live", "live")
+        page.click(".me summary")
         page.click("text=Sign out")
         page.wait_for_url("**/console/sign-in")
         page.goto(f"{locked.url}/items")
         assert page.url.endswith("/console/sign-in")
+
+
+def test_the_switch_of_colours_is_kept_and_leads_back(seed: Seed, console: Served, page: Any):
+    seed_wholesaler(seed)
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{console.url}/items")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click(".me summary")
+    page.click("text=Dark")
+    page.wait_for_url(f"{console.url}/items")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+    page.goto(console.url)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
 
 
 def test_hundreds_of_events_reach_the_page_as_a_few_calm_updates(

@@ -21,7 +21,14 @@ QUIET = Waiting(**dict.fromkeys(Waiting.__struct_fields__, 0))
 def test_waiting_for_a_person_is_said(parked: int, work: int, said: str) -> None:
     waiting = msgspec.structs.replace(QUIET, payloads_parked=parked, work_items_open=work)
     console = Console(record=True, width=120)
-    console.print(_render(Status(processes=[], waiting=waiting, problems=[])))
+    console.print(_render(Status(processes=[], waiting=waiting, problems=[], config_differs=[])))
     text = console.export_text()
     assert said in text
     assert ("All is well." in text) is (parked + work == 0)
+
+
+def test_where_file_and_database_differ_is_said() -> None:
+    console = Console(record=True, width=120)
+    differs = ["channels.web.hold_s", "channels.web.pool"]
+    console.print(_render(Status(processes=[], waiting=QUIET, problems=[], config_differs=differs)))
+    assert "differ in 2 fields" in console.export_text()

@@ -75,6 +75,45 @@ def test_why_answers_one_json_document(shown, capsys):
     assert found["ledger"][-1]["kind"] == "receipt"
 
 
+def test_why_at_an_earlier_time_tells_the_number_shown_then_and_its_way(shown, capsys):
+    ((first, second),) = shown.rows(
+        "select min(projected_at)::text, max(projected_at)::text from level_change"
+    )
+    shown.run("update exposure_policy set safety = 40")
+    assert main(["why", "SKU-000", "--channel", "WEB", "--at", first.replace("+00", "Z")]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "at ledger sequence 1",
+        "available_to_sell on WEB as SKU-000: 90",
+        "safety stock 10",
+        "should show 90",
+        "by ledger sequence 1",
+        "database user",
+        "receipt",
+        "call 1 carried 90",
+        "acknowledged",
+    ):
+        assert part in text
+    assert main(["why", "SKU-000", "--at", second.replace("+00", "Z"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (listing,) = found["quantities"]["channels"][0]["listings"]
+    assert listing["available_to_sell"]["result"] == listing["then"]["value"] == 82
+    assert listing["then"]["acknowledged"] == 90
+    assert [row["kind"] for row in listing["shown"]["causes"]] == ["reserve"]
+    assert [claim["order"] for claim in found["claims"]] == ["O-1"]
+
+
+def test_why_before_there_was_anything_says_so(shown, capsys):
+    assert main(["why", "SKU-000", "--at", "2001-01-01T00:00:00Z"]) == 2
+    assert "No SKU SKU-000 at 2001" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-01-31T14:05:00"])
+def test_why_asks_for_a_time_with_its_zone(shown, capsys, time):
+    assert main(["why", "SKU-000", "--at", time]) == 2
+    assert "at: " in capsys.readouterr().err
+
+
 def test_why_understands_a_partners_code(shown, capsys):
     assert main(["why", "shop-0"]) == 0
     assert "SKU-000 at ledger sequence 2" in capsys.readouterr().out

@@ -15,13 +15,36 @@ import uvicorn
 from starlette.applications import Starlette
 
 from stockwright.console import routes
+from stockwright.flow.intake import Intake
+from stockwright.flow.recording import Recorder
 from stockwright.store.connection import Pool
 
 
-@dataclass(frozen=True)
 class Services:
-    pool: Pool
-    threads: ThreadPoolExecutor
+    """What the console is given. The recorder starts when it is first asked for."""
+
+    def __init__(self, url: str) -> None:
+        self.pool = Pool(url)
+        self.threads = ThreadPoolExecutor(4)
+        self._url = url
+        self._recorder: Recorder | None = None
+
+    @property
+    def recorder(self) -> Recorder:
+        if self._recorder is None:
+            self._recorder = Recorder(self._url)
+            self._recorder.start()
+        return self._recorder
+
+    @property
+    def intake(self) -> Intake:
+        return Intake(self.pool, self.recorder, {}, worker="test")
+
+    def close(self) -> None:
+        if self._recorder is not None:
+            self._recorder.stop()
+        self.threads.shutdown()
+        self.pool.close()
 
 
 @dataclass
@@ -73,11 +96,10 @@ class Served:
 
 
 @contextmanager
-def serve(url: str, *, open_to_all: bool, port: int = 0) -> Iterator[Served]:
+def serve(url: str, *, open_to_all: bool, port: int = 0, base: str = "") -> Iterator[Served]:
     """Runs the console on a port, or a free one, until the block ends."""
-    pool = Pool(url)
-    threads = ThreadPoolExecutor(4)
-    app = Starlette(routes=routes(Services(pool, threads), open_to_all=open_to_all))
+    services = Services(url)
+    app = Starlette(routes=routes(services, open_to_all=open_to_all, base=base))
     listening = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
@@ -92,5 +114,4 @@ def serve(url: str, *, open_to_all: bool, port: int = 0) -> Iterator[Served]:
         server.should_exit = True
         thread.join(10)
         listening.close()
-        threads.shutdown()
-        pool.close()
+        services.close()

@@ -21,7 +21,7 @@ NETWORK = Network(
 
 
 CHILDREN_FIRST = (
-    *("dirty", "balance", "channel_history", "exposure_policy", "listing", "channel", "authority"),
+    *("dirty", "balance", "exposure_policy", "listing", "channel", "authority"),
     *("location_group", "location", "binding", "kit", "unit", "sku", "system"),
 )
 

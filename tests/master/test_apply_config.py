@@ -117,16 +117,6 @@ def test_policies_that_left_the_file_leave_the_channel_and_others_move_up(
     ) == [("WEB", 1, None, None, 1)]
 
 
-def test_the_history_keeps_the_policies_of_every_change(connection: Connection) -> None:
-    apply_config(connection, with_web(policies=(ExposurePolicy(safety=3),)))
-    apply_config(connection, with_web(policies=()))
-    found = rows(
-        connection,
-        "select policies from channel_history where channel = 'WEB' order by valid_from",
-    )
-    assert [[policy["safety"] for policy in policies] for (policies,) in found] == [[], [3], []]
-
-
 def test_authorities_follow_the_file_for_the_places_it_names(connection: Connection) -> None:
     january = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     held = (

@@ -15,12 +15,14 @@ from tests.proof.stage import furnish
 def furnished_database(cluster: EmbeddedServer, template: str) -> Iterator[str]:
     """Address of a furnished database, dropped afterwards."""
     name = f"proof_{uuid4().hex[:12]}"
+    # A connection for each: hundreds of databases may be open at once where a failure is shrunk.
     with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-        try:
-            furnish(cluster.url_of(name))
-            yield cluster.url_of(name)
-        finally:
+    try:
+        furnish(cluster.url_of(name))
+        yield cluster.url_of(name)
+    finally:
+        with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -11,6 +11,7 @@ from stockwright.api.problems import KINDS
 from stockwright.api.reply import Reply, reply
 from stockwright.domain.availability import Explanation
 from stockwright.domain.codes import Code
+from stockwright.domain.network import Instant
 from stockwright.flow import explaining
 from stockwright.flow.explaining import ChannelQuantity, ListingQuantity, Quantities
 
@@ -18,22 +19,28 @@ MAX_SKUS: Final = 1_000
 
 
 class AvailabilityAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which SKUs, for all channels or for one; `explain` adds the steps to each number."""
+    """Which SKUs, for all channels or for one; `explain` adds the steps to each number.
+
+    With `at`, all is as the ledger and the rules stood at that time.
+    """
 
     skus: Annotated[list[Code], msgspec.Meta(min_length=1, max_length=MAX_SKUS)]
     channel: Code | None = None
     explain: bool = False
+    at: Instant | None = None
 
 
 class ListingAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the channel is shown for one listing, in pieces.
 
-    published is what the channel last acknowledged, null where it never did.
+    published is what the channel last acknowledged, null where it never did. Of an earlier time,
+    `shown` is the number it was meant to show by then.
     """
 
     listing: str
     available_to_sell: int
     published: int | None
+    shown: int | None = None
     explained: Mapping[str, Explanation] = {}
 
 
@@ -77,7 +84,7 @@ async def post_availability(call: Call) -> Reply:
     """The quantities of up to 1,000 SKUs, each by its own name; an unknown one is told in place."""
     require_json(call.headers)
     ask = decode(_ASK, call.body)
-    found = await call.run(explaining.quantities, ask.skus, ask.channel)
+    found = await call.run(explaining.quantities, ask.skus, ask.channel, ask.at)
     items = [
         _unknown(sku, place) if one is None else _known(one, ask.explain)
         for place, (sku, one) in enumerate(zip(ask.skus, found, strict=True))
@@ -117,9 +124,11 @@ def _channel(one: ChannelQuantity, explain: bool) -> ChannelAvailability:
 
 
 def _listing(one: ListingQuantity, explain: bool) -> ListingAvailability:
+    level = one.level or one.then
     return ListingAvailability(
         listing=one.listing,
         available_to_sell=one.available_to_sell.result,
-        published=one.level.acknowledged if one.level else None,
+        published=level.acknowledged if level else None,
+        shown=one.then.value if one.then else None,
         explained={"available_to_sell": one.available_to_sell} if explain else {},
     )

@@ -6,21 +6,28 @@ at once in the process that revoked it.
 """
 
 import asyncio
+import hmac
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from stockwright.api.problems import problem
+from stockwright.domain.people import SCOPES
 from stockwright.store.access import Caller, find_caller, id_of
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
+from stockwright.store.sessions import find_session, form_token_of
 
 REMEMBERED_S: Final = 5.0
 _REMEMBERED_KEYS: Final = 10_000
 _LONGEST: Final = 128
 """Bytes of a header that is remembered: a key and the word before it are half as long."""
 _CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="stockwright"'),)
+SESSION_HEADER: Final = b"x-stockwright-session"
+"""Carries a session's form token. Other sites can neither read it nor send such a header."""
+SESSION_COOKIES: Final = ("__Host-stockwright_session", "stockwright_session")
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 ANYBODY: Final = Caller(id="open", name="open demo mode", scopes=frozenset({"admin"}))
@@ -46,12 +53,17 @@ class Gate:
         self._asking: dict[str, asyncio.Future[Caller | None]] = {}
 
     async def caller(self, headers: dict[bytes, bytes]) -> Caller:
-        """Who sent these headers with a bearer key. Raises no_key, wrong_key, forbidden_origin."""
+        """Who sent these headers with a bearer key, or as a script of a console's session.
+
+        Raises no_key, wrong_key, forbidden_origin.
+        """
         if self._open:
             refuse_strangers(headers)
             return ANYBODY
         credential = headers.get(b"authorization", b"")
         if credential[:7].lower() != b"bearer ":
+            if SESSION_HEADER in headers:
+                return await self._signed_in(headers)
             raise problem("no_key", headers=_CHALLENGE)
         found = self.remembered(headers) or await self._check(credential)
         if found is None:
@@ -66,6 +78,28 @@ class Gate:
     def forget(self) -> None:
         """Forgets every remembered key, after one was revoked here."""
         self._known.clear()
+
+    async def _signed_in(self, headers: dict[bytes, bytes]) -> Caller:
+        """The user whose session's cookie came, with the header that only its own pages know."""
+        token = _session_token(headers)
+        sent = headers[SESSION_HEADER]
+        if not token or not hmac.compare_digest(form_token_of(token).encode(), sent):
+            raise problem("no_key", headers=_CHALLENGE)
+        if headers.get(b"sec-fetch-site", b"same-origin") != b"same-origin":
+            raise problem("forbidden_origin")
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, self._user, token)
+        if found is None:
+            raise problem("wrong_key", headers=_CHALLENGE)
+        return found
+
+    def _user(self, token: str) -> Caller | None:
+        with session(self._pool) as connection:
+            signed = find_session(connection, token)
+        if signed is None or signed.must_change:
+            return None
+        name = f"user {signed.name}"
+        return Caller(id=name, name=signed.name, scopes=SCOPES[signed.role], user=signed.name)
 
     async def _check(self, credential: bytes) -> Caller | None:
         text = credential[7:].strip().decode("latin-1")
@@ -90,6 +124,16 @@ class Gate:
     def _look_up(self, key: str) -> Caller | None:
         with session(self._pool) as connection:
             return find_caller(connection, key)
+
+
+def _session_token(headers: dict[bytes, bytes]) -> str:
+    """The session's token among the cookies; '' where there is none."""
+    kept = SimpleCookie()
+    try:
+        kept.load(headers.get(b"cookie", b"").decode("latin-1"))
+    except CookieError:
+        return ""
+    return next((kept[name].value for name in SESSION_COOKIES if name in kept), "")
 
 
 def refuse_strangers(headers: dict[bytes, bytes]) -> None:

@@ -19,9 +19,11 @@ from stockwright.domain.network import Location
 from stockwright.store import master
 from stockwright.store.access import log_change
 from stockwright.store.connection import Connection
+from stockwright.store.history import MAX_REASON, Said, said_by
 from stockwright.store.kinds import KINDS, Key, Row
 
-Saver = Callable[[Connection, str, Row, str], master.Saved]
+REASON: Final = b"change-reason"
+"""The header that says why; it is kept with the revision."""
 
 
 class SavedAnswer(msgspec.Struct, kw_only=True):
@@ -162,6 +164,7 @@ def _operations(shelf: _Shelf) -> list[Operation]:
             ),
             tag="master",
             scope="master:write",
+            reasoned=True,
             body=body,
             answers={200: SavedAnswer, 201: SavedAnswer},
             problems=("bad_path", *(("forbidden_system",) if shelf.kind == "bindings" else ())),
@@ -235,7 +238,7 @@ def _putter(shelf: _Shelf, body: type[msgspec.Struct]) -> Handler:
         row = _valid(struct, told, shelf)
         if isinstance(row, Binding) and not call.caller.speaks_for(row.system):
             raise problem("forbidden_system", param="system")
-        saved = await call.run(_save, shelf.kind, row, f"key {call.caller.id}")
+        saved = await call.run(_save, shelf.kind, row, _said(call))
         resumed = 0
         if isinstance(row, Binding) and saved != "unchanged":
             missing = f"{row.subject}:{row.partner_code}"
@@ -264,9 +267,19 @@ def _key(call: Call, shelf: _Shelf) -> Key:
     return tuple(call.path[part] for part in shelf.parts.values())
 
 
-def _save(connection: Connection, kind: str, row: Row, actor: str) -> master.Saved:
+def _said(call: Call) -> Said:
+    reason = call.headers.get(REASON, b"").decode("utf-8", "replace").replace("\0", "")
+    return Said(actor=call.caller.actor, source="api", reason=reason[:MAX_REASON])
+
+
+def _save(connection: Connection, kind: str, row: Row, said: Said) -> master.Saved:
+    said_by(connection, said)
+    key = KINDS[kind].key_of(row)
+    before = master.read(connection, kind, [key]).get(key)
     saved = master.save_one(connection, kind, row)
     if saved != "unchanged":
-        subject = " ".join(KINDS[kind].key_of(row))
-        log_change(connection, actor, f"{kind}.put", subject, msgspec.to_builtins(row))
+        told = {"before": msgspec.to_builtins(before), "after": msgspec.to_builtins(row)}
+        if said.reason:
+            told["reason"] = said.reason
+        log_change(connection, said.actor, f"{kind}.put", " ".join(key), told)
     return saved

@@ -10,6 +10,7 @@ from stockwright import __version__
 from stockwright.api.operations import Operation
 from stockwright.api.problems import KINDS, Problem
 from stockwright.store.access import SCOPES
+from stockwright.store.history import MAX_REASON
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
@@ -105,6 +106,12 @@ def _parameters(
             {"name": name, "in": "query", "required": name in required, "schema": field}
             for name, field in schema["properties"].items()
         ]
+    if row.reasoned:
+        about = "Why; it is kept with the revision that the change makes."
+        schema = {"type": "string", "maxLength": MAX_REASON}
+        found.append(
+            {"name": "Change-Reason", "in": "header", "description": about, "schema": schema}
+        )
     if row.stored or row.own_key:
         about = (
             "The first answer is kept for a week and given again."

@@ -68,7 +68,7 @@ async def resume_payload(call: Call) -> Reply:
     """Sends a parked payload to work again; what was recorded of it is absorbed."""
     payload_id = number_in(call, "id")
     await _find(call, payload_id)
-    if not await call.run(_resume, payload_id, f"key {call.caller.id}"):
+    if not await call.run(_resume, payload_id, call.caller.actor):
         raise problem("already_closed", f"The payload {payload_id} is not parked.", param="id")
     call.services.intake.wake.set()
     return reply(await _find(call, payload_id))
@@ -80,7 +80,7 @@ async def discard_payload(call: Call) -> Reply:
     ask = decode(_DISCARD, call.body)
     payload_id = number_in(call, "id")
     await _find(call, payload_id)
-    if not await call.run(_discard, payload_id, ask.why, f"key {call.caller.id}"):
+    if not await call.run(_discard, payload_id, ask.why, call.caller.actor):
         raise problem("already_closed", f"The payload {payload_id} is not parked.", param="id")
     return reply(await _find(call, payload_id))
 

@@ -74,6 +74,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         "the first call with this Idempotency-Key is not answered yet",
         "Send the same again after Retry-After.",
     ),
+    "outdated": Kind(
+        409, "the configuration was changed since", "Read it again, plan again, then apply."
+    ),
     "already_closed": Kind(409, "this was closed before", "Nothing is left to do."),
     "too_large": Kind(413, "the body is too large", "Split the call into smaller ones."),
     "too_many": Kind(413, "too many items in one call", "Split the call into smaller ones."),

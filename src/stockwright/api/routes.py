@@ -5,6 +5,7 @@ from typing import Final
 from stockwright.api import (
     availability,
     change_log,
+    config,
     counts,
     events,
     health,
@@ -13,12 +14,14 @@ from stockwright.api import (
     master,
     parked,
     reservations,
+    why,
     worklist,
 )
 from stockwright.api.operations import Operation
 from stockwright.api.paging import Page, PageQuery
 from stockwright.domain.count_sheets import CountSheet
 from stockwright.domain.events import Fact
+from stockwright.flow.explaining import Why
 from stockwright.store.access import Change
 from stockwright.store.entries import EntryView
 from stockwright.store.payloads import PayloadView
@@ -108,6 +111,16 @@ TABLE: Final[tuple[Operation, ...]] = (
         body=availability.AvailabilityAsk,
         answers={200: availability.AvailabilityAnswer},
         problems=("unknown_channel",),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/why/{sku}",
+        handler=why.get_why,
+        tag="stock",
+        scope="stock:read",
+        query=why.WhyQuery,
+        answers={200: Why},
+        problems=("unknown_sku", "unknown_channel"),
     ),
     Operation(
         method="GET",
@@ -204,6 +217,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         problems=("not_found", "bad_signature", "too_large"),
     ),
     *master.operations(),
+    *config.operations(),
     Operation(
         method="GET",
         path="/v1/change-log",

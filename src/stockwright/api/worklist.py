@@ -57,7 +57,7 @@ async def close_work_item(call: Call) -> Reply:
     ask = decode(_CLOSE, call.body)
     item_id = number_in(call, "id")
     await _find(call, item_id)
-    actor = f"key {call.caller.id}"
+    actor = call.caller.actor
     if not await call.run(worklist.close_work_item, item_id, actor=actor, why=ask.why):
         raise problem("already_closed", f"The work item {item_id} is closed.", param="id")
     return reply(await _find(call, item_id))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 import structlog
+from msgspec.structs import replace
 
 from stockwright import telemetry
 from stockwright.app.connections import open_connections
@@ -17,19 +18,21 @@ from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
 from stockwright.app.workers import add_housekeeping, add_workers
 from stockwright.config import Config, database_url
+from stockwright.flow.configuring import start_with
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.verbs import Connection
 from stockwright.store.connection import Pool
 from stockwright.store.embedded import EmbeddedServer
 from stockwright.store.migrate import migrate
-from stockwright.store.network import apply_config
+from stockwright.store.network import read_network
 from stockwright.store.session import session
 
 Role = Literal["api", "workers", "console"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 READERS: Final = 8
 """Threads, and with them database connections, that answer reads."""
+SHOWN_DIFFERENCES: Final = 20
 WORKER_POOL: Final = 12
 """Connections of the loops: apart from the readers', so that neither waits for the other."""
 _log = structlog.get_logger(__name__)
@@ -88,6 +91,34 @@ def open_database(config: Config, progress: Progress = quiet) -> Iterator[str]:
         yield url
 
 
+def in_force(config: Config, url: str) -> Config:
+    """The configuration that a process runs by: what changed in the file is applied, and the
+    network is what the database says then. Tells in the log where the two still differ.
+    """
+    with (
+        Pool(url, size=1, application_name="stockwright start") as pool,
+        session(pool) as connection,
+    ):
+        started = start_with(connection, config)
+        network = read_network(connection)
+    if started.applied.revision is not None:
+        changed = [change.field for change in started.applied.changes]
+        _log.info("configuration applied", revision=started.applied.revision, changed=changed)
+    if started.plan.differences:
+        _log.warning(
+            "the configuration file and the database differ; the database counts",
+            fields=[one.field for one in started.plan.differences[:SHOWN_DIFFERENCES]],
+            differences=len(started.plan.differences),
+            next="stockwright config plan",
+        )
+    return replace(
+        config,
+        systems=network.systems,
+        locations=network.locations,
+        channels=network.channels,
+    )
+
+
 @contextmanager
 def open_services(
     config: Config,
@@ -103,15 +134,13 @@ def open_services(
     """
     with ExitStack() as stack:
         url = stack.enter_context(open_database(config, progress))
+        config = in_force(config, url)
         if connections is None:
             connections = open_connections(config)
         services = Services(config, url, connections)
         stack.callback(services.pool.close)
         stack.callback(services.worker_pool.close)
         stack.callback(services.threads.shutdown)
-        with session(services.pool) as connection:
-            applied = apply_config(connection, config)
-        _log.info("configuration applied", revision=applied.revision, changed=applied.changed)
         services.recorder.start()
         stack.callback(services.recorder.stop)
         if "workers" in roles:

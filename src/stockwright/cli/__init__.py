@@ -19,7 +19,9 @@ COMMANDS: Final[dict[str, str]] = {
     "status": "Show whether everything runs, and what waits.",
     "doctor": "Check this machine, the database and the configuration.",
     "import": "Import items, units, kits, listings, bindings or locations from CSV.",
+    "config": "Plan, apply and roll back the configuration.",
     "key": "Create, list and revoke API keys.",
+    "user": "Add, list, change and disable users of the console.",
     "why": "Explain every quantity of a SKU.",
     "trace": "Follow one event from the door to the channels.",
     "audit": "Prove that the books add up.",
@@ -28,7 +30,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"key"})
+_GROUPS: Final = frozenset({"config", "key", "user"})
 
 
 def build_app(chosen: str = "") -> App:

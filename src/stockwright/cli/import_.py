@@ -7,17 +7,20 @@ from typing import Annotated, BinaryIO, Literal
 
 from cyclopts import Parameter
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.markup import escape
 
 from stockwright.cli import output
 from stockwright.config import Config, database_url, load_config
 from stockwright.domain.errors import Rejected
 from stockwright.flow.catalogue import import_csv
+from stockwright.flow.configuring import start_with
 from stockwright.flow.csv_report import ImportReport, RefusedRows
+from stockwright.store.access import log_change
 from stockwright.store.connection import Pool
 from stockwright.store.embedded import EmbeddedServer
+from stockwright.store.history import Said, said_by
 from stockwright.store.migrate import migrate
-from stockwright.store.network import apply_config
 from stockwright.store.session import session
 
 CsvKind = Literal["skus", "units", "bindings", "kits", "listings", "locations"]
@@ -61,9 +64,20 @@ def command(
                 RefusedRows(target) as rows,
                 output.progress(f"Importing {kind}", total, as_json) as advance,
             ):
-                apply_config(connection, settings)
+                said = Said(actor=output.person(), source="file", reason=f"import {kind}")
+                start_with(connection, settings, said)
+                connection.commit()
+                imports = replace(said, source="import", reason=f"import of {file.name}")
+                said_by(connection, imports, for_session=True)
                 connection.commit()
                 report = import_csv(connection, kind, source, refused=rows, progress=advance)
+                log_change(
+                    connection,
+                    said.actor,
+                    f"{kind}.import",
+                    file.name,
+                    {"new": report.new, "changed": report.changed, "refused": report.refused},
+                )
         finally:
             pool.close()
     imported = Imported(report=report, refused_file=str(target) if report.refused else "")

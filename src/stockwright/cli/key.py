@@ -12,6 +12,7 @@ from stockwright.cli import output
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import load_config
 from stockwright.domain.errors import Rejected
+from stockwright.flow.configuring import start_with
 from stockwright.store.access import (
     SCOPES,
     KeyEntry,
@@ -21,7 +22,7 @@ from stockwright.store.access import (
     revoke_key,
 )
 from stockwright.store.connection import Pool
-from stockwright.store.network import apply_config
+from stockwright.store.history import Said
 from stockwright.store.session import session
 
 app = App(name="key", help="Create, list and revoke API keys.", help_format="plaintext")
@@ -48,8 +49,11 @@ def create(
     loaded = load_config(config)
     with open_database(loaded) as url, Pool(url, size=1) as pool, session(pool) as connection:
         # A key may be bound to a system that was configured a moment ago.
-        apply_config(connection, loaded)
-        made = add_key(connection, name=name, scopes=scope, system=system, expires_at=expires_at)
+        person = output.person()
+        start_with(connection, loaded, Said(actor=person, source="file", reason="key create"))
+        made = add_key(
+            connection, name=name, scopes=scope, system=system, actor=person, expires_at=expires_at
+        )
     output.emit(made, as_json, _show_new)
     return output.OK
 
@@ -81,7 +85,7 @@ def revoke(
         Pool(url, size=1) as pool,
         session(pool) as connection,
     ):
-        name = revoke_key(connection, key_id)
+        name = revoke_key(connection, key_id, output.person())
     if name is None:
         raise Rejected(
             "not_found", "key_id", f"No live key has the id {key_id!r}; see: stockwright key list"

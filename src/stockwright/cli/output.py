@@ -3,9 +3,11 @@
 Results go to standard output, everything else to standard error, so that a pipe sees only results.
 """
 
+import datetime as dt
+import getpass
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -87,6 +89,27 @@ def encoded(data: Any) -> str:
 def json_text(data: Any) -> str:
     """`data` as indented JSON text."""
     return msgspec.json.format(msgspec.json.encode(data, order="deterministic"), indent=2).decode()
+
+
+def time_of(text: str | None, field: str) -> dt.datetime | None:
+    """An argument that is a time with its zone. Raises Rejected."""
+    if text is None:
+        return None
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        message = f"{text!r} is no time with its zone; write it as 2026-01-31T14:05:00Z"
+        raise Rejected("malformed", field, message)
+    return found
+
+
+def person(name: str | None = None) -> str:
+    """Who runs this command, for logs and revisions: the name given, else the machine's user."""
+    with suppress(OSError, KeyError, ImportError):
+        return f"cli {name or getpass.getuser()}"
+    return "cli"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from stockwright.cli import output
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import Config, database_url, load_config
 from stockwright.domain.errors import Transient
+from stockwright.flow.configuring import plan
 from stockwright.store.connection import Pool
 from stockwright.store.embedded import EmbeddedServer, default_data_dir, is_kept
 from stockwright.store.migrate import pending
@@ -20,11 +21,15 @@ from stockwright.store.session import session
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """What `stockwright status` shows. problems is empty where all is well."""
+    """What `stockwright status` shows. problems is empty where all is well.
+
+    config_differs names the fields that file and database give differently; the database counts.
+    """
 
     processes: list[ProcessView]
     waiting: Waiting
     problems: list[str]
+    config_differs: list[str]
 
 
 def command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
@@ -33,14 +38,18 @@ def command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
     Exits with 1 where a process is lost or a part of one keeps failing, and with 3 where the
     database does not run. Starts nothing.
     """
+    loaded = load_config(config)
     with (
-        running_database(load_config(config)) as url,
+        running_database(loaded) as url,
         Pool(url, size=1) as pool,
         session(pool) as connection,
     ):
         found = processes(connection)
         status = Status(
-            processes=found, waiting=waiting(connection), problems=list(_problems(found))
+            processes=found,
+            waiting=waiting(connection),
+            problems=list(_problems(found)),
+            config_differs=[one.field for one in plan(connection, loaded).differences],
         )
     output.emit(status, as_json, _render)
     return output.FINDINGS if status.problems else output.OK
@@ -86,7 +95,14 @@ def _render(status: Status) -> RenderableType:
     for name in Waiting.__struct_fields__:
         waits.add_row(name.replace("_", " "), f"{getattr(status.waiting, name):,}")
     verdict = "\n".join(f"! {problem}" for problem in status.problems) or _calm(status.waiting)
-    return Group(parts, waits, verdict)
+    return Group(parts, waits, verdict, *_differing(status.config_differs))
+
+
+def _differing(fields: list[str]) -> Iterator[str]:
+    if fields:
+        count = "one field" if len(fields) == 1 else f"{len(fields):,} fields"
+        told = "The configuration file and the database differ in"
+        yield f"{told} {count}; the database counts: stockwright config plan"
 
 
 def _calm(waiting: Waiting) -> str:

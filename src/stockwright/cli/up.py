@@ -71,7 +71,8 @@ def _serve(
     from stockwright.api.server import WebServer
     from stockwright.console import routes
 
-    pages = routes(services, open_to_all=demo_open) if "console" in roles else ()
+    base = config.server.base
+    pages = routes(services, open_to_all=demo_open, base=base) if "console" in roles else ()
     # A console alone still tells whether it lives; everything under /v1 is the API's.
     table = [row for row in TABLE if "api" in roles or row.tag == "health"]
     web = WebServer(
@@ -85,6 +86,8 @@ def _serve(
     with ExitStack() as stack:
         stack.enter_context(web)
         _announce(web.url, roles, as_json)
+        if pages and not demo_open:
+            _tell_of_first_user(services)
         _wait_for_signal(lambda: web.serving and services.recorder.alive)
 
 
@@ -96,6 +99,17 @@ def _announce(url: str, roles: tuple[Role, ...], as_json: bool) -> None:
         sys.stdout.flush()
     elif url:
         output.err().print(f"Stockwright answers at [bold]{url}[/bold]; Ctrl-C stops it.")
+
+
+def _tell_of_first_user(services: Services) -> None:
+    """Says what to do where nobody can sign in to the console yet."""
+    from stockwright.store.session import session
+    from stockwright.store.users import anybody
+
+    with session(services.pool) as connection:
+        if anybody(connection):
+            return
+    _log.warning("nobody can sign in", next="stockwright user add NAME --role admin")
 
 
 def _wait_for_signal(well: Callable[[], bool]) -> None:

@@ -1,5 +1,6 @@
 """`stockwright why SKU`: every quantity of a SKU, step by step."""
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from stockwright.cli.status import running_database
 from stockwright.config import load_config
 from stockwright.domain.availability import Explanation
 from stockwright.domain.levels import Level
-from stockwright.flow.explaining import ChannelQuantity, Why, why
+from stockwright.flow.explaining import ChannelQuantity, ListingQuantity, Why, why
 from stockwright.store import positions
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
@@ -24,46 +25,55 @@ def command(
     sku: Annotated[str, Parameter(help="A SKU, or a partner's code that is bound to one SKU.")],
     *,
     channel: Annotated[str | None, Parameter(help="Only this channel; all by default.")] = None,
+    at: Annotated[
+        str | None, Parameter(help="An earlier time with its zone: 2026-01-31T14:05:00Z.")
+    ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Explain every quantity of a SKU: on_hand, free, grantable and available_to_sell.
 
     Each number is followed by the steps that add up to it; then come the entries of the ledger
-    that the balances are the sum of, and who is promised units. Ends with 2 where there is no
-    such SKU or channel.
+    that the balances are the sum of, and who is promised units. With --at, all is told as it was
+    then: each number a channel was meant to show, by the rules of then, and when it was sent. Ends
+    with 2 where there is no such SKU or channel.
     """
+    then = output.time_of(at, "at")
     with (
         running_database(load_config(config)) as url,
         Pool(url, size=1) as pool,
         session(pool) as connection,
     ):
         meant = positions.sku_of(connection, sku) or sku
-        found = why(connection, meant, channel)
+        found = why(connection, meant, channel, then)
     output.emit(found, as_json, _render)
     return output.OK
 
 
 def _render(found: Why) -> RenderableType:
     quantities = found.quantities
-    lines = [f"{quantities.sku} at ledger sequence {quantities.sequence:,}", ""]
+    head = f"{quantities.sku} at ledger sequence {quantities.sequence:,}"
+    if found.moment is not None:
+        head += f", by the rules of revision {found.moment.revision}: {_clock(found.moment.at)}"
+    lines = [head, ""]
     lines += _steps("on_hand", quantities.on_hand)
     lines += _steps("free", quantities.free)
     for one in quantities.channels:
-        lines += _channel(one)
+        lines += _channel(one, found.moment is not None)
     lines += _ledger(found)
     lines += _claims(found)
     return Text("\n".join(lines))
 
 
-def _channel(one: ChannelQuantity) -> Iterator[str]:
+def _channel(one: ChannelQuantity, past: bool) -> Iterator[str]:
     yield from _steps(f"grantable to {one.channel}", one.grantable)
     for listing in one.listings:
         title = f"available_to_sell on {one.channel} as {listing.listing}"
         explained = listing.available_to_sell
         if explained.others:
             title += f" (scarcest component {explained.sku})"
-        yield from _steps(title, explained, _level(listing.level))
+        notes = _shown(listing) if past else [_level(listing.level)]
+        yield from _steps(title, explained, *notes)
         for other in explained.others:
             yield from _steps(f"    its component {other.sku} alone", other)
 
@@ -86,6 +96,40 @@ def _level(level: Level | None) -> str:
         told += f" at {level.acknowledged_at:%Y-%m-%d %H:%M:%S} UTC"
     trouble = f": {level.last_error}" if level.last_error else ""
     return f"{told}; {level.state}{trouble}"
+
+
+def _shown(listing: ListingQuantity) -> Iterator[str]:
+    """What an earlier number came from, and its way to the channel."""
+    level, shown = listing.then, listing.shown
+    if level is None or shown is None:
+        yield "no level had been computed yet"
+        return
+    rules = shown.rules
+    told = (
+        f"should show {level.value:,} (version {level.version}) since {_clock(level.projected_at)}"
+    )
+    yield f"{told}, by ledger sequence {level.sequence:,} and the rules of revision {rules.id}"
+    yield f"those rules: {rules.actor}, {_clock(rules.at)}" + (
+        f", {rules.reason}" if rules.reason else ""
+    )
+    if shown.explanation.result != level.value:
+        yield f"the history of the rules does not reach back so far: {level.value:,} was shown"
+    for row in shown.causes:
+        yield f"came of {_entry(row).strip()}"
+    for call in shown.carried:
+        ended = f"{call.outcome} at {_clock(call.finished_at)}" if call.finished_at else "no answer"
+        sent = f"call {call.call} carried {call.value:,} (version {call.version})"
+        yield f"{sent} at {_clock(call.started_at)}: {ended}"
+    if level.acknowledged_at is not None:
+        yield f"acknowledged by then: {level.acknowledged:,} at {_clock(level.acknowledged_at)}"
+    else:
+        yield "acknowledged by then: nothing yet"
+    if shown.due is not None:
+        yield f"{shown.due:,} was due by then, and not projected yet"
+
+
+def _clock(at: dt.datetime) -> str:
+    return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
 def _ledger(found: Why) -> Iterator[str]:

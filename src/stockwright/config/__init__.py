@@ -8,10 +8,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from stockwright.config.findings import Finding
-from stockwright.config.lint import lint, read
+from stockwright.config.lint import lint, read, read_edits
 from stockwright.config.model import Config, Database, Server
 from stockwright.config.secrets import is_reference, resolve_secret
 from stockwright.config.template import template
+from stockwright.config.writing import toml_of
 from stockwright.domain.errors import Misconfigured
 
 FILE_NAME: Final = "stockwright.toml"
@@ -31,8 +32,10 @@ __all__ = [
     "find_config",
     "lint",
     "load_config",
+    "read_edits",
     "resolve_secret",
     "template",
+    "toml_of",
 ]
 
 

@@ -1,12 +1,12 @@
 """What lint has to say: where, what is wrong, and what to do about it."""
 
-import json
 from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
 
 from stockwright.config.locator import Path, line_of
+from stockwright.domain.codes import field_name
 
 Level = Literal["error", "warning"]
 
@@ -54,17 +54,3 @@ class Report:
     def findings(self) -> list[Finding]:
         """All findings, in the order of the file."""
         return sorted(self._findings, key=lambda finding: (finding.line, finding.field))
-
-
-def field_name(path: Path) -> str:
-    """A path as people write it: channels.web.policies[0].cap; odd keys are quoted."""
-    name = ""
-    for step in path:
-        if isinstance(step, int):
-            name += f"[{step}]"
-        else:
-            plain = step.replace("-", "").replace("_", "").isalnum() and step.isascii()
-            name += ("." if name else "") + (
-                step if plain else json.dumps(step, ensure_ascii=False)
-            )
-    return name or "(file)"

@@ -14,9 +14,9 @@ from stockwright.config.findings import Finding, Report
 from stockwright.config.locator import locate
 from stockwright.config.model import Config, Database, Server
 from stockwright.config.secrets import absolute_references
-from stockwright.config.sections import Values, build, read_family, read_table
-from stockwright.domain.codes import did_you_mean
-from stockwright.domain.network import Channel, Location, System
+from stockwright.config.sections import Values, build, read_family, read_table, values_of
+from stockwright.domain.codes import did_you_mean, field_name
+from stockwright.domain.network import Channel, Location, Network, System
 
 FAMILIES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "systems": System,
@@ -58,6 +58,34 @@ def read(path: Path) -> tuple[Config | None, list[Finding]]:
     except tomllib.TOMLDecodeError as failure:
         return None, [_syntax(name, text, str(failure))]
     return _check(Report(name, locate(text)), path, table)
+
+
+def read_edits(given: Mapping[str, Any], database: Network) -> tuple[Network | None, list[Finding]]:
+    """Some parts of a network as a program gives them, by the rules of the file.
+
+    given maps "systems", "locations", "channels" to tables by code. The database's network is what
+    they may refer to, and is not judged. None where a finding is an error.
+    """
+    report = Report("(body)", {})
+    edits = {
+        name: read_family(report, name, kind, given.get(name, {}))
+        for name, kind in FAMILIES.items()
+    }
+    known = {name: {p.code: values_of(p) for p in getattr(database, name)} for name in FAMILIES}
+    rules.check_all(report, {}, {name: known[name] | edits[name] for name in FAMILIES})
+    own = tuple(field_name((name, code)) for name, family in edits.items() for code in family)
+    findings = [
+        one
+        for one in report.findings()
+        if one.field in FAMILIES or any(_is_within(one.field, name) for name in own)
+    ]
+    if any(finding.level == "error" for finding in findings):
+        return None, findings
+    return Network(**_families(edits)), findings
+
+
+def _is_within(field: str, part: str) -> bool:
+    return field == part or field.startswith((f"{part}.", f"{part}["))
 
 
 def _unreadable(file: str, line: int, problem: str, fix: str) -> Finding:
@@ -120,14 +148,17 @@ def _configuration(path: Path, top: Values, families: dict[str, dict[str, Values
     database = absolute_references(top["database"], folder)
     if database.get("data_dir"):
         database["data_dir"] = str(folder / Path(database["data_dir"]).expanduser())
-    parts: dict[str, Any] = {
-        name: tuple(build(kind, values, code=code) for code, values in families[name].items())
-        for name, kind in FAMILIES.items()
-    }
     return Config(
         server=Server(**top["server"]),
         database=Database(**database),
         imported_places=top.get("imported_places", ()),
         file=str(path),
-        **parts,
+        **_families(families),
     )
+
+
+def _families(families: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
+    return {
+        name: tuple(build(kind, values, code=code) for code, values in families[name].items())
+        for name, kind in FAMILIES.items()
+    }

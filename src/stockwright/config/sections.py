@@ -8,9 +8,9 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo
 
 from stockwright.config.expect import convert, expectation
-from stockwright.config.findings import Report, field_name
+from stockwright.config.findings import Report
 from stockwright.config.locator import Path
-from stockwright.domain.codes import code_problem, did_you_mean
+from stockwright.domain.codes import code_problem, did_you_mean, field_name
 
 Values = dict[str, Any]
 """The good fields of one table by attribute name; nested tables as a list of Values."""
@@ -108,3 +108,16 @@ def _build_nested(kind: type[Struct], name: str, values: Values) -> Struct:
     inner = nested_kind(field)
     assert inner is not None, f"{kind.__name__}.{name} holds no tables"
     return build(inner, values)
+
+
+def values_of(part: Struct) -> Values:
+    """The fields of a struct as `read_table` reads them; what is left at its default is missing."""
+    values: Values = {}
+    for field in declared_fields(type(part)).values():
+        value = getattr(part, field.name)
+        default = field.default
+        if field.default_factory is not NODEFAULT:
+            default = field.default_factory()
+        if is_required(field) or value != default:
+            values[field.name] = [values_of(one) for one in value] if nested_kind(field) else value
+    return values

@@ -1,127 +1,150 @@
-"""Who may look: everybody in the loopback demo mode, else a person signed in with an API key."""
+"""Who looks: a signed-in user, a program with a key, or, in the loopback demo, whoever is there."""
 
 import hmac
 import secrets
-import time
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
-import structlog
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stockwright.store.access import Caller, find_caller
+from stockwright.domain.people import Action, Role, may
+from stockwright.store.access import find_caller
 from stockwright.store.connection import Connection
-from stockwright.store.visitors import SESSION_S, close_session, open_session, visitor
+from stockwright.store.sessions import Signed, find_session, form_token_of
+from stockwright.store.users import LONGEST_S, Settings, settings_of
 
 SESSION_COOKIE: Final = "stockwright_session"
 FORM_COOKIE: Final = "stockwright_form"
 FORM_FIELD: Final = "form_token"
 SCOPE: Final = "console"
-"""Lets a key's holder in, as admin does."""
-
-ATTEMPTS: Final = 5
-ATTEMPTS_WITHIN_S: Final = 60.0
-_REMEMBERED_ADDRESSES: Final = 10_000
-
-log = structlog.get_logger("stockwright.console")
+"""Lets a key's holder, a program, read the pages' twins."""
+DEMO_OWNER: Final = "demo"
 
 
-class Throttle:
-    """Slows guessing: after ATTEMPTS failures within ATTEMPTS_WITHIN_S an address has to wait."""
+class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who looks at a page, and what they may do. owner names their settings and saved views.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._failures: dict[str, list[float]] = {}
+    by: `session` for a signed-in user, `key` for a program, `demo` where nobody signs in.
+    """
 
-    def wait_s(self, address: str) -> float:
-        """Seconds until the address may try again; 0 where it may now."""
-        recent = self._recent(address)
-        if len(recent) < ATTEMPTS:
-            return 0.0
-        return recent[-ATTEMPTS] + ATTEMPTS_WITHIN_S - self._clock()
+    by: Literal["session", "key", "demo"]
+    owner: str
+    role: Role
+    actor: str
+    signed: Signed | None = None
+    settings: Settings = Settings()
 
-    def failed(self, address: str) -> None:
-        """Notes one failure."""
-        if len(self._failures) >= _REMEMBERED_ADDRESSES:
-            self._failures = {a: t for a in list(self._failures) if (t := self._recent(a))}
-        if len(self._failures) >= _REMEMBERED_ADDRESSES:
-            self._failures.pop(next(iter(self._failures)))
-        self._failures.setdefault(address, []).append(self._clock())
-
-    def _recent(self, address: str) -> list[float]:
-        since = self._clock() - ATTEMPTS_WITHIN_S
-        recent = [at for at in self._failures.get(address, ()) if at > since]
-        if address in self._failures:
-            self._failures[address] = recent
-        return recent
+    def may(self, action: Action) -> bool:
+        """Whether this visitor may do something."""
+        return may(self.role, action)
 
 
-def may_look(caller: Caller | None) -> bool:
-    """Whether a key's holder may open the console."""
-    return caller is not None and caller.may(SCOPE)
+def demo_visitor(connection: Connection) -> Visitor:
+    """Whoever sits at this machine while the loopback demo runs; nobody is asked who."""
+    settings = settings_of(connection, DEMO_OWNER)
+    return Visitor(by="demo", owner=DEMO_OWNER, role="admin", actor="demo", settings=settings)
 
 
-def signed_in(connection: Connection, request: Request) -> Caller | None:
-    """The visitor whose session cookie came with the request, if it still holds."""
-    token = request.cookies.get(SESSION_COOKIE, "")
-    found = visitor(connection, token) if token else None
-    return found if may_look(found) else None
-
-
-def sign_in(connection: Connection, key: str) -> str | None:
-    """A session's token for a key that may look; None for any other text."""
-    caller = find_caller(connection, key.strip())
-    if caller is None or not may_look(caller):
-        log.warning("sign-in refused", known_key=caller is not None)
+def find_visitor(
+    connection: Connection, token: str, authorization: str, *, touch: bool
+) -> Visitor | None:
+    """Who sent this session's token, or this key; None where neither holds."""
+    signed = find_session(connection, token, touch=touch) if token else None
+    if signed is not None:
+        return Visitor(
+            by="session",
+            owner=signed.name,
+            role=signed.role,
+            actor=f"user {signed.name}",
+            signed=signed,
+            settings=settings_of(connection, signed.name),
+        )
+    kind, _, key = authorization.partition(" ")
+    if kind.lower() != "bearer":
         return None
-    log.info("signed in", key_id=caller.id)
-    return open_session(connection, caller)
+    caller = find_caller(connection, key.strip())
+    if caller is None or not caller.may(SCOPE):
+        return None
+    return Visitor(by="key", owner="", role="viewer", actor=caller.actor)
 
 
-def sign_out(connection: Connection, request: Request) -> None:
-    """Ends the session of the request."""
-    close_session(connection, request.cookies.get(SESSION_COOKIE, ""))
+def session_token(request: Request) -> str:
+    """The token of the session cookie; '' where there is none."""
+    return request.cookies.get(_named(request, SESSION_COOKIE), "")
 
 
 def keep_session(request: Request, response: Response, token: str) -> None:
     """Hands the browser its session: not for scripts, not for other sites."""
-    _set(request, response, SESSION_COOKIE, token, int(SESSION_S))
+    _set(request, response, SESSION_COOKIE, token, int(LONGEST_S))
 
 
-def drop_session(response: Response) -> None:
+def drop_session(request: Request, response: Response) -> None:
     """Makes the browser forget its session."""
-    response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")
+    response.delete_cookie(
+        _named(request, SESSION_COOKIE),
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=is_secure(request),
+    )
 
 
 def form_token(request: Request) -> str:
-    """What a form of ours carries so that no other site can post it: the same as its cookie."""
-    return request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(24)
+    """What a form of ours carries so that no other site can post it.
+
+    A session's forms carry what only its token gives; before there is one, the text of a cookie.
+    """
+    token = session_token(request)
+    if token and request.state.visitor is not None:
+        return form_token_of(token)
+    return request.cookies.get(_named(request, FORM_COOKIE)) or secrets.token_urlsafe(24)
 
 
 def keep_form_token(request: Request, response: Response, token: str) -> None:
-    """Hands the browser the cookie that its form must match."""
+    """Hands the browser the cookie that a form outside of sessions must match."""
     _set(request, response, FORM_COOKIE, token, None)
 
 
 def is_our_form(request: Request, sent: str) -> bool:
     """Whether a post comes from a form we gave to this very browser."""
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    kept = request.cookies.get(FORM_COOKIE, "")
-    return (
-        site in ("same-origin", "none")
-        and bool(kept)
-        and hmac.compare_digest(kept.encode(), sent.encode())
+    token = session_token(request)
+    in_session = bool(token) and request.state.visitor is not None
+    expected = (
+        form_token_of(token)
+        if in_session
+        else request.cookies.get(_named(request, FORM_COOKIE), "")
     )
+    same = hmac.compare_digest(expected.encode("utf-8", "replace"), sent.encode("utf-8", "replace"))
+    return bool(expected) and same and _same_origin(request)
+
+
+def _same_origin(request: Request) -> bool:
+    """Whether the browser itself says that the post comes from a page of ours."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = request.headers.get("origin", "")
+    # A page whose referrer is withheld posts `null`; Sec-Fetch-Site has judged it above.
+    return origin in ("", "null") or origin.split("://")[-1] == request.headers.get("host", "")
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser came by https, to us or to the proxy in front of us."""
+    return request.url.scheme == "https" or getattr(request.state, "behind_tls", False)
+
+
+def _named(request: Request, name: str) -> str:
+    """Under https the name itself keeps other hosts of the domain from setting the cookie."""
+    return f"__Host-{name}" if is_secure(request) else name
 
 
 def _set(request: Request, response: Response, name: str, value: str, age_s: int | None) -> None:
     response.set_cookie(
-        name,
+        _named(request, name),
         value,
         max_age=age_s,
         path="/",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_secure(request),
     )

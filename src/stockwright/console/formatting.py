@@ -1,8 +1,15 @@
-"""How quantities, times and ages are written for people. Times are UTC everywhere."""
+"""How quantities, times and ages are written for people.
+
+A page shows one time zone, its reader's: that of the `now` a time is written against.
+"""
 
 import datetime as dt
+import os
+from functools import cache
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 THIN_SPACE: Final = "\u2009"
 MINUS: Final = "\u2212"
@@ -59,16 +66,43 @@ def ago(since: dt.datetime | None, now: dt.datetime) -> str:
 
 
 def clock(at: dt.datetime | None, now: dt.datetime) -> str:
-    """The time of day, with the date where it is not today's."""
+    """The time of day in the zone of `now`, with the date where it is not that day's."""
     if at is None:
         return NOTHING
-    same_day = at.astimezone(dt.UTC).date() == now.astimezone(dt.UTC).date()
-    return at.astimezone(dt.UTC).strftime("%H:%M:%S" if same_day else "%d %b %Y %H:%M:%S")
+    there = at.astimezone(now.tzinfo)
+    return there.strftime("%H:%M:%S" if there.date() == now.date() else "%d %b %Y %H:%M:%S")
 
 
-def exact(at: dt.datetime | None) -> str:
-    """The whole moment to the millisecond, for a title or a machine."""
-    return "" if at is None else at.astimezone(dt.UTC).isoformat(timespec="milliseconds")
+def exact(at: dt.datetime | None, zone: dt.tzinfo = dt.UTC) -> str:
+    """The whole moment to the millisecond with its zone, for a title or a machine."""
+    return "" if at is None else at.astimezone(zone).isoformat(timespec="milliseconds")
+
+
+@cache
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of this name; the server's own for '' and for a name that is none (any more)."""
+    try:
+        return ZoneInfo(name) if name else SERVER_ZONE
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return SERVER_ZONE
+
+
+def _server_zone() -> ZoneInfo:
+    """The zone this machine is set to, as far as it says so by name; else UTC."""
+    told = [os.environ.get("TZ", "").lstrip(":")]
+    local = Path("/etc/localtime")
+    if local.is_symlink():
+        told.append(os.path.realpath(local).rpartition("/zoneinfo/")[2])
+    for name in filter(None, told):
+        try:
+            return ZoneInfo("UTC" if name == "Etc/UTC" else name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            continue
+    return ZoneInfo("UTC")
+
+
+SERVER_ZONE: Final = _server_zone()
+"""What is shown to whoever chose no zone."""
 
 
 def words(code: str) -> str:

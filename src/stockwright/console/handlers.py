@@ -1,16 +1,19 @@
 """What each page answers: reads, then renders the page or its JSON twin."""
 
+import datetime as dt
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from stockwright.console import item, overview, why
+from stockwright.console.door import Door
 from stockwright.console.formatting import item_url
-from stockwright.console.pages import HEADERS, message, page, twin
+from stockwright.console.pages import HEADERS, message, page, twin, zone_of
 from stockwright.console.reading import Reader
-from stockwright.console.stream import Snapshot, Topics
+from stockwright.console.stream import Snapshot, Topics, while_allowed
 from stockwright.domain.errors import Rejected
 from stockwright.store import links, positions
 from stockwright.store.connection import Connection
@@ -21,8 +24,12 @@ ITEMS_ON_PAGE: Final = 50
 class Handlers:
     """The handlers of every page behind the door."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(
+        self, reader: Reader, door: Door, marks: Mapping[str, Callable[[Connection], str]]
+    ) -> None:
+        self._marks = marks
         self._reader = reader
+        self._door = door
         self._topics = Topics()
 
     async def overview(self, request: Request) -> Response:
@@ -36,7 +43,7 @@ class Handlers:
             twin="/index.json",
             stream="/console/stream",
             shape=_shape_of(overview.shape(found)),
-            **overview.content(found),
+            **overview.content(found, zone_of(request)),
         )
 
     async def items(self, request: Request) -> Response:
@@ -84,44 +91,48 @@ class Handlers:
         given = {name: request.query_params.get(name, "") for name in known}
         _check_text(*given.values())
         asked = why.Asked(**given)
-        answer = await self._reader.read(why.explain, asked)
+        answer = await self._reader.read(why.explain, asked, zone_of(request))
         if answer is None:
             return _no_such_item(request, asked.sku)
         if request.url.path.endswith(".json"):
             return twin({"adds_up": answer.adds_up, "answer": answer})
         return page(
-            request, "why.html", twin=f"/why.json?{request.url.query}", **why.content(answer)
+            request,
+            "why.html",
+            now=dt.datetime.now(dt.UTC),
+            twin=f"/why.json?{request.url.query}",
+            **why.content(answer),
         )
 
-    async def search(self, request: Request) -> Response:
-        """Goes to the item a text means, else to the list."""
-        text = request.query_params.get("q", "").strip()
-        _check_text(text)
-        found = await self._reader.read(positions.sku_of, text) if text else None
-        address = item_url(found) if found is not None else f"/items?{_query(q=text)}"
-        return RedirectResponse(address, 303, HEADERS)
-
     async def stream(self, request: Request) -> Response:
-        """Server-sent events for the overview, or for one item."""
+        """Server-sent events for the overview, one item or a board, while one may see them."""
         if self._topics.full:
             return message(request, 503, "Busy", "Too many pages follow. Close some.")
-        sku = request.query_params.get("sku")
+        sku, board = request.query_params.get("sku"), request.query_params.get("board", "")
+        mark = self._marks.get(board)
         _check_text(sku or "")
+        zone = zone_of(request)
 
         async def everything() -> Snapshot:
             found = await self._reader.read(links.overview)
-            return Snapshot(_shape_of(overview.shape(found)), overview.cells(found))
+            return Snapshot(_shape_of(overview.shape(found)), overview.cells(found, zone))
 
         async def one_item() -> Snapshot:
             return Snapshot(await self._reader.read(positions.newest_mark, sku or ""), {})
 
-        events = (
-            self._topics.follow("overview", everything)
-            if sku is None
-            else self._topics.follow(f"item {sku}", one_item)
-        )
+        async def one_board() -> Snapshot:
+            assert mark is not None
+            return Snapshot(await self._reader.read(mark), {})
+
+        if mark is not None:
+            events = self._topics.follow(f"board {board}", one_board)
+        elif sku is not None:
+            events = self._topics.follow(f"item {sku}", one_item)
+        else:
+            events = self._topics.follow(f"overview {zone}", everything)
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
-        return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+        watched = while_allowed(events, lambda: self._door.still_in(request))
+        return StreamingResponse(watched, headers=headers, media_type="text/event-stream")
 
 
 def _sku_of(request: Request) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from stockwright.console import formatting as f
-from stockwright.domain.links import STATES, Direction, age_s
+from stockwright.domain.links import STATES, Direction, age_s, judge
 from stockwright.store.links import Link, Overview
 
 Cells = dict[str, str]
@@ -35,28 +35,29 @@ class LinkTable(msgspec.Struct, frozen=True):
     rows: Sequence[LinkRow]
 
 
-def tables(overview: Overview) -> list[LinkTable]:
-    """The links in two tables, out and in."""
+def tables(overview: Overview, zone: dt.tzinfo = dt.UTC) -> list[LinkTable]:
+    """The links in two tables, out and in; times in a zone."""
+    now = overview.at.astimezone(zone)
     order: list[str] = [state for state, _ in STATES]
     rows: dict[Direction, list[LinkRow]] = {"out": [], "in": []}
     for link in overview.links:
-        rows[link.facts.direction].append(_row(link, overview.at))
+        rows[link.facts.direction].append(_row(link, now))
     for found in rows.values():
         found.sort(key=lambda row: (min(order.index(row.state), 3), row.name))
     return [LinkTable(direction, found) for direction, found in rows.items()]
 
 
 def _row(link: Link, now: dt.datetime) -> LinkRow:
-    facts = link.facts
+    facts, judgement = link.facts, judge(link.facts, now)
     return LinkRow(
         key=facts.key,
         name=facts.channel or facts.system,
         system=facts.system,
         connector=facts.connector,
-        state=link.judgement.state,
+        state=judgement.state,
         cells={
-            "state": link.judgement.state,
-            "why": link.judgement.why,
+            "state": judgement.state,
+            "why": judgement.why,
             "waiting": f.number(facts.waiting) if facts.waiting else f.NOTHING,
             "oldest": f.age(facts.oldest_at, now),
             "lag_p50": f.seconds(facts.lag_p50_s),
@@ -64,14 +65,14 @@ def _row(link: Link, now: dt.datetime) -> LinkRow:
             "parked": f.number(facts.parked) if facts.parked else f.NOTHING,
             "refused": f.number(facts.refused) if facts.refused else f.NOTHING,
             "success": f.ago(facts.last_success, now),
-            "error": facts.last_error if link.judgement.state in _TROUBLED else "",
+            "error": facts.last_error if judgement.state in _TROUBLED else "",
         },
     )
 
 
-def summary(overview: Overview) -> Cells:
-    """The totals as texts."""
-    totals = overview.totals
+def summary(overview: Overview, zone: dt.tzinfo = dt.UTC) -> Cells:
+    """The totals as texts; times in a zone."""
+    totals, now = overview.totals, overview.at.astimezone(zone)
     behind = age_s(totals.projection_oldest_at, overview.at)
     return {
         "sequence": f.number(totals.sequence),
@@ -85,14 +86,14 @@ def summary(overview: Overview) -> Cells:
         )
         or "nothing to decide",
         "parked": f.number(totals.parked),
-        "at": f.clock(overview.at, overview.at),
+        "at": f.clock(now, now),
     }
 
 
-def cells(overview: Overview) -> Cells:
-    """Every text of the page that may change, by `data-cell`."""
-    found = {f"total:{name}": text for name, text in summary(overview).items()}
-    for table in tables(overview):
+def cells(overview: Overview, zone: dt.tzinfo = dt.UTC) -> Cells:
+    """Every text of the page that may change, by `data-cell`; times in a zone."""
+    found = {f"total:{name}": text for name, text in summary(overview, zone).items()}
+    for table in tables(overview, zone):
         for row in table.rows:
             found |= {f"{row.key}/{name}": text for name, text in row.cells.items()}
     return found
@@ -103,12 +104,12 @@ def shape(overview: Overview) -> list[str]:
     return sorted(link.facts.key for link in overview.links)
 
 
-def content(overview: Overview) -> dict[str, Any]:
+def content(overview: Overview, zone: dt.tzinfo = dt.UTC) -> dict[str, Any]:
     """What the template names."""
     return {
         "overview": overview,
-        "tables": tables(overview),
-        "totals": summary(overview),
+        "tables": tables(overview, zone),
+        "totals": summary(overview, zone),
         "now": overview.at,
         "states": STATES,
     }

@@ -1,5 +1,7 @@
 """What every page shares: templates, headers, its JSON twin, and what it answers in bad times."""
 
+import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stockwright.console import formatting
+from stockwright.console.access import Visitor, is_secure
+from stockwright.domain.people import Action
 
 FOLDER: Final = Path(__file__).parent
 CONTENT_POLICY: Final = (
@@ -18,10 +22,25 @@ CONTENT_POLICY: Final = (
 HEADERS: Final = {
     "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     "Cache-Control": "no-store",
 }
+
+
+NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
+    ("/", "Overview", "look"),
+    ("/items", "Items", "look"),
+    ("/work", "Work", "look"),
+    ("/parked", "Parked", "look"),
+    ("/reservations", "Reservations", "look"),
+    ("/audit", "Audit", "look"),
+    ("/keys", "Keys", "key.look"),
+)
+"""The pages that every page links to: address, name, and what one must be allowed to see it."""
 
 
 def _environment() -> jinja2.Environment:
@@ -32,11 +51,27 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "signed", "seconds", "age", "ago", "clock", "exact", "words"):
+    for name in ("number", "signed", "seconds", "age", "ago", "clock", "words"):
         environment.filters[name] = getattr(formatting, name)
+    environment.filters["exact"] = _exact
     environment.globals["item_url"] = formatting.item_url
     environment.globals["why_url"] = formatting.why_url
+    environment.globals["nav"] = _navigation
     return environment
+
+
+def _navigation(visitor: Visitor | None) -> list[tuple[str, str]]:
+    """The pages this visitor may see."""
+    return [
+        (address, name)
+        for address, name, action in NAVIGATION
+        if visitor is not None and visitor.may(action)
+    ]
+
+
+@jinja2.pass_context
+def _exact(context: jinja2.runtime.Context, at: dt.datetime | None) -> str:
+    return formatting.exact(at, context["zone"])
 
 
 _TEMPLATES: Final = _environment()
@@ -44,16 +79,37 @@ _TEMPLATES: Final = _environment()
 
 def page(request: Request, template: str, status: int = 200, **content: Any) -> Response:
     """A rendered page. `content` is everything the template names."""
+    zone = zone_of(request)
+    visitor = getattr(request.state, "visitor", None)
     shared = {
         "path": request.url.path,
+        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         "twin": "",
         "asked": "",
         "stream": "",
-        "visitor": getattr(request.state, "visitor", None),
+        "visitor": visitor,
         "form_token": getattr(request.state, "form_token", ""),
+        "zone": zone,
+        "theme": visitor.settings.theme if visitor else "",
     }
+    if "now" in content:
+        # Times are written in the zone of the moment they are compared with.
+        content["now"] = content["now"].astimezone(zone)
     text = _TEMPLATES.get_template(template).render({**shared, **content})
-    return Response(text, status, HEADERS, media_type="text/html; charset=utf-8")
+    return Response(text, status, _headers(request), media_type="text/html; charset=utf-8")
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Those of every page; one that came by https is not to be asked for without it again."""
+    if not is_secure(request):
+        return HEADERS
+    return {**HEADERS, "Strict-Transport-Security": "max-age=31536000"}
+
+
+def zone_of(request: Request) -> dt.tzinfo:
+    """The one time zone that this visitor is shown."""
+    visitor = getattr(request.state, "visitor", None)
+    return formatting.zone_of(visitor.settings.time_zone if visitor else "")
 
 
 def twin(content: Any, status: int = 200) -> Response:

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from stockwright.flow.intake import Intake
+from stockwright.flow.recording import Recorder
 from stockwright.store import positions
 from stockwright.store.connection import Connection, Pool
-from stockwright.store.session import session
+from stockwright.store.session import session, translated
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,12 +26,34 @@ class ConsoleServices(Protocol):
     def threads(self) -> Executor:
         """Runs what waits for the database."""
 
+    @property
+    def recorder(self) -> Recorder:
+        """The only door to the ledger."""
+
+    @property
+    def intake(self) -> Intake:
+        """Maps payloads, and those that were parked anew."""
+
 
 class Reader:
     """Runs work on the database away from the event loop."""
 
     def __init__(self, services: ConsoleServices) -> None:
         self._services = services
+
+    @property
+    def services(self) -> ConsoleServices:
+        """What else the process has."""
+        return self._services
+
+    async def block(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs blocking work that takes a connection of its own on a thread."""
+
+        def inside() -> T:
+            with translated():
+                return work(*args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._services.threads, inside)
 
     async def run(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

@@ -1,40 +1,109 @@
-"""The console's routes: pages, their JSON twins, the live stream, signing in and out."""
+"""The console's routes: pages, their JSON twins, the live stream, and what people do."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from stockwright.console.door import Door, Guarded, Handler, Static
+from stockwright.console import audit, parked, reservations, work
+from stockwright.console.account import Account
+from stockwright.console.boards import Board, Boards
+from stockwright.console.door import SIGN_IN, Door, Guarded, Handler, Static
 from stockwright.console.handlers import Handlers
+from stockwright.console.keys import KeyPages
 from stockwright.console.pages import FOLDER
 from stockwright.console.reading import ConsoleServices, Reader
-from stockwright.console.signing import Signing
+from stockwright.console.search import SearchPages
+from stockwright.console.signing import Hasher, Signing
+from stockwright.domain.people import Action
+
+BOARDS: Final[Sequence[Board]] = (work.BOARD, parked.BOARD, reservations.BOARD, audit.BOARD)
+"""Every list that people work through."""
+
+_Row = tuple[str, str, Handler, Action | Literal["free"]]
 
 
-def routes(services: ConsoleServices, *, open_to_all: bool = False) -> list[BaseRoute]:
+def routes(
+    services: ConsoleServices, *, open_to_all: bool = False, base: str = ""
+) -> list[BaseRoute]:
     """The console's routes, to be mounted at the root beside the API's.
 
-    open_to_all is the demo mode that asks for no key; it answers requests from this machine's own
-    browser only. Otherwise every page but the sign-in asks for a session.
+    open_to_all is the demo mode in which nobody signs in; it answers requests from this machine's
+    own browser only. Otherwise every page but the sign-in asks for a session. base is the address
+    that browsers use; where that is https, cookies are for https alone.
     """
     reader = Reader(services)
-    door = Door(reader, open_to_all=open_to_all)
-    pages, signing = Handlers(reader), Signing(reader, door)
-    guarded: list[tuple[str, Handler]] = [
-        ("/", pages.overview),
-        ("/index.json", pages.overview),
-        ("/items", pages.items),
-        ("/items.json", pages.items),
-        ("/item", pages.item),
-        ("/item.json", pages.item),
-        ("/items/{sku:path}", pages.item),
-        ("/why", pages.why),
-        ("/why.json", pages.why),
-        ("/search", pages.search),
-        ("/console/stream", pages.stream),
-    ]
-    sign_in = Guarded(door, signing.sign_in, free=True)
+    door = Door(reader, open_to_all=open_to_all, behind_tls=base.startswith("https://"))
+    rows = [*_looking(reader, door), *_boards(reader), *_personal(reader, door)]
     return [
-        *(Route(path, Guarded(door, handler), methods=["GET"]) for path, handler in guarded),
-        Route("/console/sign-in", sign_in, methods=["GET", "POST"]),
-        Route("/console/sign-out", Guarded(door, signing.sign_out), methods=["POST"]),
+        *(Route(path, Guarded(door, handler, needs), methods=[method])
+          for method, path, handler, needs in rows),
         Mount("/console/static", Static(directory=FOLDER / "static")),
+    ]  # fmt: skip
+
+
+def _looking(reader: Reader, door: Door) -> list[_Row]:
+    """Pages that only show."""
+    marks = {board.name: board.mark for board in BOARDS if board.mark is not None}
+    pages, search = Handlers(reader, door, marks), SearchPages(reader)
+    answers = {
+        "/": pages.overview,
+        "/index.json": pages.overview,
+        "/items": pages.items,
+        "/items.json": pages.items,
+        "/item": pages.item,
+        "/item.json": pages.item,
+        "/items/{sku:path}": pages.item,
+        "/why": pages.why,
+        "/why.json": pages.why,
+        "/search": search.search,
+        "/search.json": search.search,
+        "/trace": search.trace,
+        "/trace.json": search.trace,
+        "/console/stream": pages.stream,
+    }
+    return [("GET", path, handler, "look") for path, handler in answers.items()]
+
+
+def _boards(reader: Reader) -> list[_Row]:
+    """Lists, their rows' own pages, and what can be done to them."""
+    boards = Boards(reader)
+    one_item, one_payload = work.WorkPages(reader), parked.ParkedPages(reader)
+    one_order, keys = reservations.ReservationPages(reader), KeyPages(reader)
+    rows: list[_Row] = []
+    for board in BOARDS:
+        rows.append(("GET", board.path, boards.show(board), board.needs))
+        rows.append(("GET", f"{board.path}.json", boards.show(board), board.needs))
+        if board.actions:
+            # Each action asks for its own right; whoever may look may ask what it would do.
+            rows.append(("POST", f"{board.path}/act", boards.act(board), "look"))
+    return [
+        *rows,
+        ("GET", "/work/{id}", one_item.one, "look"),
+        ("GET", "/parked/{id}", one_payload.one, "look"),
+        ("GET", "/parked/{id}/body", one_payload.body, "payload.read_raw"),
+        ("GET", "/reservation", one_order.one, "look"),
+        ("GET", "/reservation.json", one_order.one, "look"),
+        ("GET", "/done/{deed}", boards.done, "look"),
+        ("POST", "/done/{deed}/undo", boards.undo(BOARDS), "look"),
+        ("POST", "/console/views", boards.keep_view, "view.save"),
+        ("GET", "/keys", keys.show, "key.look"),
+        ("GET", "/keys.json", keys.show, "key.look"),
+        ("POST", "/keys/revoke", keys.revoke, "key.revoke"),
+    ]
+
+
+def _personal(reader: Reader, door: Door) -> list[_Row]:
+    """Signing in and out, and one's own settings."""
+    hasher = Hasher()
+    signing, account = Signing(reader, door, hasher), Account(reader, hasher)
+    return [
+        ("GET", "/account", account.show, "own.settings"),
+        ("GET", "/account.json", account.show, "own.settings"),
+        ("POST", "/account/settings", account.change_settings, "own.settings"),
+        ("POST", "/account/password", account.change_password, "own.settings"),
+        ("POST", "/account/end-session", account.end_session, "own.settings"),
+        ("GET", SIGN_IN, signing.sign_in, "free"),
+        ("POST", SIGN_IN, signing.sign_in, "free"),
+        ("POST", "/console/sign-out", signing.sign_out, "own.settings"),
     ]

@@ -1,80 +1,125 @@
-"""Signing in with an API key and out again."""
+"""Signing in by name and password, and out again."""
 
+import asyncio
+import secrets
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
-from urllib.parse import parse_qs
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from stockwright.console import access
-from stockwright.console.door import Door
-from stockwright.console.pages import HEADERS, message, page
+from stockwright.console.door import SIGN_IN, Door
+from stockwright.console.pages import HEADERS, page
 from stockwright.console.reading import Reader
+from stockwright.domain import passwords
+from stockwright.domain.errors import Throttled
+from stockwright.store import sessions, users
+from stockwright.store.connection import Connection
+from stockwright.store.sessions import Attempt
 
-LARGEST_FORM: Final = 4_096
+WRONG: Final = "The name or the password is wrong."
+_HASHING_AT_ONCE: Final = 2
+_WAITING_AT_MOST: Final = 20
+log = structlog.get_logger("stockwright.console")
+
+
+class Hasher:
+    """Compares passwords on threads of its own: each takes a while and much memory.
+
+    More than a few waiting means that somebody floods the sign-in: they are told to come back.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_HASHING_AT_ONCE, thread_name_prefix="passwords")
+        self._waiting = 0
+
+    async def judge(self, password: str, kept: str) -> tuple[bool, str]:
+        """Whether it is the password, and its hash under today's cost where the kept one is old."""
+        if self._waiting >= _WAITING_AT_MOST:
+            raise Throttled("Too many people sign in at this moment.", retry_after_s=2.0)
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, _judge, password, kept)
+        finally:
+            self._waiting -= 1
+
+
+def _judge(password: str, kept: str) -> tuple[bool, str]:
+    if len(password) > passwords.MAX_LENGTH:
+        password = ""
+    if not passwords.matches(password, kept):
+        return False, ""
+    renewed = passwords.outdated(kept)
+    return True, passwords.hashed(password, secrets.token_bytes(16)) if renewed else ""
 
 
 class Signing:
     """The handlers of the sign-in page."""
 
-    def __init__(self, reader: Reader, door: Door) -> None:
+    def __init__(self, reader: Reader, door: Door, hasher: Hasher) -> None:
         self._reader = reader
         self._door = door
-        self._throttle = access.Throttle()
+        self._hasher = hasher
 
     async def sign_in(self, request: Request) -> Response:
-        """The form, or the session that a posted key opens."""
+        """The form, or the session that a name and a password open."""
         if self._door.open_to_all or request.state.visitor is not None:
             return RedirectResponse("/", 303, HEADERS)
         if request.method == "GET":
-            return self._form(request)
+            return await self._form(request)
+        form = request.state.form
+        if not access.is_our_form(request, form.one(access.FORM_FIELD)):
+            note = "The form was not ours, or is too old. Try again."
+            return await self._form(request, note, 403)
         address = request.client.host if request.client else ""
-        wait_s = self._throttle.wait_s(address)
-        if wait_s > 0:
-            seconds = int(wait_s) + 1
-            note = f"Too many failed attempts from here. Try again in {seconds} s."
-            return self._form(request, note, 429, {"Retry-After": str(seconds)})
-        form = await _form_of(request)
-        if not access.is_our_form(request, form.get(access.FORM_FIELD, "")):
-            return self._form(request, "The form was not ours, or is too old. Try again.", 403)
-        token = await self._reader.run(access.sign_in, form.get("key", ""))
+        attempt = await self._reader.run(sessions.begin_attempt, form.one("name"), address)
+        if attempt.wait_s > 0:
+            return await self._slowed(request, attempt.wait_s)
+        right, renewed = await self._hasher.judge(form.one("password"), attempt.kept)
+        token = None
+        if right:
+            token = await self._reader.run(_open, request, attempt, address, renewed)
         if token is None:
-            self._throttle.failed(address)
-            note = "No such key, or it may not open the console: it needs the scope console."
-            return self._form(request, note, 403)
+            await self._reader.run(sessions.note_failure, attempt, address=address)
+            log.warning("sign-in refused", address=address)
+            return await self._form(request, WRONG, 403, name=form.one("name"))
         answer = RedirectResponse("/", 303, HEADERS)
         access.keep_session(request, answer, token)
         return answer
 
     async def sign_out(self, request: Request) -> Response:
         """Ends the visitor's session."""
-        form = await _form_of(request)
-        if not access.is_our_form(request, form.get(access.FORM_FIELD, "")):
-            return message(request, 403, "Not from here", "Sign out on a page of the console.")
-        await self._reader.run(access.sign_out, request)
-        answer = RedirectResponse("/console/sign-in", 303, HEADERS)
-        access.drop_session(answer)
+        token = access.session_token(request)
+        if token:
+            await self._reader.run(sessions.close_session, token)
+        answer = RedirectResponse(SIGN_IN, 303, HEADERS)
+        access.drop_session(request, answer)
         return answer
 
-    def _form(
-        self, request: Request, note: str = "", status: int = 200,
-        headers: dict[str, str] | None = None,
-    ) -> Response:  # fmt: skip
-        answer = page(request, "sign_in.html", status, note=note)
-        answer.headers.update(headers or {})
-        access.keep_form_token(request, answer, request.state.form_token)
+    async def _slowed(self, request: Request, wait_s: float) -> Response:
+        seconds = int(wait_s) + 1
+        minutes = f"{seconds} s" if seconds < 100 else f"{seconds // 60 + 1} minutes"
+        note = f"Too many failed attempts. Try again in {minutes}."
+        answer = await self._form(request, note, 429)
+        answer.headers["Retry-After"] = str(seconds)
         return answer
 
+    async def _form(
+        self, request: Request, note: str = "", status: int = 200, *, name: str = ""
+    ) -> Response:
+        nobody = not await self._reader.run(users.anybody)
+        return page(request, "sign_in.html", status, note=note, nobody=nobody, name=name[:64])
 
-async def _form_of(request: Request) -> dict[str, str]:
-    """The fields of a small form; what is larger or no text counts as empty."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM:
-            return {}
-    try:
-        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=8)
-    except ValueError:
-        return {}
-    return {name: values[-1] for name, values in fields.items()}
+
+def _open(
+    connection: Connection, request: Request, attempt: Attempt, address: str, renewed: str
+) -> str | None:
+    """A new session; the one the browser had before ends."""
+    before = access.session_token(request)
+    if before:
+        sessions.close_session(connection, before, noted=False)
+    agent = request.headers.get("user-agent", "")
+    return sessions.sign_in(connection, attempt, address=address, agent=agent, rehashed=renewed)

@@ -107,6 +107,27 @@ class Topic:
         self._latest = None
 
 
+async def while_allowed(
+    events: AsyncGenerator[bytes, None],
+    allowed: Callable[[], Awaitable[bool]],
+    *,
+    every_s: float = COMMENT_EVERY_S,
+) -> AsyncGenerator[bytes, None]:
+    """The events until somebody may see them no more, which is asked now and then."""
+    loop = asyncio.get_running_loop()
+    asked_at = loop.time()
+    async with aclosing(events):
+        async for event in events:
+            if loop.time() - asked_at >= every_s:
+                asked_at = loop.time()
+                try:
+                    if not await allowed():
+                        return
+                except StockwrightError as failure:
+                    log.warning("cannot ask who looks", failure=str(failure))
+            yield event
+
+
 def _replace(inbox: asyncio.Queue[Snapshot], new: Snapshot) -> None:
     """A slow browser misses snapshots in between, never the newest."""
     if inbox.full():

@@ -1,5 +1,6 @@
 """Why a number on an item's page is what it is: steps from zero that add up to it."""
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any, Final, get_args
 
@@ -69,8 +70,10 @@ class Answer(msgspec.Struct, frozen=True):
         )
 
 
-def explain(connection: Connection, asked: Asked) -> Answer | None:
+def explain(connection: Connection, asked: Asked, zone: dt.tzinfo = dt.UTC) -> Answer | None:
     """The explanation of one number, None where there is no such SKU or listing.
+
+    Times within it are told in a zone.
 
     Raises Rejected where the number has no explanation of that name.
     """
@@ -85,7 +88,7 @@ def explain(connection: Connection, asked: Asked) -> Answer | None:
     if asked.number == "sent":
         return _sent(connection, asked)
     if asked.number in get_args(positions.Account):
-        return _account(connection, asked, card.base_unit)
+        return _account(connection, asked, card.base_unit, zone)
     return _over_places(connection, asked, card.base_unit)
 
 
@@ -95,7 +98,7 @@ def _over_places(connection: Connection, asked: Asked, unit: str) -> Answer:
     return Answer(asked, MEANINGS[asked.number], unit, how(asked.sku, places))
 
 
-def _account(connection: Connection, asked: Asked, unit: str) -> Answer:
+def _account(connection: Connection, asked: Asked, unit: str, zone: dt.tzinfo) -> Answer:
     account: positions.Account = asked.number  # type: ignore[assignment]  # checked by the caller
     places = _places(connection, asked)
     steps: list[Step] = []
@@ -104,7 +107,7 @@ def _account(connection: Connection, asked: Asked, unit: str) -> Answer:
         for kind in positions.account_by_kind(connection, asked.sku, place.location, account):
             running += kind.units
             steps.append(
-                Step(kind.kind or "earlier", kind.units, running, _told(place.location, kind))
+                Step(kind.kind or "earlier", kind.units, running, _told(place.location, kind, zone))
             )
     claims = (
         positions.open_claims(connection, asked.sku, asked.location)
@@ -121,9 +124,10 @@ def _account(connection: Connection, asked: Asked, unit: str) -> Answer:
     )
 
 
-def _told(location: str, kind: positions.KindSum) -> str:
+def _told(location: str, kind: positions.KindSum, zone: dt.tzinfo) -> str:
+    last_at = kind.last_at.astimezone(zone)
     entries = "1 entry" if kind.entries == 1 else f"{f.number(kind.entries)} entries"
-    return f"{location}: {entries}, the last at {f.clock(kind.last_at, kind.last_at)} UTC"
+    return f"{location}: {entries}, the last at {f.clock(last_at, last_at)}"
 
 
 def _of_channel(connection: Connection, asked: Asked, unit: str) -> Answer | None:

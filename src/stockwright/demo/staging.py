@@ -21,10 +21,10 @@ from stockwright.demo.replay import READY_S, Options, Performance, Show, world_o
 from stockwright.demo.world import World
 from stockwright.domain.errors import StockwrightError
 from stockwright.flow.catalogue import import_csv
+from stockwright.flow.configuring import start_with
 from stockwright.store.connection import Connection, connect
 from stockwright.store.embedded import EmbeddedServer
 from stockwright.store.migrate import migrate
-from stockwright.store.network import apply_config
 
 
 @contextlib.asynccontextmanager
@@ -99,7 +99,7 @@ def _database(folder: Path, config: Path, world: World) -> EmbeddedServer:
     try:
         migrate(server.url)
         with connect(server.url, application_name="stockwright demo") as connection:
-            apply_config(connection, load_config(config))
+            start_with(connection, load_config(config))
             connection.commit()
             write_files(folder, items_of(world.lines()), world.plan.hot)
             for kind in FILES:

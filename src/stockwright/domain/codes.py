@@ -1,8 +1,9 @@
 """Codes: how partners and people name a SKU, a place or a system. Kept exactly as written."""
 
 import difflib
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -42,3 +43,17 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     words = {word.casefold(): word for word in known}
     close = difflib.get_close_matches(wrong.casefold(), words, n=1, cutoff=0.6)
     return f"did you mean {words[close[0]]}?" if close else ""
+
+
+def field_name(path: Sequence[str | int]) -> str:
+    """A path as people write it: channels.web.policies[0].cap; odd keys are quoted."""
+    name = ""
+    for step in path:
+        if isinstance(step, int):
+            name += f"[{step}]"
+        else:
+            plain = step.replace("-", "").replace("_", "").isalnum() and step.isascii()
+            name += ("." if name else "") + (
+                step if plain else json.dumps(step, ensure_ascii=False)
+            )
+    return name or "(file)"

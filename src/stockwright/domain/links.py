@@ -70,14 +70,14 @@ class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A link's state, and the reason in words for a person; times in it are UTC."""
+    """A link's state, and the reason in words for a person."""
 
     state: State
     why: str
 
 
 def judge(facts: LinkFacts, now: dt.datetime) -> Judgement:
-    """The first state that applies, and why."""
+    """The first state that applies, and why; times are told in the zone of `now`."""
     if facts.paused:
         return Judgement("paused", _paused(facts, now))
     if facts.failures > 0:
@@ -99,8 +99,8 @@ def age_s(since: dt.datetime | None, now: dt.datetime) -> float | None:
 
 
 def clock(at: dt.datetime, now: dt.datetime) -> str:
-    """A moment for people, in UTC: the time of day, with the date where it is another day."""
-    at, now = at.astimezone(dt.UTC), now.astimezone(dt.UTC)
+    """A moment for people, in the zone of `now`, with the date where it is another day."""
+    at = at.astimezone(now.tzinfo)
     return at.strftime("%H:%M:%S" if at.date() == now.date() else "%d %b %Y %H:%M:%S")
 
 

@@ -1,6 +1,8 @@
 """Every quantity of a SKU by its own name, with the steps and the ledger rows it stands on."""
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,25 +16,30 @@ from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
 from stockwright.domain.levels import Level
 from stockwright.flow.exposing import Listing, Reading, read
-from stockwright.store import exposure, levels, stock
+from stockwright.flow.looking_back import Shown, shown
+from stockwright.store import exposure, levels, past, stock
 from stockwright.store.connection import Connection
-from stockwright.store.exposure import Part
+from stockwright.store.past import LevelThen, Moment
 from stockwright.store.stock import LedgerRow, LedgerSum, OpenClaim
 
-LEDGER_ROWS = 20
-CLAIM_ROWS = 200
+LEDGER_ROWS: Final = 20
+CLAIM_ROWS: Final = 200
 
 
 class ListingQuantity(msgspec.Struct, frozen=True):
     """What a channel may sell of a listing, in pieces, and the level that tells it so.
 
-    level is None where the listing was never projected.
+    level is None where the listing was never projected. Of an earlier moment, `then` is the level
+    as it was, and `shown` its way to the channel, where the explanation was asked for: then
+    available_to_sell is that of the number shown, by the ledger and the rules it was computed by.
     """
 
     channel: str
     listing: str
     available_to_sell: Explanation
     level: Level | None = None
+    then: LevelThen | None = None
+    shown: Shown | None = None
 
 
 class ChannelQuantity(msgspec.Struct, frozen=True):
@@ -56,40 +63,123 @@ class Quantities(msgspec.Struct, frozen=True):
 class Why(msgspec.Struct, frozen=True):
     """The quantities of a SKU and what they stand on.
 
-    ledger_sums add up to every balance; ledger holds the newest entries, newest first.
+    ledger_sums add up to every balance; ledger holds the newest entries, newest first. moment is
+    None where it is now.
     """
 
     quantities: Quantities
     ledger_sums: Sequence[LedgerSum]
     ledger: Sequence[LedgerRow]
     claims: Sequence[OpenClaim]
+    moment: Moment | None = None
+
+
+class _Computed(NamedTuple):
+    """What was computed for some SKUs; listed are the listings that each is part of."""
+
+    reading: Reading
+    channels: Sequence[str]
+    listed: Mapping[str, Sequence[Listing]]
+    explained: Mapping[Listing, Explanation]
 
 
 def quantities(
-    connection: Connection, skus: Sequence[str], channel: str | None = None
+    connection: Connection,
+    skus: Sequence[str],
+    channel: str | None = None,
+    at: dt.datetime | None = None,
 ) -> list[Quantities | None]:
     """The quantities of these SKUs, aligned; None for one the item master does not know.
 
     Channels are all of them, or the one asked for; a channel that lists nothing of the SKU still
-    has a grantable quantity. Raises Rejected for a channel that does not exist.
+    has a grantable quantity. With `at`, all is as the ledger and the rules stood at that time.
+    Raises Rejected for a channel that does not exist.
     """
+    return _of_moment(connection, skus, channel, past.moment(connection, at) if at else None)
+
+
+def why(
+    connection: Connection,
+    sku: str,
+    channel: str | None = None,
+    at: dt.datetime | None = None,
+) -> Why:
+    """All that explains a SKU's numbers, now or at an earlier time; there each number a channel
+    was meant to show is explained as it was computed then, with its way to the channel.
+
+    Raises Rejected for an unknown SKU or channel.
+    """
+    moment = past.moment(connection, at) if at else None
+    (found,) = _of_moment(connection, [sku], channel, moment)
+    if found is None:
+        when = f" at {at.isoformat()}" if at else ""
+        raise Rejected(
+            "unknown_sku", "sku", f"No SKU {sku}{when}; import it, or ask by its canonical code."
+        )
+    if moment is None:
+        claims, upto = stock.open_claims(connection, sku, CLAIM_ROWS), stock.TOP - 1
+    else:
+        found, upto = _with_shown(connection, found), moment.sequence
+        with past.visit(connection, moment):
+            claims = stock.open_claims(connection, sku, CLAIM_ROWS)
+    return Why(
+        quantities=found,
+        ledger_sums=stock.ledger_sums(connection, sku, upto),
+        ledger=stock.ledger_before(connection, sku, upto + 1, LEDGER_ROWS),
+        claims=claims,
+        moment=moment,
+    )
+
+
+def _of_moment(
+    connection: Connection, skus: Sequence[str], channel: str | None, moment: Moment | None
+) -> list[Quantities | None]:
+    if moment is None:
+        computed = _compute(connection, skus, channel)
+        pooled = {
+            (level.channel, level.listing): level
+            for level in levels.levels_of_listings(connection, sorted(computed.explained))
+            if not level.location
+        }
+        return _told(skus, computed, pooled, {})
+    with past.visit(connection, moment):
+        computed = _compute(connection, skus, channel)
+    levels_then = past.levels_then(connection, sorted(computed.explained), moment.at)
+    return _told(skus, computed, {}, {(then.channel, then.listing): then for then in levels_then})
+
+
+def _compute(connection: Connection, skus: Sequence[str], channel: str | None) -> _Computed:
+    """The same for today and for a moment that the connection visits."""
     listed = exposure.listings_by_sku(connection, skus)
     keys = sorted({key for some in listed.values() for key in some if channel in (None, key[0])})
     parts = exposure.components(connection, keys)
     groups = exposure.groups_of_skus(connection, skus)
     reading = read(connection, groups | {part.sku: part.sku_group for part in parts})
-    channels = _channels(reading, channel)
-    shown = _listings(connection, reading, keys, parts)
-    found = {}
-    for sku in listed:
-        if reading.rules.knows(sku):
-            mine = [shown[key] for key in listed[sku] if key in shown]
-            found[sku] = _quantities(reading, sku, channels, mine)
+    return _Computed(reading, _channels(reading, channel), listed, reading.explain(keys, parts))
+
+
+def _told(
+    skus: Sequence[str],
+    computed: _Computed,
+    now: Mapping[Listing, Level],
+    then: Mapping[Listing, LevelThen],
+) -> list[Quantities | None]:
+    listings = {
+        key: ListingQuantity(*key, explained, now.get(key), then.get(key))
+        for key, explained in computed.explained.items()
+    }
+    found = {
+        sku: _quantities(
+            computed.reading, sku, computed.channels, [listings[k] for k in some if k in listings]
+        )
+        for sku, some in computed.listed.items()
+        if computed.reading.rules.knows(sku)
+    }
     return [found.get(sku) for sku in skus]
 
 
 def _quantities(
-    reading: Reading, sku: str, channels: Sequence[str], shown: Sequence[ListingQuantity]
+    reading: Reading, sku: str, channels: Sequence[str], listings: Sequence[ListingQuantity]
 ) -> Quantities:
     places = reading.books.places.get(sku, [])
     return Quantities(
@@ -101,7 +191,7 @@ def _quantities(
             ChannelQuantity(
                 channel=code,
                 grantable=explain_grantable(reading.component(code, sku)),
-                listings=[listing for listing in shown if listing.channel == code],
+                listings=[listing for listing in listings if listing.channel == code],
             )
             for code in channels
         ],
@@ -118,28 +208,22 @@ def _channels(reading: Reading, channel: str | None) -> list[str]:
     return [channel]
 
 
-def _listings(
-    connection: Connection, reading: Reading, keys: Sequence[Listing], parts: Sequence[Part]
-) -> dict[Listing, ListingQuantity]:
-    pooled = {
-        (level.channel, level.listing): level
-        for level in levels.levels_of_listings(connection, keys)
-        if not level.location
-    }
-    explained = reading.explain(keys, parts)
-    return {key: ListingQuantity(*key, explained[key], pooled.get(key)) for key in keys}
-
-
-def why(connection: Connection, sku: str, channel: str | None = None) -> Why:
-    """All that explains a SKU's numbers. Raises Rejected for an unknown SKU or channel."""
-    found = quantities(connection, [sku], channel)[0]
-    if found is None:
-        raise Rejected(
-            "unknown_sku", "sku", f"No SKU {sku}; import it, or ask by its canonical code."
-        )
-    return Why(
-        quantities=found,
-        ledger_sums=stock.ledger_sums(connection, sku),
-        ledger=stock.ledger_before(connection, sku, limit=LEDGER_ROWS),
-        claims=stock.open_claims(connection, sku, CLAIM_ROWS),
+def _with_shown(connection: Connection, found: Quantities) -> Quantities:
+    """The quantities of a moment, each number shown explained as it was computed."""
+    return msgspec.structs.replace(
+        found,
+        channels=[
+            msgspec.structs.replace(
+                channel,
+                listings=[_as_shown(connection, found.sku, one) for one in channel.listings],
+            )
+            for channel in found.channels
+        ],
     )
+
+
+def _as_shown(connection: Connection, sku: str, one: ListingQuantity) -> ListingQuantity:
+    if one.then is None:
+        return one
+    told = shown(connection, one.then, sku, one.available_to_sell)
+    return msgspec.structs.replace(one, available_to_sell=told.explanation, shown=told)

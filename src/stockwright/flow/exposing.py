@@ -9,6 +9,7 @@ from stockwright.domain.exposure import Policy, match_policy
 from stockwright.store import exposure, stock
 from stockwright.store.connection import Connection
 from stockwright.store.exposure import Part
+from stockwright.store.history import revision_in_force
 
 Listing = tuple[str, str]
 """(channel, code of the listing)."""
@@ -68,14 +69,10 @@ def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """All that decides about some SKUs: rules, the books at one sequence number, open claims.
-
-    claims are units by (channel, sku), and only there where a ring-fence counts them.
-    """
+    """All that decides about some SKUs: rules, and the books at one sequence number."""
 
     rules: Rules
     books: stock.Books
-    claims: Mapping[tuple[str, str], int]
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
@@ -85,7 +82,9 @@ class Reading(msgspec.Struct, frozen=True):
             places=self.books.at(sku, self.rules.pools.get(channel, ())),
             policy=self.rules.policy(channel, sku),
             fences=[
-                Fence(channel=other, ring_fence=units, claimed=self.claims.get((other, sku), 0))
+                Fence(
+                    channel=other, ring_fence=units, claimed=self.books.claims.get((other, sku), 0)
+                )
                 for other, units in self.rules.fenced(channel, sku)
             ],
         )
@@ -106,9 +105,8 @@ def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
     """Rules, stock and claims as they are now of these SKUs, given with the group of each."""
     rules = read_rules(connection, groups)
     skus = list(groups)
-    books = stock.stock_of_skus(connection, skus)
-    claims = stock.channel_claims(connection, skus) if rules.has_fences else {}
-    return Reading(rules, books, claims)
+    # Claims are needed only where a ring-fence counts them.
+    return Reading(rules, stock.stock_of_skus(connection, skus, with_claims=rules.has_fences))
 
 
 def read_listings(
@@ -116,9 +114,14 @@ def read_listings(
 ) -> tuple[Reading, dict[Listing, Explanation]]:
     """What each listing may sell now, and the reading that is told by.
 
-    A listing that is inactive, or gone, sells nothing. Reads only; whoever writes the numbers must
-    have locked the levels in an earlier statement.
+    A listing that is inactive, or gone, sells nothing. All of it is of one revision of the rules,
+    the one that the reading's books name. Reads only; whoever writes the numbers must have locked
+    the levels in an earlier statement.
     """
-    parts = exposure.components(connection, listings)
-    reading = read(connection, {part.sku: part.sku_group for part in parts})
+    for hold in (False, True):  # where rules change while we read, they are kept from it
+        revision = revision_in_force(connection, hold=hold)
+        parts = exposure.components(connection, listings)
+        reading = read(connection, {part.sku: part.sku_group for part in parts})
+        if reading.books.revision == revision:
+            break
     return reading, reading.explain(listings, parts)

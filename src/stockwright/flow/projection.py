@@ -163,7 +163,7 @@ class Projection:
             else:
                 unchanged.append(level)
         levels.write_reflected(connection, unchanged, sequence)
-        levels.write_desired(connection, changed, since)
+        levels.write_desired(connection, changed, since, reading.books.revision)
         return now, changed
 
     def _tell(self, channels: tuple[str, ...]) -> None:

@@ -29,7 +29,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "work:read": "read work items and parked payloads",
     "work:write": "close work items, resume and discard parked payloads",
     "metrics:read": "read /metrics",
-    "console": "sign in to the console",
+    "console": "read the console's pages as JSON",
     "systems:any": "speak for other systems than the one the key is bound to",
     "admin": "all of the above",
 }
@@ -72,12 +72,21 @@ class KeyEntry(msgspec.Struct, kw_only=True):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who calls: a key's id, name and scopes, and the one system it speaks for ('' for any)."""
+    """Who calls: a key's id, name and scopes, and the one system it speaks for ('' for any).
+
+    user is set instead where a person signed in to the console calls.
+    """
 
     id: str
     name: str
     scopes: frozenset[str]
     system: str = ""
+    user: str = ""
+
+    @property
+    def actor(self) -> str:
+        """Who the change log names: `key ID` or `user NAME`."""
+        return f"user {self.user}" if self.user else f"key {self.id}"
 
     def may(self, scope: str) -> bool:
         """Whether the key carries the scope, or `admin` that stands for all."""

@@ -75,13 +75,16 @@ def write_levels(connection: Connection, levels: Sequence[Level]) -> None:
         _write(connection, "write_levels", levels, _columns(levels, _FIELDS))
 
 
-def write_desired(connection: Connection, levels: Sequence[Level], since: Sequence[int]) -> None:
+def write_desired(
+    connection: Connection, levels: Sequence[Level], since: Sequence[int], rules: int
+) -> None:
     """Stores new desired numbers of levels that this transaction has locked, and their history.
 
-    since holds, aligned, the sequence number up to which the number before each was right.
+    since holds, aligned, the sequence number up to which the number before each was right; rules
+    is the revision of the rules they follow.
     """
     if levels:
-        columns = _columns(levels, _DESIRED) | {"since": numbers(since)}
+        columns = _columns(levels, _DESIRED) | {"since": numbers(since), "rules": rules}
         _write(connection, "write_desired", levels, columns)
 
 

@@ -13,14 +13,13 @@ from stockwright.domain.network import Location
 from stockwright.store import kinds, queries
 from stockwright.store.connection import Connection
 from stockwright.store.faults import FAULTS
+from stockwright.store.history import LOCK
 from stockwright.store.kinds import KINDS, Key, Kind, Row, tidy
 
 Saved = Literal["new", "changed", "unchanged"]
 Result = Saved | Rejected
 R = TypeVar("R", Sku, Unit, Binding, Kit, Listing, Location)
 
-# Any number will do that no other advisory lock of ours has ("swmaster" in bytes).
-LOCK: Final = int.from_bytes(b"swmaster", "big", signed=True)
 MAX_PAGE: Final = 1_000
 _SQL: Final = queries.load("master")
 

@@ -1,4 +1,4 @@
-"""Brings the database to what the configuration file declares."""
+"""Brings the database to what a configuration declares, and reads what it declares now."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -51,7 +51,6 @@ def apply_config(connection: Connection, network: Network) -> Applied:
     locations = _apply_locations(connection, network)
     channels = _apply_channels(connection, network.channels)
     if channels:
-        connection.execute(_SQL["keep_channel_history"], {"channels": list(channels)})
         connection.execute(_MASTER["mark_channels"], {"channels": list(channels)})
     outcome = Applied(
         revision=0,
@@ -99,6 +98,21 @@ def _apply_channels(connection: Connection, channels: Sequence[Channel]) -> tupl
     changed |= {*_changed(connection, "remove_policies", channels=codes, rows=given)}
     changed |= {*_changed(connection, "write_policies", rows=given)}
     return tuple(sorted(changed))
+
+
+def read_network(connection: Connection) -> Network:
+    """The network as the database has it; as it was, within a visit of the past."""
+    row = connection.execute(_SQL["network"]).fetchone()
+    assert row is not None
+    return msgspec.convert(row[0], Network)
+
+
+def edited_last(connection: Connection, family: str, code: str) -> int:
+    """The newest revision that touched a part of the network, 0 where none is known."""
+    asked = {"family": family, "code": code}
+    row = connection.execute(_SQL["edited_last"], asked).fetchone()
+    assert row is not None
+    return int(row[0] or 0)
 
 
 def _rows(rows: Sequence[Any]) -> str:

@@ -1,7 +1,7 @@
 """Raw payloads: kept as received, leased to those who map them, parked with what failed."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -246,7 +246,7 @@ def payloads(
         "before": before,
         "limit": limit,
     }
-    return [_view(row) for row in connection.execute(_SQL["page"], arguments).fetchall()]
+    return views(connection.execute(_SQL["page"], arguments))
 
 
 def find_payload(connection: Connection, payload_id: int) -> PayloadView | None:
@@ -260,6 +260,11 @@ def backlog(connection: Connection) -> tuple[int, dt.datetime | None]:
     row = connection.execute(_SQL["backlog"]).fetchone()
     assert row is not None
     return row[0], row[1]
+
+
+def views(rows: Iterable[tuple[Any, ...]]) -> list[PayloadView]:
+    """Rows in the order of the fields as payloads."""
+    return [_view(row) for row in rows]
 
 
 def _view(row: tuple[Any, ...]) -> PayloadView:

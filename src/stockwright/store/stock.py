@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -11,17 +12,22 @@ from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _SQL = load("stock")
+TOP: Final = 2**63 - 1
+"""A sequence no ledger reaches."""
 
 
 class Books(msgspec.Struct, frozen=True):
     """What the books say of some SKUs, all places, at one sequence number of the ledger.
 
-    read_at is the database's clock.
+    read_at is the database's clock, revision that of the rules in force then. claims are open
+    units by (channel, sku), where they were asked for; a channel without any is missing.
     """
 
     read_at: dt.datetime
     sequence: int
+    revision: int
     places: dict[str, list[Stock]]
+    claims: dict[tuple[str, str], int]
 
     def at(self, sku: str, locations: Sequence[str]) -> list[Stock]:
         """A SKU's stock at these places, in their order; a place never used has zeroes."""
@@ -74,12 +80,18 @@ class OpenClaim(msgspec.Struct, frozen=True):
     picked: int
 
 
-def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
+def stock_of_skus(
+    connection: Connection, skus: Sequence[str], *, with_claims: bool = False
+) -> Books:
     """What the books say of these SKUs, read with the ledger's head in one statement."""
     places: dict[str, list[Stock]] = {}
-    rows = connection.execute(_SQL["stock_of_skus"], {"skus": texts(skus)}).fetchall()
-    for _, _, sku, location, *units in rows:
-        if sku is not None:
+    claims: dict[tuple[str, str], int] = {}
+    asked = {"skus": texts(skus), "claims": with_claims}
+    rows = connection.execute(_SQL["stock_of_skus"], asked).fetchall()
+    for _, _, _, sku, location, channel, *units in rows:
+        if channel is not None:
+            claims[channel, sku] = sum(units)
+        elif sku is not None:
             sellable, inspection, quarantined, damaged, reserved, allocated, picked = units
             places.setdefault(sku, []).append(
                 Stock(
@@ -93,14 +105,8 @@ def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
                     picked=picked,
                 )
             )
-    read_at, sequence, *_ = rows[0]  # there is a row even where the books are empty
-    return Books(read_at, sequence, places)
-
-
-def channel_claims(connection: Connection, skus: Sequence[str]) -> dict[tuple[str, str], int]:
-    """Open units by (channel, sku); a channel without claims is missing."""
-    rows = connection.execute(_SQL["channel_claims"], {"skus": texts(skus)})
-    return {(channel, sku): units for channel, sku, units in rows}
+    read_at, sequence, revision, *_ = rows[0]  # there is a row even where the books are empty
+    return Books(read_at, sequence, revision, places, claims)
 
 
 def open_claims(connection: Connection, sku: str, limit: int = 1_000) -> list[OpenClaim]:
@@ -113,11 +119,14 @@ def ledger_before(
     connection: Connection, sku: str, before: int | None = None, limit: int = 100
 ) -> list[LedgerRow]:
     """A SKU's entries before a sequence number (all where None), newest first."""
-    top = 2**63 - 1 if before is None else before
+    top = TOP if before is None else before
     rows = connection.execute(_SQL["ledger_before"], {"sku": sku, "before": top, "limit": limit})
     return [LedgerRow(*row) for row in rows]
 
 
-def ledger_sums(connection: Connection, sku: str) -> list[LedgerSum]:
-    """All of a SKU's entries as sums by place, account and kind: what its balances stand on."""
-    return [LedgerSum(*row) for row in connection.execute(_SQL["ledger_sums"], {"sku": sku})]
+def ledger_sums(connection: Connection, sku: str, upto: int = TOP) -> list[LedgerSum]:
+    """A SKU's entries up to a sequence number as sums by place, account and kind: what its
+    balances stood on then, or all of them.
+    """
+    asked = {"sku": sku, "upto": upto}
+    return [LedgerSum(*row) for row in connection.execute(_SQL["ledger_sums"], asked)]

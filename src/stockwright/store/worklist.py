@@ -30,9 +30,11 @@ class WorkItemView(msgspec.Struct, kw_only=True):
     closed_at: dt.datetime | None
     closed_by: str
     closed_why: str
+    assigned_to: str
 
 
-def _views(rows: Any) -> list[WorkItemView]:
+def views(rows: Any) -> list[WorkItemView]:
+    """Rows of the table, in the order of the fields, as work items."""
     fields = WorkItemView.__struct_fields__
     return [WorkItemView(**dict(zip(fields, row, strict=True))) for row in rows]
 
@@ -48,12 +50,12 @@ def work_items(
 ) -> list[WorkItemView]:
     """Work items with an id below `before`, newest first, at most `limit`."""
     arguments = {"state": state, "kind": kind, "sku": sku, "before": before, "limit": limit}
-    return _views(connection.execute(_SQL["page"], arguments))
+    return views(connection.execute(_SQL["page"], arguments))
 
 
 def find_work_item(connection: Connection, item_id: int) -> WorkItemView | None:
     """One work item, open or closed; None where there is none."""
-    found = _views(connection.execute(_SQL["one"], {"id": item_id}))
+    found = views(connection.execute(_SQL["one"], {"id": item_id}))
     return found[0] if found else None
 
 

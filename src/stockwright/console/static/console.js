@@ -1,20 +1,16 @@
 // What every page of the console does in the browser. Pages work without it; with it they are live,
-// numbers are explained in place, and "/" goes to the search.
+// numbers are explained in place, and the keyboard reaches everything.
 
+import { work } from "./board.js";
+import { listen } from "./keys.js";
 import { follow } from "./live.js";
 import { explainInPlace } from "./why.js";
 
-const search = document.getElementById("search");
-
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, dialog");
-  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey && search) {
-    event.preventDefault();
-    search.focus();
-    search.select();
-  }
-  if (event.key === "Escape" && event.target === search) search.blur();
-});
-
+listen();
 explainInPlace(document);
+for (const form of document.querySelectorAll("[data-board]")) work(form);
+// What failed in a payload is in sight at once.
+const fault = document.getElementById("fault");
+const box = fault?.closest(".raw");
+if (box) box.scrollTop = fault.offsetTop - box.offsetTop - box.clientHeight / 3;
 if (document.body.dataset.stream) follow(document.body.dataset);

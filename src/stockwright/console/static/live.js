@@ -1,5 +1,7 @@
 // Keeps a page true: texts by cell as they change, the page's parts anew when its shape differs.
 
+import { announce, busy } from "./board.js";
+
 const badge = document.getElementById("live");
 const RETRY_MS = 3000;
 
@@ -37,7 +39,9 @@ function say(state, text) {
 function receive(page, { shape, cells }) {
   if (shape !== page.shape) {
     page.shape = shape;
-    renew();
+    const board = document.querySelector("[data-board]");
+    if (board && busy(board)) announce(board);
+    else renew();
     return;
   }
   for (const [name, text] of Object.entries(cells)) {
@@ -88,6 +92,11 @@ function swap(fresh) {
     const aside = [...part.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
     part.replaceChildren(...newer.childNodes);
     [...part.querySelectorAll(".scroll")].forEach((box, n) => (box.scrollLeft = aside[n] ?? 0));
+  }
+  for (const form of document.querySelectorAll("[data-board]")) {
+    const upto = fresh.querySelector("[name=upto]");
+    if (upto) form.querySelector("[name=upto]").value = upto.value;
+    form.dispatchEvent(new Event("change"));
   }
   if (focused && document.activeElement === document.body) {
     document.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });

@@ -92,8 +92,8 @@ with changed as (
               level.desired, level.projected_at, new.since
 )
 insert into level_change (channel, listing, location, sequence, version, value, projected_at,
-                          since_sequence)
-select * from changed;
+                          since_sequence, rules)
+select *, %(rules)s::bigint from changed;
 
 -- name: write_reflected
 -- Stores that levels, unchanged, reflect the ledger up to a newer sequence number.

@@ -1,4 +1,4 @@
--- What the configuration file declares: systems, authorities, channels, exposure policies.
+-- What a configuration declares: systems, locations, authorities, channels, exposure policies.
 
 -- name: write_systems
 -- Writes systems that are new or differ; their codes.
@@ -96,11 +96,44 @@ where (exposure_policy.sku, exposure_policy.sku_group, exposure_policy.safety,
        excluded.ring_fence, excluded.buffer, excluded.cap, excluded.pack_size)
 returning channel
 
--- name: keep_channel_history
--- Notes from when on these channels are as they are now.
-insert into channel_history (channel, valid_from, pool, demand_class, allow_split, policies)
-select channel.code, clock_timestamp(), channel.pool, channel.demand_class, channel.allow_split,
-    coalesce((
-        select jsonb_agg(to_jsonb(policy) - 'channel' order by policy.position)
-        from exposure_policy policy where policy.channel = channel.code), '[]')
-from channel where channel.code = any(%(channels)s::text[])
+-- name: network
+-- The whole network as one document: systems, locations and channels, each by code, in the shape of
+-- domain/network.py.
+select jsonb_build_object(
+    'systems', (select coalesce(jsonb_agg(to_jsonb(system) order by code), '[]') from system),
+    'locations', (
+        select coalesce(jsonb_agg(to_jsonb(location) || jsonb_build_object(
+            'groups', (select coalesce(jsonb_agg(member.code order by member.code), '[]')
+                       from location_group member where member.location = location.code),
+            'authority', (select coalesce(jsonb_agg(jsonb_build_object(
+                              'group', movement_group, 'system', authority.system, 'from', valid_from)
+                              order by movement_group, valid_from), '[]')
+                          from authority where authority.location = location.code)
+        ) order by code), '[]') from location),
+    'channels', (
+        select coalesce(jsonb_agg(to_jsonb(channel) || jsonb_build_object(
+            'policies', (select coalesce(jsonb_agg(to_jsonb(policy) order by policy.position), '[]')
+                         from exposure_policy policy where policy.channel = channel.code)
+        ) order by code), '[]') from channel))
+
+-- name: edited_last
+-- The newest revision that touched a part of the network: its id.
+select max(id) from (
+    select greatest(max(since), max(until)) as id from history.system
+    where %(family)s = 'systems' and code = %(code)s
+    union all
+    select greatest(max(since), max(until)) from history.location
+    where %(family)s = 'locations' and code = %(code)s
+    union all
+    select greatest(max(since), max(until)) from history.location_group
+    where %(family)s = 'locations' and location = %(code)s
+    union all
+    select greatest(max(since), max(until)) from history.authority
+    where %(family)s = 'locations' and location = %(code)s
+    union all
+    select greatest(max(since), max(until)) from history.channel
+    where %(family)s = 'channels' and code = %(code)s
+    union all
+    select greatest(max(since), max(until)) from history.exposure_policy
+    where %(family)s = 'channels' and channel = %(code)s
+) touched

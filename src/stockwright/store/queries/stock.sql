@@ -1,27 +1,29 @@
 -- name: stock_of_skus
--- The database's clock, the ledger's head, and what the books say of these SKUs at each place as of
--- that head.
-select clock_timestamp(), head.sequence, cell.*
+-- The clock, the ledger's head, the revision of the rules, and what the books say of these SKUs at
+-- each place as of that head; and where asked, the open units that each channel claims of them.
+-- One statement, so that all is of one moment.
+select moment_v1(), head.sequence, rules.revision, told.*
 from (select coalesce(max(sequence), 0) as sequence from ledger_head) head
+cross join (select coalesce(max(id), 0) as revision from revision) rules
 left join (
-    select sku, location,
+    select sku, location, null as channel,
            sum(sellable)::bigint, sum(inspection)::bigint, sum(quarantined)::bigint,
            sum(damaged)::bigint, sum(reserved)::bigint, sum(allocated)::bigint, sum(picked)::bigint
     from balance
     where sku = any (%(skus)s::text[])
     group by sku, location
-) cell on true
-order by cell.sku, cell.location;
-
--- name: channel_claims
--- Open units that each channel claims of these SKUs.
-select line.channel, claim.sku, sum(claim.reserved + claim.allocated + claim.picked)::bigint
-from claim
-join demand_line line on line.id = claim.line_id
-where claim.sku = any (%(skus)s::text[])
-  and claim.reserved + claim.allocated + claim.picked > 0
-  and line.channel <> ''
-group by line.channel, claim.sku;
+    union all
+    select claim.sku, null, line.channel,
+           0, 0, 0, 0, sum(claim.reserved)::bigint, sum(claim.allocated)::bigint,
+           sum(claim.picked)::bigint
+    from claim
+    join demand_line line on line.id = claim.line_id
+    where %(claims)s and claim.sku = any (%(skus)s::text[])
+      and claim.reserved + claim.allocated + claim.picked > 0
+      and line.channel <> ''
+    group by claim.sku, line.channel
+) told on true
+order by told.sku, told.location;
 
 -- name: open_claims
 -- Units of one SKU that are promised and not yet gone, by place, then oldest demand line first.
@@ -45,14 +47,16 @@ order by entry.sequence desc, entry.n desc
 limit %(limit)s;
 
 -- name: ledger_sums
--- What the ledger's entries of one SKU add up to, by place, account and kind of event.
+-- What the ledger's entries of one SKU up to a sequence number add up to, by place, account and kind
+-- of event.
 select moved.location, moved.account::text, event.kind, sum(moved.units)::bigint, count(*),
        min(moved.sequence), max(moved.sequence)
 from (
     select sequence, to_location as location, to_account as account, quantity as units
-    from entry where sku = %(sku)s
+    from entry where sku = %(sku)s and sequence <= %(upto)s
     union all
-    select sequence, from_location, from_account, -quantity from entry where sku = %(sku)s
+    select sequence, from_location, from_account, -quantity
+    from entry where sku = %(sku)s and sequence <= %(upto)s
 ) moved
 join event on event.sequence = moved.sequence
 where moved.account in ('sellable', 'inspection', 'quarantined', 'damaged', 'reserved', 'allocated',

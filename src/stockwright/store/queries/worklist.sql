@@ -3,7 +3,7 @@
 -- name: page
 -- Work items below an id, newest first; open, closed or all, of one kind or SKU where named.
 SELECT id, kind, subject, sku, location, system, detail, sequence, opened_at, seen, last_seen_at,
-       closed_at, closed_by, closed_why
+       closed_at, closed_by, closed_why, assigned_to
 FROM work_item
 WHERE id < %(before)s
   AND (%(state)s = 'all' OR (closed_at IS NULL) = (%(state)s = 'open'))
@@ -14,7 +14,7 @@ ORDER BY id DESC LIMIT %(limit)s;
 -- name: one
 -- One work item.
 SELECT id, kind, subject, sku, location, system, detail, sequence, opened_at, seen, last_seen_at,
-       closed_at, closed_by, closed_why
+       closed_at, closed_by, closed_why, assigned_to
 FROM work_item WHERE id = %(id)s;
 
 -- name: close

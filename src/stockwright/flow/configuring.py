@@ -1,0 +1,238 @@
+"""The configuration: the database is the truth, and a file or a program changes it by revisions.
+
+What is applied is read first and compared, in one transaction that holds the lock of the master
+data: what a plan shows is what an application does, unless somebody else came between.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from stockwright.domain.errors import Rejected
+from stockwright.domain.network import Network
+from stockwright.domain.network_changes import (
+    Difference,
+    differences,
+    merged,
+    normal,
+    only_in,
+    overlaid,
+    part_name,
+    parts,
+)
+from stockwright.store import history, past
+from stockwright.store.access import log_change
+from stockwright.store.connection import Connection
+from stockwright.store.history import Revision, Said
+from stockwright.store.master import lock_master
+from stockwright.store.network import apply_config, edited_last, read_network
+
+SUBJECTS: Final = (
+    *("system", "location", "location_group", "authority"),
+    *("channel", "exposure_policy"),
+)
+"""The tables that a configuration is kept in."""
+AT_START: Final = Said(actor="startup", source="file", reason="startup")
+
+
+class Edited(Struct, frozen=True, kw_only=True):
+    """A part that was edited at run time since the file was last read, and the last edit of it."""
+
+    name: str
+    by: Revision
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Where the database and a configuration differ.
+
+    revision is the last one that touched the configuration, file_revision the last one that read a
+    file in, None where none did. differences are what applying it would change; edited are the
+    parts among them that a start leaves as they are; only_in_database stay whatever is applied.
+    """
+
+    revision: int
+    file_revision: int | None
+    differences: tuple[Difference, ...]
+    edited: tuple[Edited, ...]
+    only_in_database: tuple[str, ...]
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """What was changed; revision is None where nothing was."""
+
+    revision: int | None
+    changes: tuple[Difference, ...]
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """What a start changed, and where file and database still differ."""
+
+    applied: Applied
+    plan: Plan
+
+
+def network_of(network: Network) -> Network:
+    """The systems, locations and channels alone, in one order."""
+    return normal(network)
+
+
+def is_empty(network: Network) -> bool:
+    """An empty file is no order to forget all."""
+    return not (network.systems or network.locations or network.channels)
+
+
+def plan(connection: Connection, wanted: Network) -> Plan:
+    """What applying a whole configuration would change; changes nothing."""
+    database = read_network(connection)
+    read_in = _last_file(connection)
+    held = merged(read_in[1], database, wanted)[1] if read_in else ()
+    named = {part_name(key): key for key in parts(database)}
+    return Plan(
+        revision=newest(connection),
+        file_revision=read_in[0] if read_in else None,
+        differences=() if is_empty(wanted) else differences(database, wanted),
+        edited=tuple(
+            Edited(
+                name=name, by=history.revision(connection, edited_last(connection, *named[name]))
+            )
+            for name in held
+        ),
+        only_in_database=only_in(database, wanted),
+    )
+
+
+def plan_edits(connection: Connection, edits: Network) -> tuple[Difference, ...]:
+    """What applying some parts would change; the others are left alone."""
+    database = read_network(connection)
+    return differences(database, overlaid(database, edits), complete=False)
+
+
+def newest(connection: Connection) -> int:
+    """The last revision that touched the configuration; 0 where none did."""
+    found = history.revisions(connection, limit=1, subjects=SUBJECTS)
+    return found[0].id if found else 0
+
+
+def apply_file(connection: Connection, file: Network, said: Said) -> Applied:
+    """Makes the database what a file says; the file counts as read in, run-time edits give way.
+
+    In the caller's transaction, and safe to repeat. Raises Misconfigured as `apply_config` does.
+    """
+    lock_master(connection)
+    history.said_by(connection, said)
+    changes = _bring(connection, file)
+    read_in = _last_file(connection)
+    if not changes and read_in and read_in[1] == network_of(file):
+        return Applied(revision=None, changes=())
+    made = history.own_revision(connection, network_of(file))
+    return _logged(connection, said, "config.apply", made, changes)
+
+
+def start_with(connection: Connection, file: Network, said: Said = AT_START) -> Started:
+    """What a start does with its file: applies what changed in it since it was last read in.
+
+    Parts that were edited at run time stay as they are, and the plan tells of them.
+    """
+    lock_master(connection)
+    if is_empty(file):
+        return Started(applied=Applied(revision=None, changes=()), plan=plan(connection, file))
+    history.said_by(connection, said)
+    applied = _start(connection, file, said)
+    return Started(applied=applied, plan=plan(connection, file))
+
+
+def _start(connection: Connection, file: Network, said: Said) -> Applied:
+    read_in = _last_file(connection)
+    if read_in is None:
+        return apply_file(connection, file, said)
+    if read_in[1] == network_of(file):
+        return Applied(revision=None, changes=())
+    wanted, _held = merged(read_in[1], read_network(connection), file)
+    changes = _bring(connection, wanted)
+    made = history.own_revision(connection, network_of(file))
+    return _logged(connection, said, "config.apply", made, changes)
+
+
+def apply_edits(
+    connection: Connection, edits: Network, said: Said, *, if_revision: int | None = None
+) -> Applied:
+    """Makes some parts what a program says; the others are left alone.
+
+    With if_revision nothing is done unless that is still the newest revision of the configuration:
+    raises Rejected (outdated).
+    """
+    lock_master(connection)
+    last = newest(connection)
+    if if_revision not in (None, last):
+        message = f"The configuration is at revision {last} by now; look at it and plan again."
+        raise Rejected("outdated", "if_revision", message)
+    database = read_network(connection)
+    history.said_by(connection, said)
+    changes = _bring(connection, overlaid(database, edits), complete=False)
+    return _made(connection, said, "config.apply", changes)
+
+
+def roll_back(connection: Connection, number: int, said: Said) -> Applied:
+    """Makes the configuration what it was as of a revision, by a new one.
+
+    Parts that came later stay; systems among them are disconnected. Raises Rejected (not_found).
+    """
+    lock_master(connection)
+    wanted = network_at(connection, number)
+    if is_empty(wanted):
+        message = f"There was no configuration yet at revision {number}; name a later one."
+        raise Rejected("malformed", "revision", message)
+    history.said_by(connection, said)
+    changes = _bring(connection, wanted)
+    return _made(connection, said, "config.rollback", changes, to=number)
+
+
+def network_at(connection: Connection, number: int) -> Network:
+    """The configuration as of a revision. Raises Rejected (not_found)."""
+    found = history.revision(connection, number)
+    moment = past.Moment(at=found.at, sequence=0, revision=number)
+    with past.visit(connection, moment):
+        return normal(read_network(connection))
+
+
+def _bring(
+    connection: Connection, wanted: Network, *, complete: bool = True
+) -> tuple[Difference, ...]:
+    database = read_network(connection)
+    if is_empty(wanted):
+        return ()
+    changes = differences(database, wanted, complete=complete)
+    apply_config(connection, wanted)
+    return changes
+
+
+def _made(
+    connection: Connection,
+    said: Said,
+    action: str,
+    changes: tuple[Difference, ...],
+    **detail: Any,
+) -> Applied:
+    if not changes:
+        return Applied(revision=None, changes=())
+    return _logged(connection, said, action, history.own_revision(connection), changes, **detail)
+
+
+def _logged(
+    connection: Connection,
+    said: Said,
+    action: str,
+    made: int,
+    changes: tuple[Difference, ...],
+    **detail: Any,
+) -> Applied:
+    told = [{"field": one.field, "before": one.database, "after": one.wanted} for one in changes]
+    about = {"reason": said.reason, "changes": told} | detail
+    log_change(connection, said.actor, action, f"revision {made}", about)
+    return Applied(revision=made, changes=changes)
+
+
+def _last_file(connection: Connection) -> tuple[int, Network] | None:
+    found = history.last_content(connection)
+    return None if found is None else (found[0], normal(msgspec.convert(found[1], Network)))
