@@ -59,8 +59,8 @@ def document(table: Sequence[Operation]) -> dict[str, Any]:
 def _types_of(table: Sequence[Operation]) -> list[Any]:
     types: list[Any] = [Problem]
     for row in table:
-        for kind in (row.body, row.query, *row.answers.values()):
-            if kind is not None and kind not in types:
+        for kind in (row.body, row.query, *row.answers.values(), *row.produces.values()):
+            if kind is not None and kind is not bytes and kind not in types:
                 types.append(kind)
     return types
 
@@ -84,7 +84,8 @@ def _operation(
         "security": [{"key": [row.scope]}] if row.scope else [],
     }
     if row.body is not None:
-        content = {media: {"schema": schemas[row.body]} for media in row.media}
+        body = _TEXT if row.body is bytes else schemas[row.body]
+        content = {media: {"schema": body} for media in row.media}
         told["requestBody"] = {"required": True, "content": content}
     if not told["parameters"]:
         del told["parameters"]
@@ -122,8 +123,11 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, kind in row.answers.items():
         told: dict[str, Any] = {"description": _PHRASES[status]}
-        if kind is not None:
-            told["content"] = {"application/json": {"schema": schemas[kind]}}
+        content = {} if kind is None else {"application/json": {"schema": schemas[kind]}}
+        if status == 200:
+            content |= {media: _part(media, part, schemas) for media, part in row.produces.items()}
+        if content:
+            told["content"] = content
         responses[str(status)] = told
     codes = [*row.problems, *(_WITH_KEY if row.scope else ())]
     codes += [*(_WITH_BODY if row.body is not None else ()), *_ALWAYS]
@@ -140,6 +144,14 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     return responses
 
 
+def _part(media: str, kind: Any, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    """The schema of a body that is no single JSON document; its lines are described beside it."""
+    if kind is None:
+        return {"schema": _TEXT}
+    return {"schema": _TEXT, "x-line-schema": schemas[kind]}
+
+
+_TEXT: Final = {"type": "string"}
 _PHRASES: Final = {
     200: "answered",
     201: "granted, or made",

@@ -17,7 +17,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     scope is what the caller's key needs; without one the call is for everybody (`signature`: the
     handler checks one). body and query are the types that are decoded and documented. answers
     maps each good status to the type of its body. stored says that an Idempotency-Key is honoured
-    by keeping the answer. The summary is the handler's docstring.
+    by keeping the answer. produces maps further media types of the 200 answer to the type of one
+    of their lines or events, None where it has no schema; callers name one in Accept. patient marks
+    what may take long because the caller asked it to wait. The summary is the handler's docstring.
     """
 
     method: Method
@@ -32,6 +34,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     media: Sequence[str] = ("application/json",)
     stored: bool = False
     own_key: bool = False
+    produces: Mapping[str, Any] = {}
+    patient: bool = False
 
     @property
     def name(self) -> str:

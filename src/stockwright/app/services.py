@@ -12,10 +12,11 @@ from typing import Final, Literal, get_args
 import structlog
 
 from stockwright import telemetry
+from stockwright.app.bell import Bell
 from stockwright.app.connections import open_connections
 from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
-from stockwright.app.workers import add_housekeeping, add_workers
+from stockwright.app.workers import add_housekeeping, add_listening, add_workers
 from stockwright.config import Config, database_url
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
@@ -58,6 +59,8 @@ class Services:
         self.worker_pool = Pool(url, size=WORKER_POOL, application_name="stockwright worker")
         self.recorder = Recorder(url)
         watch(self.recorder)
+        self.bell = Bell()
+        self.recorder.listeners.append(lambda _sequence: self.bell.ring())
         self.intake = Intake(self.worker_pool, self.recorder, connections, worker=self.name)
         self.workers = Supervisor()
         self._systems = frozenset(system.code for system in config.systems)
@@ -116,6 +119,8 @@ def open_services(
         stack.callback(services.recorder.stop)
         if "workers" in roles:
             add_workers(services)
+        elif "api" in roles:
+            add_listening(services)
         add_housekeeping(services, roles)
         # From here on the loops are stopped first, while what they hand to is still there.
         stack.callback(services.workers.stop)

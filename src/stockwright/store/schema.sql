@@ -425,6 +425,13 @@ CREATE TABLE public.level (
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05');
 
+CREATE SEQUENCE public.level_change_position
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
 CREATE TABLE public.level_change (
     channel text NOT NULL COLLATE pg_catalog."C",
     listing text NOT NULL COLLATE pg_catalog."C",
@@ -433,7 +440,9 @@ CREATE TABLE public.level_change (
     version bigint NOT NULL,
     value bigint NOT NULL,
     projected_at timestamp with time zone NOT NULL,
-    since_sequence bigint DEFAULT 0 NOT NULL
+    since_sequence bigint DEFAULT 0 NOT NULL,
+    "position" bigint DEFAULT nextval('public.level_change_position'::regclass) NOT NULL,
+    after_sequence bigint NOT NULL
 );
 
 CREATE TABLE public.listing (
@@ -661,7 +670,8 @@ CREATE TABLE public.work_item (
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     closed_at timestamp with time zone,
     closed_by text DEFAULT ''::text NOT NULL,
-    closed_why text DEFAULT ''::text NOT NULL
+    closed_why text DEFAULT ''::text NOT NULL,
+    assignee text DEFAULT ''::text NOT NULL
 );
 
 ALTER TABLE public.work_item ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -831,6 +841,8 @@ CREATE INDEX batch_by_time ON public.batch USING btree (recorded_at);
 
 CREATE INDEX binding_by_code ON public.binding USING btree (subject, code);
 
+CREATE INDEX change_log_by_actor ON public.change_log USING btree (actor, id);
+
 CREATE INDEX change_log_by_subject ON public.change_log USING btree (subject, id);
 
 CREATE INDEX claim_open_by_sku ON public.claim USING btree (sku, location) WHERE (((reserved + allocated) + picked) > 0);
@@ -846,6 +858,8 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
+
+CREATE UNIQUE INDEX level_change_by_position ON public.level_change USING btree ("position");
 
 CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
 
@@ -872,6 +886,8 @@ CREATE INDEX payload_parked ON public.payload USING btree (system, missing) WHER
 CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) WHERE (parent IS NOT NULL);
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
+
+CREATE INDEX transfer_by_sku ON public.transfer USING btree (sku, to_location, lot);
 
 CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree (sku, location, lot) WHERE (quantity > 0);
 
