@@ -17,7 +17,13 @@ BUCKETS = ("sellable", "inspection", "quarantined", "damaged", "reserved", "allo
 
 
 def tell(house, kind: str, sku: str, quantity: int, **more):
-    fact = {"kind": kind, "system": "erp", "document": uuid4().hex, "sku": sku, "quantity": quantity}
+    fact = {
+        "kind": kind,
+        "system": "erp",
+        "document": uuid4().hex,
+        "sku": sku,
+        "quantity": quantity,
+    }
     answer = house.admin.post("/v1/events", {**fact, **more})
     assert answer.status == 200, answer
     return answer.json["sequence"]
@@ -26,7 +32,9 @@ def tell(house, kind: str, sku: str, quantity: int, **more):
 def state(house, sku: str, query: str = "") -> dict[str, dict]:
     answer = house.admin.get(f"/v1/stock/{sku}?{query}")
     assert answer.status == 200, answer
-    return {f"{row['location']}{row['lot'] and '/' + row['lot']}": row for row in answer.json["items"]}
+    return {
+        f"{row['location']}{row['lot'] and '/' + row['lot']}": row for row in answer.json["items"]
+    }
 
 
 def lines(answer) -> list[dict]:
@@ -98,7 +106,9 @@ def test_filters_narrow_by_sku_place_and_group(house, new_sku):
         tell(house, "receipt", sku, 2, location="main")
         tell(house, "receipt", sku, 3, location="second")
     found = house.admin.get(f"/v1/stock?sku_group={group}&location=second").json["items"]
-    assert [(row["sku"], row["location"], row["sellable"]) for row in found] == [(mine, "second", 3)]
+    assert [(row["sku"], row["location"], row["sellable"]) for row in found] == [
+        (mine, "second", 3)
+    ]
 
 
 def test_as_of_tells_what_was_known_then_or_what_lay_there_then(house, new_sku):
@@ -129,7 +139,7 @@ def test_a_transfer_is_in_transit_as_of_a_time_between_its_ends(house, new_sku):
 
 
 def test_any_cut_is_what_the_ledger_adds_up_to(house, new_sku):
-    """The law behind every as-of: the state at a sequence number is the sum of the entries to it."""
+    """The law behind every as-of: the state at a sequence number is what the entries add up to."""
     skus = [new_sku() for _ in range(3)]
     marks = []
     for turn in range(12):
@@ -140,8 +150,8 @@ def test_any_cut_is_what_the_ledger_adds_up_to(house, new_sku):
         ((at,),) = house.sql("SELECT recorded_at FROM batch WHERE last_sequence = %s", mark)
         expected: dict[tuple, int] = defaultdict(int)
         rows = house.sql(
-            "SELECT sku, from_account::text, from_location, to_account::text, to_location, quantity "
-            "FROM entry WHERE sku = ANY(%s) AND sequence <= %s", skus, mark,
+            "SELECT sku, from_account::text, from_location, to_account::text, to_location, "
+            "quantity FROM entry WHERE sku = ANY(%s) AND sequence <= %s", skus, mark,
         )  # fmt: skip
         for sku, source, left, target, entered, units in rows:
             expected[sku, left, source] -= units
@@ -156,7 +166,9 @@ def test_any_cut_is_what_the_ledger_adds_up_to(house, new_sku):
             for name in BUCKETS
             if row[name]
         }
-        assert shown == {key: units for key, units in expected.items() if units and key[2] in BUCKETS}
+        assert shown == {
+            key: units for key, units in expected.items() if units and key[2] in BUCKETS
+        }
 
 
 def test_the_stream_says_what_the_pages_say(house, new_sku):
