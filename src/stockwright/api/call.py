@@ -35,6 +35,11 @@ class Call:
         self.query = query
         self.body = body
 
+    @property
+    def actor(self) -> str:
+        """Who calls, as the audit log names them."""
+        return f"key {self.caller.id}"
+
     async def run(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

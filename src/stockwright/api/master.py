@@ -235,7 +235,7 @@ def _putter(shelf: _Shelf, body: type[msgspec.Struct]) -> Handler:
         row = _valid(struct, told, shelf)
         if isinstance(row, Binding) and not call.caller.speaks_for(row.system):
             raise problem("forbidden_system", param="system")
-        saved = await call.run(_save, shelf.kind, row, f"key {call.caller.id}")
+        saved = await call.run(_save, shelf.kind, row, call.actor)
         resumed = 0
         if isinstance(row, Binding) and saved != "unchanged":
             missing = f"{row.subject}:{row.partner_code}"

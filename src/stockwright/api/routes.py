@@ -3,8 +3,8 @@
 from typing import Final
 
 from stockwright.api import (
+    audit,
     availability,
-    change_log,
     changes,
     counts,
     events,
@@ -13,6 +13,7 @@ from stockwright.api import (
     ledger,
     master,
     parked,
+    replays,
     reservations,
     stock,
     worklist,
@@ -23,9 +24,7 @@ from stockwright.domain.count_sheets import CountSheet
 from stockwright.domain.events import Fact
 from stockwright.store.access import Change
 from stockwright.store.entries import EntryView
-from stockwright.store.payloads import PayloadView
 from stockwright.store.reservations import ReservationView
-from stockwright.store.worklist import WorkItemView
 
 _REFUSALS: Final = (
     "insufficient",
@@ -152,83 +151,9 @@ TABLE: Final[tuple[Operation, ...]] = (
         query=PageQuery,
         answers={200: Page[EntryView]},
     ),
-    Operation(
-        method="GET",
-        path="/v1/work-items",
-        handler=worklist.get_work_items,
-        tag="work",
-        scope="work:read",
-        query=worklist.WorkItemQuery,
-        answers={200: Page[WorkItemView]},
-    ),
-    Operation(
-        method="GET",
-        path="/v1/work-items/{id}",
-        handler=worklist.get_work_item,
-        tag="work",
-        scope="work:read",
-        answers={200: WorkItemView},
-        problems=("not_found",),
-    ),
-    Operation(
-        method="POST",
-        path="/v1/work-items/{id}/close",
-        handler=worklist.close_work_item,
-        tag="work",
-        scope="work:write",
-        body=worklist.CloseAsk,
-        answers={200: WorkItemView},
-        problems=("not_found", "already_closed"),
-        stored=True,
-    ),
-    Operation(
-        method="GET",
-        path="/v1/parked",
-        handler=parked.get_parked,
-        tag="work",
-        scope="work:read",
-        query=parked.ParkedQuery,
-        answers={200: Page[PayloadView]},
-    ),
-    Operation(
-        method="GET",
-        path="/v1/parked/{id}",
-        handler=parked.get_payload,
-        tag="work",
-        scope="work:read",
-        answers={200: PayloadView},
-        problems=("not_found",),
-    ),
-    Operation(
-        method="GET",
-        path="/v1/parked/{id}/body",
-        handler=parked.get_payload_body,
-        tag="work",
-        scope="work:read",
-        answers={200: None},
-        problems=("not_found",),
-    ),
-    Operation(
-        method="POST",
-        path="/v1/parked/{id}/resume",
-        handler=parked.resume_payload,
-        tag="work",
-        scope="work:write",
-        answers={200: PayloadView},
-        problems=("not_found", "already_closed"),
-        stored=True,
-    ),
-    Operation(
-        method="POST",
-        path="/v1/parked/{id}/discard",
-        handler=parked.discard_payload,
-        tag="work",
-        scope="work:write",
-        body=parked.DiscardAsk,
-        answers={200: PayloadView},
-        problems=("not_found", "already_closed"),
-        stored=True,
-    ),
+    *worklist.operations(),
+    *parked.operations(),
+    *replays.operations(),
     Operation(
         method="POST",
         path="/v1/hooks/{connection}",
@@ -240,11 +165,11 @@ TABLE: Final[tuple[Operation, ...]] = (
     *master.operations(),
     Operation(
         method="GET",
-        path="/v1/change-log",
-        handler=change_log.get_change_log,
+        path="/v1/audit",
+        handler=audit.get_audit,
         tag="work",
-        scope="admin",
-        query=PageQuery,
+        scope="audit:read",
+        query=audit.AuditQuery,
         answers={200: Page[Change]},
     ),
     Operation(
@@ -254,6 +179,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         tag="health",
         scope="metrics:read",
         answers={200: None},
+        produces=health.METRICS,
     ),
     Operation(
         method="GET",

@@ -8,11 +8,12 @@ last position skips nothing, however late a transaction commits.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from stockwright.store.arrays import numbers
 from stockwright.store.connection import Connection
 from stockwright.store.levels import FEED_LOCK
 from stockwright.store.queries import load
@@ -46,7 +47,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 class EventChange(msgspec.Struct, frozen=True, kw_only=True, tag_field="change", tag="event"):
     """One event of the ledger: a fact or a request as it was told, its outcome, and what it moved.
 
-    answer is what a request was answered beyond the outcome's code.
+    answer is what a request was answered beyond the outcome's code; param and message say why it
+    was refused, or only observed.
     """
 
     sequence: int
@@ -59,6 +61,8 @@ class EventChange(msgspec.Struct, frozen=True, kw_only=True, tag_field="change",
     payload: int | None
     body: dict[str, Any]
     answer: dict[str, Any] | None
+    param: str = ""
+    message: str = ""
     moves: Sequence[Move] = ()
 
     def after(self, before: Position) -> Position:
@@ -135,6 +139,15 @@ def changes(
     return [change for _, change in merged], upto
 
 
+def events_at(connection: Connection, sequences: Sequence[int]) -> list[EventChange]:
+    """The events with these sequence numbers, in order."""
+    if not sequences:
+        return []
+    wanted = {"sequences": numbers(sorted(set(sequences)))}
+    rows = connection.execute(_SQL["events_at"], wanted).fetchall()
+    return _with_moves(rows, connection.execute(_SQL["moves_at"], wanted))
+
+
 def _events(
     connection: Connection, after: Position, upto: Position, limit: int
 ) -> list[EventChange]:
@@ -142,20 +155,39 @@ def _events(
     rows = connection.execute(_SQL["events"], bounds).fetchall()
     if not rows:
         return []
+    between = {"first": rows[0][0], "last": rows[-1][0]}
+    return _with_moves(rows, connection.execute(_SQL["moves"], between))
+
+
+def _with_moves(
+    rows: Iterable[tuple[Any, ...]], entries: Iterable[tuple[Any, ...]]
+) -> list[EventChange]:
     moves: dict[int, list[Move]] = {}
-    for sequence, *told in connection.execute(
-        _SQL["moves"], {"first": rows[0][0], "last": rows[-1][0]}
-    ):
-        fields = zip(Move.__struct_fields__, told, strict=True)
-        moves.setdefault(sequence, []).append(Move(**dict(fields)))
-    names = EventChange.__struct_fields__
-    return [
-        EventChange(
-            **dict(zip(names[:-1], row, strict=True)),
-            moves=moves.get(row[0], ()),
-        )
-        for row in rows
-    ]
+    for sequence, *told in entries:
+        move = Move(**dict(zip(Move.__struct_fields__, told, strict=True)))
+        moves.setdefault(sequence, []).append(move)
+    return [_event(row, moves.get(row[0], ())) for row in rows]
+
+
+def _event(row: tuple[Any, ...], moves: Sequence[Move]) -> EventChange:
+    sequence, kind, system, outcome, occurred_at, received_at, recorded_at, payload, body, kept = (
+        row
+    )
+    return EventChange(
+        sequence=sequence,
+        kind=kind,
+        system=system,
+        outcome=outcome,
+        occurred_at=occurred_at,
+        received_at=received_at,
+        recorded_at=recorded_at,
+        payload=payload,
+        body=body,
+        answer=kept["answer"] if kept else None,
+        param=kept["field"] if kept else "",
+        message=kept["message"] if kept else "",
+        moves=moves,
+    )
 
 
 def _levels(

@@ -1,16 +1,19 @@
-"""The work list: what a person must decide, and that it was decided."""
+"""The work list: what a person must decide, who is at it, and that it was decided."""
 
 import datetime as dt
 from typing import Any, Literal
 
 import msgspec
+import psycopg
 
 from stockwright.store import queries
 from stockwright.store.access import log_change
 from stockwright.store.connection import Connection
+from stockwright.store.facets import Facets, facets_of
 
 _SQL = queries.load("worklist")
 State = Literal["open", "closed", "all"]
+Reopened = Literal["reopened", "was_open", "came_up_again"]
 
 
 class WorkItemView(msgspec.Struct, kw_only=True):
@@ -30,6 +33,20 @@ class WorkItemView(msgspec.Struct, kw_only=True):
     closed_at: dt.datetime | None
     closed_by: str
     closed_why: str
+    assignee: str
+
+
+class Which(msgspec.Struct, frozen=True, kw_only=True):
+    """Which work items; an empty text lets all pass. `text` is looked for in subject and detail."""
+
+    state: State = "open"
+    kind: str = ""
+    sku: str = ""
+    location: str = ""
+    system: str = ""
+    assignee: str = ""
+    unassigned: bool = False
+    text: str = ""
 
 
 def _views(rows: Any) -> list[WorkItemView]:
@@ -38,17 +55,16 @@ def _views(rows: Any) -> list[WorkItemView]:
 
 
 def work_items(
-    connection: Connection,
-    *,
-    state: State = "open",
-    kind: str = "",
-    sku: str = "",
-    before: int = 2**63 - 1,
-    limit: int = 100,
+    connection: Connection, which: Which, *, before: int = 2**63 - 1, limit: int = 100
 ) -> list[WorkItemView]:
     """Work items with an id below `before`, newest first, at most `limit`."""
-    arguments = {"state": state, "kind": kind, "sku": sku, "before": before, "limit": limit}
+    arguments = {**msgspec.structs.asdict(which), "before": before, "limit": limit}
     return _views(connection.execute(_SQL["page"], arguments))
+
+
+def work_item_facets(connection: Connection, which: Which) -> Facets:
+    """How many work items pass, by kind, system, location and assignee."""
+    return facets_of(connection.execute(_SQL["facets"], msgspec.structs.asdict(which)))
 
 
 def find_work_item(connection: Connection, item_id: int) -> WorkItemView | None:
@@ -63,4 +79,26 @@ def close_work_item(connection: Connection, item_id: int, *, actor: str, why: st
     if connection.execute(_SQL["close"], arguments).fetchone() is None:
         return False
     log_change(connection, actor, "work_item.close", str(item_id), {"why": why})
+    return True
+
+
+def reopen_work_item(connection: Connection, item_id: int, *, actor: str, why: str) -> Reopened:
+    """Opens a closed work item again, unless its cause came up again and has an open one by now."""
+    try:
+        with connection.transaction():
+            row = connection.execute(_SQL["reopen"], {"id": item_id}).fetchone()
+    except psycopg.errors.UniqueViolation:
+        return "came_up_again"
+    if row is None:
+        return "was_open"
+    log_change(connection, actor, "work_item.reopen", str(item_id), {"why": why})
+    return "reopened"
+
+
+def assign_work_item(connection: Connection, item_id: int, *, actor: str, assignee: str) -> bool:
+    """Gives an open work item to somebody ('' for nobody); False where it is not open."""
+    arguments = {"id": item_id, "assignee": assignee}
+    if connection.execute(_SQL["assign"], arguments).fetchone() is None:
+        return False
+    log_change(connection, actor, "work_item.assign", str(item_id), {"assignee": assignee})
     return True

@@ -37,3 +37,16 @@ from level_change change
 join channel on channel.code = change.channel
 where change.position > %(after)s and change.position <= %(upto)s
 order by change.position limit %(limit)s;
+
+-- name: events_at
+-- Events by their sequence numbers, in order.
+select sequence, kind, system, outcome, occurred_at, received_at, recorded_at, payload, body, answer
+from event where sequence = any (%(sequences)s::bigint[])
+order by sequence;
+
+-- name: moves_at
+-- The entries of events by their sequence numbers, in order.
+select sequence, sku, lot, from_account::text, from_location, to_account::text, to_location, quantity,
+       coalesce(transfer, '')
+from entry where sequence = any (%(sequences)s::bigint[])
+order by sequence, n;
