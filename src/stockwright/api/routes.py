@@ -16,6 +16,7 @@ from stockwright.api import (
     replays,
     reservations,
     stock,
+    transport,
     worklist,
 )
 from stockwright.api.operations import Operation
@@ -163,6 +164,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         problems=("not_found", "bad_signature", "too_large"),
     ),
     *master.operations(),
+    *transport.operations(),
     Operation(
         method="GET",
         path="/v1/audit",

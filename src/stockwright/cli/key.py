@@ -9,6 +9,7 @@ from rich.table import Table
 
 from stockwright.app import open_database
 from stockwright.cli import output
+from stockwright.cli.actor import actor
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import load_config
 from stockwright.domain.errors import Rejected
@@ -49,7 +50,9 @@ def create(
     with open_database(loaded) as url, Pool(url, size=1) as pool, session(pool) as connection:
         # A key may be bound to a system that was configured a moment ago.
         apply_config(connection, loaded)
-        made = add_key(connection, name=name, scopes=scope, system=system, expires_at=expires_at)
+        made = add_key(
+            connection, name=name, scopes=scope, system=system, actor=actor(), expires_at=expires_at
+        )
     output.emit(made, as_json, _show_new)
     return output.OK
 
@@ -81,7 +84,7 @@ def revoke(
         Pool(url, size=1) as pool,
         session(pool) as connection,
     ):
-        name = revoke_key(connection, key_id)
+        name = revoke_key(connection, key_id, actor())
     if name is None:
         raise Rejected(
             "not_found", "key_id", f"No live key has the id {key_id!r}; see: stockwright key list"
