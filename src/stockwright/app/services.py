@@ -18,6 +18,7 @@ from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
 from stockwright.app.workers import add_housekeeping, add_listening, add_workers
 from stockwright.config import Config, database_url
+from stockwright.flow.gathering import Gatherer
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.verbs import Connection
@@ -56,6 +57,7 @@ class Services:
         self.connections = connections
         self.pool = Pool(url, size=READERS, application_name="stockwright reader")
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.gatherer = Gatherer(self.pool, self.threads)
         self.worker_pool = Pool(url, size=WORKER_POOL, application_name="stockwright worker")
         self.recorder = Recorder(url)
         watch(self.recorder)

@@ -18,7 +18,7 @@ from stockwright.domain import exposure
 from stockwright.domain.exposure import Policy
 
 
-class Stock(msgspec.Struct, frozen=True, kw_only=True):
+class Stock(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the two books say of one SKU at one place, all lots together, in base units."""
 
     location: str
@@ -31,7 +31,7 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
     picked: int = 0
 
 
-class Fence(msgspec.Struct, frozen=True, kw_only=True):
+class Fence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A ring-fence of another channel on the same SKU and pool, and what that channel claims."""
 
     channel: str
@@ -44,7 +44,7 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
         return exposure.unused_fence(self.ring_fence, self.claimed)
 
 
-class Component(msgspec.Struct, frozen=True, kw_only=True):
+class Component(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One SKU of a listing: how many base units one piece takes, and what it is judged by.
 
     places are those of the channel's pool. policy is the row of the channel that matches the SKU.
@@ -57,7 +57,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     fences: Sequence[Fence] = ()
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One term of a sum. `name` is a name of exposure.RULES or of a bucket."""
 
     name: str
@@ -66,7 +66,7 @@ class Step(msgspec.Struct, frozen=True):
     why: str
 
 
-class Explanation(msgspec.Struct, frozen=True):
+class Explanation(msgspec.Struct, frozen=True, gc=False):
     """A number and the steps that lead to it, for one SKU.
 
     For a listing of several SKUs it is that of the scarcest one; `others` explain the rest.

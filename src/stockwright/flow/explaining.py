@@ -16,7 +16,7 @@ from stockwright.domain.levels import Level
 from stockwright.flow.exposing import Listing, Reading, read
 from stockwright.store import exposure, levels, stock
 from stockwright.store.connection import Connection
-from stockwright.store.exposure import Part
+from stockwright.store.exposure import Sold
 from stockwright.store.stock import LedgerRow, LedgerSum, OpenClaim
 
 LEDGER_ROWS = 20
@@ -26,13 +26,15 @@ CLAIM_ROWS = 200
 class ListingQuantity(msgspec.Struct, frozen=True):
     """What a channel may sell of a listing, in pieces, and the level that tells it so.
 
-    level is None where the listing was never projected.
+    published is what the channel acknowledged last. level is None where the listing was never
+    projected, and where levels were not asked for.
     """
 
     channel: str
     listing: str
     available_to_sell: Explanation
     level: Level | None = None
+    published: int | None = None
 
 
 class ChannelQuantity(msgspec.Struct, frozen=True):
@@ -66,25 +68,26 @@ class Why(msgspec.Struct, frozen=True):
 
 
 def quantities(
-    connection: Connection, skus: Sequence[str], channel: str | None = None
+    connection: Connection,
+    skus: Sequence[str],
+    channel: str | None = None,
+    *,
+    with_levels: bool = True,
 ) -> list[Quantities | None]:
     """The quantities of these SKUs, aligned; None for one the item master does not know.
 
     Channels are all of them, or the one asked for; a channel that lists nothing of the SKU still
     has a grantable quantity. Raises Rejected for a channel that does not exist.
     """
-    listed = exposure.listings_by_sku(connection, skus)
-    keys = sorted({key for some in listed.values() for key in some if channel in (None, key[0])})
-    parts = exposure.components(connection, keys)
+    sold = exposure.listed(connection, skus, channel)
     groups = exposure.groups_of_skus(connection, skus)
-    reading = read(connection, groups | {part.sku: part.sku_group for part in parts})
+    reading = read(connection, groups | {part.sku: part.sku_group for part in sold.parts})
     channels = _channels(reading, channel)
-    shown = _listings(connection, reading, keys, parts)
+    shown = _listings(connection, reading, sold, with_levels)
     found = {}
-    for sku in listed:
+    for sku, keys in sold.by_sku.items():
         if reading.rules.knows(sku):
-            mine = [shown[key] for key in listed[sku] if key in shown]
-            found[sku] = _quantities(reading, sku, channels, mine)
+            found[sku] = _quantities(reading, sku, channels, [shown[key] for key in keys])
     return [found.get(sku) for sku in skus]
 
 
@@ -119,15 +122,21 @@ def _channels(reading: Reading, channel: str | None) -> list[str]:
 
 
 def _listings(
-    connection: Connection, reading: Reading, keys: Sequence[Listing], parts: Sequence[Part]
+    connection: Connection, reading: Reading, sold: Sold, with_levels: bool
 ) -> dict[Listing, ListingQuantity]:
-    pooled = {
-        (level.channel, level.listing): level
-        for level in levels.levels_of_listings(connection, keys)
-        if not level.location
+    keys = list(sold.published)
+    pooled = {}
+    if with_levels:
+        pooled = {
+            (level.channel, level.listing): level
+            for level in levels.levels_of_listings(connection, keys)
+            if not level.location
+        }
+    explained = reading.explain(keys, sold.parts)
+    return {
+        key: ListingQuantity(*key, explained[key], pooled.get(key), published)
+        for key, published in sold.published.items()
     }
-    explained = reading.explain(keys, parts)
-    return {key: ListingQuantity(*key, explained[key], pooled.get(key)) for key in keys}
 
 
 def why(connection: Connection, sku: str, channel: str | None = None) -> Why:

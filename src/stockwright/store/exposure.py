@@ -94,13 +94,31 @@ def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str
     return dict(_pairs(connection, "groups_of_skus", skus=texts(skus)))
 
 
-def listings_by_sku(
-    connection: Connection, skus: Sequence[str]
-) -> dict[str, list[tuple[str, str]]]:
-    """For each of these SKUs the (channel, listing) it is part of, in order of key."""
-    found: dict[str, list[tuple[str, str]]] = {sku: [] for sku in skus}
-    for sku, channel, listing in connection.execute(_SQL["listings_by_sku"], {"skus": texts(skus)}):
-        found[sku].append((channel, listing))
+class Sold(msgspec.Struct, frozen=True):
+    """The listings that some SKUs are part of, in order of key, and what they consist of.
+
+    by_sku holds each of the SKUs asked for. parts are those of active listings alone. published is
+    what a channel acknowledged last, None where it never did.
+    """
+
+    by_sku: dict[str, list[tuple[str, str]]]
+    parts: list[Part]
+    published: dict[tuple[str, str], int | None]
+
+
+def listed(connection: Connection, skus: Sequence[str], channel: str | None = None) -> Sold:
+    """The listings of all channels, or of one, that these SKUs are part of."""
+    found = Sold({sku: [] for sku in skus}, [], {})
+    parameters = {"skus": texts(skus), "channel": channel}
+    for code, listing, active, acknowledged, sku, quantity, group in connection.execute(
+        _SQL["listed"], parameters, binary=True
+    ):
+        key = (code, listing)
+        found.published[key] = acknowledged
+        if sku in found.by_sku:
+            found.by_sku[sku].append(key)
+        if active:
+            found.parts.append(Part(code, listing, sku, quantity, group))
     return found
 
 

@@ -77,10 +77,12 @@ class OpenClaim(msgspec.Struct, frozen=True):
 def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
     """What the books say of these SKUs, read with the ledger's head in one statement."""
     places: dict[str, list[Stock]] = {}
-    rows = connection.execute(_SQL["stock_of_skus"], {"skus": texts(skus)}).fetchall()
-    for _, _, sku, location, *units in rows:
+    parameters = {"skus": texts(skus)}
+    rows = connection.execute(_SQL["stock_of_skus"], parameters, binary=True).fetchall()
+    for row in rows:
+        _, _, sku, location, sellable, inspection, quarantined, damaged, *claims = row
         if sku is not None:
-            sellable, inspection, quarantined, damaged, reserved, allocated, picked = units
+            reserved, allocated, picked = claims
             places.setdefault(sku, []).append(
                 Stock(
                     location=location,
