@@ -15,6 +15,7 @@ _REFERENCE: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
 _ALWAYS: Final = ("internal", "unavailable")
 _WITH_KEY: Final = ("no_key", "wrong_key", "forbidden")
+_WITH_BYTES: Final = ("too_slow", "too_large", "bad_encoding", "unsupported_media_type")
 _WITH_BODY: Final = ("bad_json", "too_slow", "too_large", "unsupported_media_type", "malformed")
 
 DESCRIPTION: Final = """\
@@ -130,7 +131,7 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
             told["content"] = content
         responses[str(status)] = told
     codes = [*row.problems, *(_WITH_KEY if row.scope else ())]
-    codes += [*(_WITH_BODY if row.body is not None else ()), *_ALWAYS]
+    codes += [*_with_body(row), *_ALWAYS]
     codes += ["key_reused", "in_progress"] if row.stored else []
     codes += ["malformed"] if row.query is not None else []
     by_status: dict[int, list[str]] = {}
@@ -152,6 +153,14 @@ def _part(media: str, kind: Any, schemas: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 _TEXT: Final = {"type": "string"}
+
+
+def _with_body(row: Operation) -> tuple[str, ...]:
+    if row.body is None:
+        return ()
+    return _WITH_BYTES if row.body is bytes else _WITH_BODY
+
+
 _PHRASES: Final = {
     200: "answered",
     201: "granted, or made",

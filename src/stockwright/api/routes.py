@@ -160,6 +160,8 @@ TABLE: Final[tuple[Operation, ...]] = (
         path="/v1/hooks/{connection}",
         handler=hooks.post_hook,
         tag="events",
+        body=bytes,
+        media=("application/json", "application/octet-stream"),
         answers={202: hooks.Kept},
         problems=("not_found", "bad_signature", "too_large"),
     ),

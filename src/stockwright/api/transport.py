@@ -160,7 +160,7 @@ def operations() -> list[Operation]:
             body=bytes,
             media=(NDJSON,),
             answers={200: ImportAnswer},
-            problems=("bad_encoding", "busy"),
+            problems=("malformed", "busy"),
             patient=True,
         ),
         Operation(
@@ -172,7 +172,7 @@ def operations() -> list[Operation]:
             body=bytes,
             media=(CSV, NDJSON),
             answers={200: ImportAnswer},
-            problems=("not_found", "bad_encoding", "busy"),
+            problems=("not_found", "malformed", "busy"),
             patient=True,
         ),
     ]
