@@ -25,7 +25,7 @@ STILL_HERE_S: Final = 15.0
 STREAM_LIMIT: Final = 500
 STREAMS: Final = {EVENTS: Change}
 Kind = FactKind | RequestKind | Literal["expiry", "level"]
-Codes = Annotated[list[str], msgspec.Meta(max_length=1_000)]
+Codes = Annotated[list[str], msgspec.Meta(max_length=100)]
 
 
 class ChangesQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +39,7 @@ class ChangesQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     begin: Literal["start", "now"] = "start"
     limit: Limit = DEFAULT_LIMIT
     wait_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 0
-    kind: list[Kind] = []
+    kind: Annotated[list[Kind], msgspec.Meta(max_length=100)] = []
     sku: Codes = []
     location: Codes = []
     channel: Codes = []

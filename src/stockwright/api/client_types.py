@@ -92,10 +92,8 @@ def types_source(table: Sequence[Operation]) -> str:
         types.name(kind)
     classes = "\n\n".join(_struct(types, kind) for kind in _in_order(types))
     hints = typing.get_type_hints(ChangesQuery)
-    aliases = (
-        f"Begin = {types.name(hints['begin'])}\n"
-        f"ChangeKind = {types.name(get_args(hints['kind'])[0])}\n"
-    )
+    kinds = get_args(hints["kind"])[0]
+    aliases = f"Begin = {types.name(hints['begin'])}\nChangeKind = {types.name(kinds)}\n"
     about = "What goes into the API and comes out of it, beside the words of the domain."
     return HEAD.format(about=about) + _imports(types) + "\n" + aliases + "\n\n" + classes
 

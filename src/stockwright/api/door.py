@@ -283,7 +283,7 @@ def _query(kind: type[msgspec.Struct], lists: frozenset[str], raw: bytes) -> msg
     told: dict[str, str | list[str]] = {}
     try:
         pairs = urllib.parse.parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1_000
         )
         for name, value in pairs:
             if "\0" in value:

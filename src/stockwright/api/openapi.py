@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 import msgspec
 
@@ -13,7 +13,7 @@ from stockwright.store.access import SCOPES
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
-_ALWAYS: Final = ("internal", "unavailable")
+_ALWAYS: Final = ("busy", "internal", "unavailable")
 _WITH_KEY: Final = ("no_key", "wrong_key", "forbidden")
 _WITH_BYTES: Final = ("too_slow", "too_large", "bad_encoding", "unsupported_media_type")
 _WITH_BODY: Final = ("bad_json", "too_slow", "too_large", "unsupported_media_type", "malformed")
@@ -129,11 +129,16 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
             content |= {media: _part(media, part, schemas) for media, part in row.produces.items()}
         if content:
             told["content"] = content
+        links = _links(row, kind)
+        if links:
+            told["links"] = links
         responses[str(status)] = told
     codes = [*row.problems, *(_WITH_KEY if row.scope else ())]
     codes += [*_with_body(row), *_ALWAYS]
+    codes += ["malformed"] if row.stored or row.own_key else []
     codes += ["key_reused", "in_progress"] if row.stored else []
-    codes += ["malformed"] if row.query is not None else []
+    codes += ["malformed", "bad_path"] if row.query is not None else []
+    codes += ["bad_path"] if "{" in row.path else []
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(KINDS[code].status, []).append(code)
@@ -143,6 +148,20 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
             "content": {"application/problem+json": {"schema": schemas[Problem]}},
         }
     return responses
+
+
+def _links(row: Operation, kind: Any) -> dict[str, Any]:
+    """What may be asked next; of a page, the next one."""
+    links = {
+        link.to: {"operationId": link.to, "parameters": dict(link.parameters)} for link in row.links
+    }
+    paged = row.query is not None and "cursor" in row.query.__struct_fields__
+    fields = getattr(get_origin(kind) or kind, "__struct_fields__", ())
+    name = next((field for field in ("next_cursor", "cursor") if field in fields), "")
+    if paged and name:
+        cursor = f"$response.body#/{name}"
+        links[row.name] = {"operationId": row.name, "parameters": {"cursor": cursor}}
+    return links
 
 
 def _part(media: str, kind: Any, schemas: Mapping[Any, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import msgspec
 
 from stockwright.api.bodies import decode, require_json
 from stockwright.api.call import Call
-from stockwright.api.operations import Operation
+from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, position_of
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
@@ -47,6 +47,13 @@ class DiscardAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     why: Why
 
 
+_LINKS: Final = tuple(
+    Link(to=to, parameters={"id": "$response.body#/items/0/id"})
+    for to in (
+        *("get_payload", "get_payload_body", "preview_replay"),
+        *("replay_payload", "resume_payload", "discard_payload"),
+    )
+)
 _DISCARD: Final = msgspec.json.Decoder(DiscardAsk)
 
 
@@ -147,6 +154,7 @@ def operations() -> list[Operation]:
             scope="work:read",
             query=ParkedQuery,
             answers={200: Page[PayloadView]},
+            links=_LINKS,
         ),
         Operation(
             method="GET",

@@ -19,7 +19,7 @@ from stockwright.api import (
     transport,
     worklist,
 )
-from stockwright.api.operations import Operation
+from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import Page, PageQuery
 from stockwright.domain.count_sheets import CountSheet
 from stockwright.domain.events import Fact
@@ -41,6 +41,12 @@ _REFUSALS: Final = (
     "unknown_unit",
     "forbidden_system",
     "busy",
+)
+
+_NAME: Final = {"system": "$response.body#/system", "order": "$response.body#/order"}
+_RESERVED: Final = (
+    Link(to="get_reservation", parameters=_NAME),
+    Link(to="post_transition", parameters=_NAME),
 )
 
 TABLE: Final[tuple[Operation, ...]] = (
@@ -75,6 +81,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         answers={200: reservations.ReservationAnswer, 201: reservations.ReservationAnswer},
         problems=_REFUSALS,
         own_key=True,
+        links=_RESERVED,
     ),
     Operation(
         method="GET",

@@ -18,7 +18,7 @@ from stockwright.store.vectors import Clock, Cut, Filter, Place, Vector
 STREAMS: Final = {NDJSON: Vector, CSV: None}
 _AT_ONCE: Final = 1_000
 """Places read at a time for a stream."""
-Codes = Annotated[list[str], msgspec.Meta(max_length=1_000)]
+Codes = Annotated[list[str], msgspec.Meta(max_length=100)]
 
 
 class SkuStockQuery(PageQuery, kw_only=True, forbid_unknown_fields=True):

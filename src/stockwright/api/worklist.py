@@ -6,7 +6,7 @@ import msgspec
 
 from stockwright.api.bodies import decode, require_json
 from stockwright.api.call import Call, Handler
-from stockwright.api.operations import Operation
+from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, position_of
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
@@ -151,6 +151,7 @@ def operations() -> list[Operation]:
             scope="work:read",
             query=WorkItemQuery,
             answers={200: Page[WorkItemView]},
+            links=_links("$response.body#/items/0/id"),
         ),
         Operation(
             method="GET",
@@ -187,4 +188,10 @@ def _deciding(verb: str, handler: Handler, body: Any, refusal: str) -> Operation
         answers={200: WorkItemView},
         problems=("not_found", refusal),
         stored=True,
+        links=_links("$response.body#/id"),
     )
+
+
+def _links(number: str) -> tuple[Link, ...]:
+    verbs = ("get", "close", "reopen", "assign")
+    return tuple(Link(to=f"{verb}_work_item", parameters={"id": number}) for verb in verbs)
