@@ -37,7 +37,12 @@ class Stage:
         return int(made)
 
     def parked(self) -> int:
-        fact = {"kind": "receipt", "system": "erp", "document": uuid4().hex, "item": uuid4().hex}
+        fact: dict[str, object] = {
+            "kind": "receipt",
+            "system": "erp",
+            "document": uuid4().hex,
+            "item": uuid4().hex,
+        }
         fact |= {"quantity": 1, "location": "main"}
         assert self.house.admin.post("/v1/events", fact).status == 202
         found = self.house.admin.get(f"/v1/parked?missing=item:{fact['item']}").json["items"]

@@ -4,6 +4,7 @@ import http.client
 import threading
 import time
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -34,10 +35,10 @@ def listed(house, new_sku):
 
 
 def now(house) -> str:
-    return house.admin.get("/v1/changes?begin=now").json["cursor"]
+    return str(house.admin.get("/v1/changes?begin=now").json["cursor"])
 
 
-def after(house, cursor: str, query: str = "") -> list[dict]:
+def after(house, cursor: str, query: str = "") -> list[dict[str, Any]]:
     found = []
     while True:
         page = house.admin.get(f"/v1/changes?cursor={cursor}&{query}").json
@@ -47,7 +48,7 @@ def after(house, cursor: str, query: str = "") -> list[dict]:
             return found
 
 
-def brief(items: list[dict]) -> list[tuple]:
+def brief(items: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return [
         (one["change"], one.get("kind") or one["listing"], one.get("value", one.get("outcome")))
         for one in items
@@ -97,7 +98,7 @@ def test_a_change_that_is_committed_late_is_never_skipped(house, listed):
     house.receive(listed, 3)
     project(house)
     start = now(house)
-    heard: list[dict] = []
+    heard: list[dict[str, Any]] = []
     with held_open(house, listed, 99) as late:
         house.receive(listed, 4)  # a later event, committed before the level is
         reader = threading.Thread(target=lambda: heard.extend(after(house, start)))

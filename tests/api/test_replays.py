@@ -69,7 +69,7 @@ def at_work(house):
         working.join()
 
 
-def counts(house) -> tuple:
+def counts(house) -> tuple[int, ...]:
     return tuple(
         house.sql(f"SELECT count(*) FROM {table}")[0][0]
         for table in ("event", "entry", "payload", "binding", "work_item", "change_log", "dirty")

@@ -71,7 +71,12 @@ def _something_to_find(house) -> None:
     for sku in ("A", "B"):
         house.receive(sku, 50)
     house.sql("INSERT INTO work_item (kind, subject) VALUES ('recount', %s)", uuid4().hex)
-    fact = {"kind": "receipt", "system": "erp", "document": uuid4().hex, "item": "unbound"}
+    fact: dict[str, object] = {
+        "kind": "receipt",
+        "system": "erp",
+        "document": uuid4().hex,
+        "item": "unbound",
+    }
     fact |= {"quantity": 3, "location": "main"}
     assert house.admin.post("/v1/events", fact).status == 202
 
@@ -104,7 +109,7 @@ def test_every_link_leads_to_an_operation_that_has_its_parameters():
         assert parameters <= known, target
 
 
-def without_waiting(case: schemathesis.Case) -> None:
+def without_waiting(case) -> None:
     """Nothing is gained by waiting for changes or for a worker that does not run here."""
     if "wait_s" in (case.query or {}):
         case.query["wait_s"] = 0
@@ -122,7 +127,7 @@ def test_whatever_is_sent_to_an_operation_its_answer_is_documented(
 
     @BOUNDED
     @given(operation.as_strategy(generation_mode=mode))
-    def send(case: schemathesis.Case) -> None:
+    def send(case) -> None:
         without_waiting(case)
         case.call_and_validate(headers=headers, checks=CHECKS, timeout=20)
 
@@ -137,7 +142,7 @@ def test_whatever_follows_from_an_answer_is_documented_too(schema, headers):
     wrong: list[str] = []
     answered: Counter[str] = Counter()
 
-    class Journey(machine):  # type: ignore[misc, valid-type]
+    class Journey(machine):
         def before_call(self, case):
             without_waiting(case)
 

@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 from collections import defaultdict
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -29,7 +30,7 @@ def tell(house, kind: str, sku: str, quantity: int, **more):
     return answer.json["sequence"]
 
 
-def state(house, sku: str, query: str = "") -> dict[str, dict]:
+def state(house, sku: str, query: str = "") -> dict[str, dict[str, Any]]:
     answer = house.admin.get(f"/v1/stock/{sku}?{query}")
     assert answer.status == 200, answer
     return {
@@ -37,7 +38,7 @@ def state(house, sku: str, query: str = "") -> dict[str, dict]:
     }
 
 
-def lines(answer) -> list[dict]:
+def lines(answer) -> list[dict[str, Any]]:
     return [msgspec.json.decode(line) for line in answer.body.splitlines()]
 
 
@@ -148,7 +149,7 @@ def test_any_cut_is_what_the_ledger_adds_up_to(house, new_sku):
         marks.append(tell(house, "damage", sku, 1 + turn % 3, location="main"))
     for mark in marks[::3]:
         ((at,),) = house.sql("SELECT recorded_at FROM batch WHERE last_sequence = %s", mark)
-        expected: dict[tuple, int] = defaultdict(int)
+        expected: dict[tuple[str, str, str], int] = defaultdict(int)
         rows = house.sql(
             "SELECT sku, from_account::text, from_location, to_account::text, to_location, "
             "quantity FROM entry WHERE sku = ANY(%s) AND sequence <= %s", skus, mark,

@@ -1,6 +1,7 @@
 """Import and export of the item master over HTTP."""
 
 import gzip
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -12,7 +13,7 @@ NDJSON = {"content-type": "application/x-ndjson"}
 CSV = {"content-type": "text/csv"}
 
 
-def lines(answer) -> list[dict]:
+def lines(answer) -> list[dict[str, Any]]:
     assert answer.status == 200, answer
     return [msgspec.json.decode(line) for line in answer.body.splitlines()]
 

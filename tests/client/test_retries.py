@@ -169,7 +169,7 @@ async def test_half_a_stream_is_never_taken_for_all():
         return answer
 
     partner = Partner(good)
-    partner.handle = half  # type: ignore[method-assign]
+    partner.handle = half
     async with talking_to(partner) as client:
         with pytest.raises(Unavailable):
             async for _ in client.export_kind_parts("skus"):

@@ -15,12 +15,12 @@ from stockwright.domain.network import Location
 from stockwright.flow.catalogue import export_csv, import_csv
 from stockwright.flow.ndjson_master import WHOLE, export_ndjson, import_ndjson
 from stockwright.store.connection import Connection, connect
-from stockwright.store.kinds import KINDS
+from stockwright.store.kinds import KINDS, Row
 from stockwright.store.master import save
 from stockwright.store.network import apply_config
 from tests.master.conftest import CHILDREN_FIRST, NETWORK
 
-ROWS = {
+ROWS: dict[str, list[Row]] = {
     "skus": [
         Sku(code="007", description='Tea, "green"', unit_cost=Decimal("1.50"), currency="EUR"),
         Sku(code="Größe 42", sku_group="SHOES", control="lot", active=False),
@@ -200,7 +200,7 @@ def test_refused_lines_can_be_corrected_and_imported_again(
     assert main(["import", "units", "mended.ndjson"]) == 0
 
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=8)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 
 
 @settings(
