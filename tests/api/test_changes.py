@@ -11,10 +11,13 @@ import msgspec
 import psycopg
 import pytest
 
+from stockwright.api.server import WebServer
+from stockwright.app import open_services
 from stockwright.domain.items import Component, Listing
 from stockwright.flow.projection import Projection
 from stockwright.store import feed, levels, master
 from stockwright.store.feed import Position
+from tests.api.conftest import House, config_for
 
 
 def project(house) -> None:
@@ -247,13 +250,13 @@ def test_a_stream_tells_events_and_levels_and_resumes_where_it_broke_off(house, 
 def test_a_client_that_goes_is_noticed(house):
     stream = Stream(house, "begin=now")
     time.sleep(0.1)
-    assert house.web.door._streaming == 1
+    assert house.web.door.streams.open == 1
     stream.connection.close()
     stream.answer.close()
     deadline = time.monotonic() + 10
-    while house.web.door._streaming and time.monotonic() < deadline:
+    while house.web.door.streams.open and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert house.web.door._streaming == 0
+    assert house.web.door.streams.open == 0
 
 
 @pytest.mark.parametrize(
@@ -280,3 +283,21 @@ def test_levels_stand_behind_the_event_that_was_the_last_when_they_were_told(hou
     order = [type(one).__name__ for one in found]
     assert order == ["EventChange", "LevelChange", "EventChange"]
     assert found[0].after(start) == Position(start.sequence + 1, start.place)
+
+
+def test_streams_and_long_polls_do_not_hold_up_the_end_of_the_server(database_url):
+    """Else every restart would wait for the last of its followers."""
+    with open_services(config_for(database_url), ["api"]) as services:
+        web = WebServer(services, host="127.0.0.1", port=0)
+        web.start()
+        house = House(services, web)
+        stream = Stream(house, "begin=now")
+        waiting = threading.Thread(target=lambda: house.admin.get("/v1/changes?wait_s=30"))
+        waiting.start()
+        time.sleep(0.3)
+        began = time.perf_counter()
+        web.stop()
+        waiting.join()
+        assert time.perf_counter() - began < 5
+        assert b"still here" in stream.answer.read()
+        stream.connection.close()

@@ -4,9 +4,7 @@ Written against ASGI itself: a single reservation passes through here thousands 
 so there is no middleware stack, and the busiest addresses are found by one look into a dict.
 """
 
-import asyncio
 import time
-import typing
 import urllib.parse
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -15,18 +13,20 @@ import msgspec
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Router, compile_path
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from stockwright import telemetry
 from stockwright.api import openapi
 from stockwright.api.answers import answered_once
-from stockwright.api.bodies import explain, read_body
+from stockwright.api.bodies import read_body
 from stockwright.api.call import Call
 from stockwright.api.gate import ANYBODY, Gate, refuse_strangers
 from stockwright.api.operations import Operation
 from stockwright.api.problems import as_problem, problem, retry_after
-from stockwright.api.reply import Header, Reply, Stream
+from stockwright.api.queries import read_query
+from stockwright.api.reply import Reply, Stream
 from stockwright.api.routes import TABLE
+from stockwright.api.sending import Streams, send_whole
 from stockwright.app import Services
 from stockwright.domain.codes import code_problem
 from stockwright.domain.errors import StockwrightError
@@ -34,8 +34,6 @@ from stockwright.domain.errors import StockwrightError
 SLOW_S: Final = 1.0
 MAX_CALLS: Final = 2_000
 """Calls under way at one time; beyond them the answer is `busy` at once."""
-MAX_STREAMS: Final = 200
-"""Answers that are being streamed at one time; beyond them the answer is `busy` at once."""
 _SPEC_PATH: Final = "/v1/openapi.json"
 _OWN: Final = ("/v1", "/metrics", "/healthz", "/readyz")
 _log = structlog.get_logger(__name__)
@@ -69,8 +67,7 @@ class Door:
             self._add(row)
         self._pages = Router(routes=list(routes), redirect_slashes=False, default=_no_page)
         self._under_way = 0
-        self._streaming = 0
-        self._lists: dict[type[msgspec.Struct], frozenset[str]] = {}
+        self.streams = Streams()
         self._timers: dict[tuple[str, str, int], Any] = {}
 
     def _add(self, row: Operation) -> None:
@@ -112,7 +109,7 @@ class Door:
                 raise problem("busy", headers=retry_after(1))
             answer = await self._answer(scope, place, parts, method, receive)
             if isinstance(answer, Stream):
-                await self._begin(answer)
+                await self.streams.begin(answer)
         except StockwrightError as failure:
             answer = as_problem(failure).as_reply()
         except Exception:  # noqa: BLE001  the last net: told to the log, and as a problem
@@ -122,43 +119,13 @@ class Door:
             self._under_way -= 1
         took_s = time.perf_counter() - started
         if isinstance(answer, Stream):
-            await self._stream(answer, receive, send, head=scope["method"] == "HEAD")
+            await self.streams.send(answer, receive, send, head=scope["method"] == "HEAD")
         else:
-            await _send(send, answer)
+            await send_whole(send, answer)
             took_s = time.perf_counter() - started
         route = place.path if place else "other"
         patient = place is not None and method in place.methods and place.methods[method].patient
         self._note(method, route, answer.status, took_s, patient)
-
-    async def _begin(self, answer: Stream) -> None:
-        if self._streaming >= MAX_STREAMS:
-            await answer.close()
-            raise problem("busy", "Too many answers are being streamed.", headers=retry_after(5))
-        try:
-            await answer.begin()
-        except BaseException:
-            await answer.close()
-            raise
-
-    async def _stream(self, answer: Stream, receive: Receive, send: Send, *, head: bool) -> None:
-        """Sends the parts until all are sent or the client is gone."""
-        self._streaming += 1
-        try:
-            await send(_start(answer))
-            sending = asyncio.ensure_future(_send_parts(send, answer, head=head))
-            gone = asyncio.ensure_future(_gone(receive))
-            try:
-                await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (sending, gone):
-                    task.cancel()
-                await asyncio.wait((sending, gone))
-            if not sending.cancelled() and (fault := sending.exception()) is not None:
-                _log.error("stream broke off", exc_info=fault)
-                raise fault
-        finally:
-            self._streaming -= 1
-            await answer.close()
 
     async def _answer(
         self, scope: Scope, place: _Place, parts: dict[str, str], method: str, receive: Receive
@@ -175,7 +142,7 @@ class Door:
             if not caller.may(row.scope):
                 raise problem("forbidden", f"This needs the scope {row.scope}.")
         body = await read_body(receive, headers) if method != "GET" else b""
-        query = self._query(row.query, scope["query_string"]) if row.query is not None else None
+        query = read_query(row.query, scope["query_string"]) if row.query is not None else None
         call = Call(self._services, caller, headers, parts, query, body)
         if row.stored:
             return await answered_once(call, method, scope["path"], row.handler)
@@ -214,7 +181,7 @@ class Door:
             answer = problem("internal").as_reply()
         else:
             return
-        await _send(watched, answer)
+        await send_whole(watched, answer)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Starting and stopping is the process's own affair; sockets are not spoken here."""
@@ -228,12 +195,6 @@ class Door:
             else:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-
-    def _query(self, kind: type[msgspec.Struct], raw: bytes) -> msgspec.Struct:
-        lists = self._lists.get(kind)
-        if lists is None:
-            lists = self._lists[kind] = frozenset(_list_fields(kind))
-        return _query(kind, lists, raw)
 
     def _note(
         self, method: str, route: str, status: int, took_s: float, patient: bool = False
@@ -273,32 +234,6 @@ def _code(part: str) -> str:
     return code
 
 
-def _list_fields(kind: type[msgspec.Struct]) -> list[str]:
-    hints = typing.get_type_hints(kind)
-    return [name for name in kind.__struct_fields__ if typing.get_origin(hints[name]) is list]
-
-
-def _query(kind: type[msgspec.Struct], lists: frozenset[str], raw: bytes) -> msgspec.Struct:
-    """The query as its type has it; a name that holds a list may be given several times."""
-    told: dict[str, str | list[str]] = {}
-    try:
-        pairs = urllib.parse.parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1_000
-        )
-        for name, value in pairs:
-            if "\0" in value:
-                raise problem("malformed", "A value holds a NUL character.", param=name)
-            if name in lists:
-                told.setdefault(name, []).append(value)  # type: ignore[union-attr]
-            else:
-                told[name] = value
-        return msgspec.convert(told, kind, strict=False)
-    except msgspec.ValidationError as failure:
-        raise explain(failure, kind.__struct_fields__) from None
-    except ValueError:
-        raise problem("bad_path", "The query is not percent-encoded UTF-8.") from None
-
-
 def _no_method(method: str, place: _Place) -> StockwrightError:
     allowed = ", ".join(sorted(place.methods))
     detail = f"{place.path} has no {method}; it has {allowed}."
@@ -314,27 +249,3 @@ def _page_problem(failure: HTTPException) -> Reply:
 
 async def _no_page(scope: Scope, _receive: Receive, _send: Send) -> None:
     raise problem("not_found", f"There is nothing at {scope['path'][:200]}.")
-
-
-async def _send(send: Send, answer: Reply) -> None:
-    length = (b"content-length", str(len(answer.body)).encode())
-    await send(_start(answer, length))
-    await send({"type": "http.response.body", "body": answer.body})
-
-
-def _start(answer: Reply, *more: Header) -> Message:
-    headers = [(b"content-type", answer.content_type), *more, *answer.headers]
-    return {"type": "http.response.start", "status": answer.status, "headers": headers}
-
-
-async def _send_parts(send: Send, answer: Stream, *, head: bool) -> None:
-    if not head:
-        async for part in answer.rest():
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _gone(receive: Receive) -> None:
-    """Returns once the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
