@@ -1,6 +1,7 @@
 """Reads what channels sell and by which rules: listings, pools, exposure policies."""
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -10,6 +11,11 @@ from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _SQL = load("exposure")
+POLICY_COLUMNS: Final = (
+    *("channel", "position", "sku", "sku_group", "safety", "hard_safety", "ring_fence", "buffer"),
+    *("cap", "pack_size", "ring_fence_mode", "buffer_percent", "buffer_risk", "buffer_most"),
+    *("buffer_most_percent", "blind_s", "degraded_cap"),
+)
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -71,22 +77,13 @@ def policies(
     """By channel, the policy rows that may apply to these SKUs, in order of position."""
     found: dict[str, list[Policy]] = {}
     for row in connection.execute(_SQL["policies"], {"skus": texts(skus), "groups": texts(groups)}):
-        channel, position, sku, group, safety, hard, fence, buffer, cap, pack_size = row
-        found.setdefault(channel, []).append(
-            Policy(
-                channel=channel,
-                position=position,
-                sku=sku,
-                sku_group=group,
-                safety=safety,
-                hard_safety=hard,
-                ring_fence=fence,
-                buffer=buffer,
-                cap=cap,
-                pack_size=pack_size,
-            )
-        )
+        found.setdefault(row[0], []).append(to_policy(row))
     return found
+
+
+def to_policy(row: tuple[Any, ...]) -> Policy:
+    """A row of exposure_policy in the order of POLICY_COLUMNS."""
+    return Policy(**dict(zip(POLICY_COLUMNS, row, strict=True)))
 
 
 def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str]:

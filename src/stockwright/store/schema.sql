@@ -119,6 +119,33 @@ CREATE TABLE public.binding (
     CONSTRAINT binding_subject_check CHECK ((subject = ANY (ARRAY['item'::text, 'location'::text])))
 );
 
+CREATE TABLE public.blind_window (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    valid_from timestamp with time zone NOT NULL,
+    seconds double precision NOT NULL,
+    why text NOT NULL,
+    CONSTRAINT blind_window_seconds_check CHECK ((seconds >= (0)::double precision))
+);
+
+CREATE TABLE public.buffer_change (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    valid_from timestamp with time zone NOT NULL,
+    units bigint NOT NULL,
+    inputs jsonb NOT NULL
+);
+
+CREATE TABLE public.buffer_now (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    units bigint NOT NULL,
+    inputs jsonb NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    CONSTRAINT buffer_now_units_check CHECK ((units >= 0))
+)
+WITH (fillfactor='70');
+
 CREATE TABLE public.change_log (
     id bigint NOT NULL,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -195,6 +222,22 @@ CREATE TABLE public.console_session (
     expires_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.degraded (
+    system text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone NOT NULL,
+    reason text NOT NULL
+);
+
+CREATE TABLE public.demand_cursor (
+    one boolean DEFAULT true NOT NULL,
+    sequence bigint DEFAULT 0 NOT NULL,
+    since timestamp with time zone,
+    hours double precision[] DEFAULT array_fill((0)::double precision, ARRAY[168]) NOT NULL,
+    hours_as_of timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT demand_cursor_one_check CHECK (one)
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.demand_line (
     id bigint NOT NULL,
     system text NOT NULL COLLATE pg_catalog."C",
@@ -220,6 +263,24 @@ CREATE TABLE public.demand_line (
     CONSTRAINT demand_line_ordered_check CHECK ((ordered >= 0))
 )
 WITH (fillfactor='70');
+
+CREATE TABLE public.demand_seen (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    sku_group text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    system text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    as_of timestamp with time zone NOT NULL,
+    lines double precision NOT NULL,
+    units double precision NOT NULL,
+    sizes double precision[] NOT NULL,
+    CONSTRAINT demand_seen_check CHECK (((sku = ''::text) OR (sku_group = ''::text)))
+)
+WITH (fillfactor='60');
+
+CREATE TABLE public.demand_sku (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone NOT NULL
+);
 
 CREATE TABLE public.dirty (
     sku text NOT NULL COLLATE pg_catalog."C",
@@ -347,13 +408,33 @@ CREATE TABLE public.exposure_policy (
     buffer bigint DEFAULT 0 NOT NULL,
     cap bigint,
     pack_size bigint DEFAULT 1 NOT NULL,
+    ring_fence_mode text DEFAULT 'consumed'::text NOT NULL,
+    buffer_percent double precision DEFAULT 0 NOT NULL,
+    buffer_risk double precision,
+    buffer_most bigint,
+    buffer_most_percent double precision DEFAULT 100 NOT NULL,
+    blind_s double precision DEFAULT 0 NOT NULL,
+    degraded_cap bigint,
+    CONSTRAINT exposure_policy_blind_s_check CHECK ((blind_s >= (0)::double precision)),
     CONSTRAINT exposure_policy_buffer_check CHECK ((buffer >= 0)),
+    CONSTRAINT exposure_policy_buffer_most_check CHECK ((buffer_most >= 0)),
+    CONSTRAINT exposure_policy_buffer_most_percent_check CHECK (((buffer_most_percent >= (0)::double precision) AND (buffer_most_percent <= (100)::double precision))),
+    CONSTRAINT exposure_policy_buffer_percent_check CHECK (((buffer_percent >= (0)::double precision) AND (buffer_percent <= (100)::double precision))),
+    CONSTRAINT exposure_policy_buffer_risk_check CHECK (((buffer_risk > (0)::double precision) AND (buffer_risk < (1)::double precision))),
     CONSTRAINT exposure_policy_cap_check CHECK ((cap >= 0)),
+    CONSTRAINT exposure_policy_degraded_cap_check CHECK ((degraded_cap >= 0)),
     CONSTRAINT exposure_policy_hard_safety_check CHECK ((hard_safety >= 0)),
     CONSTRAINT exposure_policy_pack_size_check CHECK ((pack_size > 0)),
     CONSTRAINT exposure_policy_ring_fence_check CHECK ((ring_fence >= 0)),
+    CONSTRAINT exposure_policy_ring_fence_mode_check CHECK ((ring_fence_mode = ANY (ARRAY['consumed'::text, 'standing'::text]))),
     CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0))
 );
+
+CREATE TABLE public.heartbeat (
+    system text NOT NULL COLLATE pg_catalog."C",
+    seen_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.idempotency (
     caller text NOT NULL COLLATE pg_catalog."C",
@@ -574,6 +655,13 @@ CREATE TABLE public.sku (
     CONSTRAINT sku_unit_cost_check CHECK ((unit_cost >= (0)::numeric))
 );
 
+CREATE TABLE public.source_lag (
+    system text NOT NULL COLLATE pg_catalog."C",
+    as_of timestamp with time zone NOT NULL,
+    lags double precision[] NOT NULL
+)
+WITH (fillfactor='60');
+
 CREATE TABLE public.stock_count (
     sku text NOT NULL COLLATE pg_catalog."C",
     location text NOT NULL COLLATE pg_catalog."C",
@@ -599,6 +687,7 @@ CREATE TABLE public.system (
     revisions text DEFAULT 'increment'::text NOT NULL,
     connector text DEFAULT ''::text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    heartbeat_s numeric DEFAULT 0 NOT NULL,
     CONSTRAINT system_revisions_check CHECK ((revisions = ANY (ARRAY['increment'::text, 'cumulative'::text, 'replacement'::text]))),
     CONSTRAINT system_snapshot_basis_check CHECK ((snapshot_basis = ANY (ARRAY['gross'::text, 'net'::text])))
 );
@@ -699,6 +788,15 @@ ALTER TABLE ONLY public.batch
 ALTER TABLE ONLY public.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (system, subject, partner_code);
 
+ALTER TABLE ONLY public.blind_window
+    ADD CONSTRAINT blind_window_pkey PRIMARY KEY (channel, source, valid_from);
+
+ALTER TABLE ONLY public.buffer_change
+    ADD CONSTRAINT buffer_change_pkey PRIMARY KEY (channel, sku, valid_from);
+
+ALTER TABLE ONLY public.buffer_now
+    ADD CONSTRAINT buffer_now_pkey PRIMARY KEY (channel, sku);
+
 ALTER TABLE ONLY public.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (id);
 
@@ -717,11 +815,23 @@ ALTER TABLE ONLY public.connection_state
 ALTER TABLE ONLY public.console_session
     ADD CONSTRAINT console_session_pkey PRIMARY KEY (token_hash);
 
+ALTER TABLE ONLY public.degraded
+    ADD CONSTRAINT degraded_pkey PRIMARY KEY (system);
+
+ALTER TABLE ONLY public.demand_cursor
+    ADD CONSTRAINT demand_cursor_pkey PRIMARY KEY (one);
+
 ALTER TABLE ONLY public.demand_line
     ADD CONSTRAINT demand_line_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.demand_line
     ADD CONSTRAINT demand_line_system_order_ref_line_key UNIQUE (system, order_ref, line);
+
+ALTER TABLE ONLY public.demand_seen
+    ADD CONSTRAINT demand_seen_pkey PRIMARY KEY (sku, sku_group, system, channel);
+
+ALTER TABLE ONLY public.demand_sku
+    ADD CONSTRAINT demand_sku_pkey PRIMARY KEY (sku);
 
 ALTER TABLE ONLY public.document_line
     ADD CONSTRAINT document_line_pkey PRIMARY KEY (key);
@@ -749,6 +859,9 @@ ALTER TABLE ONLY public.event_1
 
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_pkey PRIMARY KEY (channel, "position");
+
+ALTER TABLE ONLY public.heartbeat
+    ADD CONSTRAINT heartbeat_pkey PRIMARY KEY (system);
 
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (caller, key);
@@ -804,6 +917,9 @@ ALTER TABLE ONLY public.process
 ALTER TABLE ONLY public.sku
     ADD CONSTRAINT sku_pkey PRIMARY KEY (code);
 
+ALTER TABLE ONLY public.source_lag
+    ADD CONSTRAINT source_lag_pkey PRIMARY KEY (system);
+
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
 
@@ -830,6 +946,8 @@ CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, l
 CREATE INDEX batch_by_time ON public.batch USING btree (recorded_at);
 
 CREATE INDEX binding_by_code ON public.binding USING btree (subject, code);
+
+CREATE INDEX buffer_now_by_sku ON public.buffer_now USING btree (sku);
 
 CREATE INDEX change_log_by_subject ON public.change_log USING btree (subject, id);
 
@@ -917,6 +1035,9 @@ ALTER TABLE ONLY public.console_session
 
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.heartbeat
+    ADD CONSTRAINT heartbeat_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
 ALTER TABLE ONLY public.kit
     ADD CONSTRAINT kit_component_fkey FOREIGN KEY (component) REFERENCES public.sku(code);

@@ -12,7 +12,9 @@ select code, system, pool, allow_split, hold_s from channel;
 
 -- name: policies
 -- Exposure policies in order.
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       ring_fence_mode, buffer_percent, buffer_risk, buffer_most, buffer_most_percent, blind_s,
+       degraded_cap
 from exposure_policy order by channel, position;
 
 -- name: systems

@@ -55,7 +55,9 @@ order by channel.code;
 
 -- name: policies
 -- Policy rows of all channels that may speak of these SKUs or groups, by channel and position.
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       ring_fence_mode, buffer_percent, buffer_risk, buffer_most, buffer_most_percent, blind_s,
+       degraded_cap
 from exposure_policy
 where (sku is null or sku = any (%(skus)s::text[]))
   and (sku_group is null or sku_group = any (%(groups)s::text[]))
