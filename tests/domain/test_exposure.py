@@ -80,6 +80,7 @@ def test_the_documented_order_of_rules_is_the_one_of_the_design():
         "free",
         "safety",
         "ring_fence",
+        "degraded_cap",
         "buffer",
         "component",
         "cap",

@@ -194,6 +194,7 @@ def _available(component: Component) -> Explanation:
     _add_pool(sum_, component.places)
     _add_safety(sum_, policy)
     _add_fences(sum_, component.fences)
+    _add_degraded_cap(sum_, component)
     _add_buffer(sum_, component)
     _add_sets(sum_, component.quantity)
     _add_cap(sum_, policy.cap)
@@ -243,7 +244,10 @@ def buffer_of(component: Component) -> tuple[int, str]:
         risky, why = component.risk.units, component.risk.why
         most = percent_of(policy.buffer_most_percent, pool)
         if risky > most:
-            risky, why = most, f"{policy.buffer_most_percent:g} % of the pool's {pool} at most; {why}"
+            risky, why = (
+                most,
+                f"{policy.buffer_most_percent:g} % of the pool's {pool} at most; {why}",
+            )
         buffers.append((risky, why))
     return max(buffers, key=lambda one: one[0])
 

@@ -30,7 +30,10 @@ class Location(msgspec.Struct, frozen=True):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """One seller. pool: its places in order of priority, then code."""
+    """One seller. pool: its places in order of priority, then code.
+
+    degraded says which source of its stock is silent, '' where none is.
+    """
 
     code: str
     system: str
@@ -38,6 +41,7 @@ class Channel(msgspec.Struct, frozen=True):
     allow_split: bool = True
     hold_s: int = 900
     policies: tuple[Policy, ...] = ()
+    degraded: str = ""
 
 
 class System(msgspec.Struct, frozen=True):
@@ -55,6 +59,7 @@ class Catalog(msgspec.Struct):
     authorities: per (location, movement group) the systems in force, sorted by their start.
     bindings: per (system, partner code) the SKU and, where declared, the unit.
     places: per (system, partner code) the location.
+    has_fences: open claims by channel decide: there are ring-fences, or a cap is in force.
     """
 
     skus: Mapping[str, Sku]
@@ -68,7 +73,9 @@ class Catalog(msgspec.Struct):
 
     def __post_init__(self) -> None:
         self.has_fences = any(
-            policy.ring_fence for channel in self.channels.values() for policy in channel.policies
+            policy.ring_fence or (channel.degraded and policy.degraded_cap is not None)
+            for channel in self.channels.values()
+            for policy in channel.policies
         )
 
     def authority(self, location: str, group: str, at: dt.datetime) -> str:

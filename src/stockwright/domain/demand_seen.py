@@ -34,12 +34,9 @@ class Tally(msgspec.Struct, kw_only=True):
 
     def add(self, at: dt.datetime, units: int) -> None:
         """One line more; one that comes late counts as if it came now."""
-        self.sizes = list(self.aged(at))  # type: ignore[assignment]
-        self.as_of = max(self.as_of, at)
-        bucket = line_sizes.bucket_of(units)
-        self.sizes = tuple(
-            weight + (n == bucket) for n, weight in enumerate(self.sizes)
-        )
+        sizes = list(self.aged(at))
+        sizes[line_sizes.bucket_of(units)] += 1.0
+        self.sizes, self.as_of = tuple(sizes), max(self.as_of, at)
 
     def aged(self, now: dt.datetime) -> Sizes:
         """The lines by size as they count at a later time."""
@@ -47,9 +44,9 @@ class Tally(msgspec.Struct, kw_only=True):
         return self.sizes if factor == 1.0 else line_sizes.scaled(self.sizes, factor)
 
 
-def decay(age: dt.timedelta) -> float:
+def decay(age: dt.timedelta, memory: dt.timedelta = MEMORY) -> float:
     """What a line counts at an age; never more than one."""
-    return math.exp(-max(0.0, age / MEMORY))
+    return math.exp(-max(0.0, age / memory))
 
 
 def observed_s(since: dt.datetime, now: dt.datetime) -> float:
@@ -57,9 +54,7 @@ def observed_s(since: dt.datetime, now: dt.datetime) -> float:
     return MEMORY.total_seconds() * (1.0 - decay(now - since))
 
 
-def prior(
-    group: Mapping[SourceKey, Sizes], skus: int, observed: float
-) -> dict[SourceKey, Demand]:
+def prior(group: Mapping[SourceKey, Sizes], skus: int, observed: float) -> dict[SourceKey, Demand]:
     """What to expect of a SKU of a group before it has sold: demand by source.
 
     group holds the lines of all its SKUs together, `skus` how many they are, `observed` the

@@ -52,6 +52,7 @@ RULES: Final = (
     ),
     ("safety", "safety stock withheld, at most what is free"),
     ("ring_fence", "units held for other channels that they have not claimed yet"),
+    ("degraded_cap", "what may be open while a source of the stock is silent, less what is"),
     ("buffer", "units held back for sales that we learn of too late"),
     ("component", "base units to listing units: whole sets of the component's quantity"),
     ("cap", "the most this channel may see"),

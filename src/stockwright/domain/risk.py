@@ -23,8 +23,6 @@ LARGEST: Final = 10_000_000
 """No buffer is larger, in base units; a channel that needs more should ask before it sells."""
 LOWER_AT: Final = 0.7
 """A buffer falls only to what would hold at this share of the risk: it does not flap."""
-STEADY: Final = 1e6
-"""The shape of a rate that is known exactly and does not vary."""
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,15 +56,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """What a buffer is computed from. own is the channel's own demand on the SKU.
 
-    busy is how many times as fast as on average lines come when they come. variation is how well
-    a rate of the past tells that of a day, as the shape of a Gamma distribution.
+    busy is how many times as fast as on average lines come when they come.
     """
 
     risk: float
     elsewhere: Sequence[Source] = ()
     own: Demand = Demand()
     busy: float = 1.0
-    variation: float = STEADY
 
 
 class Buffer(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +76,32 @@ class Buffer(msgspec.Struct, frozen=True, kw_only=True):
     chance: float
     lines: float = 0.0
     window_s: float = 0.0
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a buffer follows from. Lines a day are averages, the SKU's own blended with its group's.
+
+    seen is how many lines of the SKU count, decayed. chance is what remains per stock-out.
+    """
+
+    risk: float
+    chance: float
+    elsewhere_per_day: float
+    own_per_day: float
+    seen: float
+    busy: float
+    window_s: float
+    why_window: str
+    most: int | None = None
+
+    def why(self, units: int) -> str:
+        """In words: rate, window, risk, and what remains of it with a buffer of so many units."""
+        capped = f", {self.most} at most" if self.most == units else ""
+        return (
+            f"risk {self.risk * 100:g} % per stock-out{capped}: {self.elsewhere_per_day:,.2f} lines"
+            f" a day from elsewhere, {self.own_per_day:,.2f} here, blind for"
+            f" {self.window_s:,.1f} s ({self.why_window}); {self.chance * 100:.2g} % remain"
+        )
 
 
 def smallest_buffer(case: Case, most: int | None = None, before: int | None = None) -> Buffer:
@@ -107,17 +129,14 @@ class _Model:
 
     def __init__(self, case: Case) -> None:
         seen = sum(source.demand.lines for source in case.elsewhere)
-        shape = 1.0 / (1.0 / max(seen, 1e-9) + 1.0 / case.variation)
         # That a stock ran out says that demand is there: one line more of evidence.
-        sooner = case.busy * (shape + 1.0) / shape
-        self.shape = shape + 1.0
-        # Where nothing was ever seen, or believed, nothing comes.
-        speed = sooner if seen > 0.0 else 0.0
+        self.shape = seen + 1.0
+        speed = case.busy * (self.shape / seen if seen > 0.0 else 1.0)
         self.rates = [source.demand.per_s * speed for source in case.elsewhere]
         self.windows = [max(0.0, source.window_s) for source in case.elsewhere]
         self.sizes = [source.demand.sizes for source in case.elsewhere]
         self.window_s = max(self.windows, default=0.0)
-        self.own_per_s = case.own.per_s * (sooner if seen > 0.0 else case.busy)
+        self.own_per_s = case.own.per_s * speed
         self.own_mean = line_sizes.mean_units(case.own.sizes)
         own_units = case.own.per_s * self.own_mean
         units = own_units + sum(

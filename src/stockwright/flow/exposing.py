@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from stockwright.domain.availability import Component, Explanation, Fence, available_to_sell
+from stockwright.domain.availability import (
+    Component,
+    Explanation,
+    Fence,
+    RiskBuffer,
+    available_to_sell,
+)
 from stockwright.domain.exposure import Policy, match_policy
-from stockwright.store import exposure, stock
+from stockwright.store import buffers, exposure, stock, windows
 from stockwright.store.connection import Connection
 from stockwright.store.exposure import Part
 
@@ -32,7 +38,10 @@ class Rules:
             for row in rows:
                 self._rows.setdefault((channel, row.sku), []).append(row)
         self._matched: dict[tuple[str, str], Policy] = {}
-        self.has_fences = any(row.ring_fence for rows in policies.values() for row in rows)
+        every = [row for rows in policies.values() for row in rows]
+        self.has_fences = any(row.ring_fence for row in every)
+        self.has_risks = any(row.buffer_risk is not None for row in every)
+        self.has_caps = any(row.degraded_cap is not None for row in every)
 
     def knows(self, sku: str) -> bool:
         """True where the item master has the SKU."""
@@ -47,16 +56,16 @@ class Rules:
             self._matched[channel, sku] = found
         return found
 
-    def fenced(self, channel: str, sku: str) -> list[tuple[str, int]]:
-        """Other channels' ring-fences on a SKU, as (channel, units); only where pools meet."""
+    def fenced(self, channel: str, sku: str) -> list[Policy]:
+        """Other channels' policy rows that fence a SKU off; only where pools meet."""
         if not self.has_fences:
             return []
         pool = set(self.pools.get(channel, ()))
         return [
-            (other, units)
+            row
             for other in self._channels
             if other != channel
-            and (units := self.policy(other, sku).ring_fence)
+            and (row := self.policy(other, sku)).ring_fence
             and pool.intersection(self.pools.get(other, ()))
         ]
 
@@ -70,12 +79,15 @@ def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
 class Reading(msgspec.Struct, frozen=True):
     """All that decides about some SKUs: rules, the books at one sequence number, open claims.
 
-    claims are units by (channel, sku), and only there where a ring-fence counts them.
+    claims are units by (channel, sku), and only there where a ring-fence or a cap counts them.
+    buffers are the risk-bounded ones; degraded says by channel which source of it is silent.
     """
 
     rules: Rules
     books: stock.Books
     claims: Mapping[tuple[str, str], int]
+    buffers: Mapping[tuple[str, str], RiskBuffer] = {}
+    degraded: Mapping[str, str] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
@@ -85,9 +97,17 @@ class Reading(msgspec.Struct, frozen=True):
             places=self.books.at(sku, self.rules.pools.get(channel, ())),
             policy=self.rules.policy(channel, sku),
             fences=[
-                Fence(channel=other, ring_fence=units, claimed=self.claims.get((other, sku), 0))
-                for other, units in self.rules.fenced(channel, sku)
+                Fence(
+                    channel=row.channel,
+                    ring_fence=row.ring_fence,
+                    claimed=self.claims.get((row.channel, sku), 0),
+                    mode=row.ring_fence_mode,
+                )
+                for row in self.rules.fenced(channel, sku)
             ],
+            risk=self.buffers.get((channel, sku)),
+            degraded=self.degraded.get(channel, ""),
+            claimed=self.claims.get((channel, sku), 0),
         )
 
     def explain(
@@ -104,11 +124,24 @@ class Reading(msgspec.Struct, frozen=True):
 
 def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
     """Rules, stock and claims as they are now of these SKUs, given with the group of each."""
-    rules = read_rules(connection, groups)
-    skus = list(groups)
+    return read_by(connection, read_rules(connection, groups), list(groups))
+
+
+def read_by(connection: Connection, rules: Rules, skus: Sequence[str]) -> Reading:
+    """Stock, claims and buffers as they are now of these SKUs, under some rules."""
     books = stock.stock_of_skus(connection, skus)
-    claims = stock.channel_claims(connection, skus) if rules.has_fences else {}
-    return Reading(rules, books, claims)
+    counted = rules.has_fences or rules.has_caps
+    claims = stock.channel_claims(connection, skus) if counted else {}
+    degraded = windows.degraded_channels(connection, rules.pools) if rules.has_caps else {}
+    return Reading(rules, books, claims, _buffers(connection, rules, skus), degraded)
+
+
+def _buffers(
+    connection: Connection, rules: Rules, skus: Sequence[str]
+) -> dict[tuple[str, str], RiskBuffer]:
+    if not rules.has_risks:
+        return {}
+    return {pair: one.explained for pair, one in buffers.buffers(connection, skus).items()}
 
 
 def read_listings(

@@ -233,7 +233,7 @@ CREATE TABLE public.demand_cursor (
     sequence bigint DEFAULT 0 NOT NULL,
     since timestamp with time zone,
     hours double precision[] DEFAULT array_fill((0)::double precision, ARRAY[168]) NOT NULL,
-    hours_as_of timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    hours_as_of timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
     CONSTRAINT demand_cursor_one_check CHECK (one)
 )
 WITH (fillfactor='50');

@@ -22,7 +22,7 @@ create table demand_cursor (
     since    timestamptz,
     -- lines by hour of the week, from Monday 00:00 UTC, decayed to hours_as_of
     hours       double precision[] not null default array_fill(0::double precision, array[168]),
-    hours_as_of timestamptz not null default '-infinity'
+    hours_as_of timestamptz not null default 'epoch'
 ) with (fillfactor = 50);
 insert into demand_cursor default values;
 

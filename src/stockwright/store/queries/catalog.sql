@@ -41,3 +41,7 @@ join binding b on b.system = k.system and b.subject = 'item' and b.partner_code 
 -- name: location_bindings
 -- What partner codes of locations stand for.
 select system, partner_code, code from binding where subject = 'location';
+
+-- name: degraded
+-- Systems that are silent now, and how that is known.
+select system, reason from degraded;
