@@ -13,6 +13,7 @@ from stockwright.api import (
     ledger,
     master,
     parked,
+    policies,
     reservations,
     worklist,
 )
@@ -107,6 +108,16 @@ TABLE: Final[tuple[Operation, ...]] = (
         scope="stock:read",
         body=availability.AvailabilityAsk,
         answers={200: availability.AvailabilityAnswer},
+        problems=("unknown_channel",),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/policies/preview",
+        handler=policies.post_preview,
+        tag="stock",
+        scope="stock:read",
+        body=policies.PreviewAsk,
+        answers={200: policies.PreviewAnswer},
         problems=("unknown_channel",),
     ),
     Operation(

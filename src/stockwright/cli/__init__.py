@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, str]] = {
     "import": "Import items, units, kits, listings, bindings or locations from CSV.",
     "key": "Create, list and revoke API keys.",
     "why": "Explain every quantity of a SKU.",
+    "policy": "Try exposure policies before they are in force.",
     "trace": "Follow one event from the door to the channels.",
     "audit": "Prove that the books add up.",
     "demo": "Replay a wholesaler's real days, live in the console.",
@@ -28,7 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"key"})
+_GROUPS: Final = frozenset({"key", "policy"})
 
 
 def build_app(chosen: str = "") -> App:

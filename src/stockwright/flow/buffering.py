@@ -91,17 +91,16 @@ def compute(
     rules: Rules,
     *,
     background: Background | None = None,
-    held: bool = True,
 ) -> list[Stored]:
     """The buffers of these pairs whose policy asks for one, in their order; reads only.
 
-    held: whether a buffer held so far stays where it nearly fits; a preview asks without.
+    A buffer held so far for the same risk stays where it nearly fits.
     """
     behind = background or read_background(connection)
     skus = sorted({one.sku for one in wanted})
     seen = demand_seen.seen_of_skus(connection, skus)
     since = demand_seen.watched_skus(connection, skus)
-    before = buffers.buffers(connection, skus) if held else {}
+    before = buffers.buffers(connection, skus)
     now = levels.clock(connection)
     found = []
     for one in wanted:

@@ -76,6 +76,17 @@ def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
     return Rules(exposure.pools(connection), rows, groups)
 
 
+def candidate_rules(
+    connection: Connection,
+    groups: Mapping[str, str],
+    candidate: Mapping[str, Sequence[Policy]],
+    pools: Mapping[str, tuple[str, ...]],
+) -> Rules:
+    """The rules for these SKUs as they would be with other policies on some channels."""
+    rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
+    return Rules(pools, {**rows, **candidate}, groups)
+
+
 class Reading(msgspec.Struct, frozen=True):
     """All that decides about some SKUs: rules, the books at one sequence number, open claims.
 

@@ -81,6 +81,12 @@ def policies(
     return found
 
 
+def all_policies(connection: Connection, channels: Sequence[str]) -> list[Policy]:
+    """Every policy row of these channels, by channel and position."""
+    rows = connection.execute(_SQL["all_policies"], {"channels": texts(channels)})
+    return [to_policy(row) for row in rows]
+
+
 def to_policy(row: tuple[Any, ...]) -> Policy:
     """A row of exposure_policy in the order of POLICY_COLUMNS."""
     return Policy(**dict(zip(POLICY_COLUMNS, row, strict=True)))

@@ -63,6 +63,14 @@ where (sku is null or sku = any (%(skus)s::text[]))
   and (sku_group is null or sku_group = any (%(groups)s::text[]))
 order by channel, position;
 
+-- name: all_policies
+-- Every policy row of these channels, by channel and position.
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       ring_fence_mode, buffer_percent, buffer_risk, buffer_most, buffer_most_percent, blind_s,
+       degraded_cap
+from exposure_policy where channel = any (%(channels)s::text[])
+order by channel, position;
+
 -- name: groups_of_skus
 -- The group of each of these SKUs that the item master knows.
 select code, sku_group from sku where code = any (%(skus)s::text[]) order by code;
