@@ -18,6 +18,7 @@ from stockwright.domain.errors import (
 )
 from stockwright.store.errors import DatabaseUnavailable
 
+GROUPS = {"key": ("create", "list", "revoke"), "policy": ("preview", "replay")}
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
 
@@ -124,8 +125,8 @@ def test_every_command_loads_helps_and_speaks_json(stockwright, name):
     ran = stockwright(name, "--help")
     assert ran.code == output.OK
     assert ran.out.startswith(f"Usage: stockwright {name}")
-    if name == "key":
-        ran = stockwright("key", "create", "--help")
+    if name in GROUPS:
+        ran = stockwright(name, GROUPS[name][0], "--help")
     assert "--json" in ran.out
 
 
@@ -144,9 +145,7 @@ def test_the_docs_name_every_option_of_every_command():
         part = re.search(rf"(?ms)^## `stockwright {name}`\n(.*?)(?=^## |\Z)", text)
         assert part is not None, name
         found = app[name]
-        commands = (
-            [found[one] for one in ("create", "list", "revoke")] if name == "key" else [found]
-        )
+        commands = [found[one] for one in GROUPS[name]] if name in GROUPS else [found]
         for command in commands:
             for argument in command.assemble_argument_collection():
                 options = [one for one in argument.names if one.startswith("--")]
