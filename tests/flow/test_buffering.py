@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+import time
 
 import pytest
 
@@ -253,6 +254,45 @@ def test_an_unchanged_buffer_marks_nothing_and_a_policy_that_is_gone_takes_it_aw
     assert ("SKU-000",) in world.rows("select sku from dirty")
 
 
+def test_a_policy_that_was_just_made_is_looked_at_without_waiting_for_the_sweep(world, pool):
+    give_demand(pool, "SKU-000", per_day=500)
+    publish(world, "WEB", 250)
+    buffering = Buffering(pool)
+    settle(buffering)
+    assert world.rows("select count(*) from buffer_now") == [(0,)]
+    world.policy("WEB", buffer_risk=0.01)
+    world.run("update master_revision set revision = revision + 1")
+    buffering.measure()
+    assert buffering.recompute() == 3
+    assert buffer_of(pool).units > 0
+
+
+def test_two_that_meet_do_not_compute_the_same(world, pool):
+    world.policy("WEB", buffer_risk=0.01)
+    first, second = Buffering(pool), Buffering(pool)
+    with pool.connection() as connection:
+        assert windows.try_lock(connection)
+        assert second.recompute() == 0
+        with pool.connection() as other:
+            assert measure_windows(other) is None
+    assert first.recompute() == 3
+
+
+def test_it_runs_until_told_to_stop(world, pool, recorder):
+    world.policy("WEB", buffer_risk=0.01)
+    record(recorder, receipt(), order(1, 3))
+    stop = threading.Event()
+    thread = threading.Thread(target=Buffering(pool).run, args=(stop,))
+    thread.start()
+    ended = time.monotonic() + 60
+    while not seen(pool) or not world.rows("select from buffer_now"):
+        assert time.monotonic() < ended
+        stop.wait(0.05)
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
 def test_sales_through_another_listing_of_the_channel_are_elsewhere_for_this_one(world, pool):
     world.policy("WEB", buffer_risk=0.01)
     give_demand(pool, "SKU-000", per_day=500, channels=("WEB",))
@@ -311,6 +351,23 @@ def test_the_buffer_grows_while_a_source_is_silent_and_recovers_by_itself(world,
     settle(buffering)
     assert buffer_of(pool).units == calm
     assert world.rows("select count(*) from degraded") == [(0,)]
+
+
+def test_any_call_with_a_key_of_its_own_is_a_sign_of_life(world, pool):
+    world.run("update system set heartbeat_s = 60 where code = 'EBAY'")
+    world.run("insert into heartbeat values ('EBAY', now() - interval '1 hour')")
+    with pool.connection() as connection:
+        measured = measure_windows(connection)
+        assert measured is not None
+        assert list(measured.silent) == ["EBAY"]
+    world.run(
+        "insert into api_key (id, name, hash, scopes, system, last_used_at)"
+        " values ('k', 'k', '', '{}', 'EBAY', now())"
+    )
+    with pool.connection() as connection:
+        measured = measure_windows(connection)
+        assert measured is not None
+        assert measured.silent == {}
 
 
 def test_no_events_are_no_silence(world, pool):

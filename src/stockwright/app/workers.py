@@ -77,7 +77,8 @@ def add_workers(services: "Services") -> None:
     parts.add("wake-ups", wake_ups)
     parts.add("intake", lambda stop: run_intake(services.intake, stop))
     parts.add("projection", projection.run)
-    parts.add("buffering", Buffering(services.worker_pool, wake=projection.wake).run)
+    buffering = Buffering(services.worker_pool, wake=projection.wake, poll_every_s=POLL_EVERY_S)
+    parts.add("buffering", buffering.run)
     parts.add(
         "expiry", lambda stop: run_expiry(Sweeper(services.worker_pool, services.recorder), stop)
     )

@@ -17,6 +17,8 @@ from stockwright.domain import compound, line_sizes
 from stockwright.domain.line_sizes import BOUNDS, Sizes
 
 SLICES: Final = 4
+RARE: Final = 0.002
+"""Sizes of which fewer lines than this share were seen are not told apart."""
 ROUGH_CELLS: Final = 12
 FINE_CELLS: Final = 96
 LARGEST: Final = 10_000_000
@@ -195,7 +197,7 @@ class _Model:
             if seen > 0.0 and part > 0.0:
                 for n, weight in enumerate(sizes):
                     weights[n] += part * weight / seen
-        return [(bound, weight) for bound, weight in zip(BOUNDS, weights, strict=True) if weight]
+        return _merged(weights)
 
     def _chances(self, cells: int, step: int) -> list[float]:
         """The chance with a buffer of 0, step, 2 step, ... units; an upper bound."""
@@ -229,6 +231,22 @@ class _Model:
         sizes = compound.on_cells(self._mix(passed_s), step) if lines > 0.0 else {}
         alone = compound.tail(compound.chances_of_sum(lines, self.shape, sizes, cells))
         return compound.tail_with_last_line(alone, sizes), alone
+
+
+def _merged(weights: Sequence[float]) -> list[tuple[int, float]]:
+    """(units, weight) of the sizes; rare ones count as the next larger, which is never too small."""
+    least = RARE * sum(weights)
+    found: list[tuple[int, float]] = []
+    carried = 0.0
+    for bound, weight in zip(BOUNDS, weights, strict=True):
+        carried += weight
+        if weight and carried >= least:
+            found.append((bound, carried))
+            carried = 0.0
+    if carried:
+        largest = max(n for n, weight in enumerate(weights) if weight)
+        found.append((BOUNDS[largest], carried))
+    return found
 
 
 def _first_at_most(chances: Sequence[float], risk: float) -> int | None:

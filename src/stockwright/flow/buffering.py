@@ -16,18 +16,20 @@ from stockwright.domain.demand_seen import SourceKey
 from stockwright.domain.exposure import Policy
 from stockwright.domain.line_sizes import Sizes, added
 from stockwright.domain.risk import Buffer, Case, Demand, Inputs, Source, smallest_buffer
-from stockwright.flow.blind_windows import PUBLICATION, measure_windows
+from stockwright.flow.blind_windows import POLL_EVERY_S, PUBLICATION, measure_windows
 from stockwright.flow.counting_demand import count_demand
 from stockwright.flow.exposing import Rules
 from stockwright.store import buffers, demand_seen, exposure, levels, windows
 from stockwright.store.buffers import Pair, Stored, Wanted
 from stockwright.store.connection import Connection, Pool
+from stockwright.store.master import revision
 from stockwright.store.windows import Window
 
 _log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 200
 MEASURE_EVERY_S: Final = 5.0
+START_S: Final = 15.0
 SWEEP_EVERY_S: Final = 900.0
 REST_S: Final = 0.05
 IDLE_S: Final = 1.0
@@ -194,12 +196,20 @@ def _inputs(
 class Buffering:
     """Keeps buffers up. Any number may run; of those that meet, one goes on."""
 
-    def __init__(self, pool: Pool, *, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        wake: Callable[[], None] = lambda: None,
+        poll_every_s: float = POLL_EVERY_S,
+    ) -> None:
         self._pool = pool
         self._wake = wake
+        self._poll_every_s = poll_every_s
         self._after: Pair | None = ("", "")
         self._touched: set[str] = set()
         self._share = IDLE_SHARE
+        self._revision = -1
 
     def follow(self) -> bool:
         """Counts demand of some more entries; False once none are left."""
@@ -210,11 +220,14 @@ class Buffering:
         return counted is not None
 
     def measure(self) -> None:
-        """Measures windows; where one changed, all buffers are looked at again."""
+        """Measures windows; where one or the master changed, all buffers are looked at again."""
         with self._pool.connection() as connection:
-            measured = measure_windows(connection)
-        if measured is not None and (measured.channels or measured.silence_changed):
+            measured = measure_windows(connection, poll_every_s=self._poll_every_s)
+            in_force = revision(connection)
+        if in_force != self._revision or (measured is not None and measured.channels):
+            self._revision = in_force
             self.begin()
+        if measured is not None and measured.silence_changed:
             self._wake()
 
     def begin(self) -> None:
@@ -230,6 +243,7 @@ class Buffering:
             if not windows.try_lock(connection):
                 self._touched |= touched
                 return 0
+            buffers.take_time(connection)
             if touched:
                 wanted = buffers.wanted(connection, ("", ""), 10 * limit, touched)
             else:
@@ -243,9 +257,16 @@ class Buffering:
             self._wake()
         return len(wanted)
 
+    def _is_measured(self) -> bool:
+        with self._pool.connection() as connection:
+            return bool(windows.windows(connection))
+
     def run(self, stop: threading.Event) -> None:
         """Counts, measures and computes until `stop`. A failed step is counted and tried again."""
         measure_at = sweep_at = time.monotonic()
+        if self._is_measured():
+            # Whoever was asked by this process before it stopped gets the time to answer again.
+            measure_at += START_S
         while not stop.is_set():
             rest_s = IDLE_S
             now = time.monotonic()

@@ -6,7 +6,7 @@ from typing import Final
 
 from stockwright.domain.demand_seen import HOURS, MEMORY, Tally, decay, hour_of_week
 from stockwright.domain.windows import LAG_BUCKETS, LONGEST_LAG_S, lag_bucket
-from stockwright.store import demand_seen
+from stockwright.store import buffers, demand_seen
 from stockwright.store.connection import Connection
 from stockwright.store.demand_seen import Cursor, DemandLine, RowKey
 
@@ -31,6 +31,7 @@ def count_demand(connection: Connection, limit: int = SEQUENCES) -> set[str] | N
         if begin is None:
             return None
         cursor.sequence, cursor.since = max(cursor.sequence, begin[0]), begin[1]
+    buffers.take_time(connection)
     upto = min(cursor.sequence + limit, cursor.head)
     lines = demand_seen.demand_lines(connection, cursor.sequence, upto)
     if lines:

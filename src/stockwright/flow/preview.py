@@ -80,6 +80,7 @@ def preview(
     The numbers are of this moment; pages of one preview may differ by what happened between them.
     Raises Rejected for a channel that does not exist.
     """
+    buffers.take_time(connection)
     pools = exposure.pools(connection)
     check_channels(candidate, pools)
     comparison = _Comparison(connection, candidate.rows(), pools)

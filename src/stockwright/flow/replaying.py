@@ -47,6 +47,7 @@ def replay_policies(connection: Connection, candidate: PolicySet, *, days: float
 
     Raises Rejected for a channel that does not exist.
     """
+    buffers.take_time(connection)
     pools = exposure.pools(connection)
     check_channels(candidate, pools)
     ends = levels.clock(connection)

@@ -46,6 +46,11 @@ class Stored(msgspec.Struct, frozen=True):
         return RiskBuffer(units=self.units, why=self.inputs.why(self.units))
 
 
+def take_time(connection: Connection) -> None:
+    """Lets this transaction stand still while we compute: it holds nothing the ledger waits for."""
+    connection.execute(_SQL["take_time"])
+
+
 def asked_for(connection: Connection) -> bool:
     """Whether any policy asks for a risk-bounded buffer."""
     row = connection.execute(_SQL["asked_for"]).fetchone()

@@ -72,3 +72,7 @@ select count(*) from gone;
 -- name: asked_for
 -- Whether any policy asks for a risk-bounded buffer.
 select exists (select from exposure_policy where buffer_risk is not null);
+
+-- name: take_time
+-- Lets this transaction stand still for a minute.
+select set_config('idle_in_transaction_session_timeout', '60s', true);

@@ -12,20 +12,22 @@ on conflict (system) do update set seen_at = excluded.seen_at
 returning seen_at;
 
 -- name: sources
--- What is known of every system as a source of sales. A system that never gave a sign of life is
--- heard from the time its promise was first looked at.
+-- What is known of every system as a source of sales. A call with a key of its own is a sign of life
+-- too. A system that never gave one is heard from the time its promise was first looked at.
 with promised as (
     insert into heartbeat (system, seen_at)
     select code, clock_timestamp() from system where heartbeat_s > 0
     on conflict do nothing
     returning system, seen_at
 )
-select system.code, system.heartbeat_s::float8, coalesce(beat.seen_at, promised.seen_at),
+select system.code, system.heartbeat_s::float8, greatest(beat.seen_at, promised.seen_at, used.last_at),
        coalesce(system.connector <> '' and poll.connection is not null, false),
        poll.last_success_at, coalesce(poll.failures, 0), coalesce(lag.lags, '{}')
 from system
 left join heartbeat beat on beat.system = system.code
 left join promised on promised.system = system.code
+left join (select system, max(last_used_at) as last_at from api_key group by system) used
+       on used.system = system.code
 left join poll_cursor poll on poll.connection = system.code
 left join source_lag lag on lag.system = system.code
 order by system.code;
