@@ -234,7 +234,7 @@ class _Model:
 
 
 def _merged(weights: Sequence[float]) -> list[tuple[int, float]]:
-    """(units, weight) of the sizes; rare ones count as the next larger, which is never too small."""
+    """(units, weight) of the sizes; rare ones count as the next larger: never too small."""
     least = RARE * sum(weights)
     found: list[tuple[int, float]] = []
     carried = 0.0
