@@ -15,6 +15,7 @@ from stockwright.domain.events import Outcome, Request, RequestLine
 from stockwright.domain.exposure import grantable, match_policy
 from stockwright.domain.lots import room, rooms
 from stockwright.domain.quantity import to_base
+from stockwright.domain.shelf_life import good_until
 from stockwright.domain.sourcing import Wanted, place_units, place_whole
 
 Placed = tuple[str, int]
@@ -73,7 +74,9 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
     """Grants all lines, or by choice what there is. Raises Rejected with the refusal's code."""
     channel = channel_of(overlay, request)
     order = order_of(request)
-    asked = [_ask(overlay, request, order, line, n) for n, line in enumerate(request.lines)]
+    asked = [
+        _ask(overlay, request, channel, order, line, n) for n, line in enumerate(request.lines)
+    ]
     open_asks = [one for one in asked if one.claimable > 0]
     if not open_asks:
         done = all(one.known is not None and not one.known.remaining for one in asked)
@@ -92,7 +95,14 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
     return Outcome(code="partial" if short else "granted", answer=answer)
 
 
-def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: int) -> Asked:
+def _ask(
+    overlay: Overlay,
+    request: Request,
+    channel: Channel | None,
+    order: str,
+    line: RequestLine,
+    n: int,
+) -> Asked:
     catalog = overlay.books.catalog
     sku = line.sku
     unit = line.unit
@@ -113,9 +123,11 @@ def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: i
     if line.location and line.location not in catalog.locations:
         raise Rejected("unknown_location", f"lines[{n}].location", f"no location {line.location!r}")
     quantity = to_base(line.quantity, unit, item.base_unit, item.factors)
-    fresh = None
-    if line.min_shelf_life_days:
-        fresh = overlay.books.now.date() + dt.timedelta(days=line.min_shelf_life_days)
+    fresh, days = None, line.min_shelf_life_days
+    if item.control != "none":
+        days = max(days, shelf_life_of(channel, sku, item.group))
+    if days:
+        fresh = good_until(overlay.books.now.date(), days)
     known = overlay.find_line(request.system, order, line.line)
     if known is None:
         return Asked(line, sku, quantity, quantity, fresh, None)
@@ -128,6 +140,13 @@ def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: i
         ordered = max(ordered, quantity)
     left = 0 if known.final else max(0, ordered - known.shipped - known.cancelled) - known.open
     return Asked(line, sku, quantity, min(quantity, max(0, left)), fresh, known)
+
+
+def shelf_life_of(channel: Channel | None, sku: str, group: str) -> int:
+    """The days of shelf life that a channel's policy asks of a SKU's lots."""
+    if channel is None or not channel.policies:
+        return 0
+    return match_policy(channel.policies, sku, group).min_shelf_life_days
 
 
 def _grant(
@@ -218,7 +237,11 @@ def grantable_now(
     catalog = overlay.books.catalog
     hard = fences = 0
     if channel is not None and channel.policies:
-        hard = match_policy(channel.policies, sku, catalog.skus[sku].group).hard_safety
+        policy = match_policy(channel.policies, sku, catalog.skus[sku].group)
+        hard = policy.hard_safety
+        if policy.min_shelf_life_days:
+            until = good_until(overlay.books.now.date(), policy.min_shelf_life_days)
+            free = rooms(overlay, sku, free, until)
     if catalog.has_fences:
         code = channel.code if channel is not None else ""
         fences = _fences_unused(overlay, code, free, sku, catalog.skus[sku].group)

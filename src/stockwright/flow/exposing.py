@@ -1,11 +1,21 @@
 """Brings listings, stock, claims and policies together and computes what each listing may sell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from stockwright.domain.availability import Component, Explanation, Fence, available_to_sell
+from stockwright.domain.availability import (
+    Component,
+    Explanation,
+    Fence,
+    Kit,
+    Stock,
+    available_to_sell,
+    free,
+)
 from stockwright.domain.exposure import Policy, match_policy
+from stockwright.domain.shelf_life import Lots, good_until, room
 from stockwright.store import exposure, stock
 from stockwright.store.connection import Connection
 from stockwright.store.exposure import Part
@@ -22,8 +32,10 @@ class Rules:
         pools: Mapping[str, tuple[str, ...]],
         policies: Mapping[str, Sequence[Policy]],
         groups: Mapping[str, str],
+        splitting: Collection[str] = (),
     ) -> None:
         self.pools = pools
+        self.splitting = splitting
         self._groups = groups
         self._channels = tuple(policies)
         # A row for one SKU is found by that SKU: a thousand such rows cost no more than one.
@@ -33,6 +45,9 @@ class Rules:
                 self._rows.setdefault((channel, row.sku), []).append(row)
         self._matched: dict[tuple[str, str], Policy] = {}
         self.has_fences = any(row.ring_fence for rows in policies.values() for row in rows)
+        self.has_shelf_life = any(
+            row.min_shelf_life_days for rows in policies.values() for row in rows
+        )
 
     def knows(self, sku: str) -> bool:
         """True where the item master has the SKU."""
@@ -64,42 +79,78 @@ class Rules:
 def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
     """The rules as they are now for these SKUs, given with the group of each."""
     rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
-    return Rules(exposure.pools(connection), rows, groups)
+    return Rules(exposure.pools(connection), rows, groups, exposure.splitting(connection))
 
 
 class Reading(msgspec.Struct, frozen=True):
     """All that decides about some SKUs: rules, the books at one sequence number, open claims.
 
-    claims are units by (channel, sku), and only there where a ring-fence counts them.
+    claims are units by (channel, sku), and only there where a ring-fence counts them. by_lot names
+    the SKUs that are kept by lot, lots what lies at each (sku, place); both only where a policy
+    asks for shelf life.
     """
 
     rules: Rules
     books: stock.Books
     claims: Mapping[tuple[str, str], int]
+    by_lot: Collection[str] = ()
+    lots: Mapping[tuple[str, str], Lots] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
+        policy = self.rules.policy(channel, sku)
         return Component(
             sku=sku,
             quantity=quantity,
-            places=self.books.at(sku, self.rules.pools.get(channel, ())),
-            policy=self.rules.policy(channel, sku),
+            places=self.stock_at(sku, self.rules.pools.get(channel, ()), policy),
+            policy=policy,
             fences=[
                 Fence(channel=other, ring_fence=units, claimed=self.claims.get((other, sku), 0))
                 for other, units in self.rules.fenced(channel, sku)
             ],
         )
 
+    def stock_at(self, sku: str, places: Sequence[str], policy: Policy) -> list[Stock]:
+        """A SKU's stock at these places, with what has the shelf life that the policy asks for."""
+        found = self.books.at(sku, places)
+        days = policy.min_shelf_life_days
+        if not days or sku not in self.by_lot:
+            return found
+        until = good_until(self.books.read_at.date(), days)
+        nothing = Lots()
+        return [
+            replace(one, fresh=room(free(one), self.lots.get((sku, one.location), nothing), until))
+            for one in found
+        ]
+
     def explain(
         self, listings: Sequence[Listing], parts: Sequence[Part]
     ) -> dict[Listing, Explanation]:
         """What each listing may sell, given its parts; one without parts sells nothing."""
-        components: dict[Listing, list[Component]] = {listing: [] for listing in listings}
+        found: dict[Listing, list[Part]] = {listing: [] for listing in listings}
         for part in parts:
-            components[part.channel, part.listing].append(
-                self.component(part.channel, part.sku, part.quantity)
-            )
-        return {listing: available_to_sell(some) for listing, some in components.items()}
+            found[part.channel, part.listing].append(part)
+        return {
+            listing: self._explain(listing[0], some) if some else available_to_sell(())
+            for listing, some in found.items()
+        }
+
+    def _explain(self, channel: str, parts: Sequence[Part]) -> Explanation:
+        ready = [part for part in parts if part.is_kit]
+        alone = len(ready) == 1 and all(part.is_kit or part.kit for part in parts)
+        kits = [
+            Kit(component=self.component(channel, part.sku, part.quantity), alone=alone)
+            for part in ready
+        ]
+        components = [self._part(channel, part) for part in parts if not part.is_kit]
+        split = channel in self.rules.splitting
+        return available_to_sell(components, allow_split=split, kits=kits)
+
+    def _part(self, channel: str, part: Part) -> Component:
+        component = self.component(channel, part.sku, part.quantity)
+        if not part.kit:
+            return component
+        return replace(component, pieces=self.rules.policy(channel, part.kit))
 
 
 def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
@@ -108,7 +159,8 @@ def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
     skus = list(groups)
     books = stock.stock_of_skus(connection, skus)
     claims = stock.channel_claims(connection, skus) if rules.has_fences else {}
-    return Reading(rules, books, claims)
+    by_lot, lots = stock.lots_of_skus(connection, skus) if rules.has_shelf_life else ((), {})
+    return Reading(rules, books, claims, by_lot, lots)
 
 
 def read_listings(

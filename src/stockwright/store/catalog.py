@@ -8,6 +8,7 @@ from typing import Any
 
 from stockwright.domain.catalog import Catalog, Channel, Location, Sku, System
 from stockwright.domain.exposure import Policy
+from stockwright.store.exposure import to_policy
 from stockwright.store.queries import load
 from stockwright.store.wire import Wire
 
@@ -78,21 +79,8 @@ def _read(
     for group, location in rows("groups"):
         groups.setdefault(group, []).append(location)
     policies: dict[str, list[Policy]] = {}
-    for channel, position, sku, group, safety, hard, fence, buffer, cap, pack in rows("policies"):
-        policies.setdefault(channel, []).append(
-            Policy(
-                channel=channel,
-                position=position,
-                sku=sku,
-                sku_group=group,
-                safety=safety,
-                hard_safety=hard,
-                ring_fence=fence,
-                buffer=buffer,
-                cap=cap,
-                pack_size=pack,
-            )
-        )
+    for row in rows("policies"):
+        policies.setdefault(row[0], []).append(to_policy(row))
     channels = {
         code: Channel(
             code,

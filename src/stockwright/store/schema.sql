@@ -347,12 +347,16 @@ CREATE TABLE public.exposure_policy (
     buffer bigint DEFAULT 0 NOT NULL,
     cap bigint,
     pack_size bigint DEFAULT 1 NOT NULL,
+    safety_per text DEFAULT 'network'::text NOT NULL,
+    min_shelf_life_days integer DEFAULT 0 NOT NULL,
     CONSTRAINT exposure_policy_buffer_check CHECK ((buffer >= 0)),
     CONSTRAINT exposure_policy_cap_check CHECK ((cap >= 0)),
     CONSTRAINT exposure_policy_hard_safety_check CHECK ((hard_safety >= 0)),
+    CONSTRAINT exposure_policy_min_shelf_life_days_check CHECK ((min_shelf_life_days >= 0)),
     CONSTRAINT exposure_policy_pack_size_check CHECK ((pack_size > 0)),
     CONSTRAINT exposure_policy_ring_fence_check CHECK ((ring_fence >= 0)),
-    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0))
+    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0)),
+    CONSTRAINT exposure_policy_safety_per_check CHECK ((safety_per = ANY (ARRAY['network'::text, 'place'::text])))
 );
 
 CREATE TABLE public.idempotency (
@@ -456,7 +460,9 @@ CREATE TABLE public.location (
     time_zone text DEFAULT 'UTC'::text NOT NULL,
     feed text DEFAULT 'movement'::text NOT NULL,
     priority integer DEFAULT 100 NOT NULL,
-    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text])))
+    supply_grace_s integer DEFAULT 86400 NOT NULL,
+    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text]))),
+    CONSTRAINT location_supply_grace_s_check CHECK ((supply_grace_s >= 0))
 );
 
 CREATE TABLE public.location_group (
@@ -560,6 +566,12 @@ CREATE SEQUENCE public.publication_call
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
+
+CREATE TABLE public.shelf_life_day (
+    one boolean DEFAULT true NOT NULL,
+    day date NOT NULL,
+    CONSTRAINT shelf_life_day_one_check CHECK (one)
+);
 
 CREATE TABLE public.sku (
     code text NOT NULL COLLATE pg_catalog."C",
@@ -801,6 +813,9 @@ ALTER TABLE ONLY public.poll_cursor
 ALTER TABLE ONLY public.process
     ADD CONSTRAINT process_pkey PRIMARY KEY (worker);
 
+ALTER TABLE ONLY public.shelf_life_day
+    ADD CONSTRAINT shelf_life_day_pkey PRIMARY KEY (one);
+
 ALTER TABLE ONLY public.sku
     ADD CONSTRAINT sku_pkey PRIMARY KEY (code);
 
@@ -846,6 +861,8 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
+
+CREATE INDEX kit_by_component ON public.kit USING btree (component);
 
 CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stockwright.domain.availability import Stock
+from stockwright.domain.shelf_life import Lots
 from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
@@ -95,6 +96,26 @@ def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:
             )
     read_at, sequence, *_ = rows[0]  # there is a row even where the books are empty
     return Books(read_at, sequence, places)
+
+
+def lots_of_skus(
+    connection: Connection, skus: Sequence[str]
+) -> tuple[set[str], dict[tuple[str, str], Lots]]:
+    """Which of these SKUs are kept by lot, and by (sku, place) their lots and promised dates."""
+    given = {"skus": texts(skus)}
+    kept = {sku for (sku,) in connection.execute(_SQL["kept_by_lot"], given)}
+    lots: dict[tuple[str, str], list[tuple[dt.date | None, int]]] = {}
+    asked: dict[tuple[str, str], dict[dt.date, int]] = {}
+    if not kept:
+        return kept, {}
+    for sku, place, good_until, units in connection.execute(_SQL["lots_of_skus"], given):
+        lots.setdefault((sku, place), []).append((good_until, units))
+    for sku, place, date, units in connection.execute(_SQL["fresh_claims"], given):
+        asked.setdefault((sku, place), {})[date] = units
+    return kept, {
+        key: Lots(lots=lots.get(key, ()), asked=asked.get(key, {}))
+        for key in lots.keys() | asked.keys()
+    }
 
 
 def channel_claims(connection: Connection, skus: Sequence[str]) -> dict[tuple[str, str], int]:

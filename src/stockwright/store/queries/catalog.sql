@@ -12,7 +12,8 @@ select code, system, pool, allow_split, hold_s from channel;
 
 -- name: policies
 -- Exposure policies in order.
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       safety_per, min_shelf_life_days
 from exposure_policy order by channel, position;
 
 -- name: systems

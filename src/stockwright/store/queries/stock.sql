@@ -59,3 +59,28 @@ where moved.account in ('sellable', 'inspection', 'quarantined', 'damaged', 'res
                         'picked')
 group by moved.location, moved.account, event.kind
 order by moved.location, moved.account, event.kind;
+
+-- name: lots_of_skus
+-- What is free of each lot of these SKUs that are kept by lot, not promised by name: (sku, place,
+-- good until, units).
+select balance.sku, balance.location, lot.expires_on,
+       balance.sellable - balance.reserved - balance.allocated - balance.picked
+from balance
+join sku on sku.code = balance.sku and sku.control <> 'none'
+left join lot on lot.sku = balance.sku and lot.code = balance.lot
+where balance.sku = any (%(skus)s::text[]) and balance.lot <> '';
+
+-- name: fresh_claims
+-- Units of these SKUs promised without a lot that must stay good until a date: (sku, place, date, units).
+select claim.sku, claim.location, line.fresh_until,
+       sum(claim.reserved + claim.allocated + claim.picked)::bigint
+from claim
+join demand_line line on line.id = claim.line_id
+where claim.sku = any (%(skus)s::text[])
+  and claim.reserved + claim.allocated + claim.picked > 0
+  and claim.lot = '' and line.fresh_until is not null
+group by claim.sku, claim.location, line.fresh_until;
+
+-- name: kept_by_lot
+-- Which of these SKUs are kept by lot.
+select code from sku where code = any (%(skus)s::text[]) and control <> 'none';
