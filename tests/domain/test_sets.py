@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from stockwright.domain.availability import (
     Component,
     Kit,
-    Owed,
     Stock,
     available_to_sell,
     explain_grantable,
     free,
     sets_together,
 )
+from stockwright.domain.backorders import Owed
 from stockwright.domain.exposure import Policy
 from stockwright.domain.shelf_life import Lots, good_until, room
 from tests.domain.test_availability import assert_adds_up, components, steps, units

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from stockwright.domain import exposure
+from stockwright.domain.backorders import Owed
 from stockwright.domain.exposure import Policy
 
 
@@ -34,13 +35,6 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
     allocated: int = 0
     picked: int = 0
     fresh: int | None = None
-
-
-class Owed(msgspec.Struct, frozen=True, kw_only=True):
-    """Base units owed on backorders that come before a request, and on how many order lines."""
-
-    units: int
-    lines: int = 1
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,14 +135,14 @@ def explain_on_hand(sku: str, places: Iterable[Stock]) -> Explanation:
 def explain_free(sku: str, places: Sequence[Stock]) -> Explanation:
     """Free over some places, one step for each; a shortage at one counts against the rest."""
     sum_ = Sum(sku)
-    _add_pool(sum_, places)
+    add_pool(sum_, places)
     return sum_.explanation()
 
 
 def explain_grantable(component: Component) -> Explanation:
     """What a request of this channel is compared with, in base units of the component's SKU."""
     sum_ = Sum(component.sku)
-    _add_pool(sum_, component.places)
+    add_pool(sum_, component.places)
     hard = component.policy.hard_safety
     if hard:
         sum_.add("safety", -hard, f"hard safety stock {hard} is never granted")
@@ -249,7 +243,7 @@ def _sellable_units(component: Component) -> Sum:
     """What a channel may sell of one SKU, in base units, before it is cut into pieces."""
     policy = component.policy
     sum_ = Sum(component.sku)
-    _add_pool(sum_, component.places)
+    add_pool(sum_, component.places)
     add_safety(sum_, policy, [(stock.location, usable(stock)) for stock in component.places])
     add_owed(sum_, component.owed)
     _add_fences(sum_, component.fences)
@@ -262,7 +256,8 @@ def _pool_free(places: Iterable[Stock]) -> int:
     return sum(usable(stock) for stock in places)
 
 
-def _add_pool(sum_: Sum, places: Sequence[Stock]) -> None:
+def add_pool(sum_: Sum, places: Sequence[Stock]) -> None:
+    """What is free at each place, and what of it has too short a shelf life."""
     for stock in places:
         sum_.add("free", free(stock), _promises(stock))
     for stock in places:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from stockwright.domain.accounts import (
     CELLS,
@@ -20,6 +21,7 @@ from stockwright.domain.accounts import (
     Transfer,
     Waiting,
 )
+from stockwright.domain.backorders import Backorder, DemandKey
 from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Outcome
 
@@ -65,6 +67,7 @@ class Books:
         self.reversible: dict[int, list[Move]] = {}
         self.told_by: dict[int, str] = {}
         self.channel_claims: dict[tuple[str, str], int] = {}
+        self.backorders: dict[DemandKey, Backorder] = {}
         self.contained: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = (
             None
@@ -104,6 +107,9 @@ class Rare(msgspec.Struct, eq=False, gc=False):
     documents: dict[str, tuple[int, int]] = {}
     observations: list[tuple[str, str, str, str, str, str, int]] = []
     channel_claims: dict[tuple[str, str], int] = {}
+    backorders: dict[DemandKey, Backorder] = {}
+    received: list[tuple[str, str, str, str, int]] = []
+    taken_back: int = 0
 
 
 class Overlay(msgspec.Struct, eq=False, gc=False):
@@ -188,7 +194,21 @@ class Overlay(msgspec.Struct, eq=False, gc=False):
         lines = self.books.demand.get((system, order))
         return lines.get(line) if lines else None
 
+    def owed_on(self, sku: str) -> list[Backorder]:
+        """The backorders of a SKU, not to be changed."""
+        own = self.rare_or_none.backorders if self.rare_or_none is not None else {}
+        return [own.get(one.key, one) for one in self.books.backorders.values() if one.sku == sku]
+
     # ------------------------------------------------------------ changing
+
+    def backorder(self, key: DemandKey) -> Backorder | None:
+        """The backorder of a demand line, to be changed by this item, or None."""
+        if key not in self.books.backorders:
+            return None
+        found = self.rare.backorders.get(key)
+        if found is None:
+            found = self.rare.backorders[key] = replace(self.books.backorders[key])
+        return found
 
     def balance(self, key: Key) -> Balance:
         """The balance at a key, to be changed by this item. Raises Unread."""
@@ -329,6 +349,11 @@ class Overlay(msgspec.Struct, eq=False, gc=False):
             for one in waiting:
                 written.waiting[one.sequence] = (key, one)
         written.observations.extend([(sequence, *one) for one in rare.observations])
+        books.backorders.update(rare.backorders)
+        written.backorders.update({key: (sequence, one) for key, one in rare.backorders.items()})
+        written.received.extend([(sequence, *one) for one in rare.received])
+        if rare.taken_back:
+            written.taken_back.append((sequence, rare.taken_back))
 
     def _keep_journal(
         self, journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]]
@@ -360,6 +385,9 @@ class Written:
         self.owners: dict[tuple[str, str, str], str] = {}
         self.documents: dict[str, tuple[int, int]] = {}
         self.observations: list[tuple[int, str, str, str, str, str, str, int]] = []
+        self.backorders: dict[DemandKey, tuple[int, Backorder]] = {}
+        self.received: list[tuple[int, str, str, str, str, int]] = []
+        self.taken_back: list[tuple[int, int]] = []
 
     def absorb(self, later: "Written") -> None:
         """Adds what a later part of the same batch leaves; its state replaces ours."""

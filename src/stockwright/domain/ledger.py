@@ -18,6 +18,7 @@ from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Outcome, Request
 from stockwright.domain.goods import Told, note_lot
 from stockwright.domain.movements import RULES_BY_KIND, reverse
+from stockwright.domain.owing import settle_owed
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
 from stockwright.domain.wellformed import Expiry, Prepared, statement
@@ -111,6 +112,8 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
         else:
             assert isinstance(item, Expiry)
             outcome = reservations.expire(overlay, item.system, item.order, item.lines)
+        if books.backorders:
+            settle_owed(overlay, item.kind)
     except Rejected as refusal:
         if refusal.reason == "malformed":
             return Outcome(code="malformed", field=refusal.field, message=refusal.message)
@@ -194,7 +197,10 @@ def _occurred(fact: Fact, received_at: dt.datetime) -> dt.datetime:
 
 def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.datetime) -> Outcome:
     if fact.kind == "reversal":
-        return reverse(overlay, fact, at)
+        outcome = reverse(overlay, fact, at)
+        if outcome.code == "recorded":
+            overlay.rare.taken_back = fact.reverses
+        return outcome
     catalog = overlay.books.catalog
     posting = POSTINGS[fact.kind]
     fact = _placed(overlay, fact)
@@ -218,6 +224,9 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
         return Outcome(code="recorded", answer={"posted": 0})
     note_lot(overlay, told.sku, fact, told.lot)
     outcome = RULES_BY_KIND[fact.kind](overlay, told)
+    if fact.kind == "receipt" and fact.order:
+        supply = (fact.order_system or fact.system, fact.order, fact.order_line or fact.line)
+        overlay.rare.received.append((*supply, told.sku.code, told.units))
     if fact.unit and outcome.answer is None:
         factor = told.units // fact.quantity if fact.quantity else 1
         return Outcome(code=outcome.code, answer={"base_quantity": told.units, "factor": factor})

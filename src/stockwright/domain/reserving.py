@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from stockwright.domain.accounts import DemandLine
+from stockwright.domain.backorders import DemandKey
 from stockwright.domain.books import Overlay
 from stockwright.domain.catalog import Channel
 from stockwright.domain.demand import LINES_PER_EVENT, shift
@@ -14,6 +15,7 @@ from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request, RequestLine
 from stockwright.domain.exposure import grantable, match_policy
 from stockwright.domain.lots import room, rooms
+from stockwright.domain.owing import owed_now, owed_to, promote
 from stockwright.domain.quantity import to_base
 from stockwright.domain.shelf_life import good_until
 from stockwright.domain.sourcing import Wanted, place_units, place_whole
@@ -136,6 +138,8 @@ def _ask(
             "already_claimed", f"lines[{n}].sku", f"this order line is for SKU {known.sku!r}"
         )
     ordered = known.ordered or quantity
+    if catalog.owed:
+        ordered += owed_to(overlay, (request.system, order, line.line))
     if known.state in ("released", "expired"):
         ordered = max(ordered, quantity)
     left = 0 if known.final else max(0, ordered - known.shipped - known.cancelled) - known.open
@@ -167,6 +171,8 @@ def _grant(
             raise Rejected("insufficient", f"lines[{n}].quantity", _missing(one))
         if one.granted:
             _claim(overlay, request, channel, one, n, until)
+            if overlay.books.backorders:
+                promote(overlay, (request.system, order_of(request), one.line.line), one.granted)
             total += one.granted
     return total
 
@@ -208,7 +214,8 @@ def _places(
     """Where one line's units come from, within what may be granted to this channel."""
     fixed = one.line.location
     one.free = free = overlay.free_at(one.sku, _grant_pool(channel, fixed))
-    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free))
+    own = (request.system, order_of(request), one.line.line)
+    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free, own, one.claimable))
     if limit <= 0 or (limit < one.claimable and request.mode == "all"):
         return []
     if fixed:
@@ -227,15 +234,22 @@ def _grant_pool(channel: Channel | None, fixed: str) -> tuple[str, ...]:
 
 
 def grantable_now(
-    overlay: Overlay, channel: Channel | None, sku: str, free: Mapping[str, int]
+    overlay: Overlay,
+    channel: Channel | None,
+    sku: str,
+    free: Mapping[str, int],
+    own: DemandKey | None = None,
+    units: int = 0,
 ) -> int:
     """What this channel may be granted of a SKU now: see domain.exposure.grantable.
+
+    own is the demand line that asks, for so many units: what it is owed itself does not hinder it.
 
     `free` is what is free at each place that counts: the channel's pool, or a fixed place outside
     of it. The fences of others and the hard safety stock bind there as well.
     """
     catalog = overlay.books.catalog
-    hard = fences = 0
+    hard = fences = owed = 0
     if channel is not None and channel.policies:
         policy = match_policy(channel.policies, sku, catalog.skus[sku].group)
         hard = policy.hard_safety
@@ -245,7 +259,11 @@ def grantable_now(
     if catalog.has_fences:
         code = channel.code if channel is not None else ""
         fences = _fences_unused(overlay, code, free, sku, catalog.skus[sku].group)
-    return grantable(sum(free.values()), hard_safety=hard, other_fences_unused=fences)
+    if sku in catalog.owed:
+        owed = owed_now(overlay, channel, sku, free, own, units)
+    return grantable(
+        sum(free.values()), hard_safety=hard, other_fences_unused=fences, backorders=owed
+    )
 
 
 def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, group: str) -> int:
@@ -275,6 +293,10 @@ def _claim(
     line.lot = one.line.lot
     if not line.ordered or line.state in ("released", "expired"):
         line.ordered = max(line.ordered, _whole_ask(request, one, line))
+    elif overlay.books.catalog.owed:
+        # What it was owed on top of what it could be granted before is ordered as well.
+        covered = line.open + line.shipped + line.cancelled + one.granted
+        line.ordered = max(line.ordered, covered)
     if not line.shipped:
         overlay.change_state(line, "open" if until else "confirmed")
         line.expires_at = until[0] if until else None

@@ -12,8 +12,10 @@ from typing import Final
 
 from stockwright.domain.events import Fact
 from stockwright.flow.recording import Recorder
+from stockwright.store.backorders import forget_owed
 from stockwright.store.connection import Pool
 from stockwright.store.due import expired_lots, mark_shelf_life, next_due
+from stockwright.store.overdue import note_overdue
 
 LOTS_AT_ONCE: Final = 500
 OWN_SYSTEM: Final = "stockwright"
@@ -83,6 +85,12 @@ class Sweeper:
         return len(facts)
 
     def mark(self, now: dt.datetime) -> int:
-        """Has the levels computed again that the calendar changes; returns how many SKUs."""
+        """Has the numbers computed again that the calendar changes; returns of how many SKUs and
+        lines of supply.
+        """
         with self._pool.connection() as connection:
-            return mark_shelf_life(connection, now.astimezone(dt.UTC).date())
+            crossed = mark_shelf_life(connection, now.astimezone(dt.UTC).date())
+            late = note_overdue(connection, now)
+        with self._pool.connection() as connection:
+            forget_owed(connection)
+        return crossed + late

@@ -14,9 +14,10 @@ from stockwright.domain.availability import (
     available_to_sell,
     free,
 )
+from stockwright.domain.backorders import Backorder, Owed, owed_first
 from stockwright.domain.exposure import Policy, match_policy
 from stockwright.domain.shelf_life import Lots, good_until, room
-from stockwright.store import exposure, stock
+from stockwright.store import backorders, exposure, stock
 from stockwright.store.connection import Connection
 from stockwright.store.exposure import Part
 
@@ -32,10 +33,10 @@ class Rules:
         pools: Mapping[str, tuple[str, ...]],
         policies: Mapping[str, Sequence[Policy]],
         groups: Mapping[str, str],
-        splitting: Collection[str] = (),
+        ways: Mapping[str, tuple[bool, int]] | None = None,
     ) -> None:
         self.pools = pools
-        self.splitting = splitting
+        self._ways = ways or {}
         self._groups = groups
         self._channels = tuple(policies)
         # A row for one SKU is found by that SKU: a thousand such rows cost no more than one.
@@ -48,6 +49,14 @@ class Rules:
         self.has_shelf_life = any(
             row.min_shelf_life_days for rows in policies.values() for row in rows
         )
+
+    def splits(self, channel: str) -> bool:
+        """Whether a channel's order may be served from several places."""
+        return self._ways[channel][0] if channel in self._ways else True
+
+    def demand_class(self, channel: str) -> int | None:
+        """The class of a channel's backorders; None, after all classes, where there is none."""
+        return self._ways[channel][1] if channel in self._ways else None
 
     def knows(self, sku: str) -> bool:
         """True where the item master has the SKU."""
@@ -79,7 +88,7 @@ class Rules:
 def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
     """The rules as they are now for these SKUs, given with the group of each."""
     rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
-    return Rules(exposure.pools(connection), rows, groups, exposure.splitting(connection))
+    return Rules(exposure.pools(connection), rows, groups, exposure.ways(connection))
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -87,7 +96,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     claims are units by (channel, sku), and only there where a ring-fence counts them. by_lot names
     the SKUs that are kept by lot, lots what lies at each (sku, place); both only where a policy
-    asks for shelf life.
+    asks for shelf life. backorders are those of each SKU.
     """
 
     rules: Rules
@@ -95,6 +104,7 @@ class Reading(msgspec.Struct, frozen=True):
     claims: Mapping[tuple[str, str], int]
     by_lot: Collection[str] = ()
     lots: Mapping[tuple[str, str], Lots] = {}
+    backorders: Mapping[str, Sequence[Backorder]] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
@@ -108,7 +118,16 @@ class Reading(msgspec.Struct, frozen=True):
                 Fence(channel=other, ring_fence=units, claimed=self.claims.get((other, sku), 0))
                 for other, units in self.rules.fenced(channel, sku)
             ],
+            owed=self.owed(channel, sku),
         )
+
+    def owed(self, channel: str, sku: str) -> Owed | None:
+        """What is owed of a SKU before a channel's requests."""
+        if sku not in self.backorders:
+            return None
+        pools = self.rules.pools
+        demand_class = self.rules.demand_class(channel)
+        return owed_first(self.backorders[sku], demand_class, pools.get(channel, ()), pools)
 
     def stock_at(self, sku: str, places: Sequence[str], policy: Policy) -> list[Stock]:
         """A SKU's stock at these places, with what has the shelf life that the policy asks for."""
@@ -143,7 +162,7 @@ class Reading(msgspec.Struct, frozen=True):
             for part in ready
         ]
         components = [self._part(channel, part) for part in parts if not part.is_kit]
-        split = channel in self.rules.splitting
+        split = self.rules.splits(channel)
         return available_to_sell(components, allow_split=split, kits=kits)
 
     def _part(self, channel: str, part: Part) -> Component:
@@ -160,7 +179,8 @@ def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
     books = stock.stock_of_skus(connection, skus)
     claims = stock.channel_claims(connection, skus) if rules.has_fences else {}
     by_lot, lots = stock.lots_of_skus(connection, skus) if rules.has_shelf_life else ((), {})
-    return Reading(rules, books, claims, by_lot, lots)
+    owed = backorders.open_of_skus(connection, skus)
+    return Reading(rules, books, claims, by_lot, lots, owed)
 
 
 def read_listings(

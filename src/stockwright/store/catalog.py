@@ -89,15 +89,17 @@ def _read(
             split,
             hold_s,
             tuple(policies.get(code, ())),
+            demand_class=demand_class,
         )
-        for code, system, pool, split, hold_s in rows("channels")
+        for code, system, pool, split, hold_s, demand_class in rows("channels")
     }
     authorities: dict[tuple[str, str], list[Any]] = {}
     for location, group, valid_from, system in rows("authorities"):
         authorities.setdefault((location, group), []).append((valid_from, system))
     systems = {row[0]: System(*row) for row in rows("systems")}
     places = {(system, partner): code for system, partner, code in rows("location_bindings")}
-    return Catalog(skus, locations, channels, systems, authorities, bindings, places)
+    owed = frozenset(sku for (sku,) in rows("owed_skus"))
+    return Catalog(skus, locations, channels, systems, authorities, bindings, places, owed)
 
 
 def _pool(

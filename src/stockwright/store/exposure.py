@@ -108,9 +108,9 @@ def pools(connection: Connection) -> dict[str, tuple[str, ...]]:
     return {code: tuple(places) for code, places in connection.execute(_SQL["pools"])}
 
 
-def splitting(connection: Connection) -> set[str]:
-    """The channels whose orders may be served from several places."""
-    return {code for (code,) in connection.execute(_SQL["splitting"])}
+def ways(connection: Connection) -> dict[str, tuple[bool, int]]:
+    """Of every channel, whether its orders may be split, and the class of its backorders."""
+    return {code: (split, rank) for code, split, rank in connection.execute(_SQL["ways"])}
 
 
 def policies(

@@ -86,6 +86,39 @@ CREATE TABLE public.authority (
     CONSTRAINT authority_movement_group_check CHECK ((movement_group = ANY (ARRAY['inbound'::text, 'outbound'::text, 'internal'::text, 'count'::text, 'pos'::text])))
 );
 
+CREATE TABLE public.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    owed bigint NOT NULL,
+    promoted bigint DEFAULT 0 NOT NULL,
+    cancelled bigint DEFAULT 0 NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    sequence bigint,
+    closed_at timestamp with time zone,
+    closed_by text DEFAULT ''::text NOT NULL,
+    closed_why text DEFAULT ''::text NOT NULL,
+    CONSTRAINT backorder_cancelled_check CHECK ((cancelled >= 0)),
+    CONSTRAINT backorder_check CHECK (((owed >= 0) AND (owed <= quantity))),
+    CONSTRAINT backorder_check1 CHECK (((owed = 0) = (closed_at IS NOT NULL))),
+    CONSTRAINT backorder_promoted_check CHECK ((promoted >= 0)),
+    CONSTRAINT backorder_quantity_check CHECK ((quantity > 0))
+);
+
+ALTER TABLE public.backorder ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.backorder_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.balance (
     sku text NOT NULL COLLATE pg_catalog."C",
     location text NOT NULL COLLATE pg_catalog."C",
@@ -502,6 +535,10 @@ CREATE TABLE public.observation (
     quantity bigint NOT NULL
 );
 
+CREATE TABLE public.owed_sku (
+    sku text NOT NULL COLLATE pg_catalog."C"
+);
+
 CREATE SEQUENCE public.payload_id
     START WITH 1
     INCREMENT BY 1
@@ -597,6 +634,46 @@ CREATE TABLE public.stock_count (
     system text NOT NULL COLLATE pg_catalog."C",
     "position" bigint,
     reverses boolean DEFAULT true NOT NULL
+);
+
+CREATE TABLE public.supply (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    of_system text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_document text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_line text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    told_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    overdue_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    closed_by text DEFAULT ''::text NOT NULL,
+    closed_why text DEFAULT ''::text NOT NULL,
+    CONSTRAINT supply_kind_check CHECK ((kind = ANY (ARRAY['purchase_order'::text, 'asn'::text, 'transfer'::text]))),
+    CONSTRAINT supply_quantity_check CHECK ((quantity > 0))
+);
+
+ALTER TABLE public.supply ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.supply_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.supply_receipt (
+    sequence bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL
 );
 
 CREATE TABLE public.system (
@@ -702,6 +779,12 @@ ALTER TABLE ONLY public.attempt
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_pkey PRIMARY KEY (location, movement_group, valid_from);
 
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_system_order_ref_line_key UNIQUE (system, order_ref, line);
+
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_pkey PRIMARY KEY (sku, location, lot);
 
@@ -804,6 +887,9 @@ ALTER TABLE ONLY public.migration
 ALTER TABLE ONLY public.observation
     ADD CONSTRAINT observation_pkey PRIMARY KEY (sequence);
 
+ALTER TABLE ONLY public.owed_sku
+    ADD CONSTRAINT owed_sku_pkey PRIMARY KEY (sku);
+
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_pkey PRIMARY KEY (id);
 
@@ -821,6 +907,15 @@ ALTER TABLE ONLY public.sku
 
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.supply_receipt
+    ADD CONSTRAINT supply_receipt_pkey PRIMARY KEY (sequence);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_system_document_line_key UNIQUE (system, document, line);
 
 ALTER TABLE ONLY public.system
     ADD CONSTRAINT system_pkey PRIMARY KEY (code);
@@ -841,6 +936,8 @@ ALTER TABLE ONLY public.work_item
     ADD CONSTRAINT work_item_pkey PRIMARY KEY (id);
 
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
+
+CREATE INDEX backorder_open_by_sku ON public.backorder USING btree (sku) WHERE (owed > 0);
 
 CREATE INDEX batch_by_time ON public.batch USING btree (recorded_at);
 
@@ -890,6 +987,14 @@ CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) W
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
 
+CREATE INDEX supply_due ON public.supply USING btree (due_at) WHERE ((closed_at IS NULL) AND (overdue_at IS NULL));
+
+CREATE INDEX supply_of_order ON public.supply USING btree (of_system, of_document, of_line) WHERE (of_document <> ''::text);
+
+CREATE INDEX supply_open_by_sku ON public.supply USING btree (sku) WHERE (closed_at IS NULL);
+
+CREATE INDEX supply_receipt_by_line ON public.supply_receipt USING btree (system, document, line);
+
 CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree (sku, location, lot) WHERE (quantity > 0);
 
 CREATE INDEX work_item_by_sku ON public.work_item USING btree (sku) WHERE (closed_at IS NULL);
@@ -913,6 +1018,12 @@ ALTER TABLE ONLY public.authority
 
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
@@ -956,11 +1067,20 @@ ALTER TABLE ONLY public.location_group
 ALTER TABLE ONLY public.lot
     ADD CONSTRAINT lot_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
+ALTER TABLE ONLY public.owed_sku
+    ADD CONSTRAINT owed_sku_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
+
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_parent_fkey FOREIGN KEY (parent) REFERENCES public.payload(id);
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.unit
     ADD CONSTRAINT unit_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);

@@ -8,7 +8,7 @@ select code, location from location_group;
 
 -- name: channels
 -- All channels with their pools as configured: locations or groups.
-select code, system, pool, allow_split, hold_s from channel;
+select code, system, pool, allow_split, hold_s, demand_class from channel;
 
 -- name: policies
 -- Exposure policies in order.
@@ -40,3 +40,7 @@ join binding b on b.system = k.system and b.subject = 'item' and b.partner_code 
 -- name: location_bindings
 -- What partner codes of locations stand for.
 select system, partner_code, code from binding where subject = 'location';
+
+-- name: owed_skus
+-- SKUs of which order lines may be owed units.
+select sku from owed_sku;

@@ -64,9 +64,9 @@ with recursive above (sku) as (
 )
 select sku from above order by sku;
 
--- name: splitting
--- Channels whose orders may be served from several places.
-select code from channel where allow_split;
+-- name: ways
+-- Whether each channel's orders may be served from several places, and the class of its backorders.
+select code, allow_split, demand_class from channel;
 
 -- name: pools
 -- The places each channel may sell from, by priority and code; groups are taken apart.

@@ -109,3 +109,7 @@ select channel.code, clock_timestamp(), channel.pool, channel.demand_class, chan
         select jsonb_agg(to_jsonb(policy) - 'channel' order by policy.position)
         from exposure_policy policy where policy.channel = channel.code), '[]')
 from channel where channel.code = any(%(channels)s::text[])
+
+-- name: location_codes
+-- All locations.
+select code from location order by code
