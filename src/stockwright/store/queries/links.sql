@@ -24,10 +24,6 @@ with waiting as (
     from newest
     where outcome = 'acknowledged' and finished_at > now() - make_interval(secs => %(window_s)s)
     group by channel
-), paused as (
-    select distinct on (subject) subject, actor, changed_at
-    from change_log where action = 'connection.pause'
-    order by subject, id desc
 )
 select 'out', c.system, c.code, s.connector, s.criticality, s.latency_budget_s::float8,
        coalesce(n.paused, false), coalesce(p.actor, ''), p.changed_at,
@@ -45,7 +41,10 @@ left join waiting w on w.channel = c.code
 left join refused r on r.channel = c.code
 left join active a on a.channel = c.code
 left join lag on lag.channel = c.code
-left join paused p on p.subject = c.system and n.paused
+left join lateral (
+    select actor, changed_at from change_log
+    where subject = c.system and action = 'connection.pause' order by id desc limit 1
+) p on n.paused
 order by c.code;
 
 -- name: in
@@ -62,10 +61,6 @@ with open_payloads as (
     from (select system, received_at from event
           order by sequence desc limit %(samples)s) newest
     group by system
-), paused as (
-    select distinct on (subject) subject, actor, changed_at
-    from change_log where action = 'connection.pause'
-    order by subject, id desc
 )
 select 'in', s.code, '', s.connector, s.criticality, s.latency_budget_s::float8,
        coalesce(n.paused, false), coalesce(u.actor, ''), u.changed_at,
@@ -80,7 +75,10 @@ left join connection_state n on n.system = s.code
 left join active a on a.system = s.code
 left join open_payloads w on w.system = s.code
 left join parked p on p.system = s.code
-left join paused u on u.subject = s.code and n.paused
+left join lateral (
+    select actor, changed_at from change_log
+    where subject = s.code and action = 'connection.pause' order by id desc limit 1
+) u on n.paused
 order by s.code;
 
 -- name: totals
