@@ -56,8 +56,12 @@ _RECEIPT = (
     b'{"kind":"receipt","document":"%b-%d-%07d","quantity":1,"system":"bench",'
     b'"sku":"SKU-%06d","location":"MAIN"}'
 )
+_SKU = b'"SKU-%06d"'
+_ASKS = {"available": b'{"skus":[%b]}', "explained": b'{"skus":[%b],"explain":true}'}
 # Told apart by words the product and the procedure's server both use.
-_OUTCOMES = tuple(b'"code":"%b"' % code for code in (b"granted", b"insufficient", b"recorded"))
+_OUTCOMES = tuple(
+    b'"code":"%b"' % code for code in (b"granted", b"insufficient", b"recorded", b"unknown_sku")
+)
 
 
 class Client(asyncio.Protocol):
@@ -124,6 +128,9 @@ class Run:
     def body(self, client: int, n: int) -> bytes:
         self.to_send -= 1
         pick, items = self.random.random, self.load.items
+        if self.load.call in _ASKS:
+            skus = [_SKU % int(pick() * items) for _ in range(self.load.batch)]
+            return _ASKS[self.load.call] % b",".join(skus)
         template = _RESERVE if self.load.call == "reserve" else _RECEIPT
         if self.load.batch == 1:
             return template % (self.turn, client, n, int(pick() * items))

@@ -1,4 +1,5 @@
-"""`http_proc`: the stored procedure behind the same web server, with a pool of 32 connections.
+"""`http_proc`: the stored procedure behind the same web server, with a pool of 32 connections;
+and a bare SELECT of one SKU's stock.
 
     python -m bench.proc_server DATABASE_URL
 
@@ -25,6 +26,22 @@ POOL = 32
 _CALL = "select proc_reserve_v1(%s, %s, %s, %s, %s, %s)"
 
 
+_SELECT = (
+    "select sum(sellable + inspection + quarantined + damaged)::bigint, "
+    "sum(sellable - reserved - allocated - picked)::bigint from balance where sku = %s"
+)
+
+
+class Which(msgspec.Struct):
+    skus: list[str]
+
+
+class Stock(msgspec.Struct):
+    sku: str
+    on_hand: int
+    free: int
+
+
 class Line(msgspec.Struct):
     sku: str
     quantity: int
@@ -44,6 +61,7 @@ class Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Ask).decode
+_decode_which = msgspec.json.Decoder(Which).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -79,7 +97,21 @@ def build(url: str) -> Starlette:
             _encode(answer), 201 if row[0] == "granted" else 409, media_type="application/json"
         )
 
-    return Starlette(routes=[Route("/reserve", reserve, methods=["POST"])], lifespan=connected)
+    async def available(request: Request) -> Response:
+        (sku,) = _decode_which(await request.body()).skus
+        connection = await idle.get()
+        try:
+            row = await (await connection.execute(_SELECT, (sku,))).fetchone()
+        finally:
+            idle.put_nowait(connection)
+        assert row is not None
+        return Response(_encode(Stock(sku, *row)), 200, media_type="application/json")
+
+    routes = [
+        Route("/reserve", reserve, methods=["POST"]),
+        Route("/available", available, methods=["POST"]),
+    ]
+    return Starlette(routes=routes, lifespan=connected)
 
 
 def main(url: str) -> None:

@@ -11,7 +11,6 @@ from stockwright.api.problems import KINDS
 from stockwright.api.reply import Reply, reply
 from stockwright.domain.availability import Explanation
 from stockwright.domain.codes import Code
-from stockwright.flow import explaining
 from stockwright.flow.explaining import ChannelQuantity, ListingQuantity, Quantities
 
 MAX_SKUS: Final = 1_000
@@ -77,7 +76,7 @@ async def post_availability(call: Call) -> Reply:
     """The quantities of up to 1,000 SKUs, each by its own name; an unknown one is told in place."""
     require_json(call.headers)
     ask = decode(_ASK, call.body)
-    found = await call.run(explaining.quantities, ask.skus, ask.channel)
+    found = await call.services.quotes.ask(ask.skus, ask.channel)
     items = [
         _unknown(sku, place) if one is None else _known(one, ask.explain)
         for place, (sku, one) in enumerate(zip(ask.skus, found, strict=True))
@@ -120,6 +119,6 @@ def _listing(one: ListingQuantity, explain: bool) -> ListingAvailability:
     return ListingAvailability(
         listing=one.listing,
         available_to_sell=one.available_to_sell.result,
-        published=one.level.acknowledged if one.level else None,
+        published=one.published,
         explained={"available_to_sell": one.available_to_sell} if explain else {},
     )

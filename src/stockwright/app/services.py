@@ -18,6 +18,7 @@ from stockwright.app.supervision import Supervisor
 from stockwright.app.workers import add_housekeeping, add_workers
 from stockwright.config import Config, database_url
 from stockwright.flow.intake import Intake
+from stockwright.flow.quoting import RUNNERS, Quotes
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.verbs import Connection
 from stockwright.store.connection import Pool
@@ -55,6 +56,10 @@ class Services:
         self.connections = connections
         self.pool = Pool(url, size=READERS, application_name="stockwright reader")
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.quote_pool = Pool(
+            url, size=RUNNERS, application_name="stockwright reader", autocommit=True
+        )
+        self.quotes = Quotes(self.quote_pool, self.threads)
         self.worker_pool = Pool(url, size=WORKER_POOL, application_name="stockwright worker")
         self.recorder = Recorder(url)
         watch(self.recorder)
@@ -107,6 +112,7 @@ def open_services(
             connections = open_connections(config)
         services = Services(config, url, connections)
         stack.callback(services.pool.close)
+        stack.callback(services.quote_pool.close)
         stack.callback(services.worker_pool.close)
         stack.callback(services.threads.shutdown)
         with session(services.pool) as connection:

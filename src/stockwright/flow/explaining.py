@@ -13,11 +13,11 @@ from stockwright.domain.availability import (
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
 from stockwright.domain.levels import Level
-from stockwright.flow.exposing import Listing, Reading, read
+from stockwright.flow.exposing import Listing, Reading, RuleBook, Rules, read
 from stockwright.store import exposure, levels, stock
 from stockwright.store.connection import Connection
 from stockwright.store.exposure import Part
-from stockwright.store.stock import LedgerRow, LedgerSum, OpenClaim
+from stockwright.store.stock import Found, LedgerRow, LedgerSum, OpenClaim
 
 LEDGER_ROWS = 20
 CLAIM_ROWS = 200
@@ -26,13 +26,15 @@ CLAIM_ROWS = 200
 class ListingQuantity(msgspec.Struct, frozen=True):
     """What a channel may sell of a listing, in pieces, and the level that tells it so.
 
-    level is None where the listing was never projected.
+    level is None where the listing was never projected, or was not asked for; published is what
+    the channel last acknowledged, None where it never did.
     """
 
     channel: str
     listing: str
     available_to_sell: Explanation
     level: Level | None = None
+    published: int | None = None
 
 
 class ChannelQuantity(msgspec.Struct, frozen=True):
@@ -88,6 +90,26 @@ def quantities(
     return [found.get(sku) for sku in skus]
 
 
+def explain_found(
+    book: RuleBook, found: Found, skus: Sequence[str], channel: str | None
+) -> dict[str, Quantities]:
+    """As `quantities`, of what was read in one statement; an unknown SKU is missing."""
+    reading = Reading(Rules(book, found.groups), found.books, found.claims)
+    channels = _channels(reading, channel)
+    keys = {(code, listing) for _, code, listing, _ in found.listed}
+    parts = [Part(*part, found.groups.get(part[2], "")) for part in found.parts]
+    explained = reading.explain(list(keys), parts)
+    shown: dict[str, list[ListingQuantity]] = {}
+    for sku, code, listing, published in found.listed:
+        told = ListingQuantity(code, listing, explained[code, listing], published=published)
+        shown.setdefault(sku, []).append(told)
+    return {
+        sku: _quantities(reading, sku, channels, shown.get(sku, ()))
+        for sku in skus
+        if sku in found.groups
+    }
+
+
 def _quantities(
     reading: Reading, sku: str, channels: Sequence[str], shown: Sequence[ListingQuantity]
 ) -> Quantities:
@@ -127,7 +149,12 @@ def _listings(
         if not level.location
     }
     explained = reading.explain(keys, parts)
-    return {key: ListingQuantity(*key, explained[key], pooled.get(key)) for key in keys}
+    found = {}
+    for key in keys:
+        level = pooled.get(key)
+        published = level.acknowledged if level else None
+        found[key] = ListingQuantity(*key, explained[key], level, published)
+    return found
 
 
 def why(connection: Connection, sku: str, channel: str | None = None) -> Why:

@@ -14,25 +14,43 @@ Listing = tuple[str, str]
 """(channel, code of the listing)."""
 
 
-class Rules:
-    """Pools of all channels, and the policy rows that may apply to the SKUs asked for."""
+class RuleBook:
+    """Pools of all channels, and policy rows, found by channel and SKU.
+
+    revision is that of the master where the book holds every row, else 0.
+    """
 
     def __init__(
         self,
         pools: Mapping[str, tuple[str, ...]],
         policies: Mapping[str, Sequence[Policy]],
-        groups: Mapping[str, str],
+        revision: int = 0,
     ) -> None:
         self.pools = pools
-        self._groups = groups
-        self._channels = tuple(policies)
+        self.revision = revision
+        self.channels = tuple(policies)
         # A row for one SKU is found by that SKU: a thousand such rows cost no more than one.
         self._rows: dict[tuple[str, str | None], list[Policy]] = {}
         for channel, rows in policies.items():
             for row in rows:
                 self._rows.setdefault((channel, row.sku), []).append(row)
-        self._matched: dict[tuple[str, str], Policy] = {}
         self.has_fences = any(row.ring_fence for rows in policies.values() for row in rows)
+
+    def match(self, channel: str, sku: str, sku_group: str) -> Policy:
+        """The row of a channel's policy that applies to a SKU."""
+        rows = self._rows.get((channel, sku), []) + self._rows.get((channel, None), [])
+        return match_policy(rows, sku, sku_group)
+
+
+class Rules:
+    """A rule book for the SKUs asked for, given with the group of each."""
+
+    def __init__(self, book: RuleBook, groups: Mapping[str, str]) -> None:
+        self.pools = book.pools
+        self._book = book
+        self._groups = groups
+        self._matched: dict[tuple[str, str], Policy] = {}
+        self.has_fences = book.has_fences
 
     def knows(self, sku: str) -> bool:
         """True where the item master has the SKU."""
@@ -42,8 +60,7 @@ class Rules:
         """The row of a channel's policy that applies to a SKU."""
         found = self._matched.get((channel, sku))
         if found is None:
-            rows = self._rows.get((channel, sku), []) + self._rows.get((channel, None), [])
-            found = match_policy(rows, sku, self._groups.get(sku, ""))
+            found = self._book.match(channel, sku, self._groups.get(sku, ""))
             self._matched[channel, sku] = found
         return found
 
@@ -54,7 +71,7 @@ class Rules:
         pool = set(self.pools.get(channel, ()))
         return [
             (other, units)
-            for other in self._channels
+            for other in self._book.channels
             if other != channel
             and (units := self.policy(other, sku).ring_fence)
             and pool.intersection(self.pools.get(other, ()))
@@ -64,7 +81,15 @@ class Rules:
 def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
     """The rules as they are now for these SKUs, given with the group of each."""
     rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
-    return Rules(exposure.pools(connection), rows, groups)
+    return Rules(RuleBook(exposure.pools(connection), rows), groups)
+
+
+def read_rule_book(connection: Connection) -> RuleBook:
+    """All rules as they are now, for a connection that commits by itself; to be kept until the
+    master has another revision.
+    """
+    revision, pools, policies = exposure.rule_book(connection)
+    return RuleBook(pools, policies, revision)
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Reads what channels sell and by which rules: listings, pools, exposure policies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -69,8 +70,28 @@ def policies(
     connection: Connection, skus: Sequence[str], groups: Sequence[str]
 ) -> dict[str, list[Policy]]:
     """By channel, the policy rows that may apply to these SKUs, in order of position."""
+    return _by_channel(
+        connection.execute(_SQL["policies"], {"skus": texts(skus), "groups": texts(groups)})
+    )
+
+
+def rule_book(
+    connection: Connection,
+) -> tuple[int, dict[str, tuple[str, ...]], dict[str, list[Policy]]]:
+    """The master's revision, `pools`, and all policy rows by channel, as of one moment.
+
+    For connections that commit by themselves.
+    """
+    with connection.transaction():
+        connection.execute(_SQL["one_moment"])
+        row = connection.execute(_SQL["revision"]).fetchone()
+        assert row is not None
+        return int(row[0]), pools(connection), _by_channel(connection.execute(_SQL["all_policies"]))
+
+
+def _by_channel(rows: Iterable[Sequence[Any]]) -> dict[str, list[Policy]]:
     found: dict[str, list[Policy]] = {}
-    for row in connection.execute(_SQL["policies"], {"skus": texts(skus), "groups": texts(groups)}):
+    for row in rows:
         channel, position, sku, group, safety, hard, fence, buffer, cap, pack_size = row
         found.setdefault(channel, []).append(
             Policy(

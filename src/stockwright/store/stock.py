@@ -12,6 +12,15 @@ from stockwright.store.queries import load
 
 _SQL = load("stock")
 
+_Listed = tuple[str, str, str, int | None]
+_Part = tuple[str, str, str, int]
+_Cell = tuple[str, str, int, int, int, int, int, int, int]
+_listed = msgspec.json.Decoder(list[_Listed]).decode
+_parts = msgspec.json.Decoder(list[_Part]).decode
+_groups = msgspec.json.Decoder(dict[str, str]).decode
+_cells = msgspec.json.Decoder(list[_Cell]).decode
+_claims = msgspec.json.Decoder(list[tuple[str, str, int]]).decode
+
 
 class Books(msgspec.Struct, frozen=True):
     """What the books say of some SKUs, all places, at one sequence number of the ledger.
@@ -72,6 +81,59 @@ class OpenClaim(msgspec.Struct, frozen=True):
     reserved: int
     allocated: int
     picked: int
+
+
+class Found(msgspec.Struct, frozen=True):
+    """All that decides about some SKUs but the rules, at one moment.
+
+    listed: (sku, channel, listing, what the channel acknowledged), by key. parts: (channel,
+    listing, sku, quantity) of active listings. groups: of every SKU that is known. claims as
+    `channel_claims`, empty where no ring-fence counts them.
+    """
+
+    revision: int
+    books: Books
+    listed: list[tuple[str, str, str, int | None]]
+    parts: list[tuple[str, str, str, int]]
+    groups: dict[str, str]
+    claims: dict[tuple[str, str], int]
+
+
+def quantities(
+    connection: Connection, skus: Sequence[str], channel: str | None, *, fenced: bool
+) -> Found:
+    """What the database says of these SKUs, and of what is sold with them, in one statement.
+
+    With a channel only its listings are looked for.
+    """
+    row = connection.execute(
+        _SQL["quantities"], {"skus": texts(skus), "channel": channel, "fenced": fenced}
+    ).fetchone()
+    assert row is not None
+    revision, read_at, sequence, listed, parts, groups, cells, claims = row
+    places: dict[str, list[Stock]] = {}
+    for sku, location, *units in _cells(cells or "[]"):
+        sellable, inspection, quarantined, damaged, reserved, allocated, picked = units
+        places.setdefault(sku, []).append(
+            Stock(
+                location=location,
+                sellable=sellable,
+                inspection=inspection,
+                quarantined=quarantined,
+                damaged=damaged,
+                reserved=reserved,
+                allocated=allocated,
+                picked=picked,
+            )
+        )
+    return Found(
+        revision,
+        Books(read_at, sequence, places),
+        _listed(listed or "[]"),
+        _parts(parts or "[]"),
+        _groups(groups or "{}"),
+        {(code, sku): units for code, sku, units in _claims(claims or "[]")},
+    )
 
 
 def stock_of_skus(connection: Connection, skus: Sequence[str]) -> Books:

@@ -71,3 +71,17 @@ select sku, channel, listing
 from listing_component
 where sku = any (%(skus)s::text[])
 order by sku, channel, listing;
+
+-- name: one_moment
+-- What the transaction reads from here on is as of one moment.
+set transaction isolation level repeatable read read only;
+
+-- name: revision
+-- The revision of the master data.
+select revision from master_revision;
+
+-- name: all_policies
+-- Every policy row, by channel and position.
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+from exposure_policy
+order by channel, position;

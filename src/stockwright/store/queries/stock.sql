@@ -59,3 +59,60 @@ where moved.account in ('sellable', 'inspection', 'quarantined', 'damaged', 'res
                         'picked')
 group by moved.location, moved.account, event.kind
 order by moved.location, moved.account, event.kind;
+
+-- name: quantities
+-- All that decides about some SKUs in one row at one moment: the master's revision, the clock, the
+-- ledger's head, and as JSON the listings that have one of them as a component (with what their
+-- channel acknowledged), what the active ones consist of, the group of every SKU meant, its stock
+-- by place, and, where ring-fences count them, the open units each channel claims.
+with asked as materialized (
+    select part.sku, part.channel, part.listing
+    from listing_component part
+    where part.sku = any (%(skus)s::text[])
+      and (%(channel)s::text is null or part.channel = %(channel)s)
+),
+parts as materialized (
+    select part.channel, part.listing, part.sku, part.quantity
+    from (select distinct channel, listing from asked) wanted
+    join listing on listing.channel = wanted.channel and listing.code = wanted.listing
+                and listing.active
+    join listing_component part on part.channel = wanted.channel and part.listing = wanted.listing
+),
+meant as materialized (
+    select unnest(%(skus)s::text[]) as sku union select sku from parts
+)
+select
+    (select revision from master_revision),
+    clock_timestamp(),
+    (select coalesce(max(sequence), 0) from ledger_head),
+    (select json_agg(json_build_array(asked.sku, asked.channel, asked.listing, level.acknowledged)
+                     order by asked.sku, asked.channel, asked.listing)::text
+     from asked
+     left join level on level.channel = asked.channel and level.listing = asked.listing
+                    and level.location = ''),
+    (select json_agg(json_build_array(channel, listing, sku, quantity)
+                     order by channel, listing, sku)::text
+     from parts),
+    (select json_object_agg(sku.code, sku.sku_group)::text
+     from meant join sku on sku.code = meant.sku),
+    (select json_agg(json_build_array(sku, location, sellable, inspection, quarantined, damaged,
+                                      reserved, allocated, picked) order by sku, location)::text
+     from (
+         select balance.sku, location, sum(sellable)::bigint as sellable,
+                sum(inspection)::bigint as inspection, sum(quarantined)::bigint as quarantined,
+                sum(damaged)::bigint as damaged, sum(reserved)::bigint as reserved,
+                sum(allocated)::bigint as allocated, sum(picked)::bigint as picked
+         from meant join balance on balance.sku = meant.sku
+         group by balance.sku, location
+     ) cell),
+    case when %(fenced)s then
+        (select json_agg(json_build_array(channel, sku, units))::text
+         from (
+             select line.channel, claim.sku,
+                    sum(claim.reserved + claim.allocated + claim.picked)::bigint as units
+             from meant join claim on claim.sku = meant.sku
+             join demand_line line on line.id = claim.line_id
+             where claim.reserved + claim.allocated + claim.picked > 0 and line.channel <> ''
+             group by line.channel, claim.sku
+         ) claimed)
+    end;
