@@ -24,7 +24,7 @@ class AvailabilityAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     explain: bool = False
 
 
-class ListingAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ListingAvailability(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What the channel is shown for one listing, in pieces.
 
     published is what the channel last acknowledged, null where it never did.
@@ -36,7 +36,7 @@ class ListingAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
     explained: Mapping[str, Explanation] = {}
 
 
-class ChannelAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ChannelAvailability(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What a request of one channel is compared with, in base units, and what its listings show."""
 
     channel: str
@@ -45,7 +45,7 @@ class ChannelAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
     explained: Mapping[str, Explanation] = {}
 
 
-class SkuAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
+class SkuAvailability(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The quantities of one SKU at one sequence number of the ledger, in base units.
 
     Where the SKU is unknown, code, param, detail and next say so, and there are no quantities.

@@ -6,10 +6,12 @@ so there is no middleware stack, and the busiest addresses are found by one look
 
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import msgspec.inspect
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Router, compile_path
@@ -25,6 +27,7 @@ from stockwright.api.operations import Operation
 from stockwright.api.problems import as_problem, problem, retry_after
 from stockwright.api.reply import Reply
 from stockwright.api.routes import TABLE
+from stockwright.api.streams import Stream
 from stockwright.app import Services
 from stockwright.domain.codes import code_problem
 from stockwright.domain.errors import StockwrightError
@@ -32,6 +35,8 @@ from stockwright.domain.errors import StockwrightError
 SLOW_S: Final = 1.0
 MAX_CALLS: Final = 2_000
 """Calls under way at one time; beyond them the answer is `busy` at once."""
+MAX_STREAMS: Final = 500
+"""Answers in chunks under way at one time: exports, and clients that follow changes."""
 _SPEC_PATH: Final = "/v1/openapi.json"
 _OWN: Final = ("/v1", "/metrics", "/healthz", "/readyz")
 _log = structlog.get_logger(__name__)
@@ -65,6 +70,7 @@ class Door:
             self._add(row)
         self._pages = Router(routes=list(routes), redirect_slashes=False, default=_no_page)
         self._under_way = 0
+        self._streams = 0
         self._timers: dict[tuple[str, str, int], Any] = {}
 
     def _add(self, row: Operation) -> None:
@@ -92,6 +98,7 @@ class Door:
             await self._page(scope, receive, send)
             return
         started = time.perf_counter()
+        patient = False
         method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
         parts: dict[str, str] = {}
         self._under_way += 1
@@ -100,6 +107,7 @@ class Door:
                 place, parts = self._find(scope)
             if self._under_way > MAX_CALLS:
                 raise problem("busy", headers=retry_after(1))
+            patient = method in place.methods and place.methods[method].patient
             answer = await self._answer(scope, place, parts, method, receive)
         except StockwrightError as failure:
             answer = as_problem(failure).as_reply()
@@ -108,9 +116,12 @@ class Door:
             answer = problem("internal").as_reply()
         finally:
             self._under_way -= 1
-        await _send(send, answer)
+        if isinstance(answer, Stream):
+            answer = await self._stream(answer, scope, receive, send)
+        else:
+            await _send(send, answer)
         route = place.path if place else "other"
-        self._note(method, route, answer.status, time.perf_counter() - started)
+        self._note(method, route, answer.status, time.perf_counter() - started, patient)
 
     async def _answer(
         self, scope: Scope, place: _Place, parts: dict[str, str], method: str, receive: Receive
@@ -132,6 +143,25 @@ class Door:
         if row.stored:
             return await answered_once(call, method, scope["path"], row.handler)
         return await row.handler(call)
+
+    async def _stream(self, answer: Stream, scope: Scope, receive: Receive, send: Send) -> Reply:
+        """Sends an answer in chunks, or `busy` where too many are under way. What fails in the
+        middle is logged, and cuts the connection: nobody may take the half for the whole.
+        """
+        if self._streams >= MAX_STREAMS:
+            await answer.close()
+            busy = problem("busy", headers=retry_after(5)).as_reply()
+            await _send(send, busy)
+            return busy
+        self._streams += 1
+        try:
+            await answer.send(receive, send, head_only=scope["method"] == "HEAD")
+        except Exception:
+            _log.exception("stream failed", path=scope["path"])
+            raise
+        finally:
+            self._streams -= 1
+        return answer
 
     def _find(self, scope: Scope) -> tuple[_Place, dict[str, str]]:
         """The row for an address. Codes may hold slashes, so it is split before it is decoded."""
@@ -181,7 +211,7 @@ class Door:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    def _note(self, method: str, route: str, status: int, took_s: float) -> None:
+    def _note(self, method: str, route: str, status: int, took_s: float, patient: bool) -> None:
         key = (route, method, status)
         timer = self._timers.get(key)
         if timer is None:
@@ -189,7 +219,7 @@ class Door:
         timer.observe(took_s)
         if status == 429:
             telemetry.BUSY.labels("api").inc()
-        if took_s > SLOW_S or status >= 500:
+        if (took_s > SLOW_S and not patient) or status >= 500:
             seconds = round(took_s, 3)
             _log.warning(
                 "slow or failed", method=method, route=route, status=status, took_s=seconds
@@ -219,12 +249,14 @@ def _code(part: str) -> str:
 
 def _query(row: Operation, raw: bytes) -> msgspec.Struct:
     assert row.query is not None
+    lists = _lists(row.query)
     try:
         pairs = urllib.parse.parse_qsl(
             raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
         )
-        told: Mapping[str, str] = dict(pairs)
-        for name, value in told.items():
+        told: dict[str, str | list[str]] = dict(pairs)
+        told |= {name: [v for n, v in pairs if n == name] for name in lists if name in told}
+        for name, value in pairs:
             if "\0" in value:
                 raise problem("malformed", "A value holds a NUL character.", param=name)
         return msgspec.convert(told, row.query, strict=False)
@@ -232,6 +264,15 @@ def _query(row: Operation, raw: bytes) -> msgspec.Struct:
         raise explain(failure, row.query.__struct_fields__) from None
     except ValueError:
         raise problem("bad_path", "The query is not percent-encoded UTF-8.") from None
+
+
+@cache
+def _lists(query: type[msgspec.Struct]) -> frozenset[str]:
+    """The names that may be given several times."""
+    info = msgspec.inspect.type_info(query)
+    assert isinstance(info, msgspec.inspect.StructType)
+    kinds = {field.name: field.type for field in info.fields}
+    return frozenset(n for n, kind in kinds.items() if isinstance(kind, msgspec.inspect.ListType))
 
 
 def _no_method(method: str, place: _Place) -> StockwrightError:

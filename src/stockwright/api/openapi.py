@@ -124,6 +124,9 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
         told: dict[str, Any] = {"description": _PHRASES[status]}
         if kind is not None:
             told["content"] = {"application/json": {"schema": schemas[kind]}}
+        for media in row.streams:
+            schema = {"type": "string", "description": "One row a line."}
+            told.setdefault("content", {})[media] = {"schema": schema}
         responses[str(status)] = told
     codes = [*row.problems, *(_WITH_KEY if row.scope else ())]
     codes += [*(_WITH_BODY if row.body is not None else ()), *_ALWAYS]

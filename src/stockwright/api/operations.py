@@ -17,7 +17,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     scope is what the caller's key needs; without one the call is for everybody (`signature`: the
     handler checks one). body and query are the types that are decoded and documented. answers
     maps each good status to the type of its body. stored says that an Idempotency-Key is honoured
-    by keeping the answer. The summary is the handler's docstring.
+    by keeping the answer. streams are the types of an answer that comes row by row; patient says
+    that an answer may take its time. The summary is the handler's docstring.
     """
 
     method: Method
@@ -32,6 +33,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     media: Sequence[str] = ("application/json",)
     stored: bool = False
     own_key: bool = False
+    streams: Sequence[str] = ()
+    patient: bool = False
 
     @property
     def name(self) -> str:

@@ -80,6 +80,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "unsupported_media_type": Kind(
         415, "this type of body is not read here", "Send a media type that `detail` names."
     ),
+    "not_acceptable": Kind(
+        406,
+        "there is no answer of a type that Accept allows",
+        "Accept application/x-ndjson or text/csv.",
+    ),
     "busy": Kind(429, "too much at once; nothing was kept", "Send the same after Retry-After."),
     "internal": Kind(
         500,

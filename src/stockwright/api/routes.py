@@ -13,6 +13,7 @@ from stockwright.api import (
     master,
     parked,
     reservations,
+    stock,
     worklist,
 )
 from stockwright.api.operations import Operation
@@ -107,6 +108,27 @@ TABLE: Final[tuple[Operation, ...]] = (
         body=availability.AvailabilityAsk,
         answers={200: availability.AvailabilityAnswer},
         problems=("unknown_channel",),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/stock",
+        handler=stock.get_stock,
+        tag="stock",
+        scope="stock:read",
+        query=stock.StockQuery,
+        answers={200: stock.StockPage},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/stock/export",
+        handler=stock.export_stock,
+        tag="stock",
+        scope="stock:read",
+        query=stock.StockFilter,
+        answers={200: None},
+        problems=("not_acceptable",),
+        streams=("application/x-ndjson", "text/csv"),
+        patient=True,
     ),
     Operation(
         method="GET",

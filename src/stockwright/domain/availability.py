@@ -7,6 +7,9 @@ available_to_sell  what a channel is shown for a listing
 
 An `Explanation` adds up: its steps start from zero, each `running` is the sum so far, and the last
 one is the result.
+
+What a call makes by the thousand is kept out of the search for cycles (gc=False): it is part of
+none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +21,7 @@ from stockwright.domain import exposure
 from stockwright.domain.exposure import Policy
 
 
-class Stock(msgspec.Struct, frozen=True, kw_only=True):
+class Stock(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the two books say of one SKU at one place, all lots together, in base units."""
 
     location: str
@@ -31,7 +34,7 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
     picked: int = 0
 
 
-class Fence(msgspec.Struct, frozen=True, kw_only=True):
+class Fence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A ring-fence of another channel on the same SKU and pool, and what that channel claims."""
 
     channel: str
@@ -44,7 +47,7 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
         return exposure.unused_fence(self.ring_fence, self.claimed)
 
 
-class Component(msgspec.Struct, frozen=True, kw_only=True):
+class Component(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One SKU of a listing: how many base units one piece takes, and what it is judged by.
 
     places are those of the channel's pool. policy is the row of the channel that matches the SKU.
@@ -57,7 +60,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     fences: Sequence[Fence] = ()
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One term of a sum. `name` is a name of exposure.RULES or of a bucket."""
 
     name: str
@@ -66,7 +69,7 @@ class Step(msgspec.Struct, frozen=True):
     why: str
 
 
-class Explanation(msgspec.Struct, frozen=True):
+class Explanation(msgspec.Struct, frozen=True, gc=False):
     """A number and the steps that lead to it, for one SKU.
 
     For a listing of several SKUs it is that of the scarcest one; `others` explain the rest.
@@ -127,7 +130,7 @@ def explain_grantable(component: Component) -> Explanation:
     assert explained.result == exposure.grantable(
         _pool_free(component.places),
         hard_safety=hard,
-        other_fences_unused=sum(fence.unused for fence in component.fences),
+        other_fences_unused=sum([fence.unused for fence in component.fences]),
     )
     return explained
 
@@ -183,7 +186,7 @@ def _available(component: Component) -> Explanation:
 
 
 def _pool_free(places: Iterable[Stock]) -> int:
-    return sum(free(stock) for stock in places)
+    return sum([free(stock) for stock in places])
 
 
 def _add_pool(sum_: _Sum, places: Iterable[Stock]) -> None:
@@ -226,26 +229,22 @@ def _add_packs(sum_: _Sum, pack_size: int) -> None:
 
 
 def _goods(stock: Stock) -> str:
-    parts = [
-        f"{name} {units}"
-        for name, units in (
-            ("sellable", stock.sellable),
-            ("inspection", stock.inspection),
-            ("quarantined", stock.quarantined),
-            ("damaged", stock.damaged),
-        )
-        if units or name == "sellable"
-    ]
-    return f"{stock.location}: {', '.join(parts)}"
+    told = f"{stock.location}: sellable {stock.sellable}"
+    if stock.inspection:
+        told += f", inspection {stock.inspection}"
+    if stock.quarantined:
+        told += f", quarantined {stock.quarantined}"
+    if stock.damaged:
+        told += f", damaged {stock.damaged}"
+    return told
 
 
 def _promises(stock: Stock) -> str:
-    return f"{stock.location}: sellable {stock.sellable}" + "".join(
-        f" - {name} {units}"
-        for name, units in (
-            ("reserved", stock.reserved),
-            ("allocated", stock.allocated),
-            ("picked", stock.picked),
-        )
-        if units
-    )
+    told = f"{stock.location}: sellable {stock.sellable}"
+    if stock.reserved:
+        told += f" - reserved {stock.reserved}"
+    if stock.allocated:
+        told += f" - allocated {stock.allocated}"
+    if stock.picked:
+        told += f" - picked {stock.picked}"
+    return told

@@ -23,7 +23,7 @@ LEDGER_ROWS = 20
 CLAIM_ROWS = 200
 
 
-class ListingQuantity(msgspec.Struct, frozen=True):
+class ListingQuantity(msgspec.Struct, frozen=True, gc=False):
     """What a channel may sell of a listing, in pieces, and the level that tells it so.
 
     level is None where the listing was never projected, or was not asked for; published is what
@@ -37,7 +37,7 @@ class ListingQuantity(msgspec.Struct, frozen=True):
     published: int | None = None
 
 
-class ChannelQuantity(msgspec.Struct, frozen=True):
+class ChannelQuantity(msgspec.Struct, frozen=True, gc=False):
     """What a request of a channel is compared with, in base units, and what its listings show."""
 
     channel: str
@@ -45,7 +45,7 @@ class ChannelQuantity(msgspec.Struct, frozen=True):
     listings: Sequence[ListingQuantity] = ()
 
 
-class Quantities(msgspec.Struct, frozen=True):
+class Quantities(msgspec.Struct, frozen=True, gc=False):
     """All quantities of a SKU as of one sequence number of the ledger, in base units."""
 
     sku: str

@@ -95,25 +95,35 @@ def read_rule_book(connection: Connection) -> RuleBook:
 class Reading(msgspec.Struct, frozen=True):
     """All that decides about some SKUs: rules, the books at one sequence number, open claims.
 
-    claims are units by (channel, sku), and only there where a ring-fence counts them.
+    claims are units by (channel, sku), and only there where a ring-fence counts them. made holds
+    the components that were asked for.
     """
 
     rules: Rules
     books: stock.Books
     claims: Mapping[tuple[str, str], int]
+    made: dict[tuple[str, str, int], Component] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
-        return Component(
-            sku=sku,
-            quantity=quantity,
-            places=self.books.at(sku, self.rules.pools.get(channel, ())),
-            policy=self.rules.policy(channel, sku),
-            fences=[
-                Fence(channel=other, ring_fence=units, claimed=self.claims.get((other, sku), 0))
-                for other, units in self.rules.fenced(channel, sku)
-            ],
-        )
+        key = channel, sku, quantity
+        found = self.made.get(key)
+        if found is None:
+            # A request and a listing of one SKU are judged by the same; it is put together once.
+            found = self.made[key] = Component(
+                sku=sku,
+                quantity=quantity,
+                places=self.books.at(sku, self.rules.pools.get(channel, ())),
+                policy=self.rules.policy(channel, sku),
+                fences=self._fences(channel, sku) if self.rules.has_fences else (),
+            )
+        return found
+
+    def _fences(self, channel: str, sku: str) -> list[Fence]:
+        return [
+            Fence(channel=other, ring_fence=units, claimed=self.claims.get((other, sku), 0))
+            for other, units in self.rules.fenced(channel, sku)
+        ]
 
     def explain(
         self, listings: Sequence[Listing], parts: Sequence[Part]

@@ -8,6 +8,7 @@ waits for nobody.
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Final, NamedTuple
 
 from stockwright.flow.explaining import Quantities, explain_found
@@ -53,7 +54,7 @@ class Quotes:
             together = self._take()
             self._running += 1
             trip = loop.run_in_executor(self._threads, self._travel, together)
-            trip.add_done_callback(lambda done, asks=together: self._arrived(loop, asks, done))
+            trip.add_done_callback(partial(self._arrived, loop, together))
 
     def _take(self) -> list[_Ask]:
         """Who goes with the first that waits: those that ask of the same channel."""
