@@ -125,7 +125,7 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
         if kind is not None:
             told["content"] = {"application/json": {"schema": schemas[kind]}}
         for media in row.streams:
-            schema = {"type": "string", "description": "One row a line."}
+            schema = {"type": "string"}
             told.setdefault("content", {})[media] = {"schema": schema}
         responses[str(status)] = told
     codes = [*row.problems, *(_WITH_KEY if row.scope else ())]

@@ -5,6 +5,7 @@ from typing import Final
 from stockwright.api import (
     availability,
     change_log,
+    changes,
     counts,
     events,
     health,
@@ -128,6 +129,17 @@ TABLE: Final[tuple[Operation, ...]] = (
         answers={200: None},
         problems=("not_acceptable",),
         streams=("application/x-ndjson", "text/csv"),
+        patient=True,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/changes",
+        handler=changes.get_changes,
+        tag="stock",
+        scope="stock:read",
+        query=changes.ChangesQuery,
+        answers={200: changes.Changes},
+        streams=("text/event-stream",),
         patient=True,
     ),
     Operation(

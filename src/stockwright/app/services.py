@@ -17,6 +17,7 @@ from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
 from stockwright.app.workers import add_housekeeping, add_workers
 from stockwright.config import Config, database_url
+from stockwright.flow.bell import Bell
 from stockwright.flow.intake import Intake
 from stockwright.flow.quoting import RUNNERS, Quotes
 from stockwright.flow.recording import Recorder
@@ -63,6 +64,8 @@ class Services:
         self.worker_pool = Pool(url, size=WORKER_POOL, application_name="stockwright worker")
         self.recorder = Recorder(url)
         watch(self.recorder)
+        self.bell = Bell()
+        self.recorder.listeners.append(lambda _sequence: self.bell.ring())
         self.intake = Intake(self.worker_pool, self.recorder, connections, worker=self.name)
         self.workers = Supervisor()
         self._systems = frozenset(system.code for system in config.systems)
@@ -122,6 +125,9 @@ def open_services(
         stack.callback(services.recorder.stop)
         if "workers" in roles:
             add_workers(services)
+        if "api" in roles:
+            bell = services.bell
+            services.workers.add("followers", lambda stop: bell.listen(services.url, stop))
         add_housekeeping(services, roles)
         # From here on the loops are stopped first, while what they hand to is still there.
         stack.callback(services.workers.stop)

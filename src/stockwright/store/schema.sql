@@ -355,6 +355,13 @@ CREATE TABLE public.exposure_policy (
     CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0))
 );
 
+CREATE TABLE public.feed_head (
+    one boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    CONSTRAINT feed_head_one_check CHECK (one)
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.idempotency (
     caller text NOT NULL COLLATE pg_catalog."C",
     key text NOT NULL COLLATE pg_catalog."C",
@@ -433,7 +440,8 @@ CREATE TABLE public.level_change (
     version bigint NOT NULL,
     value bigint NOT NULL,
     projected_at timestamp with time zone NOT NULL,
-    since_sequence bigint DEFAULT 0 NOT NULL
+    since_sequence bigint DEFAULT 0 NOT NULL,
+    "position" bigint
 );
 
 CREATE TABLE public.listing (
@@ -750,6 +758,9 @@ ALTER TABLE ONLY public.event_1
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_pkey PRIMARY KEY (channel, "position");
 
+ALTER TABLE ONLY public.feed_head
+    ADD CONSTRAINT feed_head_pkey PRIMARY KEY (one);
+
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (caller, key);
 
@@ -846,6 +857,8 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
+
+CREATE UNIQUE INDEX level_change_by_position ON public.level_change USING btree ("position");
 
 CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
 

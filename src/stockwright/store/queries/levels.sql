@@ -71,7 +71,8 @@ where level.channel = new.channel and level.listing = new.listing
   and level.location = new.location;
 
 -- name: write_desired
--- Stores new desired numbers of levels that this transaction has locked, and keeps them for ever.
+-- Stores new desired numbers of levels that this transaction has locked, and keeps them for ever,
+-- each with a position in the feed of changes. The feed's row is held until the transaction ends.
 with changed as (
     update level
     set desired = new.desired, version = new.version, sequence = new.sequence,
@@ -90,10 +91,15 @@ with changed as (
       and level.location = new.location
     returning level.channel, level.listing, level.location, level.sequence, level.version,
               level.desired, level.projected_at, new.since
+),
+drawn as (
+    update feed_head set position = position + (select count(*) from changed) returning position
 )
 insert into level_change (channel, listing, location, sequence, version, value, projected_at,
-                          since_sequence)
-select * from changed;
+                          since_sequence, position)
+select changed.*,
+       drawn.position + 1 - row_number() over (order by channel desc, listing desc, location desc)
+from changed cross join drawn;
 
 -- name: write_reflected
 -- Stores that levels, unchanged, reflect the ledger up to a newer sequence number.
