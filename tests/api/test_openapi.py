@@ -45,7 +45,11 @@ def test_every_operation_exists_on_the_server(house, row):
     path = row.path.replace("{id}", "1").replace("{transition}", "confirm")
     for part in ("system", "order", "sku", "unit", "channel", "listing", "location", "connection"):
         path = path.replace(f"{{{part}}}", "none")
-    path = path.replace("{subject}", "item").replace("{partner_code}", "none")
+    path = (
+        path.replace("{subject}", "item")
+        .replace("{kind}", "skus")
+        .replace("{partner_code}", "none")
+    )
     answer = house.admin.call(row.method, path)
     assert answer.status not in (405, 500), answer
     # What is there but holds no such code says so in its own words.

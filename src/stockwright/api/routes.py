@@ -12,6 +12,7 @@ from stockwright.api import (
     hooks,
     ledger,
     master,
+    master_files,
     parked,
     reservations,
     stock,
@@ -237,13 +238,14 @@ TABLE: Final[tuple[Operation, ...]] = (
         problems=("not_found", "bad_signature", "too_large"),
     ),
     *master.operations(),
+    *master_files.OPERATIONS,
     Operation(
         method="GET",
         path="/v1/change-log",
         handler=change_log.get_change_log,
         tag="work",
         scope="admin",
-        query=PageQuery,
+        query=change_log.ChangeLogQuery,
         answers={200: Page[Change]},
     ),
     Operation(

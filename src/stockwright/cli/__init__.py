@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, str]] = {
     "status": "Show whether everything runs, and what waits.",
     "doctor": "Check this machine, the database and the configuration.",
     "import": "Import items, units, kits, listings, bindings or locations from CSV.",
+    "export": "Export items, units, kits, listings, bindings or locations.",
     "key": "Create, list and revoke API keys.",
     "why": "Explain every quantity of a SKU.",
     "trace": "Follow one event from the door to the channels.",

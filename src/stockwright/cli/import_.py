@@ -14,6 +14,7 @@ from stockwright.config import Config, database_url, load_config
 from stockwright.domain.errors import Rejected
 from stockwright.flow.catalogue import import_csv
 from stockwright.flow.csv_report import ImportReport, RefusedRows
+from stockwright.flow.master_lines import import_lines
 from stockwright.store.connection import Pool
 from stockwright.store.embedded import EmbeddedServer
 from stockwright.store.migrate import migrate
@@ -42,11 +43,12 @@ def command(
     config: output.ConfigFile = None,
     as_json: output.AsJson = False,
 ) -> int:
-    """Import items, units, kits, listings, bindings or locations from a CSV file.
+    """Import items, units, kits, listings, bindings or locations from a CSV or NDJSON file.
 
-    Good rows are imported. Every other row goes to the file of refused rows with its line, field
-    and reason; correct it there and import that file. Ends with 1 where a row was refused.
-    Importing the same file again changes nothing.
+    Good rows are imported. Every other row of a CSV file goes to the file of refused rows with its
+    line, field and reason; correct it there and import that file. A file named .ndjson or .jsonl
+    holds one JSON object a line; of its refused lines the first are shown. Ends with 1 where a row
+    was refused. Importing the same file again changes nothing.
     """
     settings = load_config(config)
     target = refused or file.with_name(f"{file.stem}.refused.csv")
@@ -63,7 +65,10 @@ def command(
             ):
                 apply_config(connection, settings)
                 connection.commit()
-                report = import_csv(connection, kind, source, refused=rows, progress=advance)
+                if file.suffix in (".ndjson", ".jsonl"):
+                    report = import_lines(connection, kind, source, progress=advance)
+                else:
+                    report = import_csv(connection, kind, source, refused=rows, progress=advance)
         finally:
             pool.close()
     imported = Imported(report=report, refused_file=str(target) if report.refused else "")

@@ -260,9 +260,26 @@ class Change(msgspec.Struct, kw_only=True):
 
 
 def list_changes(
-    connection: Connection, *, before: int = 2**63 - 1, limit: int = 100
+    connection: Connection,
+    *,
+    before: int = 2**63 - 1,
+    limit: int = 100,
+    actor: str | None = None,
+    action: str | None = None,
+    subject: str | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
 ) -> list[Change]:
-    """The change log, newest first, below the id `before`."""
+    """The change log, newest first, below the id `before`; since is included, until is not."""
     fields = Change.__struct_fields__
-    rows = connection.execute(_SQL["changes"], {"before": before, "limit": limit})
+    arguments = {
+        "before": before,
+        "limit": limit,
+        "actor": actor,
+        "action": action,
+        "subject": subject,
+        "since": since,
+        "until": until,
+    }
+    rows = connection.execute(_SQL["changes"], arguments)
     return [Change(**dict(zip(fields, row, strict=True))) for row in rows]

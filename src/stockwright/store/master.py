@@ -233,13 +233,18 @@ def list_locations(
     return _page(connection, "locations", after, limit)
 
 
-def iterate(connection: Connection, kind: str) -> Iterator[Row]:
-    """Every row of a kind in the order of its keys, read page by page."""
+def page_after(connection: Connection, kind: str, after: Key | None, limit: int) -> Page[Any]:
+    """The next rows of any kind after a key, all that there are."""
     filters = {"skus": ["sku_group"], "units": ["sku"], "listings": ["channel"]}
     unset = dict.fromkeys([*filters.get(kind, ()), *(["system", "code"] * (kind == "bindings"))])
+    return _page(connection, kind, after, limit, **unset)
+
+
+def iterate(connection: Connection, kind: str) -> Iterator[Row]:
+    """Every row of a kind in the order of its keys, read page by page."""
     cursor: Key | None = None
     while True:
-        page: Page[Any] = _page(connection, kind, cursor, MAX_PAGE, **unset)
+        page = page_after(connection, kind, cursor, MAX_PAGE)
         yield from page.items
         if page.next_cursor is None:
             return

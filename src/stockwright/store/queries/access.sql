@@ -77,4 +77,9 @@ VALUES (%(actor)s, %(action)s, %(subject)s, %(detail)s);
 -- The change log, newest first.
 SELECT id, changed_at, actor, action, subject, detail FROM change_log
 WHERE id < %(before)s
+  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+  AND (%(action)s::text IS NULL OR action = %(action)s)
+  AND (%(subject)s::text IS NULL OR subject = %(subject)s)
+  AND (%(since)s::timestamptz IS NULL OR changed_at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR changed_at < %(until)s)
 ORDER BY id DESC LIMIT %(limit)s;
