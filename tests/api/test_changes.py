@@ -16,7 +16,7 @@ def project(house) -> None:
         pass
 
 
-def changes(house, query: str = "", **more) -> dict:
+def changes(house, query: str = "", **more):
     answer = house.admin.get(f"/v1/changes?{query}", **more)
     assert answer.status == 200, answer
     return answer.json

@@ -43,7 +43,7 @@ def stocked(house):
         master.bind(connection, "erp", "item", "000f", "f-1", "CASE")
 
 
-def everything(house) -> dict:
+def everything(house):
     with house.services.pool.connection() as connection:
         return {kind: list(master.iterate(connection, kind)) for kind in KINDS}
 
