@@ -14,12 +14,12 @@ from stockwright.store import stocklist
 from stockwright.store.stocklist import StockRow, Which
 
 
-def rows_of(answer) -> list[dict]:
+def rows_of(answer):
     assert answer.status == 200, answer
     return [msgspec.json.decode(line) for line in answer.body.splitlines()]
 
 
-def stock_of(house, sku: str, **more) -> list[dict]:
+def stock_of(house, sku: str, **more):
     query = "&".join([f"skus={sku}", *(f"{name}={value}" for name, value in more.items())])
     answer = house.admin.get(f"/v1/stock?{query}")
     assert answer.status == 200, answer
