@@ -86,6 +86,47 @@ CREATE TABLE public.authority (
     CONSTRAINT authority_movement_group_check CHECK ((movement_group = ANY (ARRAY['inbound'::text, 'outbound'::text, 'internal'::text, 'count'::text, 'pos'::text])))
 );
 
+CREATE TABLE public.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    revision integer DEFAULT 0 NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    served bigint DEFAULT 0 NOT NULL,
+    cancelled bigint DEFAULT 0 NOT NULL,
+    claimed_before bigint DEFAULT 0 NOT NULL,
+    cancelled_before bigint DEFAULT 0 NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    state text DEFAULT 'owed'::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    CONSTRAINT backorder_cancelled_check CHECK ((cancelled >= 0)),
+    CONSTRAINT backorder_quantity_check CHECK ((quantity >= 0)),
+    CONSTRAINT backorder_revision_check CHECK ((revision >= 0)),
+    CONSTRAINT backorder_served_check CHECK ((served >= 0)),
+    CONSTRAINT backorder_state_check CHECK ((state = ANY (ARRAY['owed'::text, 'served'::text, 'cancelled'::text, 'closed'::text])))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.backorder ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.backorder_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.backordered (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE TABLE public.balance (
     sku text NOT NULL COLLATE pg_catalog."C",
     location text NOT NULL COLLATE pg_catalog."C",
@@ -246,6 +287,11 @@ CREATE TABLE public.document_owner (
     system text NOT NULL COLLATE pg_catalog."C"
 );
 
+CREATE TABLE public.due_time (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    due_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.entry (
     sequence bigint NOT NULL,
     n smallint NOT NULL,
@@ -352,12 +398,18 @@ CREATE TABLE public.exposure_policy (
     buffer bigint DEFAULT 0 NOT NULL,
     cap bigint,
     pack_size bigint DEFAULT 1 NOT NULL,
+    safety_per text DEFAULT 'network'::text NOT NULL,
+    min_shelf_life_days integer DEFAULT 0 NOT NULL,
+    presell_days integer DEFAULT 0 NOT NULL,
     CONSTRAINT exposure_policy_buffer_check CHECK ((buffer >= 0)),
     CONSTRAINT exposure_policy_cap_check CHECK ((cap >= 0)),
     CONSTRAINT exposure_policy_hard_safety_check CHECK ((hard_safety >= 0)),
+    CONSTRAINT exposure_policy_min_shelf_life_days_check CHECK ((min_shelf_life_days >= 0)),
     CONSTRAINT exposure_policy_pack_size_check CHECK ((pack_size > 0)),
+    CONSTRAINT exposure_policy_presell_days_check CHECK ((presell_days >= 0)),
     CONSTRAINT exposure_policy_ring_fence_check CHECK ((ring_fence >= 0)),
-    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0))
+    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0)),
+    CONSTRAINT exposure_policy_safety_per_check CHECK ((safety_per = ANY (ARRAY['network'::text, 'place'::text])))
 );
 
 CREATE TABLE public.idempotency (
@@ -461,7 +513,9 @@ CREATE TABLE public.location (
     time_zone text DEFAULT 'UTC'::text NOT NULL,
     feed text DEFAULT 'movement'::text NOT NULL,
     priority integer DEFAULT 100 NOT NULL,
-    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text])))
+    supply_grace_s numeric DEFAULT 86400 NOT NULL,
+    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text]))),
+    CONSTRAINT location_supply_grace_s_check CHECK ((supply_grace_s >= (0)::numeric))
 );
 
 CREATE TABLE public.location_group (
@@ -592,6 +646,48 @@ CREATE TABLE public.stock_count (
     reverses boolean DEFAULT true NOT NULL
 );
 
+CREATE TABLE public.supply (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    revision integer DEFAULT 0 NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    of_system text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_document text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_line text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    state text DEFAULT 'expected'::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    told_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT supply_kind_check CHECK ((kind = ANY (ARRAY['purchase_order'::text, 'ship_notice'::text, 'transfer'::text]))),
+    CONSTRAINT supply_quantity_check CHECK ((quantity >= 0)),
+    CONSTRAINT supply_revision_check CHECK ((revision >= 0)),
+    CONSTRAINT supply_state_check CHECK ((state = ANY (ARRAY['expected'::text, 'done'::text, 'cancelled'::text, 'closed'::text])))
+);
+
+ALTER TABLE public.supply ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.supply_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.supply_received (
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    received bigint NOT NULL,
+    settled boolean DEFAULT false NOT NULL
+)
+WITH (fillfactor='70');
+
 CREATE TABLE public.system (
     code text NOT NULL COLLATE pg_catalog."C",
     role text NOT NULL,
@@ -695,6 +791,15 @@ ALTER TABLE ONLY public.attempt
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_pkey PRIMARY KEY (location, movement_group, valid_from);
 
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_system_order_ref_line_key UNIQUE (system, order_ref, line);
+
+ALTER TABLE ONLY public.backordered
+    ADD CONSTRAINT backordered_pkey PRIMARY KEY (sku);
+
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_pkey PRIMARY KEY (sku, location, lot);
 
@@ -733,6 +838,9 @@ ALTER TABLE ONLY public.document_line
 
 ALTER TABLE ONLY public.document_owner
     ADD CONSTRAINT document_owner_pkey PRIMARY KEY (location, movement_group, document);
+
+ALTER TABLE ONLY public.due_time
+    ADD CONSTRAINT due_time_pkey PRIMARY KEY (sku, due_at);
 
 ALTER TABLE ONLY public.entry
     ADD CONSTRAINT entry_pkey PRIMARY KEY (sequence, n);
@@ -812,6 +920,15 @@ ALTER TABLE ONLY public.sku
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
 
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.supply_received
+    ADD CONSTRAINT supply_received_pkey PRIMARY KEY (system, document, line, sku);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_system_document_line_kind_key UNIQUE (system, document, line, kind);
+
 ALTER TABLE ONLY public.system
     ADD CONSTRAINT system_pkey PRIMARY KEY (code);
 
@@ -832,6 +949,10 @@ ALTER TABLE ONLY public.work_item
 
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
 
+CREATE INDEX backorder_by_sku ON public.backorder USING btree (sku, id);
+
+CREATE INDEX backorder_owed ON public.backorder USING btree (sku) WHERE (state = 'owed'::text);
+
 CREATE INDEX batch_by_time ON public.batch USING btree (recorded_at);
 
 CREATE INDEX binding_by_code ON public.binding USING btree (subject, code);
@@ -844,6 +965,8 @@ CREATE INDEX console_session_by_expiry ON public.console_session USING btree (ex
 
 CREATE INDEX demand_line_due ON public.demand_line USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
+CREATE INDEX due_time_by_time ON public.due_time USING btree (due_at);
+
 CREATE INDEX entry_by_sku ON ONLY public.entry USING btree (sku, sequence);
 
 CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequence);
@@ -851,6 +974,8 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
+
+CREATE INDEX kit_by_component ON public.kit USING btree (component);
 
 CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
 
@@ -878,6 +1003,16 @@ CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) W
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
 
+CREATE INDEX supply_by_sku ON public.supply USING btree (sku, id);
+
+CREATE INDEX supply_expected ON public.supply USING btree (sku) WHERE (state = 'expected'::text);
+
+CREATE INDEX supply_received_unsettled ON public.supply_received USING btree (system, document, line) WHERE (NOT settled);
+
+CREATE INDEX supply_specified ON public.supply USING btree (of_system, of_document, of_line) WHERE (of_document <> ''::text);
+
+CREATE INDEX transfer_under_way ON public.transfer USING btree (sku) WHERE (sent > (arrived + closed));
+
 CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree (sku, location, lot) WHERE (quantity > 0);
 
 CREATE INDEX work_item_by_sku ON public.work_item USING btree (sku) WHERE (closed_at IS NULL);
@@ -901,6 +1036,15 @@ ALTER TABLE ONLY public.authority
 
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
+
+ALTER TABLE ONLY public.backordered
+    ADD CONSTRAINT backordered_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
@@ -949,6 +1093,12 @@ ALTER TABLE ONLY public.payload
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.unit
     ADD CONSTRAINT unit_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
