@@ -201,7 +201,9 @@ def test_supply_that_is_late_counts_until_its_place_allows_no_more():
     late = [arrives(30, -1, grace=2)]
     assert available_to_promise(component, late, NOW, NOW).result == 33
     after = NOW + DAY
-    assert available_to_promise(component, late, after - dt.timedelta(seconds=1), after).result == 33
+    assert (
+        available_to_promise(component, late, after - dt.timedelta(seconds=1), after).result == 33
+    )
     assert available_to_promise(component, late, after, after).result == 3
     assert earliest(component, late, NOW, 33) == NOW
 

@@ -152,9 +152,7 @@ def test_an_order_that_is_only_owed_is_cancelled_by_its_name(world, record, pool
     assert world.rows("select distinct sku from dirty") == [("SKU-000",)]
 
 
-def test_told_again_it_is_owed_the_difference_and_once_closed_anew(
-    world, record, pool, connection
-):
+def test_told_again_it_is_owed_the_difference_and_once_closed_anew(world, record, pool, connection):
     assert owe(pool, "O-1", 7) == "new"
     assert owe(pool, "O-1", 7) == "unchanged"
     record(receipt(4, "GR-1"), reserve(4, "O-1"))
