@@ -1,4 +1,4 @@
-"""Expected supply: every unit once, in whatever order it was told; what may be promised by a date."""
+"""Expected supply, every unit once in whatever order it was told, and promises by a date."""
 
 import datetime as dt
 from itertools import permutations

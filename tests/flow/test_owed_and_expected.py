@@ -8,7 +8,7 @@ import pytest
 from stockwright.domain.backorders import ToldOwed
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Request, RequestLine
-from stockwright.domain.supply import Told
+from stockwright.domain.supply import ToldSupply
 from stockwright.flow.expiry import Sweeper
 from stockwright.flow.explaining import quantities
 from stockwright.flow.projection import Projection
@@ -190,7 +190,7 @@ def test_skus_that_are_owed_no_more_are_forgotten(world, recorder, record, pool)
 
 def tell(pool, document, quantity, due_at, **more):
     given = {"kind": "purchase_order", "system": "ERP", "location": "MAIN", "sku": "SKU-000"}
-    told = Told(document=document, quantity=quantity, due_at=due_at, **(given | more))
+    told = ToldSupply(document=document, quantity=quantity, due_at=due_at, **(given | more))
     with pool.connection() as connection:
         (result,) = supply.save(connection, [told], "test")
     return result
@@ -307,11 +307,11 @@ def test_what_cannot_be_told_says_why(world, pool):
     world.run("insert into binding values ('ERP', 'item', '0042', 'SKU-000', 'CASE')")
     given = {"system": "ERP", "kind": "purchase_order", "quantity": 2, "due_at": NOW}
     told = [
-        Told(document="A", location="MAIN", item="0042", **given),
-        Told(document="B", location="MAIN", item="0043", **given),
-        Told(document="C", location="MAIN", sku="NONE", **given),
-        Told(document="D", location="NONE", sku="SKU-000", **given),
-        Told(document="E", location="MAIN", sku="SKU-000", unit="BOX", **given),
+        ToldSupply(document="A", location="MAIN", item="0042", **given),
+        ToldSupply(document="B", location="MAIN", item="0043", **given),
+        ToldSupply(document="C", location="MAIN", sku="NONE", **given),
+        ToldSupply(document="D", location="NONE", sku="SKU-000", **given),
+        ToldSupply(document="E", location="MAIN", sku="SKU-000", unit="BOX", **given),
     ]
     with pool.connection() as connection:
         results = supply.save(connection, told, "test")

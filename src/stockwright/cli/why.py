@@ -1,6 +1,7 @@
 """`stockwright why SKU`: every quantity of a SKU, step by step."""
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,8 +13,10 @@ from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.cli.status import running_database
 from stockwright.config import load_config
 from stockwright.domain.availability import Explanation
+from stockwright.domain.errors import Rejected
 from stockwright.domain.levels import Level
 from stockwright.flow.explaining import ChannelQuantity, Why, why
+from stockwright.flow.promising import Promised, promise_of
 from stockwright.store import positions
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
@@ -24,13 +27,21 @@ def command(
     sku: Annotated[str, Parameter(help="A SKU, or a partner's code that is bound to one SKU.")],
     *,
     channel: Annotated[str | None, Parameter(help="Only this channel; all by default.")] = None,
+    by: Annotated[
+        str | None,
+        Parameter(help="Also what may be promised by the end of this day (UTC), as 2026-12-24."),
+    ] = None,
+    quantity: Annotated[
+        int, Parameter(help="With --by: also the earliest date of so many base units.")
+    ] = 0,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Explain every quantity of a SKU: on_hand, free, grantable and available_to_sell.
 
     Each number is followed by the steps that add up to it; then come the entries of the ledger
-    that the balances are the sum of, and who is promised units. Ends with 2 where there is no
+    that the balances are the sum of, and who is promised units. With --by also what each channel
+    may promise by the end of a day. Ends with 2 where there is no
     such SKU or channel.
     """
     with (
@@ -40,17 +51,52 @@ def command(
     ):
         meant = positions.sku_of(connection, sku) or sku
         found = why(connection, meant, channel)
-    output.emit(found, as_json, _render)
+        promised = []
+        if by is not None:
+            channels = [one.channel for one in found.quantities.channels]
+            until = _end_of(by)
+            promised = [
+                promise_of(connection, meant, channel=code, by=until, quantity=quantity)
+                for code in channels
+            ]
+    output.emit(_with_promises(found, promised), as_json, _render)
     return output.OK
 
 
-def _render(found: Why) -> RenderableType:
+class Answer(Why, frozen=True):
+    """What explains a SKU's numbers, and what each channel may promise where a day is asked for."""
+
+    promised: Sequence[Promised] = ()
+
+
+def _with_promises(found: Why, promised: Sequence[Promised]) -> Answer:
+    return Answer(
+        quantities=found.quantities,
+        ledger_sums=found.ledger_sums,
+        ledger=found.ledger,
+        claims=found.claims,
+        promised=promised,
+    )
+
+
+def _end_of(day: str) -> dt.datetime:
+    """The last second of a day in UTC. Raises Rejected: malformed."""
+    try:
+        return dt.datetime.combine(dt.date.fromisoformat(day), dt.time(23, 59, 59), dt.UTC)
+    except ValueError:
+        message = f"{day!r} is no day; write it as year-month-day, 2026-12-24."
+        raise Rejected("malformed", "by", message) from None
+
+
+def _render(found: Answer) -> RenderableType:
     quantities = found.quantities
     lines = [f"{quantities.sku} at ledger sequence {quantities.sequence:,}", ""]
     lines += _steps("on_hand", quantities.on_hand)
     lines += _steps("free", quantities.free)
     for one in quantities.channels:
         lines += _channel(one)
+    for told in found.promised:
+        lines += _promise(told)
     lines += _ledger(found)
     lines += _claims(found)
     return Text("\n".join(lines))
@@ -66,6 +112,16 @@ def _channel(one: ChannelQuantity) -> Iterator[str]:
         yield from _steps(title, explained, _level(listing.level))
         for other in explained.others:
             yield from _steps(f"    its component {other.sku} alone", other)
+
+
+def _promise(one: Promised) -> Iterator[str]:
+    told = one.promise
+    notes = []
+    if told.quantity:
+        first = f"{told.earliest:%Y-%m-%d %H:%M} UTC" if told.earliest else "no date that is known"
+        notes.append(f"{told.quantity:,} may be promised by {first}")
+    title = f"available_to_promise through {one.channel} by {told.by:%Y-%m-%d %H:%M} UTC"
+    yield from _steps(title, told.available_to_promise, *notes)
 
 
 def _steps(title: str, explanation: Explanation, *notes: str) -> Iterator[str]:

@@ -76,7 +76,7 @@ class Expected(Struct, frozen=True, kw_only=True):
         return self.due_at <= by and now < self.overdue_at
 
 
-class Told(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ToldSupply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line of supply as a partner tells it: `sku`, or the partner's own `item`.
 
     quantity is in `unit`. of_document and of_line name the purchase order line that an asn

@@ -6,19 +6,19 @@ from typing import Any
 from stockwright.domain.backorders import ToldOwed
 from stockwright.domain.errors import Rejected
 from stockwright.domain.quantity import to_base
-from stockwright.domain.supply import Told
+from stockwright.domain.supply import ToldSupply
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _SQL = load("catalog")
 Meant = tuple[str, int]
 """(sku, base units)"""
-Names = Told | ToldOwed
+Names = ToldSupply | ToldOwed
 """Whatever names a SKU, or a partner's own item, and a quantity of it."""
 
 
 def meant(
-    connection: Connection, told: Sequence[Told] | Sequence[ToldOwed]
+    connection: Connection, told: Sequence[ToldSupply] | Sequence[ToldOwed]
 ) -> list[Meant | Rejected]:
     """What each means, aligned; a Rejected (unknown_sku, unknown_unit) where nobody knows."""
     own = [(one.system, one.item) for one in told if not one.sku]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from stockwright.domain.errors import Rejected
-from stockwright.domain.supply import Expected, LineKey, SupplyLine, Told, UnderWay, expected
+from stockwright.domain.supply import Expected, LineKey, SupplyLine, ToldSupply, UnderWay, expected
 from stockwright.store.access import log_change
 from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
@@ -50,7 +50,7 @@ class SupplyView(msgspec.Struct, kw_only=True):
     state: str = ""
 
 
-def save(connection: Connection, told: Sequence[Told], actor: str) -> list[Saved | Rejected]:
+def save(connection: Connection, told: Sequence[ToldSupply], actor: str) -> list[Saved | Rejected]:
     """Keeps lines of supply as told; one result per line, aligned. Safe to repeat.
 
     A line told again with other content is what it says now, and open again where it was closed.
@@ -84,7 +84,7 @@ def save(connection: Connection, told: Sequence[Told], actor: str) -> list[Saved
 
 
 def _judge(
-    one: Told,
+    one: ToldSupply,
     sku: str,
     units: int,
     before: dict[LineKey, tuple[Any, ...]],
