@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from stockwright.domain.backorders import Backorder, Owed, owed_first
+from stockwright.domain.backorders import Backorder, Owed, owed_before, owed_first
 from stockwright.domain.catalog import Channel
 from stockwright.domain.events import RequestLine
 from stockwright.domain.wellformed import Expiry
@@ -20,31 +20,18 @@ def owed(order, units, *, channel="web", demand_class=100, hours=0, line="1", sk
 
 
 QUEUE = [
-    # (what it shows, class, places, own line, units asked for, owed first)
-    ("the same or a higher class comes first", 50, ("EAST",), None, 1, Owed(units=3, lines=1)),
-    ("a lower class waits for all", 100, ("EAST", "WEST"), None, 1, Owed(units=15, lines=4)),
-    ("no class at all comes last", None, ("WEST",), None, 1, Owed(units=31, lines=5)),
-    ("only pools that share a place", 200, ("SNAP",), None, 1, Owed(units=0, lines=0)),
-    ("a line in the queue waits for those before it", 100, ("EAST",), "O2", 4, Owed(units=3)),
-    ("and those of its class that came earlier", 100, ("EAST",), "O3", 5, Owed(units=7, lines=2)),
-    (
-        "what it asks for beyond what it is owed stands behind",
-        100,
-        ("EAST", "WEST"),
-        "O2",
-        5,
-        Owed(units=11, lines=3),
-    ),
+    # (what it shows, class, places, the line that asks, owed first)
+    ("the same or a higher class comes first", 50, ("EAST",), None, Owed(units=3, lines=1)),
+    ("a lower class waits for all", 100, ("EAST", "WEST"), None, Owed(units=15, lines=4)),
+    ("no class at all comes last", None, ("WEST",), None, Owed(units=31, lines=5)),
+    ("only pools that share a place", 200, ("SNAP",), None, Owed(units=0, lines=0)),
+    ("a line does not wait for itself", 100, ("EAST",), "O2", Owed(units=8, lines=2)),
 ]
+BEFORE = [("O1", 0), ("O2", 3), ("O3", 7), ("O5", 12)]
 
 
-@pytest.mark.parametrize(
-    ("demand_class", "places", "own", "units", "expected"),
-    [row[1:] for row in QUEUE],
-    ids=[row[0] for row in QUEUE],
-)
-def test_who_is_served_first(demand_class, places, own, units, expected):
-    queue = [
+def queue():
+    return [
         owed("O1", 3, demand_class=50, hours=9),
         owed("O2", 4, hours=1),
         owed("O3", 5, hours=2),
@@ -52,9 +39,24 @@ def test_who_is_served_first(demand_class, places, own, units, expected):
         owed("O5", 16, demand_class=200),
         owed("O6", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("demand_class", "places", "own", "expected"),
+    [row[1:] for row in QUEUE],
+    ids=[row[0] for row in QUEUE],
+)
+def test_who_is_served_first(demand_class, places, own, expected):
     key = ("web", own, "1") if own else None
-    for some in list(permutations(queue))[::97]:
-        assert owed_first(some, demand_class, places, POOLS, key, units) == expected
+    for some in list(permutations(queue()))[::97]:
+        assert owed_first(some, demand_class, places, POOLS, key) == expected
+
+
+@pytest.mark.parametrize(("order", "units"), BEFORE)
+def test_an_owed_line_waits_for_a_higher_class_and_for_those_owed_longer(order, units):
+    for some in list(permutations(queue()))[::97]:
+        (mine,) = [one for one in some if one.order == order]
+        assert owed_before(some, mine, ("EAST",), {"web": POOLS["web"]}).units == units
 
 
 def world(*backorders, **channels):
@@ -201,3 +203,29 @@ def test_a_receipt_that_names_its_supply_is_kept_with_its_event_and_taken_back_w
     assert made.decision.written.taken_back == [(back.sequence, outcome.sequence)]
     made.fact("receipt", 10)
     assert made.decision.written.received == []
+
+
+@pytest.mark.parametrize(
+    ("order", "system", "asked", "granted"),
+    [
+        ("O-1", "b2b", 3, 3),
+        ("O-2", "web", 5, 5),
+        ("O-2", "web", 10, 5),
+        ("O-3", "web", 4, 2),
+        ("X", "web", 10, 0),
+        ("X", "b2b", 10, 7),
+    ],
+)
+def test_the_example_of_the_documentation(order, system, asked, granted):
+    """Ten arrive; twelve are owed, three of them to a class that is served first."""
+    queue = [
+        owed("O-1", 3, demand_class=50),
+        owed("O-2", 5, hours=-168),
+        owed("O-3", 4, hours=-24),
+    ]
+    queue[0].system = "b2b"
+    made = world(*queue, b2b=50)
+    made.fact("receipt", 10)
+    outcome = made.reserve(asked, order, system=system, mode="partial")
+    told = outcome.answer["lines"][0]["granted"] if outcome.answer else 0
+    assert told == granted

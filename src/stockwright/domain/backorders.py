@@ -80,26 +80,35 @@ def owed_first(
     demand_class: int | None,
     places: Collection[str],
     pools: Mapping[str, tuple[str, ...]],
-    own: DemandKey | None = None,
-    units: int = 0,
+    besides: DemandKey | None = None,
 ) -> Owed:
     """What is owed before a request of some class that is served from these places.
 
     All of the same or a higher class comes first (of every class where demand_class is None), as
-    far as its channel's pool shares a place. A line that claims at most what it is owed itself
-    stands in the queue by its own date, and waits only for those before it.
+    far as its channel's pool shares a place. `besides` is the line that asks.
     """
-    backorders = [one for one in backorders if one.owed and _meet(one, places, pools)]
-    mine = next((one for one in backorders if one.key == own), None)
-    if mine is not None and units <= mine.owed:
-        first = [one for one in backorders if _rank(one) < _rank(mine)]
-    else:
-        first = [
-            one
-            for one in backorders
-            if one is not mine and (demand_class is None or one.demand_class <= demand_class)
-        ]
-    return Owed(units=sum(one.owed for one in first), lines=len(first)) if first else NOTHING
+    return _sum(
+        one
+        for one in backorders
+        if (demand_class is None or one.demand_class <= demand_class)
+        and one.key != besides
+        and _meet(one, places, pools)
+    )
+
+
+def owed_before(
+    backorders: Iterable[Backorder],
+    mine: Backorder,
+    places: Collection[str],
+    pools: Mapping[str, tuple[str, ...]],
+) -> Owed:
+    """What is owed before a line gets what it is owed itself: it waits for those before it."""
+    return _sum(one for one in backorders if _rank(one) < _rank(mine) and _meet(one, places, pools))
+
+
+def _sum(backorders: Iterable[Backorder]) -> Owed:
+    first = [one.owed for one in backorders if one.owed]
+    return Owed(units=sum(first), lines=len(first)) if first else NOTHING
 
 
 def _rank(one: Backorder) -> tuple[int, dt.datetime, DemandKey]:

@@ -1,9 +1,9 @@
 """The ledger and what is owed: it grants less, and what it grants settles what is owed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from stockwright.domain.accounts import DemandLine
-from stockwright.domain.backorders import DemandKey, owed_first
+from stockwright.domain.backorders import DemandKey, owed_before, owed_first
 from stockwright.domain.books import Overlay
 from stockwright.domain.catalog import Channel
 from stockwright.domain.events import Request
@@ -11,22 +11,28 @@ from stockwright.domain.events import Request
 _SETTLES = frozenset({"channel_order", "channel_cancel", "shipment", "pick"})
 
 
-def owed_now(
+def grantable_beside(
     overlay: Overlay,
     channel: Channel | None,
     sku: str,
-    free: Mapping[str, int],
-    own: DemandKey | None,
+    places: Collection[str],
     units: int,
+    own: DemandKey | None,
 ) -> int:
-    """Base units owed before a request of a channel that is served from these places.
+    """Of `units` that might be granted to a channel from these places, those that are not owed.
 
-    A request without a channel comes after all classes.
+    A request without a channel comes after all classes. A line that is owed some itself may have
+    these in its turn, even where more than that is owed to others.
     """
-    catalog = overlay.books.catalog
+    pools = overlay.books.catalog.pools
+    queue = overlay.owed_on(sku)
     demand_class = None if channel is None else channel.demand_class
-    owed = owed_first(overlay.owed_on(sku), demand_class, free.keys(), catalog.pools, own, units)
-    return owed.units
+    left = units - owed_first(queue, demand_class, places, pools, own).units
+    mine = next((one for one in queue if one.key == own), None)
+    if mine is None:
+        return left
+    in_turn = units - owed_before(queue, mine, places, pools).units
+    return max(left, min(mine.owed, in_turn))
 
 
 def owed_to(overlay: Overlay, key: DemandKey) -> int:

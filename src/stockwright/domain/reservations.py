@@ -82,7 +82,7 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
     pool = tuple(dict.fromkeys([*before, *(channel.pool if channel else ())]))
     own = (line.system, line.order, line.line)
     if channel is not None and needed > grantable_now(
-        overlay, channel, line.sku, overlay.free_at(line.sku, channel.pool), own, needed
+        overlay, channel, line.sku, overlay.free_at(line.sku, channel.pool), own
     ):
         raise Rejected(
             "expired",

@@ -15,7 +15,7 @@ from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request, RequestLine
 from stockwright.domain.exposure import grantable, match_policy
 from stockwright.domain.lots import room, rooms
-from stockwright.domain.owing import owed_now, owed_to, promote
+from stockwright.domain.owing import grantable_beside, owed_to, promote
 from stockwright.domain.quantity import to_base
 from stockwright.domain.shelf_life import good_until
 from stockwright.domain.sourcing import Wanted, place_units, place_whole
@@ -215,7 +215,7 @@ def _places(
     fixed = one.line.location
     one.free = free = overlay.free_at(one.sku, _grant_pool(channel, fixed))
     own = (request.system, order_of(request), one.line.line)
-    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free, own, one.claimable))
+    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free, own))
     if limit <= 0 or (limit < one.claimable and request.mode == "all"):
         return []
     if fixed:
@@ -239,17 +239,16 @@ def grantable_now(
     sku: str,
     free: Mapping[str, int],
     own: DemandKey | None = None,
-    units: int = 0,
 ) -> int:
     """What this channel may be granted of a SKU now: see domain.exposure.grantable.
 
-    own is the demand line that asks, for so many units: what it is owed itself does not hinder it.
+    own is the demand line that asks: what it is owed itself does not hinder it.
 
     `free` is what is free at each place that counts: the channel's pool, or a fixed place outside
     of it. The fences of others and the hard safety stock bind there as well.
     """
     catalog = overlay.books.catalog
-    hard = fences = owed = 0
+    hard = fences = 0
     if channel is not None and channel.policies:
         policy = match_policy(channel.policies, sku, catalog.skus[sku].group)
         hard = policy.hard_safety
@@ -259,11 +258,10 @@ def grantable_now(
     if catalog.has_fences:
         code = channel.code if channel is not None else ""
         fences = _fences_unused(overlay, code, free, sku, catalog.skus[sku].group)
+    found = grantable(sum(free.values()), hard_safety=hard, other_fences_unused=fences)
     if sku in catalog.owed:
-        owed = owed_now(overlay, channel, sku, free, own, units)
-    return grantable(
-        sum(free.values()), hard_safety=hard, other_fences_unused=fences, backorders=owed
-    )
+        found = grantable_beside(overlay, channel, sku, free.keys(), found, own)
+    return found
 
 
 def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, group: str) -> int:
