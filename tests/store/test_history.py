@@ -1,15 +1,19 @@
 """What every rule was: kept by triggers, whoever changes it and however."""
 
+import datetime as dt
 from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from stockwright.domain.errors import Rejected
-from stockwright.store import history
+from stockwright.store import history, past
 from stockwright.store.connection import Connection, connect
 from stockwright.store.history import Said, changes_of, revision, said_by, versions_of
+from stockwright.store.migrate import MIGRATIONS, migrate, read_migrations
 
 RULES = (
     *("system", "location", "location_group", "authority", "channel", "exposure_policy"),
@@ -209,3 +213,43 @@ def test_a_key_picks_its_rows_and_an_unknown_table_is_named(connection: Connecti
     assert "there is one of authority, binding" in refused.value.message
     with pytest.raises(Rejected, match="There is no revision 99"):
         revision(connection, 99)
+
+
+def test_what_was_kept_of_channels_before_becomes_revisions(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    for one in takewhile(lambda one: one.name != "history", read_migrations(MIGRATIONS)):
+        name = f"{one.number:04}_{one.name}.sql"
+        (tmp_path / name).write_text(one.statements, encoding="utf-8")
+    migrate(empty_database_url, tmp_path)
+    with connect(empty_database_url) as connection:
+        connection.execute("insert into system (code, role) values ('SHOP', 'shop')")
+        connection.execute(
+            "insert into channel (code, system, pool) values ('WEB', 'SHOP', '{EAST}')"
+        )
+        policy(connection, 5)
+        connection.execute("insert into sku (code) values ('A')")
+        rest = '"hard_safety": 0, "ring_fence": 0, "buffer": 0, "pack_size": 1'
+        for day, pool, safety in ((1, "{MAIN}", 3), (9, "{EAST}", 5)):
+            connection.execute(
+                "insert into channel_history values ('WEB', %s, %s, 100, true, %s)",
+                [
+                    dt.datetime(2026, 1, day, tzinfo=dt.UTC),
+                    pool,
+                    f'[{{"position": 1, "safety": {safety}, {rest}}}]',
+                ],
+            )
+        connection.commit()
+    migrate(empty_database_url)
+    with connect(empty_database_url) as connection:
+        pools, safeties = [], []
+        for day in (1, 5, 9, 20):
+            then = past.moment(connection, dt.datetime(2026, 1, day, tzinfo=dt.UTC))
+            with past.visit(connection, then):
+                pools += connection.execute("select pool from channel").fetchall()
+                safeties += connection.execute("select safety from exposure_policy").fetchall()
+                assert connection.execute("select code from sku").fetchall() == [("A",)]
+        assert pools == [(["MAIN"],), (["MAIN"],), (["EAST"],), (["EAST"],)]
+        assert safeties == [(3,), (3,), (5,), (5,)]
+        policy(connection, 8)
+        assert [one[2] for one in told(connection)] == [3, 5, 8]
