@@ -226,26 +226,22 @@ def _add_packs(sum_: _Sum, pack_size: int) -> None:
 
 
 def _goods(stock: Stock) -> str:
-    parts = [
-        f"{name} {units}"
-        for name, units in (
-            ("sellable", stock.sellable),
-            ("inspection", stock.inspection),
-            ("quarantined", stock.quarantined),
-            ("damaged", stock.damaged),
-        )
-        if units or name == "sellable"
-    ]
-    return f"{stock.location}: {', '.join(parts)}"
+    text = f"{stock.location}: sellable {stock.sellable}"
+    if stock.inspection:
+        text += f", inspection {stock.inspection}"
+    if stock.quarantined:
+        text += f", quarantined {stock.quarantined}"
+    if stock.damaged:
+        text += f", damaged {stock.damaged}"
+    return text
 
 
 def _promises(stock: Stock) -> str:
-    return f"{stock.location}: sellable {stock.sellable}" + "".join(
-        f" - {name} {units}"
-        for name, units in (
-            ("reserved", stock.reserved),
-            ("allocated", stock.allocated),
-            ("picked", stock.picked),
-        )
-        if units
-    )
+    text = f"{stock.location}: sellable {stock.sellable}"
+    if stock.reserved:
+        text += f" - reserved {stock.reserved}"
+    if stock.allocated:
+        text += f" - allocated {stock.allocated}"
+    if stock.picked:
+        text += f" - picked {stock.picked}"
+    return text

@@ -80,8 +80,8 @@ def quantities(
     has a grantable quantity. Raises Rejected for a channel that does not exist.
     """
     sold = exposure.listed(connection, skus, channel)
-    groups = exposure.groups_of_skus(connection, skus)
-    reading = read(connection, groups | {part.sku: part.sku_group for part in sold.parts})
+    needed = list(dict.fromkeys([*skus, *(part.sku for part in sold.parts)]))
+    reading = read(connection, exposure.groups_of_skus(connection, needed))
     channels = _channels(reading, channel)
     shown = _listings(connection, reading, sold, with_levels)
     found = {}

@@ -8,7 +8,7 @@ from stockwright.domain.availability import Component, Explanation, Fence, avail
 from stockwright.domain.exposure import Policy, match_policy
 from stockwright.store import exposure, stock
 from stockwright.store.connection import Connection
-from stockwright.store.exposure import Part
+from stockwright.store.exposure import Part, SoldPart
 
 Listing = tuple[str, str]
 """(channel, code of the listing)."""
@@ -70,15 +70,24 @@ def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
 class Reading(msgspec.Struct, frozen=True):
     """All that decides about some SKUs: rules, the books at one sequence number, open claims.
 
-    claims are units by (channel, sku), and only there where a ring-fence counts them.
+    claims are units by (channel, sku), and only there where a ring-fence counts them. made holds
+    the components that were asked for.
     """
 
     rules: Rules
     books: stock.Books
     claims: Mapping[tuple[str, str], int]
+    made: dict[tuple[str, str, int], Component] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
+        key = (channel, sku, quantity)
+        found = self.made.get(key)
+        if found is None:
+            found = self.made[key] = self._component(channel, sku, quantity)
+        return found
+
+    def _component(self, channel: str, sku: str, quantity: int) -> Component:
         return Component(
             sku=sku,
             quantity=quantity,
@@ -91,7 +100,7 @@ class Reading(msgspec.Struct, frozen=True):
         )
 
     def explain(
-        self, listings: Sequence[Listing], parts: Sequence[Part]
+        self, listings: Sequence[Listing], parts: Sequence[Part | SoldPart]
     ) -> dict[Listing, Explanation]:
         """What each listing may sell, given its parts; one without parts sells nothing."""
         components: dict[Listing, list[Component]] = {listing: [] for listing in listings}

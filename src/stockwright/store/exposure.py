@@ -1,6 +1,7 @@
 """Reads what channels sell and by which rules: listings, pools, exposure policies."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -94,6 +95,15 @@ def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str
     return dict(_pairs(connection, "groups_of_skus", skus=texts(skus)))
 
 
+class SoldPart(NamedTuple):
+    """One SKU of an active listing, and how many base units one piece takes."""
+
+    channel: str
+    listing: str
+    sku: str
+    quantity: int
+
+
 class Sold(msgspec.Struct, frozen=True):
     """The listings that some SKUs are part of, in order of key, and what they consist of.
 
@@ -102,7 +112,7 @@ class Sold(msgspec.Struct, frozen=True):
     """
 
     by_sku: dict[str, list[tuple[str, str]]]
-    parts: list[Part]
+    parts: list[SoldPart]
     published: dict[tuple[str, str], int | None]
 
 
@@ -110,15 +120,14 @@ def listed(connection: Connection, skus: Sequence[str], channel: str | None = No
     """The listings of all channels, or of one, that these SKUs are part of."""
     found = Sold({sku: [] for sku in skus}, [], {})
     parameters = {"skus": texts(skus), "channel": channel}
-    for code, listing, active, acknowledged, sku, quantity, group in connection.execute(
-        _SQL["listed"], parameters, binary=True
-    ):
+    rows = connection.execute(_SQL["listed"], parameters, binary=True).fetchall()
+    for code, listing, active, acknowledged, sku, quantity in rows:
         key = (code, listing)
         found.published[key] = acknowledged
         if sku in found.by_sku:
             found.by_sku[sku].append(key)
         if active:
-            found.parts.append(Part(code, listing, sku, quantity, group))
+            found.parts.append(SoldPart(code, listing, sku, quantity))
     return found
 
 

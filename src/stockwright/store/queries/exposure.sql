@@ -68,8 +68,7 @@ select code, sku_group from sku where code = any (%(skus)s::text[]) order by cod
 -- name: listed
 -- Every listing that has one of these SKUs as a component, of all channels or of one, with each of its
 -- parts, whether it is active, and what its channel acknowledged last; in order of key.
-select part.channel, part.listing, listing.active, level.acknowledged, part.sku, part.quantity,
-       sku.sku_group
+select part.channel, part.listing, listing.active, level.acknowledged, part.sku, part.quantity
 from (
     select distinct channel, listing from listing_component
     where sku = any (%(skus)s::text[])
@@ -77,7 +76,6 @@ from (
 ) wanted
 join listing on listing.channel = wanted.channel and listing.code = wanted.listing
 join listing_component part on part.channel = wanted.channel and part.listing = wanted.listing
-join sku on sku.code = part.sku
 left join level on level.channel = wanted.channel and level.listing = wanted.listing
                and level.location = ''
 order by part.channel, part.listing, part.sku;
