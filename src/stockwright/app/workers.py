@@ -13,6 +13,7 @@ from stockwright.app.signals import measure
 from stockwright.config import Config
 from stockwright.domain.errors import Transient
 from stockwright.flow.calls import Link
+from stockwright.flow.expecting import Expecting
 from stockwright.flow.expiry import Sweeper
 from stockwright.flow.intake import Intake
 from stockwright.flow.polling import Poller
@@ -79,6 +80,7 @@ def add_workers(services: "Services") -> None:
     parts.add(
         "expiry", lambda stop: run_expiry(Sweeper(services.worker_pool, services.recorder), stop)
     )
+    parts.add("expecting", Expecting(services.worker_pool).run)
     parts.add_async("partners", partners)
 
 

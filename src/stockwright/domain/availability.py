@@ -3,23 +3,30 @@
 on_hand    the goods of a place, in every bucket
 free       sellable goods that nobody was promised; below zero is a shortage
 grantable  what a request of a channel is compared with
+available_to_promise  free, and the supply up to a date, less what is owed and the safety stock
 available_to_sell  what a channel is shown for a listing
 
 An `Explanation` adds up: its steps start from zero, each `running` is the sum so far, and the last
 one is the result.
 """
 
-from collections.abc import Iterable, Sequence
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from stockwright.domain import exposure
 from stockwright.domain.exposure import Policy
+from stockwright.domain.supply import Dated
 
 
 class Stock(msgspec.Struct, frozen=True, kw_only=True):
-    """What the two books say of one SKU at one place, all lots together, in base units."""
+    """What the two books say of one SKU at one place, all lots together, in base units.
+
+    stale are the free units that are no use to whoever asks for a shelf life: of lots not good for
+    so long, or promised to others who asked for as much.
+    """
 
     location: str
     sellable: int = 0
@@ -29,6 +36,7 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
     reserved: int = 0
     allocated: int = 0
     picked: int = 0
+    stale: int = 0
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +52,21 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
         return exposure.unused_fence(self.ring_fence, self.claimed)
 
 
+class Owed(msgspec.Struct, frozen=True, kw_only=True):
+    """Backorders of one channel and class that go before whoever asks."""
+
+    channel: str
+    demand_class: int
+    units: int
+    lines: int = 1
+
+
 class Component(msgspec.Struct, frozen=True, kw_only=True):
     """One SKU of a listing: how many base units one piece takes, and what it is judged by.
 
     places are those of the channel's pool. policy is the row of the channel that matches the SKU.
+    supply is what is expected at these places; until presell_until it counts as there for what is
+    shown. owed are the backorders of the channel's own class and higher ones.
     """
 
     sku: str
@@ -55,6 +74,9 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     places: Sequence[Stock] = ()
     policy: Policy = exposure.NEUTRAL
     fences: Sequence[Fence] = ()
+    supply: Sequence[Dated] = ()
+    presell_until: dt.datetime | None = None
+    owed: Sequence[Owed] = ()
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -110,37 +132,73 @@ def explain_on_hand(sku: str, places: Iterable[Stock]) -> Explanation:
 def explain_free(sku: str, places: Iterable[Stock]) -> Explanation:
     """Free over some places, one step for each; a shortage at one counts against the rest."""
     sum_ = _Sum(sku)
-    _add_pool(sum_, places)
+    _add_free(sum_, places)
     return sum_.explanation()
 
 
 def explain_grantable(component: Component) -> Explanation:
     """What a request of this channel is compared with, in base units of the component's SKU."""
     sum_ = _Sum(component.sku)
-    _add_pool(sum_, component.places)
+    _add_free(sum_, component.places)
     hard = component.policy.hard_safety
     if hard:
         sum_.add("safety", -hard, f"hard safety stock {hard} is never granted")
+    _add_owed(sum_, component.owed)
     _add_fences(sum_, component.fences)
-    explained = sum_.explanation()
     # The ledger compares with the plain formula; both must name the same number.
-    assert explained.result == exposure.grantable(
-        _pool_free(component.places),
+    assert sum_.running == exposure.grantable(
+        sum(free(stock) for stock in component.places),
         hard_safety=hard,
         other_fences_unused=sum(fence.unused for fence in component.fences),
+        backorders=sum(owed.units for owed in component.owed),
     )
-    return explained
+    _add_fresh(sum_, component)
+    return sum_.explanation()
 
 
-def available_to_sell(components: Sequence[Component]) -> Explanation:
+def available_to_promise(
+    components: Sequence[Component], by: dt.datetime, *, split: bool = True
+) -> Explanation:
+    """What can be promised of a listing, or of one SKU, for a date: in pieces of the listing.
+
+    Below zero where more is owed than will be there. It never falls with a later date.
+    """
+    one_place = None if split else _sets_at_one_place([(one, by) for one in components])
+    return _scarcest([_promise(component, by, one_place) for component in components])
+
+
+def earliest(
+    components: Sequence[Component], quantity: int, now: dt.datetime, *, split: bool = True
+) -> dt.datetime | None:
+    """The first date for which the quantity can be promised; None where no known supply reaches."""
+    dates = sorted({now, *(one.at for component in components for one in component.supply)})
+    first, last = 0, len(dates)
+    while first < last:  # more can be promised for a later date, never less
+        middle = (first + last) // 2
+        if available_to_promise(components, dates[middle], split=split).result >= quantity:
+            last = middle
+        else:
+            first = middle + 1
+    return dates[first] if first < len(dates) else None
+
+
+def available_to_sell(components: Sequence[Component], *, split: bool = True) -> Explanation:
     """What a channel is shown for a listing, in pieces of the listing; zero or more.
 
-    The scarcest component decides; a listing without components has nothing to sell. The pool is
-    summed before whole sets are taken, so one piece may come from several places.
+    The scarcest component decides; a listing without components has nothing to sell. Where an order
+    may be split, the pool is summed before whole sets are taken: one piece may come from several
+    places. Where not, only sets count whose parts lie at one place.
     """
-    if not components:
+    one_place = None
+    if not split:
+        one_place = _sets_at_one_place([(one, one.presell_until) for one in components])
+    return _scarcest([_available(component, one_place) for component in components])
+
+
+def _scarcest(explained: list[Explanation]) -> Explanation:
+    """The explanation that decides, with the others attached."""
+    if not explained:
         return Explanation(0, "", ())
-    explained = [_available(component) for component in components]
     scarcest = min(range(len(explained)), key=lambda n: explained[n].result)
     chosen = explained.pop(scarcest)
     if not explained:
@@ -166,15 +224,15 @@ class _Sum:
         return Explanation(self.running, self.sku, tuple(self.steps))
 
 
-def _available(component: Component) -> Explanation:
+def _available(component: Component, one_place: int | None) -> Explanation:
     policy = component.policy
     sum_ = _Sum(component.sku)
-    _add_pool(sum_, component.places)
-    _add_safety(sum_, policy)
+    _add_pool(sum_, component, component.presell_until)
     _add_fences(sum_, component.fences)
     if policy.buffer:
         sum_.add("buffer", -policy.buffer, f"buffer {policy.buffer} held back")
     _add_sets(sum_, component.quantity)
+    _add_one_place(sum_, one_place)
     _add_cap(sum_, policy.cap)
     _add_packs(sum_, policy.pack_size)
     if sum_.running < 0:
@@ -182,21 +240,100 @@ def _available(component: Component) -> Explanation:
     return sum_.explanation()
 
 
-def _pool_free(places: Iterable[Stock]) -> int:
-    return sum(free(stock) for stock in places)
+def _promise(component: Component, by: dt.datetime, one_place: int | None) -> Explanation:
+    sum_ = _Sum(component.sku)
+    _add_pool(sum_, component, by)
+    _add_sets(sum_, component.quantity)
+    _add_one_place(sum_, one_place)
+    return sum_.explanation()
 
 
-def _add_pool(sum_: _Sum, places: Iterable[Stock]) -> None:
+def _add_pool(sum_: _Sum, component: Component, by: dt.datetime | None) -> None:
+    """The pool as it will be by a date, or is now: less what is too old, owed, or safety stock."""
+    _add_free(sum_, component.places)
+    days = component.policy.min_shelf_life_days
+    for stock in component.places:
+        if stock.stale:
+            why = f"{stock.location}: {stock.stale} are not good for {days} days, or promised so"
+            sum_.add("shelf_life", -stock.stale, why)
+    for one in _in_time(component, by):
+        sum_.add("supply", one.units, f"{one.location}: {one.what}, {one.at:%Y-%m-%d %H:%M} UTC")
+    _add_safety(sum_, component, by)
+    _add_owed(sum_, component.owed)
+
+
+def _add_free(sum_: _Sum, places: Iterable[Stock]) -> None:
     for stock in places:
         sum_.add("free", free(stock), _promises(stock))
 
 
-def _add_safety(sum_: _Sum, policy: Policy) -> None:
+def _in_time(component: Component, by: dt.datetime | None) -> list[Dated]:
+    return [one for one in component.supply if by is not None and one.at <= by]
+
+
+def _units_at_places(component: Component, by: dt.datetime | None) -> dict[str, int]:
+    """By place what is there, and good for long enough, and comes in time; below zero if short."""
+    units = {stock.location: free(stock) - stock.stale for stock in component.places}
+    for one in _in_time(component, by):
+        units[one.location] = units.get(one.location, 0) + one.units
+    return units
+
+
+def _withheld_at_places(component: Component, units: Mapping[str, int]) -> dict[str, int]:
+    """By place the safety stock that is withheld there; empty where it is the pool's."""
+    safety = component.policy.safety
+    if component.policy.safety_per != "place" or not safety:
+        return {}
+    return {place: min(safety, max(0, there)) for place, there in units.items()}
+
+
+def _sets_at_one_place(parts: Iterable[tuple[Component, dt.datetime | None]]) -> int:
+    """Sets all of whose parts lie at one place by their dates, over all places.
+
+    A place that is short of a part makes no set; what it is short of counts against the pool.
+    """
+    sets: dict[str, int] | None = None
+    for component, by in parts:
+        units = _units_at_places(component, by)
+        withheld = _withheld_at_places(component, units)
+        whole = {
+            place: max(0, there - withheld.get(place, 0)) // component.quantity
+            for place, there in units.items()
+        }
+        before = whole if sets is None else sets
+        sets = {place: min(before[place], whole[place]) for place in whole if place in before}
+    return sum(sets.values()) if sets else 0
+
+
+def _add_safety(sum_: _Sum, component: Component, by: dt.datetime | None) -> None:
+    policy = component.policy
+    withheld = _withheld_at_places(component, _units_at_places(component, by))
+    for place, units in withheld.items():
+        why = f"{place}: safety stock {policy.safety}, at most what is there"
+        sum_.add("safety", -units, why)
     # Publication also withholds what no request would be granted.
-    wanted = max(policy.safety, policy.hard_safety)
-    if wanted:
-        withheld = min(wanted, max(0, sum_.running))
-        sum_.add("safety", -withheld, f"safety stock {wanted}, at most what is free")
+    wanted = policy.hard_safety - sum(withheld.values())
+    if policy.safety_per == "network":
+        wanted = max(policy.safety, wanted)
+    if wanted > 0:
+        units = min(wanted, max(0, sum_.running))
+        sum_.add("safety", -units, f"safety stock {wanted}, at most what is free")
+
+
+def _add_owed(sum_: _Sum, owed: Iterable[Owed]) -> None:
+    for one in owed:
+        lines = "order line" if one.lines == 1 else "order lines"
+        why = f"{one.channel} owes {one.units} to {one.lines} {lines} of class {one.demand_class}"
+        sum_.add("backorders", -one.units, why)
+
+
+def _add_fresh(sum_: _Sum, component: Component) -> None:
+    """A request is met from lots that are good for long enough; all the rest may be from others."""
+    if any(stock.stale for stock in component.places):
+        fresh = sum(max(0, free(stock) - stock.stale) for stock in component.places)
+        days = component.policy.min_shelf_life_days
+        why = f"{fresh} are of lots that are good for {days} days"
+        sum_.add("fresh", min(0, fresh - sum_.running), why)
 
 
 def _add_fences(sum_: _Sum, fences: Iterable[Fence]) -> None:
@@ -213,6 +350,12 @@ def _add_sets(sum_: _Sum, quantity: int) -> None:
         units = sum_.running
         sets = units // quantity
         sum_.add("component", sets - units, f"{units} units make {sets} sets of {quantity}")
+
+
+def _add_one_place(sum_: _Sum, one_place: int | None) -> None:
+    if one_place is not None:
+        why = f"the parts of {one_place} sets lie at one place"
+        sum_.add("one_place", min(0, one_place - sum_.running), why)
 
 
 def _add_cap(sum_: _Sum, cap: int | None) -> None:

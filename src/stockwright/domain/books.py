@@ -22,6 +22,7 @@ from stockwright.domain.accounts import (
 )
 from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Fact, Outcome
+from stockwright.domain.owing import Backorder, LineKey
 
 Move = tuple[str, str, str, str, str, str, int, dt.datetime, int | None, str, int | None]
 """(sku, lot, from_account, from_location, to_account, to_location, quantity, occurred_at, line_id,
@@ -83,6 +84,7 @@ class Books:
         self.revisions: dict[str, Statement] = {}
         self.recounted: dict[int, Recounted] = {}
         self.channel_claims: dict[tuple[str, str], int] = {}
+        self.backorders: dict[LineKey, Backorder] = {}
         self.contained: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = (
             None
@@ -123,6 +125,8 @@ class Rare(msgspec.Struct, eq=False, gc=False):
     fact: Fact | None = None
     observations: list[tuple[str, str, str, str, str, str, int]] = []
     channel_claims: dict[tuple[str, str], int] = {}
+    backorders: dict[LineKey, Backorder] = {}
+    supplied: list[tuple[str, str, str, str, int]] = []
 
 
 class Overlay(msgspec.Struct, eq=False, gc=False):
@@ -332,6 +336,9 @@ class Overlay(msgspec.Struct, eq=False, gc=False):
     def _merge_rare(self, rare: Rare, written: "Written") -> None:
         books, sequence = self.books, self.sequence
         books.channel_claims.update(rare.channel_claims)
+        books.backorders.update(rare.backorders)
+        written.backorders.update(rare.backorders)
+        written.supplied.extend(rare.supplied)
         books.fresh.update(rare.fresh)
         books.counts.update(self.counts)
         written.counts.extend([(sequence, *one) for one in rare.new_counts])
@@ -382,6 +389,8 @@ class Written:
         self.owners: dict[tuple[str, str, str], str] = {}
         self.documents: dict[str, Statement] = {}
         self.observations: list[tuple[int, str, str, str, str, str, str, int]] = []
+        self.backorders: dict[LineKey, Backorder] = {}
+        self.supplied: list[tuple[str, str, str, str, int]] = []
 
     def absorb(self, later: "Written") -> None:
         """Adds what a later part of the same batch leaves; its state replaces ours."""

@@ -11,13 +11,17 @@ MOVEMENT_GROUPS = ("inbound", "outbound", "internal", "count", "pos")
 
 
 class Sku(msgspec.Struct, frozen=True):
-    """One canonical item. factors: base units held by each other unit of measure."""
+    """One canonical item. factors: base units held by each other unit of measure.
+
+    owed: there may be backorders of it, so that requests are compared with them.
+    """
 
     code: str
     group: str = ""
     base_unit: str = "EA"
     control: str = "none"
     factors: dict[str, int] = {}
+    owed: bool = False
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -30,7 +34,7 @@ class Location(msgspec.Struct, frozen=True):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """One seller. pool: its places in order of priority, then code."""
+    """One seller. pool: its places in order of priority, then code. Lower classes go first."""
 
     code: str
     system: str
@@ -38,6 +42,7 @@ class Channel(msgspec.Struct, frozen=True):
     allow_split: bool = True
     hold_s: int = 900
     policies: tuple[Policy, ...] = ()
+    demand_class: int = 100
 
 
 class System(msgspec.Struct, frozen=True):

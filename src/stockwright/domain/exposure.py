@@ -5,7 +5,7 @@ the units the channel sells (pieces of its listing). Order and meaning of the ru
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,6 +15,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     safety is withheld from publication, hard_safety from publication and from requests. ring_fence
     is held for this channel against all others. buffer and cap shape publication only.
+
+    safety_per says whether safety is withheld once from the pool or at every place of it. Only lots
+    that are good for min_shelf_life_days count. Supply of the next presell_days is shown as if it
+    were there; with 0 only what is there.
     """
 
     channel: str = ""
@@ -27,6 +31,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     buffer: int = 0
     cap: int | None = None
     pack_size: int = 1
+    safety_per: Literal["network", "place"] = "network"
+    min_shelf_life_days: int = 0
+    presell_days: int = 0
 
     def matches(self, sku: str, sku_group: str) -> bool:
         """True where this row speaks of the SKU."""
@@ -41,10 +48,14 @@ RULES: Final = (
         "free",
         "what is free at each place of the pool; a shortage at one place counts against the rest",
     ),
-    ("safety", "safety stock withheld, at most what is free"),
+    ("shelf_life", "free units of lots that are not good for long enough"),
+    ("supply", "supply that is expected in time"),
+    ("safety", "safety stock withheld, at most what is there: of the pool, or of each place"),
+    ("backorders", "units owed to the same or a higher class"),
     ("ring_fence", "units held for other channels that they have not claimed yet"),
     ("buffer", "units held back for sales that we learn of too late"),
     ("component", "base units to listing units: whole sets of the component's quantity"),
+    ("one_place", "sets whose parts lie at one place, where the channel may not split"),
     ("cap", "the most this channel may see"),
     ("pack_size", "whole packs only"),
     ("floor", "never below zero"),

@@ -16,6 +16,7 @@ from stockwright.domain.goods import (
     outbound_lots,
     recorded,
 )
+from stockwright.domain.reserving import fresh_until
 from stockwright.domain.sourcing import place_units
 
 _GIVEN_UP: Final = frozenset({"released", "expired"})
@@ -228,6 +229,9 @@ def channel_order(overlay: Overlay, told: Told) -> Outcome:
         return recorded()
     line.ordered = told.units
     line.channel = line.channel or told.fact.channel
+    if told.sku.control != "none" and not line.open:
+        seller = overlay.books.catalog.channels.get(line.channel)
+        line.fresh_until = fresh_until(overlay, seller, told.sku)
     demand.weigh(overlay, line)
     demand.crossed(overlay, line)
     _claim_owed(overlay, told, line)

@@ -61,9 +61,18 @@ def goods(overlay: Overlay, told: Told) -> Outcome:
     source = account_of(told.posting.source, told.fact)
     target = account_of(told.posting.target, told.fact)
     move_told(overlay, told, source, target, told.units, told.lot)
+    note_supplied(overlay, told)
     if target == "inspection" or told.fact.bucket == "inspection":
         apply_waiting(overlay, told.sku.code, told.fact.location, told.lot)
     return recorded()
+
+
+def note_supplied(overlay: Overlay, told: Told) -> None:
+    """A receipt that names an order brings what that order, or ship notice, let expect."""
+    fact = told.fact
+    if fact.kind == "receipt" and fact.order:
+        system, line = fact.order_system or fact.system, fact.order_line or fact.line
+        overlay.rare.supplied.append((system, fact.order, line, told.sku.code, told.units))
 
 
 def account_of(name: str, fact: Fact) -> str:

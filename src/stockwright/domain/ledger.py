@@ -12,11 +12,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from stockwright.domain import reservations, reserving
+from stockwright.domain.backorders import settle_all
 from stockwright.domain.books import Books, Overlay, Unread, Written
 from stockwright.domain.demand import crossed, settle, trim, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Item, Outcome, Request
-from stockwright.domain.goods import Told
+from stockwright.domain.goods import Told, note_supplied
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
 from stockwright.domain.revisions import post, reverse
@@ -157,6 +158,8 @@ def _keep(
 ) -> Outcome:
     assert not outcome.sequence, "an outcome answers one item"
     outcome.sequence = books.sequence = overlay.sequence
+    if books.backorders:
+        settle_all(overlay)
     overlay.merge(decision.written)
     books.identities[prepared.key] = (prepared.hash, outcome)
     decision.recorded.append(Recorded(overlay.sequence, prepared, outcome, occurred_at))
@@ -233,6 +236,8 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
         and fact.kind not in _SNAPSHOT_FED_APPLIES
         and catalog.locations[fact.location].feed == "snapshot"
     ):
+        if catalog.systems[fact.system].revisions == "increment":
+            note_supplied(overlay, told)
         return _observe(overlay, told, "this location is fed by snapshots")
     outcome = post(overlay, told)
     if outcome.answer is None and (fact.unit or told.units != fact.quantity):

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from stockwright.domain.books import Overlay
+from stockwright.domain.shelf_life import room_at
 
 NEVER = dt.date.max
 
@@ -66,34 +67,32 @@ def _bound(
     if lot:
         named = overlay.look((sku, location, lot))
         free = min(free, named.free if named else 0)
-    asked = {
-        date
-        for (one, place, date) in (*overlay.books.fresh, *overlay.rare.fresh)
-        if one == sku and place == location
-    }
     if until is None:
         return free
-    thresholds = {date for date in asked if date <= until}
+    asked = _asked_at(overlay, sku, location)
+    days = {day for day in asked if day <= until}
     if fresh_until is not None:
-        thresholds.add(fresh_until)
-    for threshold in thresholds:
-        free = min(free, _left_for(overlay, sku, location, threshold, asked))
-    return free
+        days.add(fresh_until)
+    return room_at(free, _units_by_day(overlay, sku, location), asked, days) if days else free
 
 
-def _left_for(
-    overlay: Overlay, sku: str, location: str, threshold: dt.date, asked: set[dt.date]
-) -> int:
-    left = 0
+def _asked_at(overlay: Overlay, sku: str, location: str) -> dict[dt.date, int]:
+    """Units of claims without a lot, by the day they ask for."""
+    stored, own = overlay.books.fresh, overlay.rare.fresh
+    return {
+        key[2]: own.get(key, stored.get(key, 0))
+        for key in (*stored, *own)
+        if key[0] == sku and key[1] == location
+    }
+
+
+def _units_by_day(overlay: Overlay, sku: str, location: str) -> list[tuple[dt.date, int]]:
+    found = []
     for lot in overlay.lots_here(sku, location):
         balance = overlay.look((sku, location, lot))
-        if lot and balance is not None and expiry_of(overlay, sku, lot) >= threshold:
-            left += balance.free
-    for date in asked:
-        if date >= threshold:
-            key = (sku, location, date)
-            left -= overlay.rare.fresh.get(key, overlay.books.fresh.get(key, 0))
-    return left
+        if lot and balance is not None:
+            found.append((expiry_of(overlay, sku, lot), balance.free))
+    return found
 
 
 def note_fresh(overlay: Overlay, sku: str, location: str, fresh_until: dt.date, units: int) -> None:

@@ -17,10 +17,12 @@ Role = Literal["erp", "wms", "3pl", "store", "shop", "marketplace", "edi", "crm"
 Criticality = Literal["low", "normal", "high", "critical"]
 SnapshotBasis = Literal["gross", "net"]
 Revisions = Literal["increment", "cumulative", "replacement"]
+SafetyPer = Literal["network", "place"]
 MovementGroup = Literal["inbound", "outbound", "internal", "count", "pos"]
 Feed = Literal["movement", "snapshot"]
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+Days = Annotated[int, Meta(ge=0, le=36_500)]
 Units = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
 TimeZone = Annotated[str, Meta(extra={"check": "time_zone"})]
 Instant = Annotated[dt.datetime, Meta(tz=True)]
@@ -87,6 +89,10 @@ class Location(Struct, frozen=True, kw_only=True):
     groups: Annotated[
         tuple[Code, ...], Meta(description="groups it belongs to; a channel's pool may name them")
     ] = ()
+    supply_grace_s: Annotated[
+        Seconds,
+        Meta(description="seconds after its date that expected supply is still believed in"),
+    ] = 86_400.0
     authority: Annotated[
         tuple[Authority, ...],
         Meta(description="whose word counts for which movements, from when on"),
@@ -118,6 +124,18 @@ class ExposurePolicy(Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=MAX_QUANTITY)],
         Meta(description="show whole packs of this many pieces only"),
     ] = 1
+    safety_per: Annotated[
+        SafetyPer,
+        Meta(description="whether safety is held back once from the pool, or at each place of it"),
+    ] = "network"
+    min_shelf_life_days: Annotated[
+        Days,
+        Meta(description="sell only lots that are good for so many days; its claims ask for them"),
+    ] = 0
+    presell_days: Annotated[
+        Days,
+        Meta(description="show supply that is expected within so many days as if it were there"),
+    ] = 0
 
 
 class Channel(Struct, frozen=True, kw_only=True):

@@ -77,8 +77,10 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
         return
     before = [place for place, lot in sorted(line.claims) if lot == line.lot]
     pool = tuple(dict.fromkeys([*before, *(channel.pool if channel else ())]))
+    own = (line.system, line.order, line.line)
     if channel is not None and (
-        grantable_now(overlay, channel, line.sku, overlay.free_at(line.sku, channel.pool)) < needed
+        grantable_now(overlay, channel, line.sku, overlay.free_at(line.sku, channel.pool), own)
+        < needed
     ):
         raise Rejected(
             "expired",

@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 
 from stockwright.domain.accounts import DemandLine
+from stockwright.domain.backorders import own_owed, queue_of, settle_owed
 from stockwright.domain.books import Overlay
-from stockwright.domain.catalog import Channel
+from stockwright.domain.catalog import Channel, Sku
 from stockwright.domain.demand import LINES_PER_EVENT, shift, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request, RequestLine
 from stockwright.domain.exposure import grantable, match_policy
 from stockwright.domain.lots import room, rooms
+from stockwright.domain.owing import LineKey
 from stockwright.domain.quantity import to_base
 from stockwright.domain.sourcing import Wanted, place_units, place_whole
 
@@ -73,7 +75,9 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
     """Grants all lines, or by choice what there is. Raises Rejected with the refusal's code."""
     channel = channel_of(overlay, request)
     order = order_of(request)
-    asked = [_ask(overlay, request, order, line, n) for n, line in enumerate(request.lines)]
+    asked = [
+        _ask(overlay, request, channel, order, line, n) for n, line in enumerate(request.lines)
+    ]
     open_asks = [one for one in asked if one.claimable > 0]
     if not open_asks:
         done = all(one.known is not None and not one.known.remaining for one in asked)
@@ -92,7 +96,14 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
     return Outcome(code="partial" if short else "granted", answer=answer)
 
 
-def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: int) -> Asked:
+def _ask(
+    overlay: Overlay,
+    request: Request,
+    channel: Channel | None,
+    order: str,
+    line: RequestLine,
+    n: int,
+) -> Asked:
     catalog = overlay.books.catalog
     sku = line.sku
     unit = line.unit
@@ -114,8 +125,8 @@ def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: i
         raise Rejected("unknown_location", f"lines[{n}].location", f"no location {line.location!r}")
     quantity = to_base(line.quantity, unit, item.base_unit, item.factors)
     fresh = None
-    if line.min_shelf_life_days:
-        fresh = overlay.books.now.date() + dt.timedelta(days=line.min_shelf_life_days)
+    if line.min_shelf_life_days or item.control != "none":
+        fresh = fresh_until(overlay, channel, item, line.min_shelf_life_days)
     known = overlay.find_line(request.system, order, line.line)
     if known is None:
         return Asked(line, sku, quantity, quantity, fresh, None)
@@ -128,7 +139,23 @@ def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: i
         ordered = max(ordered, quantity)
     gone = known.shipped + known.cancelled + known.cancel_unmet
     left = 0 if known.finals else max(0, ordered - gone) - known.open
+    if item.owed and not known.finals:
+        left = max(left, own_owed(overlay, (request.system, order, line.line)))
     return Asked(line, sku, quantity, min(quantity, max(0, left)), fresh, known)
+
+
+def fresh_until(
+    overlay: Overlay, channel: Channel | None, item: Sku, asked_days: int = 0
+) -> dt.date | None:
+    """Until when goods must be good: as asked, or as the channel always wants its lots.
+
+    A promise of days is counted from the day in UTC on which it is made.
+    """
+    days = asked_days
+    if item.control != "none" and channel is not None and channel.policies:
+        policy = match_policy(channel.policies, item.code, item.group)
+        days = max(days, policy.min_shelf_life_days)
+    return overlay.books.now.date() + dt.timedelta(days=days) if days else None
 
 
 def _grant(
@@ -190,7 +217,8 @@ def _places(
     """Where one line's units come from, within what may be granted to this channel."""
     fixed = one.line.location
     one.free = free = overlay.free_at(one.sku, _grant_pool(channel, fixed))
-    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free))
+    own = (request.system, order_of(request), one.line.line)
+    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free, own))
     if limit <= 0 or (limit < one.claimable and request.mode == "all"):
         return []
     if fixed:
@@ -209,12 +237,17 @@ def _grant_pool(channel: Channel | None, fixed: str) -> tuple[str, ...]:
 
 
 def grantable_now(
-    overlay: Overlay, channel: Channel | None, sku: str, free: Mapping[str, int]
+    overlay: Overlay,
+    channel: Channel | None,
+    sku: str,
+    free: Mapping[str, int],
+    own: LineKey | None = None,
 ) -> int:
     """What this channel may be granted of a SKU now: see domain.exposure.grantable.
 
     `free` is what is free at each place that counts: the channel's pool, or a fixed place outside
-    of it. The fences of others and the hard safety stock bind there as well.
+    of it. The fences of others and the hard safety stock bind there as well. What is owed to the
+    demand line `own` waits only for those who wait before it.
     """
     catalog = overlay.books.catalog
     hard = fences = 0
@@ -223,7 +256,16 @@ def grantable_now(
     if catalog.has_fences:
         code = channel.code if channel is not None else ""
         fences = _fences_unused(overlay, code, free, sku, catalog.skus[sku].group)
-    return grantable(sum(free.values()), hard_safety=hard, other_fences_unused=fences)
+
+    def behind(owed: int) -> int:
+        return grantable(
+            sum(free.values()), hard_safety=hard, other_fences_unused=fences, backorders=owed
+        )
+
+    if not catalog.skus[sku].owed:
+        return behind(0)
+    found = queue_of(overlay, channel, sku, free, own)
+    return max(min(found.own, behind(found.ahead)), behind(found.others))
 
 
 def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, group: str) -> int:
@@ -253,6 +295,9 @@ def _claim(
     line.lot = one.line.lot
     if not line.ordered or line.state in ("released", "expired"):
         line.ordered = max(line.ordered, _whole_ask(request, one, line))
+    elif overlay.books.catalog.skus[one.sku].owed:
+        gone = line.shipped + line.cancelled + line.cancel_unmet
+        line.ordered = max(line.ordered, line.open + gone + one.granted)
     if not line.shipped:
         overlay.change_state(line, "open" if until else "confirmed")
         line.expires_at = until[0] if until else None
@@ -263,6 +308,8 @@ def _claim(
         after = one.free[place] - units
         shift(overlay, line, place, line.lot, "unclaimed", "reserved", units, now, after)
     weigh(overlay, line)
+    if overlay.books.backorders:
+        settle_owed(overlay, line)
 
 
 def _line_to_claim(

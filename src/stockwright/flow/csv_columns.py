@@ -14,6 +14,8 @@ from stockwright.domain.events import MAX_QUANTITY
 from stockwright.domain.items import MAX_FACTOR
 
 MAX_TEXT: Final = 2_000
+MAX_SECONDS: Final = 31_536_000
+_SECONDS: Final = re.compile(r"[0-9]{1,8}(\.[0-9]{1,3})?")
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _MONEY: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _NOT_UTF8: Final = re.compile(r"[\ud800-\udfff]")
@@ -90,6 +92,13 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def seconds(cell: str) -> float:
+    """A length of time of at most a year, in seconds."""
+    if not _SECONDS.fullmatch(cell) or float(cell) > MAX_SECONDS:
+        raise ValueError(f"is no length of time; write seconds, 0 to {MAX_SECONDS}")
+    return float(cell)
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -196,6 +205,12 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
             "100",
         ),
         _column("groups", "groups it belongs to, with ; between them", codes, ""),
+        _column(
+            "supply_grace_s",
+            "seconds after its date that expected supply is still believed in",
+            seconds,
+            "86400",
+        ),
     ),
 }
 """Columns by kind of file, in the order in which an export writes them."""

@@ -19,6 +19,7 @@ from stockwright.domain.levels import Level, desire
 from stockwright.flow.exposing import Listing, read_listings
 from stockwright.store import exposure, levels
 from stockwright.store.connection import Connection, Pool, listen
+from stockwright.store.due import mark_due, note_due_times
 from stockwright.store.exposure import Listed
 
 _log = structlog.get_logger(__name__)
@@ -79,6 +80,11 @@ class Projection:
         self._tell(channels)
         return Projected(marks, len(listings), len(changed), channels)
 
+    def mark_due(self) -> int:
+        """Marks the SKUs whose numbers change by time alone about now; how many."""
+        with self._pool.connection() as connection:
+            return mark_due(connection, self._clock() if self._clock else None)
+
     def sweep(self, after: Listing = ("", ""), limit: int = 200) -> Listing | None:
         """Computes the next `limit` listings after a key, touched or not: the net under all marks.
 
@@ -96,11 +102,14 @@ class Projection:
 
         A failed step is counted and tried again: its marks came back with its transaction.
         """
-        sweep_at = time.monotonic()
+        sweep_at = due_at = time.monotonic()
         while not stop.is_set():
             self._wake.clear()
             began, done = time.monotonic(), Projected()
             try:
+                if time.monotonic() >= due_at:
+                    self.mark_due()
+                    due_at = time.monotonic() + POLL_S
                 done = self.drain(stop)
                 if time.monotonic() >= sweep_at:
                     self._sweep_all(stop)
@@ -149,8 +158,10 @@ class Projection:
         missing = [one.key for one in listed if not one.has_level]
         told = {one.key for one in listed if one.is_told}
         locked = levels.lock_levels(connection, listings, missing)
-        reading, explained = read_listings(connection, listings)
-        now = self._clock() if self._clock else reading.books.read_at
+        told_now = self._clock() if self._clock else None
+        reading, explained, due = read_listings(connection, listings, told_now)
+        now = reading.now
+        note_due_times(connection, due)
         sequence = reading.books.sequence
         changed: list[Level] = []
         unchanged: list[Level] = []

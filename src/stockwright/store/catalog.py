@@ -60,8 +60,8 @@ class CatalogCache:
         wanted = skus | {self._bindings[pair][0] for pair in bindings if pair in self._bindings}
         missing = [code for code in wanted if code not in self._skus]
         if missing:
-            for code, group, base_unit, control, factors in wire.execute(_sql["skus"], (missing,)):
-                self._skus[code] = Sku(code, group, base_unit, control, factors)
+            for row in wire.execute(_sql["skus"], (missing,)):
+                self._skus[row[0]] = Sku(*row)
 
 
 def _read(
@@ -78,7 +78,8 @@ def _read(
     for group, location in rows("groups"):
         groups.setdefault(group, []).append(location)
     policies: dict[str, list[Policy]] = {}
-    for channel, position, sku, group, safety, hard, fence, buffer, cap, pack in rows("policies"):
+    for row in rows("policies"):
+        channel, position, sku, group, safety, hard, fence, buffer, cap, pack, days = row
         policies.setdefault(channel, []).append(
             Policy(
                 channel=channel,
@@ -91,6 +92,7 @@ def _read(
                 buffer=buffer,
                 cap=cap,
                 pack_size=pack,
+                min_shelf_life_days=days,
             )
         )
     channels = {
@@ -101,8 +103,9 @@ def _read(
             split,
             hold_s,
             tuple(policies.get(code, ())),
+            demand_class,
         )
-        for code, system, pool, split, hold_s in rows("channels")
+        for code, system, pool, split, hold_s, demand_class in rows("channels")
     }
     authorities: dict[tuple[str, str], list[Any]] = {}
     for location, group, valid_from, system in rows("authorities"):

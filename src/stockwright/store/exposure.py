@@ -27,7 +27,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One SKU of an active listing, and how many base units one piece takes."""
+    """One SKU of an active listing, and how many base units one piece takes; never a kit."""
 
     channel: str
     listing: str
@@ -37,7 +37,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def listings_of_skus(connection: Connection, skus: Sequence[str]) -> list[Listed]:
-    """Every listing with one of these SKUs, in order of key."""
+    """Every listing with one of these SKUs, or with a kit of it, in order of key."""
     rows = connection.execute(_SQL["listings_of_skus"], {"skus": texts(skus)})
     return [Listed(*row) for row in rows]
 
@@ -65,13 +65,35 @@ def pools(connection: Connection) -> dict[str, tuple[str, ...]]:
     return {code: tuple(places) for code, places in connection.execute(_SQL["pools"])}
 
 
+class Seller(msgspec.Struct, frozen=True):
+    """How a channel sells: split over places or not, and the class of its backorders."""
+
+    allow_split: bool = True
+    demand_class: int = 100
+
+
+def sellers(connection: Connection) -> dict[str, Seller]:
+    """Every channel's way to sell."""
+    return {code: Seller(*told) for code, *told in connection.execute(_SQL["sellers"])}
+
+
+def parts_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, list[Part]]:
+    """What each of these SKUs is made of, kits taken apart; an unknown SKU is missing."""
+    found: dict[str, list[Part]] = {}
+    rows = connection.execute(_SQL["parts_of_skus"], {"skus": texts(skus)})
+    for asked, sku, quantity, group in rows:
+        found.setdefault(asked, []).append(Part("", asked, sku, quantity, group))
+    return found
+
+
 def policies(
     connection: Connection, skus: Sequence[str], groups: Sequence[str]
 ) -> dict[str, list[Policy]]:
     """By channel, the policy rows that may apply to these SKUs, in order of position."""
     found: dict[str, list[Policy]] = {}
     for row in connection.execute(_SQL["policies"], {"skus": texts(skus), "groups": texts(groups)}):
-        channel, position, sku, group, safety, hard, fence, buffer, cap, pack_size = row
+        channel, position, sku, group, safety, hard, fence, buffer, cap, pack_size = row[:10]
+        safety_per, min_shelf_life_days, presell_days = row[10:]
         found.setdefault(channel, []).append(
             Policy(
                 channel=channel,
@@ -84,6 +106,9 @@ def policies(
                 buffer=buffer,
                 cap=cap,
                 pack_size=pack_size,
+                safety_per=safety_per,
+                min_shelf_life_days=min_shelf_life_days,
+                presell_days=presell_days,
             )
         )
     return found
@@ -97,7 +122,7 @@ def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str
 def listings_by_sku(
     connection: Connection, skus: Sequence[str]
 ) -> dict[str, list[tuple[str, str]]]:
-    """For each of these SKUs the (channel, listing) it is part of, in order of key."""
+    """For each of these SKUs the (channel, listing) it is part of, or a kit of it, by key."""
     found: dict[str, list[tuple[str, str]]] = {sku: [] for sku in skus}
     for sku, channel, listing in connection.execute(_SQL["listings_by_sku"], {"skus": texts(skus)}):
         found[sku].append((channel, listing))

@@ -70,7 +70,7 @@ def _listing(row: Sequence[Any]) -> Listing:
 
 
 def _location(row: Sequence[Any]) -> Location:
-    code, name, time_zone, feed, priority, groups = row
+    code, name, time_zone, feed, priority, groups, supply_grace_s = row
     return Location(
         code=code,
         name=name,
@@ -78,6 +78,7 @@ def _location(row: Sequence[Any]) -> Location:
         feed=feed,
         priority=priority,
         groups=tuple(groups),
+        supply_grace_s=supply_grace_s,
     )
 
 

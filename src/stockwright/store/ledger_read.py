@@ -8,6 +8,7 @@ from stockwright.domain.accounts import Balance, Claim, Count, DemandLine, Lot, 
 from stockwright.domain.books import Books, Statement
 from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Fact, Outcome, Request
+from stockwright.domain.owing import Backorder
 from stockwright.domain.postings import POSTINGS
 from stockwright.domain.reserving import order_of
 from stockwright.domain.wellformed import Expiry, Prepared, statement
@@ -137,6 +138,7 @@ class Scope:
         self.everywhere: set[str] = set()
         self.controlled: set[str] = set()
         self.fenced: set[str] = set()
+        self.owed: set[str] = set()
         self.dated: dict[tuple[str, str], dt.datetime] = {}
         self.inspected: Pairs = set()
         self.transfers: set[str] = set()
@@ -171,6 +173,8 @@ class Scope:
         known = catalog.skus.get(sku)
         if known is not None and known.control != "none":
             self.controlled.add(sku)
+        if known is not None and known.owed:
+            self.owed.add(sku)
         if catalog.has_fences:
             self.fenced.add(sku)
 
@@ -228,6 +232,7 @@ class Scope:
             self.everywhere
             or self.controlled
             or self.fenced
+            or self.owed
             or self.transfers
             or self.documents
             or self.statements
@@ -299,6 +304,8 @@ class Scope:
             asked.append((self._put_fresh, self._by("fresh", wire, self.controlled)))
         if self.fenced:
             asked.append((self._put_channel_claims, self._by("channel_claims", wire, self.fenced)))
+        if self.owed:
+            asked.append((self._put_backorders, self._by("backorders", wire, self.owed)))
         if self.snapshots:
             asked.append((self._put_contained, self._by("contained", wire, self.snapshots)))
         if self.counts:
@@ -409,6 +416,12 @@ class Scope:
     def _put_channel_claims(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for channel, sku, units in rows:
             self.books.channel_claims[(channel, sku)] = units
+
+    def _put_backorders(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for row in rows:
+            names = Backorder.__struct_fields__
+            one = Backorder(**dict(zip(names, row, strict=True)))
+            self.books.backorders[one.key] = one
 
     def _put_contained(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for sku, location, line_id, units in rows:

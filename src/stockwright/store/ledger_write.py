@@ -281,7 +281,9 @@ def _old_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
 
 
 def _write_head(wire: Wire, books: Books, written: Written, before: int) -> None:
-    skus = texts(sorted({key[0] for key in written.balances}))
+    touched = {key[0] for key in written.balances}
+    touched |= {one.sku for one in written.backorders.values()}
+    skus = texts(sorted(touched | {sku for *_, sku, _ in written.supplied}))
     values = {"last": books.sequence, "before": before, "at": books.now, "skus": skus}
     _run(wire, "advance_head", values)
 
@@ -358,5 +360,17 @@ def _write_rare(wire: Wire, written: Written) -> None:
         _run(wire, "save_owner", (*place, system))
     if written.documents:
         _run(wire, "save_revisions", _revision_columns(written.documents))
+    for owed in written.backorders.values():
+        _run(
+            wire,
+            "save_backorder",
+            (owed.served, owed.cancelled, owed.state, owed.id, owed.version),
+        )
+    supplied: dict[tuple[str, str, str, str], int] = {}
+    for system, document, line, sku, units in written.supplied:
+        name = (system, document, line, sku)
+        supplied[name] = supplied.get(name, 0) + units
+    for name, units in sorted(supplied.items()):
+        _run(wire, "save_supplied", (*name, units))
     for observation in written.observations:
         _run(wire, "save_observation", observation)

@@ -138,6 +138,16 @@ def _mark_pools(
         moved |= set(cast(Location, row).groups) ^ set(cast(Location, old).groups if old else ())
     if moved:
         connection.execute(_SQL["mark_pools"], {"members": sorted(moved)})
+    trusted = [key[0] for key, row in written.items() if _trusts_otherwise(before.get(key), row)]
+    if trusted:
+        connection.execute(_SQL["mark_expecting"], {"locations": trusted})
+
+
+def _trusts_otherwise(old: Row | None, new: Row) -> bool:
+    """Whether a place believes in late supply for longer, or shorter, than before."""
+    return old is not None and (
+        cast(Location, old).supply_grace_s != cast(Location, new).supply_grace_s
+    )
 
 
 def bind(

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from stockwright.domain.availability import Stock
+from stockwright.domain.shelf_life import room_for
 from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
@@ -107,6 +108,37 @@ def stock_of_skus(
             )
     read_at, sequence, revision, *_ = rows[0]  # there is a row even where the books are empty
     return Books(read_at, sequence, revision, places, claims)
+
+
+class LotBook(msgspec.Struct):
+    """The lots of one SKU at one place: units that nobody was promised, and until when good.
+
+    free holds the units without a lot as well; asked are claims that name no lot, by the day until
+    which they ask for goods.
+    """
+
+    free: int = 0
+    lots: list[tuple[dt.date, int]] = []
+    asked: dict[dt.date, int] = {}
+
+    def stale(self, until: dt.date) -> int:
+        """Free units that are no use to whoever asks for goods until a day."""
+        return self.free - room_for(self.free, self.lots, self.asked, until)
+
+
+def lots_of_skus(connection: Connection, skus: Sequence[str]) -> dict[tuple[str, str], LotBook]:
+    """The lots of these SKUs by (sku, location); a SKU that is not kept by lot is missing."""
+    found: dict[tuple[str, str], LotBook] = {}
+    rows = connection.execute(_SQL["lots_of_skus"], {"skus": texts(skus)})
+    for sku, location, lot, free, good_until in rows:
+        book = found.setdefault((sku, location), LotBook())
+        book.free += free
+        if lot:
+            book.lots.append((good_until or dt.date.max, free))
+    for sku, location, day, units in connection.execute(_SQL["asked_fresh"], {"skus": texts(skus)}):
+        if (sku, location) in found:
+            found[sku, location].asked[day] = units
+    return found
 
 
 def open_claims(connection: Connection, sku: str, limit: int = 1_000) -> list[OpenClaim]:

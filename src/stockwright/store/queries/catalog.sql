@@ -8,11 +8,12 @@ select code, location from location_group;
 
 -- name: channels
 -- All channels with their pools as configured: locations or groups.
-select code, system, pool, allow_split, hold_s from channel;
+select code, system, pool, allow_split, hold_s, demand_class from channel;
 
 -- name: policies
 -- Exposure policies in order.
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       min_shelf_life_days
 from exposure_policy order by channel, position;
 
 -- name: systems
@@ -24,9 +25,10 @@ select code, clock_error_s::float8, snapshot_basis, revisions from system;
 select location, movement_group, valid_from, system from authority order by valid_from;
 
 -- name: skus
--- These SKUs with their units of measure.
+-- These SKUs with their units of measure, and whether something of them may be owed.
 select s.code, s.sku_group, s.base_unit, s.control,
-       coalesce(jsonb_object_agg(u.code, u.factor) filter (where u.code is not null), '{}')
+       coalesce(jsonb_object_agg(u.code, u.factor) filter (where u.code is not null), '{}'),
+       exists (select from backordered b where b.sku = s.code)
 from unnest(%s::text[]) k (code) join sku s on s.code = k.code left join unit u on u.sku = s.code
 group by s.code;
 

@@ -167,6 +167,12 @@ from claim c join demand_line d on d.id = c.line_id
 where c.sku = any(%s::text[]) and c.reserved + c.allocated + c.picked > 0 and d.channel <> ''
 group by 1, 2;
 
+-- name: backorders
+-- What is owed of these SKUs.
+select id, system, order_ref, line, sku, channel, demand_class, quantity, owed_since, served, cancelled,
+       claimed_before, cancelled_before, state, version
+from backorder where sku = any(%s::text[]) and state = 'owed';
+
 -- name: contained
 -- Open claims of these SKUs by demand line and place.
 select c.sku, c.location, c.line_id, (c.reserved + c.allocated + c.picked)::bigint
@@ -374,6 +380,21 @@ select k, r, q, e::bigint[], s
 from unnest(%s::text[], %s::integer[], %s::bigint[], %s::text[], %s::smallint[]) x (k, r, q, e, s)
 on conflict (key) do update
 set revision = excluded.revision, quantity = excluded.quantity, events = excluded.events, since = excluded.since;
+
+-- name: save_backorder
+-- What became of a backorder that still is as it was read.
+with changed as (
+    update backorder set served = %s, cancelled = %s, state = %s, changed_at = clock_timestamp(),
+                         version = version + 1
+    where id = %s and version = %s returning 1
+)
+select expect_rows_v1(count(*), 1, 'backorder') from changed;
+
+-- name: save_supplied
+-- Counts units that were received under the name of a document that was expected, or may yet be.
+insert into supply_received as known (system, document, line, sku, received) values (%s, %s, %s, %s, %s)
+on conflict (system, document, line, sku) do update
+set received = known.received + excluded.received, settled = false;
 
 -- name: save_observation
 -- Keeps a movement told by a system without the authority for it.

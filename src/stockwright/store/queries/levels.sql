@@ -13,11 +13,30 @@ with taken as (
     select sku, count(*) as marks, min(marked_at) as marked_at from taken group by sku
 ), told as (
     select case when exists (select from listing_component part where part.sku = touched.sku)
+                  or exists (select from kit where kit.component = touched.sku)
                 then sku else '' end as sku,
            marks, marked_at
     from touched
 )
 select sku, sum(marks)::bigint, min(marked_at) from told group by sku order by sku;
+
+-- name: note_due_times
+-- Notes when levels of SKUs must be computed again although nothing happens.
+insert into due_time (sku, due_at)
+select * from unnest(%(skus)s::text[], %(at)s::timestamptz[])
+on conflict do nothing;
+
+-- name: mark_due
+-- Marks the SKUs whose time has come.
+with due as (
+    delete from due_time
+    where (sku, due_at) in (
+        select sku, due_at from due_time
+        where due_at <= coalesce(%(now)s::timestamptz, clock_timestamp())
+        order by due_at limit %(limit)s for update skip locked)
+    returning sku
+)
+insert into dirty (sku, sequence) select distinct sku, 0 from due;
 
 -- name: insert_missing
 -- Makes the rows of levels that are computed for the first time; version 0 never leaves the transaction.

@@ -26,6 +26,14 @@ select distinct listing_component.sku, 0
 from channel join listing_component on listing_component.channel = channel.code
 where channel.pool && %(members)s::text[]
 
+-- name: mark_expecting
+-- Levels of the SKUs that are expected at one of these locations must be computed again.
+insert into dirty (sku, sequence)
+select distinct sku, 0 from supply where location = any(%(locations)s::text[]) and state = 'expected'
+union
+select distinct sku, 0 from transfer
+where sent > arrived + closed and to_location = any(%(locations)s::text[])
+
 -- name: mark_channels
 -- Levels of all SKUs sold through one of these channels must be computed again.
 insert into dirty (sku, sequence)
@@ -203,18 +211,19 @@ select count(*) from missing
 -- The locations with these codes, each with its groups by code.
 select code, name, time_zone, feed, priority,
     array(select member.code from location_group member
-          where member.location = location.code order by member.code)
+          where member.location = location.code order by member.code),
+    supply_grace_s::float8
 from location where code = any(%(k0)s::text[])
 
 -- name: write_locations
 -- Locations as given, new or not.
-insert into location (code, name, time_zone, feed, priority)
-select code, name, time_zone, feed, priority
+insert into location (code, name, time_zone, feed, priority, supply_grace_s)
+select code, name, time_zone, feed, priority, supply_grace_s
 from jsonb_to_recordset(%(rows)s::jsonb) as given (
-    code text, name text, time_zone text, feed text, priority integer)
+    code text, name text, time_zone text, feed text, priority integer, supply_grace_s numeric)
 on conflict (code) do update set
     name = excluded.name, time_zone = excluded.time_zone,
-    feed = excluded.feed, priority = excluded.priority
+    feed = excluded.feed, priority = excluded.priority, supply_grace_s = excluded.supply_grace_s
 
 -- name: clear_groups
 -- Takes these locations out of their groups, to be written anew.
@@ -231,7 +240,8 @@ from jsonb_to_recordset(%(rows)s::jsonb) as given (code text, groups jsonb),
 -- Locations after a code, by code.
 select code, name, time_zone, feed, priority,
     array(select member.code from location_group member
-          where member.location = location.code order by member.code)
+          where member.location = location.code order by member.code),
+    supply_grace_s::float8
 from location where code > %(after)s order by code limit %(limit)s
 
 -- name: known_codes

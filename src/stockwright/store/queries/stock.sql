@@ -63,3 +63,23 @@ where moved.account in ('sellable', 'inspection', 'quarantined', 'damaged', 'res
                         'picked')
 group by moved.location, moved.account, event.kind
 order by moved.location, moved.account, event.kind;
+
+-- name: lots_of_skus
+-- Units of each lot of these SKUs that nobody was promised by name, and how long they are good: (sku,
+-- location, lot, free, day; null for ever). Units without a lot have lot ''.
+select cell.sku, cell.location, cell.lot,
+       cell.sellable - cell.reserved - cell.allocated - cell.picked, lot.expires_on
+from balance cell
+join sku on sku.code = cell.sku and sku.control <> 'none'
+left join lot on lot.sku = cell.sku and lot.code = cell.lot
+where cell.sku = any (%(skus)s::text[])
+order by cell.sku, cell.location, cell.lot;
+
+-- name: asked_fresh
+-- Open claims on these SKUs that name no lot and ask for a shelf life: (sku, location, day, units).
+select claim.sku, claim.location, line.fresh_until,
+       sum(claim.reserved + claim.allocated + claim.picked)::bigint
+from claim join demand_line line on line.id = claim.line_id
+where claim.sku = any (%(skus)s::text[]) and claim.reserved + claim.allocated + claim.picked > 0
+  and claim.lot = '' and line.fresh_until is not null
+group by claim.sku, claim.location, line.fresh_until;

@@ -1,0 +1,96 @@
+-- What is expected, what is owed, and when a number changes by time alone.
+
+-- Safety stock of every place instead of the whole pool; lots that are good for long enough; supply
+-- of the next days shown before it is there.
+alter table exposure_policy
+    add column safety_per text not null default 'network' check (safety_per in ('network', 'place')),
+    add column min_shelf_life_days integer not null default 0 check (min_shelf_life_days >= 0),
+    add column presell_days integer not null default 0 check (presell_days >= 0);
+
+-- How long after its date expected supply is still believed in.
+alter table location
+    add column supply_grace_s numeric not null default 86400 check (supply_grace_s >= 0);
+
+create index kit_by_component on kit (component);
+create index transfer_under_way on transfer (sku) where sent > arrived + closed;
+
+-- One line of a purchase order, of a ship notice, or of a transfer that is planned. A ship notice may
+-- name the purchase order line it specifies. `done`: nothing more of it is to come under this name.
+create table supply (
+    id          bigint generated always as identity primary key,
+    system      text collate "C" not null,
+    document    text collate "C" not null,
+    line        text collate "C" not null,
+    kind        text not null check (kind in ('purchase_order', 'ship_notice', 'transfer')),
+    revision    integer not null default 0 check (revision >= 0),
+    sku         text collate "C" not null references sku (code),
+    location    text collate "C" not null references location (code),
+    quantity    bigint not null check (quantity >= 0),
+    due_at      timestamptz not null,
+    of_system   text collate "C" not null default '',
+    of_document text collate "C" not null default '',
+    of_line     text collate "C" not null default '',
+    state       text not null default 'expected'
+                check (state in ('expected', 'done', 'cancelled', 'closed')),
+    reason      text not null default '',
+    told_at     timestamptz not null default clock_timestamp(),
+    unique (system, document, line, kind)
+);
+create index supply_expected on supply (sku) where state = 'expected';
+create index supply_by_sku on supply (sku, id);
+create index supply_specified on supply (of_system, of_document, of_line) where of_document <> '';
+
+-- Units received under the name of an expected document, told by receipts, whether the document is
+-- known or not. settled: what follows from it for the state of the document is written down.
+create table supply_received (
+    system   text collate "C" not null,
+    document text collate "C" not null,
+    line     text collate "C" not null,
+    sku      text collate "C" not null,
+    received bigint not null,
+    settled  boolean not null default false,
+    primary key (system, document, line, sku)
+) with (fillfactor = 70);
+create index supply_received_unsettled on supply_received (system, document, line) where not settled;
+
+-- Units owed to a demand line that nothing was claimed for. served: claimed or shipped since then.
+-- *_before are the demand line's counters when this was recorded.
+create table backorder (
+    id             bigint generated always as identity primary key,
+    system         text collate "C" not null,
+    order_ref      text collate "C" not null,
+    line           text collate "C" not null,
+    revision       integer not null default 0 check (revision >= 0),
+    sku            text collate "C" not null references sku (code),
+    channel        text collate "C" not null references channel (code),
+    demand_class   integer not null,
+    quantity       bigint not null check (quantity >= 0),
+    served         bigint not null default 0 check (served >= 0),
+    cancelled      bigint not null default 0 check (cancelled >= 0),
+    claimed_before bigint not null default 0,
+    cancelled_before bigint not null default 0,
+    owed_since     timestamptz not null,
+    state          text not null default 'owed' check (state in ('owed', 'served', 'cancelled', 'closed')),
+    reason         text not null default '',
+    changed_at     timestamptz not null default clock_timestamp(),
+    version        bigint not null default 1,
+    unique (system, order_ref, line)
+) with (fillfactor = 70);
+create index backorder_owed on backorder (sku) where state = 'owed';
+create index backorder_by_sku on backorder (sku, id);
+
+-- SKUs of which something may be owed: the ledger reads backorders for these and no others. A row is
+-- made, with a new revision of the master, before the first backorder of its SKU.
+create table backordered (
+    sku   text collate "C" primary key references sku (code),
+    since timestamptz not null default clock_timestamp()
+);
+
+-- When a SKU's numbers change although nothing happens: supply comes near or is overdue, a lot grows
+-- too old for a channel.
+create table due_time (
+    sku    text collate "C" not null,
+    due_at timestamptz not null,
+    primary key (sku, due_at)
+);
+create index due_time_by_time on due_time (due_at);
