@@ -62,7 +62,7 @@ async def post_events(call: Call) -> Reply:
             outcomes[index] = located(item, outcome) if outcome.field else outcome
         call.services.received(items[0].system, "api", len(items))
     results = [item_result(verdict) for verdict in outcomes if verdict is not None]
-    return answer_batch(results) if batch else _answer_single(results[0])
+    return answer_batch(results) if batch else answer_single(results[0])
 
 
 def admit(item: Item, caller: Caller) -> Rejected | None:
@@ -137,7 +137,8 @@ def answer_batch(results: list[ItemResult]) -> Reply:
     return reply(BatchResult(results=results, counts=dict(counts)), 207)
 
 
-def _answer_single(result: ItemResult) -> Reply:
+def answer_single(result: ItemResult) -> Reply:
+    """The result of the only item, or the problem that it is."""
     if result.status < 400:
         return Reply(result.status, encode_json(result))
     raise problem(

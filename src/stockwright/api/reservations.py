@@ -73,7 +73,7 @@ async def post_reservation(call: Call) -> Reply:
     ask = decode(_ASK, call.body)
     request = Request(
         kind="reserve",
-        document=ask.document or _document(call),
+        document=ask.document or own_document(call),
         system=ask.system,
         channel=ask.channel,
         order=ask.order,
@@ -97,7 +97,7 @@ async def post_transition(call: Call) -> Reply:
         ask = decode(_TRANSITION, call.body)
     request = Request(
         kind=kind,
-        document=ask.document or _document(call),
+        document=ask.document or own_document(call),
         system=call.path["system"],
         order=call.path["order"],
         lines=ask.lines,
@@ -134,7 +134,7 @@ def _answer(request: Request, outcome: Outcome) -> Reply:
     return Reply(200 if outcome.replay else status, encode_json(answer))
 
 
-def _document(call: Call) -> str:
+def own_document(call: Call) -> str:
     """The Idempotency-Key, or a new key that sorts by time: neighbours in the index are recent."""
     given = call.headers.get(b"idempotency-key")
     if given is None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from stockwright.api import (
     availability,
+    backorders,
     change_log,
     config,
     counts,
@@ -13,7 +14,9 @@ from stockwright.api import (
     ledger,
     master,
     parked,
+    promise,
     reservations,
+    supply,
     why,
     worklist,
 )
@@ -21,11 +24,15 @@ from stockwright.api.operations import Operation
 from stockwright.api.paging import Page, PageQuery
 from stockwright.domain.count_sheets import CountSheet
 from stockwright.domain.events import Fact
+from stockwright.domain.owing import BackorderTold
+from stockwright.domain.supply import SupplyTold
 from stockwright.flow.explaining import Why
 from stockwright.store.access import Change
+from stockwright.store.backorders import BackorderView
 from stockwright.store.entries import EntryView
 from stockwright.store.payloads import PayloadView
 from stockwright.store.reservations import ReservationView
+from stockwright.store.supplies import SupplyView
 from stockwright.store.worklist import WorkItemView
 
 _REFUSALS: Final = (
@@ -44,6 +51,8 @@ _REFUSALS: Final = (
     "forbidden_system",
     "busy",
 )
+
+_TELLING: Final = ("too_many", "conflict", "forbidden_system")
 
 TABLE: Final[tuple[Operation, ...]] = (
     Operation(
@@ -111,6 +120,98 @@ TABLE: Final[tuple[Operation, ...]] = (
         body=availability.AvailabilityAsk,
         answers={200: availability.AvailabilityAnswer},
         problems=("unknown_channel",),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/promise",
+        handler=promise.post_promise,
+        tag="stock",
+        scope="stock:read",
+        body=promise.PromisesAsk,
+        answers={200: promise.PromisesAnswer},
+    ),
+    Operation(
+        method="POST",
+        path="/v1/supply",
+        handler=supply.post_supply,
+        tag="supply",
+        scope="events:write",
+        body=SupplyTold | list[SupplyTold],
+        media=("application/json", "application/x-ndjson"),
+        answers={200: events.ItemResult, 207: events.BatchResult},
+        problems=("bad_encoding", "unknown_location", "unknown_sku", "unknown_unit", *_TELLING),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/supply",
+        handler=supply.get_supplies,
+        tag="supply",
+        scope="stock:read",
+        query=supply.SupplyQuery,
+        answers={200: Page[SupplyView]},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/supply/{system}/{kind}/{document}/{line}",
+        handler=supply.get_supply,
+        tag="supply",
+        scope="stock:read",
+        answers={200: SupplyView},
+        problems=("not_found",),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/supply/{system}/{kind}/{document}/{line}/{transition}",
+        handler=supply.post_supply_transition,
+        tag="supply",
+        scope="events:write",
+        body=supply.EndAsk,
+        answers={200: SupplyView},
+        problems=("not_found", "forbidden_system", "already_closed"),
+        stored=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/backorders",
+        handler=backorders.post_backorders,
+        tag="backorders",
+        scope="reservations:write",
+        body=BackorderTold | list[BackorderTold],
+        media=("application/json", "application/x-ndjson"),
+        answers={200: events.ItemResult, 207: events.BatchResult},
+        problems=(
+            *("bad_encoding", "unknown_channel", "unknown_sku", "unknown_unit"),
+            *("already_claimed", *_TELLING),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/backorders",
+        handler=backorders.get_backorders,
+        tag="backorders",
+        scope="stock:read",
+        query=backorders.BackorderQuery,
+        answers={200: Page[BackorderView]},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/backorders/{system}/{order}/{line}",
+        handler=backorders.get_backorder,
+        tag="backorders",
+        scope="stock:read",
+        answers={200: BackorderView},
+        problems=("not_found",),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/backorders/{system}/{order}/{line}/{transition}",
+        handler=backorders.post_backorder_transition,
+        tag="backorders",
+        scope="reservations:write",
+        body=backorders.MoveAsk,
+        answers={200: BackorderView},
+        problems=("not_found", "already_closed", *_REFUSALS),
+        own_key=True,
     ),
     Operation(
         method="GET",

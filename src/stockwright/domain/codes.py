@@ -19,6 +19,9 @@ _PLAIN: Final = re.compile(rf"[!-~]{{1,{MAX_CODE}}}")
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CODE, pattern=_PATTERN)]
 """1 to 128 printable characters without blanks at the ends; case and leading zeros count."""
 
+CodeOrNone = Annotated[str, msgspec.Meta(max_length=MAX_CODE)]
+"""A code, or '' where none is named; `code_problem` says what is wrong with the code."""
+
 
 def code_problem(code: str) -> str:
     """Why a text cannot be a code, as words that follow its name; '' where it can."""

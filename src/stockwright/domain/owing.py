@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from stockwright.domain.codes import Code
+from stockwright.domain.codes import Code, CodeOrNone
 from stockwright.domain.events import MAX_QUANTITY
 
 BackorderState = Literal["owed", "served", "cancelled", "closed"]
@@ -37,12 +37,12 @@ class BackorderTold(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unk
     order: Code
     channel: Code
     quantity: Annotated[int, msgspec.Meta(ge=1, le=MAX_QUANTITY)]
-    system: Code | Literal[""] = ""
+    system: CodeOrNone = ""
     line: Code = "1"
     revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] = 0
-    sku: Code | Literal[""] = ""
-    item: Code | Literal[""] = ""
-    unit: Code | Literal[""] = ""
+    sku: CodeOrNone = ""
+    item: CodeOrNone = ""
+    unit: CodeOrNone = ""
     demand_class: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     owed_since: Annotated[dt.datetime, msgspec.Meta(tz=True)] | None = None
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from stockwright.domain.codes import Code
+from stockwright.domain.codes import Code, CodeOrNone
 from stockwright.domain.events import MAX_QUANTITY
 
 SupplyKind = Literal["purchase_order", "ship_notice", "transfer"]
@@ -41,15 +41,15 @@ class SupplyTold(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknow
     location: Code
     quantity: Annotated[int, msgspec.Meta(ge=0, le=MAX_QUANTITY)]
     due_at: Annotated[dt.datetime, msgspec.Meta(tz=True)]
-    system: Code | Literal[""] = ""
+    system: CodeOrNone = ""
     line: Code = "1"
     revision: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] = 0
-    sku: Code | Literal[""] = ""
-    item: Code | Literal[""] = ""
-    unit: Code | Literal[""] = ""
-    of_system: Code | Literal[""] = ""
-    of_document: Code | Literal[""] = ""
-    of_line: Code | Literal[""] = ""
+    sku: CodeOrNone = ""
+    item: CodeOrNone = ""
+    unit: CodeOrNone = ""
+    of_system: CodeOrNone = ""
+    of_document: CodeOrNone = ""
+    of_line: CodeOrNone = ""
 
 
 class SupplyLine(msgspec.Struct, frozen=True, kw_only=True):
