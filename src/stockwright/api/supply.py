@@ -45,7 +45,7 @@ _END: Final = msgspec.json.Decoder(EndAsk)
 
 
 async def post_supply(call: Call) -> Reply:
-    """Takes in lines of purchase orders, ship notices and transfers to come; one result per line."""
+    """Takes in lines of purchase orders, ship notices and planned transfers; a result per line."""
     return await post_told(call, _TOLD, tell_supply)
 
 

@@ -92,7 +92,7 @@ class Reading(msgspec.Struct, frozen=True):
     """All that decides about some SKUs: rules, and the books at one sequence number.
 
     supply is what may be counted on at `now` and lots what is kept by lot, where a policy wants
-    them; owed are the backorders by SKU.
+    them; owed are the backorders by SKU. parts are those of the listings it was read for.
     """
 
     rules: Rules
@@ -101,6 +101,7 @@ class Reading(msgspec.Struct, frozen=True):
     supply: Mapping[str, Sequence[Dated]] = {}
     lots: Mapping[tuple[str, str], stock.LotBook] = {}
     owed: Mapping[str, Sequence[Backorder]] = {}
+    parts: Sequence[Part] = ()
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
@@ -160,10 +161,12 @@ class Reading(msgspec.Struct, frozen=True):
             for (rank, channel), (units, lines) in sorted(found.items())
         ]
 
-    def changes_by_time(self, parts: Sequence[Part]) -> set[tuple[str, dt.datetime]]:
-        """When levels of these parts change next although nothing happens, as (sku, time)."""
-        found = set()
-        for part in parts:
+    def changes_by_time(self) -> set[tuple[str, dt.datetime]]:
+        """When levels of its parts change next although nothing happens, as (sku, time)."""
+        found: set[tuple[str, dt.datetime]] = set()
+        if not (self.rules.presells or self.rules.asks_fresh):
+            return found
+        for part in self.parts:
             component = self.component(part.channel, part.sku, part.quantity)
             times = [*self._supply_times(component), *self._lot_times(component)]
             later = [at for at in times if at > self.now]
@@ -232,8 +235,8 @@ def read(
 
 def read_listings(
     connection: Connection, listings: Sequence[Listing], now: dt.datetime | None = None
-) -> tuple[Reading, dict[Listing, Explanation], set[tuple[str, dt.datetime]]]:
-    """What each listing may sell now, the reading that is told by, and when parts change by time.
+) -> tuple[Reading, dict[Listing, Explanation]]:
+    """What each listing may sell now, and the reading that is told by.
 
     A listing that is inactive, or gone, sells nothing. All of it is of one revision of the rules,
     the one that the reading's books name. Reads only; whoever writes the numbers must have locked
@@ -245,6 +248,4 @@ def read_listings(
         reading = read(connection, {part.sku: part.sku_group for part in parts}, now=now)
         if reading.books.revision == revision:
             break
-    timed = reading.rules.presells or reading.rules.asks_fresh
-    changes = reading.changes_by_time(parts) if timed else set()
-    return reading, reading.explain(listings, parts), changes
+    return msgspec.structs.replace(reading, parts=parts), reading.explain(listings, parts)

@@ -159,9 +159,9 @@ class Projection:
         told = {one.key for one in listed if one.is_told}
         locked = levels.lock_levels(connection, listings, missing)
         told_now = self._clock() if self._clock else None
-        reading, explained, due = read_listings(connection, listings, told_now)
+        reading, explained = read_listings(connection, listings, told_now)
         now = reading.now
-        note_due_times(connection, due)
+        note_due_times(connection, reading.changes_by_time())
         sequence = reading.books.sequence
         changed: list[Level] = []
         unchanged: list[Level] = []

@@ -43,6 +43,26 @@ begin
 end
 $_$;
 
+CREATE FUNCTION history.keep_by_time_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $_$
+declare
+    at   constant timestamptz := clock_timestamp();
+    kept constant text := format('history.%I', tg_table_name);
+    keys text;
+begin
+    select string_agg(format('kept.%1$I = ($1).%1$I', name), ' and ') into keys from unnest(tg_argv) as name;
+    if tg_op <> 'INSERT' then
+        execute format('update %s kept set until = $2 where %s and kept.until is null', kept, keys)
+        using old, at;
+    end if;
+    if tg_op <> 'DELETE' then
+        execute format('insert into %s select ($1).*, $2, null', kept) using new, at;
+    end if;
+    return null;
+end
+$_$;
+
 CREATE FUNCTION history.keep_v1() RETURNS trigger
     LANGUAGE plpgsql
     AS $_$
@@ -154,6 +174,34 @@ begin
     end if;
 end
 $$;
+
+CREATE FUNCTION public.keep_history_by_time_v1(subject text) RETURNS void
+    LANGUAGE plpgsql
+    AS $_$
+declare
+    source  constant regclass := format('public.%I', subject)::regclass;
+    keys    text;
+    columns text;
+begin
+    select string_agg(quote_literal(a.attname), ', '), string_agg(format('%I', a.attname), ', ')
+    into keys, columns
+    from pg_index i
+    cross join unnest(i.indkey) as k (attnum)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = source and i.indisprimary;
+    execute format('create table history.%1$I (like public.%1$I, since timestamptz not null, until timestamptz)',
+                   subject);
+    execute format('create index on history.%1$I (%2$s, since)', subject, columns);
+    execute format('insert into history.%1$I select told.*, ''-infinity'', null from public.%1$I told', subject);
+    execute format('create trigger history_by_time after insert or update or delete on public.%1$I
+                    for each row execute function history.keep_by_time_v1(%2$s)', subject, keys);
+    select string_agg(format('%I', attname), ', ' order by attnum)
+    into columns from pg_attribute where attrelid = source and attnum > 0 and not attisdropped;
+    execute format('create view past.%1$I as select %2$s from history.%1$I
+                    where since <= past.moment_v1() and (until is null or until > past.moment_v1())',
+                   subject, columns);
+end
+$_$;
 
 CREATE FUNCTION public.keep_history_v1(subject text, pace text DEFAULT 'revision'::text) RETURNS void
     LANGUAGE plpgsql
@@ -286,6 +334,29 @@ CREATE TABLE history.authority (
     CONSTRAINT authority_check CHECK ((until > since))
 );
 
+CREATE TABLE history.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    revision integer NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    served bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    claimed_before bigint NOT NULL,
+    cancelled_before bigint NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    reason text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    version bigint NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone
+);
+
 CREATE TABLE history.binding (
     system text NOT NULL COLLATE pg_catalog."C",
     subject text NOT NULL,
@@ -322,6 +393,9 @@ CREATE TABLE history.exposure_policy (
     pack_size bigint NOT NULL,
     since bigint NOT NULL,
     until bigint,
+    safety_per text NOT NULL,
+    min_shelf_life_days integer NOT NULL,
+    presell_days integer NOT NULL,
     CONSTRAINT exposure_policy_check CHECK ((until > since))
 );
 
@@ -361,6 +435,7 @@ CREATE TABLE history.location (
     priority integer NOT NULL,
     since bigint NOT NULL,
     until bigint,
+    supply_grace_s numeric NOT NULL,
     CONSTRAINT location_check CHECK ((until > since))
 );
 
@@ -370,6 +445,15 @@ CREATE TABLE history.location_group (
     since bigint NOT NULL,
     until bigint,
     CONSTRAINT location_group_check CHECK ((until > since))
+);
+
+CREATE TABLE history.lot (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    code text NOT NULL COLLATE pg_catalog."C",
+    expires_on date,
+    recalled boolean NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone
 );
 
 CREATE TABLE history.sku (
@@ -384,6 +468,38 @@ CREATE TABLE history.sku (
     since bigint NOT NULL,
     until bigint,
     CONSTRAINT sku_check CHECK ((until > since))
+);
+
+CREATE TABLE history.supply (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    revision integer NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    of_system text NOT NULL COLLATE pg_catalog."C",
+    of_document text NOT NULL COLLATE pg_catalog."C",
+    of_line text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL,
+    reason text NOT NULL,
+    told_at timestamp with time zone NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone
+);
+
+CREATE TABLE history.supply_received (
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    received bigint NOT NULL,
+    settled boolean NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone
 );
 
 CREATE TABLE history.system (
@@ -403,6 +519,22 @@ CREATE TABLE history.system (
     CONSTRAINT system_check CHECK ((until > since))
 );
 
+CREATE TABLE history.transfer (
+    document text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    lot text NOT NULL COLLATE pg_catalog."C",
+    sent bigint NOT NULL,
+    arrived bigint NOT NULL,
+    closed bigint NOT NULL,
+    excess bigint NOT NULL,
+    from_location text NOT NULL COLLATE pg_catalog."C",
+    to_location text NOT NULL COLLATE pg_catalog."C",
+    eta timestamp with time zone,
+    version bigint NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone
+);
+
 CREATE TABLE history.unit (
     sku text NOT NULL COLLATE pg_catalog."C",
     code text NOT NULL COLLATE pg_catalog."C",
@@ -419,6 +551,28 @@ CREATE VIEW past.authority AS
     system
    FROM history.authority
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE VIEW past.backorder AS
+ SELECT id,
+    system,
+    order_ref,
+    line,
+    revision,
+    sku,
+    channel,
+    demand_class,
+    quantity,
+    served,
+    cancelled,
+    claimed_before,
+    cancelled_before,
+    owed_since,
+    state,
+    reason,
+    changed_at,
+    version
+   FROM history.backorder
+  WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
 
 CREATE TABLE public.entry (
     sequence bigint NOT NULL,
@@ -662,7 +816,8 @@ CREATE VIEW past.demand_line AS
           WHERE ((moved.line_id = line.id) AND (moved.sequence <= past.sequence_asked()))
           ORDER BY moved.n DESC
          LIMIT 1) AS state,
-    NULL::timestamp with time zone AS expires_at
+    NULL::timestamp with time zone AS expires_at,
+    fresh_until
    FROM public.demand_line line;
 
 CREATE VIEW past.exposure_policy AS
@@ -675,7 +830,10 @@ CREATE VIEW past.exposure_policy AS
     ring_fence,
     buffer,
     cap,
-    pack_size
+    pack_size,
+    safety_per,
+    min_shelf_life_days,
+    presell_days
    FROM history.exposure_policy
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -718,7 +876,8 @@ CREATE VIEW past.location AS
     name,
     time_zone,
     feed,
-    priority
+    priority,
+    supply_grace_s
    FROM history.location
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -727,6 +886,14 @@ CREATE VIEW past.location_group AS
     location
    FROM history.location_group
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE VIEW past.lot AS
+ SELECT sku,
+    code,
+    expires_on,
+    recalled
+   FROM history.lot
+  WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
 
 CREATE TABLE public.revision (
     id bigint NOT NULL,
@@ -762,6 +929,36 @@ CREATE VIEW past.sku AS
    FROM history.sku
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
+CREATE VIEW past.supply AS
+ SELECT id,
+    system,
+    document,
+    line,
+    kind,
+    revision,
+    sku,
+    location,
+    quantity,
+    due_at,
+    of_system,
+    of_document,
+    of_line,
+    state,
+    reason,
+    told_at
+   FROM history.supply
+  WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
+
+CREATE VIEW past.supply_received AS
+ SELECT system,
+    document,
+    line,
+    sku,
+    received,
+    settled
+   FROM history.supply_received
+  WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
+
 CREATE VIEW past.system AS
  SELECT code,
     role,
@@ -776,6 +973,21 @@ CREATE VIEW past.system AS
     settings
    FROM history.system
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE VIEW past.transfer AS
+ SELECT document,
+    sku,
+    lot,
+    sent,
+    arrived,
+    closed,
+    excess,
+    from_location,
+    to_location,
+    eta,
+    version
+   FROM history.transfer
+  WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
 
 CREATE VIEW past.unit AS
  SELECT sku,
@@ -845,6 +1057,47 @@ CREATE TABLE public.authority (
     valid_from timestamp with time zone NOT NULL,
     system text NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT authority_movement_group_check CHECK ((movement_group = ANY (ARRAY['inbound'::text, 'outbound'::text, 'internal'::text, 'count'::text, 'pos'::text])))
+);
+
+CREATE TABLE public.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    revision integer DEFAULT 0 NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    served bigint DEFAULT 0 NOT NULL,
+    cancelled bigint DEFAULT 0 NOT NULL,
+    claimed_before bigint DEFAULT 0 NOT NULL,
+    cancelled_before bigint DEFAULT 0 NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    state text DEFAULT 'owed'::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    CONSTRAINT backorder_cancelled_check CHECK ((cancelled >= 0)),
+    CONSTRAINT backorder_quantity_check CHECK ((quantity >= 0)),
+    CONSTRAINT backorder_revision_check CHECK ((revision >= 0)),
+    CONSTRAINT backorder_served_check CHECK ((served >= 0)),
+    CONSTRAINT backorder_state_check CHECK ((state = ANY (ARRAY['owed'::text, 'served'::text, 'cancelled'::text, 'closed'::text])))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.backorder ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.backorder_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.backordered (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 CREATE TABLE public.batch (
@@ -976,6 +1229,11 @@ CREATE TABLE public.document_owner (
     system text NOT NULL COLLATE pg_catalog."C"
 );
 
+CREATE TABLE public.due_time (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    due_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.entry_0 (
     sequence bigint CONSTRAINT entry_sequence_not_null NOT NULL,
     n smallint CONSTRAINT entry_n_not_null NOT NULL,
@@ -1063,12 +1321,18 @@ CREATE TABLE public.exposure_policy (
     buffer bigint DEFAULT 0 NOT NULL,
     cap bigint,
     pack_size bigint DEFAULT 1 NOT NULL,
+    safety_per text DEFAULT 'network'::text NOT NULL,
+    min_shelf_life_days integer DEFAULT 0 NOT NULL,
+    presell_days integer DEFAULT 0 NOT NULL,
     CONSTRAINT exposure_policy_buffer_check CHECK ((buffer >= 0)),
     CONSTRAINT exposure_policy_cap_check CHECK ((cap >= 0)),
     CONSTRAINT exposure_policy_hard_safety_check CHECK ((hard_safety >= 0)),
+    CONSTRAINT exposure_policy_min_shelf_life_days_check CHECK ((min_shelf_life_days >= 0)),
     CONSTRAINT exposure_policy_pack_size_check CHECK ((pack_size > 0)),
+    CONSTRAINT exposure_policy_presell_days_check CHECK ((presell_days >= 0)),
     CONSTRAINT exposure_policy_ring_fence_check CHECK ((ring_fence >= 0)),
-    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0))
+    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0)),
+    CONSTRAINT exposure_policy_safety_per_check CHECK ((safety_per = ANY (ARRAY['network'::text, 'place'::text])))
 );
 
 CREATE TABLE public.idempotency (
@@ -1166,7 +1430,9 @@ CREATE TABLE public.location (
     time_zone text DEFAULT 'UTC'::text NOT NULL,
     feed text DEFAULT 'movement'::text NOT NULL,
     priority integer DEFAULT 100 NOT NULL,
-    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text])))
+    supply_grace_s numeric DEFAULT 86400 NOT NULL,
+    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text]))),
+    CONSTRAINT location_supply_grace_s_check CHECK ((supply_grace_s >= (0)::numeric))
 );
 
 CREATE TABLE public.location_group (
@@ -1321,6 +1587,48 @@ CREATE TABLE public.stock_count (
     reverses boolean DEFAULT true NOT NULL
 );
 
+CREATE TABLE public.supply (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    revision integer DEFAULT 0 NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    of_system text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_document text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_line text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    state text DEFAULT 'expected'::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    told_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT supply_kind_check CHECK ((kind = ANY (ARRAY['purchase_order'::text, 'ship_notice'::text, 'transfer'::text]))),
+    CONSTRAINT supply_quantity_check CHECK ((quantity >= 0)),
+    CONSTRAINT supply_revision_check CHECK ((revision >= 0)),
+    CONSTRAINT supply_state_check CHECK ((state = ANY (ARRAY['expected'::text, 'done'::text, 'cancelled'::text, 'closed'::text])))
+);
+
+ALTER TABLE public.supply ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.supply_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.supply_received (
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    received bigint NOT NULL,
+    settled boolean DEFAULT false NOT NULL
+)
+WITH (fillfactor='70');
+
 CREATE TABLE public.system (
     code text NOT NULL COLLATE pg_catalog."C",
     role text NOT NULL,
@@ -1460,6 +1768,15 @@ ALTER TABLE ONLY public.attempt
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_pkey PRIMARY KEY (location, movement_group, valid_from);
 
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_system_order_ref_line_key UNIQUE (system, order_ref, line);
+
+ALTER TABLE ONLY public.backordered
+    ADD CONSTRAINT backordered_pkey PRIMARY KEY (sku);
+
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_pkey PRIMARY KEY (sku, location, lot);
 
@@ -1507,6 +1824,9 @@ ALTER TABLE ONLY public.document_line
 
 ALTER TABLE ONLY public.document_owner
     ADD CONSTRAINT document_owner_pkey PRIMARY KEY (location, movement_group, document);
+
+ALTER TABLE ONLY public.due_time
+    ADD CONSTRAINT due_time_pkey PRIMARY KEY (sku, due_at);
 
 ALTER TABLE ONLY public.entry
     ADD CONSTRAINT entry_pkey PRIMARY KEY (sequence, n);
@@ -1595,6 +1915,15 @@ ALTER TABLE ONLY public.sku
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
 
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.supply_received
+    ADD CONSTRAINT supply_received_pkey PRIMARY KEY (system, document, line, sku);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_system_document_line_kind_key UNIQUE (system, document, line, kind);
+
 ALTER TABLE ONLY public.system
     ADD CONSTRAINT system_pkey PRIMARY KEY (code);
 
@@ -1615,6 +1944,10 @@ ALTER TABLE ONLY public.work_item
 
 CREATE UNIQUE INDEX authority_in_force ON history.authority USING btree (location, movement_group, valid_from) WHERE (until IS NULL);
 
+CREATE INDEX backorder_by_sku ON history.backorder USING btree (sku);
+
+CREATE INDEX backorder_id_since_idx ON history.backorder USING btree (id, since);
+
 CREATE UNIQUE INDEX binding_in_force ON history.binding USING btree (system, subject, partner_code) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX channel_in_force ON history.channel USING btree (code) WHERE (until IS NULL);
@@ -1633,13 +1966,31 @@ CREATE UNIQUE INDEX location_group_in_force ON history.location_group USING btre
 
 CREATE UNIQUE INDEX location_in_force ON history.location USING btree (code) WHERE (until IS NULL);
 
+CREATE INDEX lot_sku_code_since_idx ON history.lot USING btree (sku, code, since);
+
 CREATE UNIQUE INDEX sku_in_force ON history.sku USING btree (code) WHERE (until IS NULL);
 
+CREATE INDEX supply_by_sku ON history.supply USING btree (sku);
+
+CREATE INDEX supply_id_since_idx ON history.supply USING btree (id, since);
+
+CREATE INDEX supply_received_by_sku ON history.supply_received USING btree (sku);
+
+CREATE INDEX supply_received_system_document_line_sku_since_idx ON history.supply_received USING btree (system, document, line, sku, since);
+
 CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (until IS NULL);
+
+CREATE INDEX transfer_by_sku ON history.transfer USING btree (sku);
+
+CREATE INDEX transfer_document_sku_lot_since_idx ON history.transfer USING btree (document, sku, lot, since);
 
 CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE (until IS NULL);
 
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
+
+CREATE INDEX backorder_by_sku ON public.backorder USING btree (sku, id);
+
+CREATE INDEX backorder_owed ON public.backorder USING btree (sku) WHERE (state = 'owed'::text);
 
 CREATE INDEX batch_by_time ON public.batch USING btree (recorded_at);
 
@@ -1655,6 +2006,8 @@ CREATE INDEX console_session_by_user ON public.console_session USING btree (user
 
 CREATE INDEX demand_line_due ON public.demand_line USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
+CREATE INDEX due_time_by_time ON public.due_time USING btree (due_at);
+
 CREATE INDEX entry_by_sku ON ONLY public.entry USING btree (sku, sequence);
 
 CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequence);
@@ -1662,6 +2015,8 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
+
+CREATE INDEX kit_by_component ON public.kit USING btree (component);
 
 CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
 
@@ -1703,6 +2058,16 @@ CREATE INDEX sign_in_failure_by_time ON public.sign_in_failure USING btree (at);
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
 
+CREATE INDEX supply_by_sku ON public.supply USING btree (sku, id);
+
+CREATE INDEX supply_expected ON public.supply USING btree (sku) WHERE (state = 'expected'::text);
+
+CREATE INDEX supply_received_unsettled ON public.supply_received USING btree (system, document, line) WHERE (NOT settled);
+
+CREATE INDEX supply_specified ON public.supply USING btree (of_system, of_document, of_line) WHERE (of_document <> ''::text);
+
+CREATE INDEX transfer_under_way ON public.transfer USING btree (sku) WHERE (sent > (arrived + closed));
+
 CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree (sku, location, lot) WHERE (quantity > 0);
 
 CREATE INDEX work_item_by_sku ON public.work_item USING btree (sku) WHERE (closed_at IS NULL);
@@ -1724,6 +2089,16 @@ ALTER INDEX public.event_pkey ATTACH PARTITION public.event_0_pkey;
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_1_pkey;
 
 CREATE TRIGGER demand_channel_is_known AFTER UPDATE OF channel ON public.demand_line FOR EACH ROW WHEN ((old.channel IS DISTINCT FROM new.channel)) EXECUTE FUNCTION public.note_demand_channel_v1();
+
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.backorder FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('id');
+
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.lot FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('sku', 'code');
+
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.supply FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('id');
+
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.supply_received FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('system', 'document', 'line', 'sku');
+
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.transfer FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('document', 'sku', 'lot');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.authority REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'location', 'movement_group', 'valid_from');
 
@@ -1803,6 +2178,15 @@ ALTER TABLE ONLY public.authority
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
+
+ALTER TABLE ONLY public.backordered
+    ADD CONSTRAINT backordered_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
+
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
 
@@ -1847,6 +2231,12 @@ ALTER TABLE ONLY public.payload
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.unit
     ADD CONSTRAINT unit_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);

@@ -94,3 +94,75 @@ create table due_time (
     primary key (sku, due_at)
 );
 create index due_time_by_time on due_time (due_at);
+
+-- ---------------------------------------------------------------- as they were
+
+-- Rules keep the history of their new columns.
+select keep_history_v1('exposure_policy'), keep_history_v1('location');
+
+-- What is expected and owed, and what the ledger knows of transfers and lots, keeps its history by
+-- time: it changes too often to be a revision of the rules each time.
+create function history.keep_by_time_v1() returns trigger
+language plpgsql as $$
+declare
+    at   constant timestamptz := clock_timestamp();
+    kept constant text := format('history.%I', tg_table_name);
+    keys text;
+begin
+    select string_agg(format('kept.%1$I = ($1).%1$I', name), ' and ') into keys from unnest(tg_argv) as name;
+    if tg_op <> 'INSERT' then
+        execute format('update %s kept set until = $2 where %s and kept.until is null', kept, keys)
+        using old, at;
+    end if;
+    if tg_op <> 'DELETE' then
+        execute format('insert into %s select ($1).*, $2, null', kept) using new, at;
+    end if;
+    return null;
+end
+$$;
+
+create function keep_history_by_time_v1(subject text) returns void
+language plpgsql as $$
+declare
+    source  constant regclass := format('public.%I', subject)::regclass;
+    keys    text;
+    columns text;
+begin
+    select string_agg(quote_literal(a.attname), ', '), string_agg(format('%I', a.attname), ', ')
+    into keys, columns
+    from pg_index i
+    cross join unnest(i.indkey) as k (attnum)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = source and i.indisprimary;
+    execute format('create table history.%1$I (like public.%1$I, since timestamptz not null, until timestamptz)',
+                   subject);
+    execute format('create index on history.%1$I (%2$s, since)', subject, columns);
+    execute format('insert into history.%1$I select told.*, ''-infinity'', null from public.%1$I told', subject);
+    execute format('create trigger history_by_time after insert or update or delete on public.%1$I
+                    for each row execute function history.keep_by_time_v1(%2$s)', subject, keys);
+    select string_agg(format('%I', attname), ', ' order by attnum)
+    into columns from pg_attribute where attrelid = source and attnum > 0 and not attisdropped;
+    execute format('create view past.%1$I as select %2$s from history.%1$I
+                    where since <= past.moment_v1() and (until is null or until > past.moment_v1())',
+                   subject, columns);
+end
+$$;
+
+select keep_history_by_time_v1(subject)
+from unnest(array['supply', 'supply_received', 'backorder', 'transfer', 'lot']) as subject;
+create index supply_by_sku on history.supply (sku);
+create index supply_received_by_sku on history.supply_received (sku);
+create index backorder_by_sku on history.backorder (sku);
+create index transfer_by_sku on history.transfer (sku);
+
+create or replace view past.demand_line as
+select line.id, line.system, line.order_ref, line.line, line.sku,
+       case when exists (select from public.demand_channel known
+                         where known.line_id = line.id and known.after_sequence >= past.sequence_asked())
+            then '' else line.channel end as channel,
+       (select moved.state from public.transition moved
+        where moved.line_id = line.id and moved.sequence <= past.sequence_asked()
+        order by moved.n desc limit 1) as state,
+       null::timestamptz as expires_at,
+       line.fresh_until
+from public.demand_line line;
