@@ -9,7 +9,7 @@ from stockwright.domain.events import Fact, Request, RequestLine
 from stockwright.domain.owing import BackorderTold
 from stockwright.domain.supply import SupplyTold
 from stockwright.flow.expecting import Expecting
-from stockwright.flow.explaining import quantities
+from stockwright.flow.explaining import quantities, why
 from stockwright.flow.projection import Projection
 from stockwright.flow.promising import PromiseAsk, promises
 from stockwright.flow.recording import Recorder
@@ -527,6 +527,56 @@ def test_where_nothing_is_owed_any_more_the_ledger_need_not_look(world, connecti
     tell_backorders(connection, [owed(2, "B-3", sku="SKU-001")])
     record(receipt(2, sku="SKU-001"))
     assert record(reserve(1, "R-1", sku="SKU-001")) == ["insufficient"]
+
+
+# ---------------------------------------------------------------- as it was
+
+
+def test_an_earlier_number_is_explained_by_what_was_expected_and_owed_then(
+    world, connection, record, pool
+):
+    world.policy("WEB", presell_days=3)
+    projection = Projection(pool)
+    record(receipt(5))
+    due = dt.datetime.now(dt.UTC) + DAY
+    steps = [
+        lambda: tell(connection, order(40, due)),
+        lambda: tell_backorders(connection, [owed(6)]),
+        lambda: record(for_order(15, document="GR-2")),
+        lambda: record(reserve(6, "B-1")),
+        lambda: tell(connection, order(30, due, revision=1)),
+        lambda: supplies.move(
+            connection, ("erp", "PO-1", "1", "purchase_order"), "closed", actor="me", reason=""
+        ),
+    ]
+    shown = []
+    for step in steps:
+        step()
+        projection.step()
+        shown.append((dt.datetime.now(dt.UTC), world.levels()["SKU-000"]))
+    assert [units for _, units in shown] == [45, 39, 39, 39, 29, 14]
+    for at, units in shown:
+        (channel,) = why(connection, "SKU-000", "WEB", at).quantities.channels
+        (listing,) = channel.listings
+        assert listing.available_to_sell.result == listing.then.value == units
+        assert listing.shown.due is None
+    (channel,) = why(connection, "SKU-000", "WEB", shown[1][0], by=due).quantities.channels
+    assert channel.available_to_promise.result == 39
+
+
+def test_an_earlier_number_is_explained_by_the_lots_of_then(world, connection, record, pool):
+    world.run("update sku set control = 'lot' where code = 'SKU-000'")
+    world.policy("WEB", min_shelf_life_days=30)
+    today = dt.datetime.now(dt.UTC).date()
+    projection = Projection(pool)
+    record(receipt(7, "GR-1", lot="L", expires_on=today + 40 * DAY))
+    projection.step()
+    before = dt.datetime.now(dt.UTC)
+    record(receipt(2, "GR-2", lot="L", expires_on=today + 20 * DAY))
+    projection.step()
+    assert world.levels()["SKU-000"] == 0
+    (channel,) = why(connection, "SKU-000", "WEB", before).quantities.channels
+    assert channel.listings[0].available_to_sell.result == 7
 
 
 # ---------------------------------------------------------------- questions

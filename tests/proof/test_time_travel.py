@@ -411,7 +411,7 @@ def stood(url: str) -> Iterator[Connection]:
 def test_a_table_without_a_history_is_not_there_in_the_past(stood: Connection) -> None:
     then = past.moment(stood, dt.datetime.now(dt.UTC))
     with pytest.raises(psycopg.errors.UndefinedTable), past.visit(stood, then):
-        stood.execute("select * from lot")
+        stood.execute("select * from payload")
     assert stood.execute("select count(*) from sku").fetchone() == (4,)
 
 

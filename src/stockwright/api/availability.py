@@ -21,13 +21,15 @@ MAX_SKUS: Final = 1_000
 class AvailabilityAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Which SKUs, for all channels or for one; `explain` adds the steps to each number.
 
-    With `at`, all is as the ledger and the rules stood at that time.
+    With `at`, all is as the ledger and the rules stood at that time. With `by`, each channel is
+    told what it can promise by that date.
     """
 
     skus: Annotated[list[Code], msgspec.Meta(min_length=1, max_length=MAX_SKUS)]
     channel: Code | None = None
     explain: bool = False
     at: Instant | None = None
+    by: Instant | None = None
 
 
 class ListingAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -45,11 +47,15 @@ class ListingAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ChannelAvailability(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a request of one channel is compared with, in base units, and what its listings show."""
+    """What a request of one channel is compared with, in base units, and what its listings show.
+
+    available_to_promise is there where a date was asked for.
+    """
 
     channel: str
     grantable: int
     listings: list[ListingAvailability]
+    available_to_promise: int | None = None
     explained: Mapping[str, Explanation] = {}
 
 
@@ -84,7 +90,7 @@ async def post_availability(call: Call) -> Reply:
     """The quantities of up to 1,000 SKUs, each by its own name; an unknown one is told in place."""
     require_json(call.headers)
     ask = decode(_ASK, call.body)
-    found = await call.run(explaining.quantities, ask.skus, ask.channel, ask.at)
+    found = await call.run(explaining.quantities, ask.skus, ask.channel, ask.at, ask.by)
     items = [
         _unknown(sku, place) if one is None else _known(one, ask.explain)
         for place, (sku, one) in enumerate(zip(ask.skus, found, strict=True))
@@ -115,11 +121,16 @@ def _known(one: Quantities, explain: bool) -> SkuAvailability:
 
 
 def _channel(one: ChannelQuantity, explain: bool) -> ChannelAvailability:
+    promised = one.available_to_promise
+    explained = {"grantable": one.grantable}
+    if promised is not None:
+        explained["available_to_promise"] = promised
     return ChannelAvailability(
         channel=one.channel,
         grantable=one.grantable.result,
         listings=[_listing(listing, explain) for listing in one.listings],
-        explained={"grantable": one.grantable} if explain else {},
+        available_to_promise=promised.result if promised is not None else None,
+        explained=explained if explain else {},
     )
 
 

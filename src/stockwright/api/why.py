@@ -10,14 +10,17 @@ from stockwright.flow import explaining
 
 
 class WhyQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Of which channel, all where left out; as of which time, now where left out."""
+    """Of which channel, all where left out; as of which time, now where left out; what can be
+    promised by which date, where one is named.
+    """
 
     channel: Code | None = None
     at: Instant | None = None
+    by: Instant | None = None
 
 
 async def get_why(call: Call) -> Reply:
     """A SKU's numbers with steps, ledger rows and claims; `at` a time, by the rules of then."""
     query: WhyQuery = call.query
-    found = await call.run(explaining.why, call.path["sku"], query.channel, query.at)
+    found = await call.run(explaining.why, call.path["sku"], query.channel, query.at, query.by)
     return reply(found)

@@ -28,6 +28,9 @@ def command(
     at: Annotated[
         str | None, Parameter(help="An earlier time with its zone: 2026-01-31T14:05:00Z.")
     ] = None,
+    by: Annotated[
+        str | None, Parameter(help="A date to promise for, with its zone: 2026-12-24T12:00:00Z.")
+    ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> int:
@@ -35,17 +38,18 @@ def command(
 
     Each number is followed by the steps that add up to it; then come the entries of the ledger
     that the balances are the sum of, and who is promised units. With --at, all is told as it was
-    then: each number a channel was meant to show, by the rules of then, and when it was sent. Ends
-    with 2 where there is no such SKU or channel.
+    then: each number a channel was meant to show, by the rules of then, and when it was sent. With
+    --by, what can be promised by that date is explained as well: available_to_promise. Ends with 2
+    where there is no such SKU or channel.
     """
-    then = output.time_of(at, "at")
+    then, until = output.time_of(at, "at"), output.time_of(by, "by")
     with (
         running_database(load_config(config)) as url,
         Pool(url, size=1) as pool,
         session(pool) as connection,
     ):
         meant = positions.sku_of(connection, sku) or sku
-        found = why(connection, meant, channel, then)
+        found = why(connection, meant, channel, then, until)
     output.emit(found, as_json, _render)
     return output.OK
 
@@ -67,6 +71,8 @@ def _render(found: Why) -> RenderableType:
 
 def _channel(one: ChannelQuantity, past: bool) -> Iterator[str]:
     yield from _steps(f"grantable to {one.channel}", one.grantable)
+    if one.available_to_promise is not None:
+        yield from _steps(f"available_to_promise on {one.channel}", one.available_to_promise)
     for listing in one.listings:
         title = f"available_to_sell on {one.channel} as {listing.listing}"
         explained = listing.available_to_sell
@@ -81,7 +87,7 @@ def _channel(one: ChannelQuantity, past: bool) -> Iterator[str]:
 def _steps(title: str, explanation: Explanation, *notes: str) -> Iterator[str]:
     yield f"{title}: {explanation.result:,}"
     for step in explanation.steps:
-        yield f"    {step.name:<11}{step.amount:>+12,}{step.running:>12,}  {step.why}"
+        yield f"    {step.name:<12}{step.amount:>+12,}{step.running:>12,}  {step.why}"
     for note in notes:
         yield f"    {note}"
     yield ""

@@ -8,6 +8,7 @@ import msgspec
 
 from stockwright.domain.availability import (
     Explanation,
+    available_to_promise,
     explain_free,
     explain_grantable,
     explain_on_hand,
@@ -43,11 +44,15 @@ class ListingQuantity(msgspec.Struct, frozen=True):
 
 
 class ChannelQuantity(msgspec.Struct, frozen=True):
-    """What a request of a channel is compared with, in base units, and what its listings show."""
+    """What a request of a channel is compared with, in base units, and what its listings show.
+
+    available_to_promise is there where a date was asked for, and by that date.
+    """
 
     channel: str
     grantable: Explanation
     listings: Sequence[ListingQuantity] = ()
+    available_to_promise: Explanation | None = None
 
 
 class Quantities(msgspec.Struct, frozen=True):
@@ -81,6 +86,7 @@ class _Computed(NamedTuple):
     channels: Sequence[str]
     listed: Mapping[str, Sequence[Listing]]
     explained: Mapping[Listing, Explanation]
+    by: dt.datetime | None
 
 
 def quantities(
@@ -88,14 +94,16 @@ def quantities(
     skus: Sequence[str],
     channel: str | None = None,
     at: dt.datetime | None = None,
+    by: dt.datetime | None = None,
 ) -> list[Quantities | None]:
     """The quantities of these SKUs, aligned; None for one the item master does not know.
 
     Channels are all of them, or the one asked for; a channel that lists nothing of the SKU still
-    has a grantable quantity. With `at`, all is as the ledger and the rules stood at that time.
-    Raises Rejected for a channel that does not exist.
+    has a grantable quantity. With `at`, all is as the ledger and the rules stood at that time; with
+    `by`, what can be promised by that date is told as well. Raises Rejected for a channel that does
+    not exist.
     """
-    return _of_moment(connection, skus, channel, past.moment(connection, at) if at else None)
+    return _of_moment(connection, skus, channel, past.moment(connection, at) if at else None, by)
 
 
 def why(
@@ -103,14 +111,16 @@ def why(
     sku: str,
     channel: str | None = None,
     at: dt.datetime | None = None,
+    by: dt.datetime | None = None,
 ) -> Why:
     """All that explains a SKU's numbers, now or at an earlier time; there each number a channel
-    was meant to show is explained as it was computed then, with its way to the channel.
+    was meant to show is explained as it was computed then, with its way to the channel. With `by`,
+    what can be promised by that date is explained too.
 
     Raises Rejected for an unknown SKU or channel.
     """
     moment = past.moment(connection, at) if at else None
-    (found,) = _of_moment(connection, [sku], channel, moment)
+    (found,) = _of_moment(connection, [sku], channel, moment, by)
     if found is None:
         when = f" at {at.isoformat()}" if at else ""
         raise Rejected(
@@ -132,10 +142,14 @@ def why(
 
 
 def _of_moment(
-    connection: Connection, skus: Sequence[str], channel: str | None, moment: Moment | None
+    connection: Connection,
+    skus: Sequence[str],
+    channel: str | None,
+    moment: Moment | None,
+    by: dt.datetime | None,
 ) -> list[Quantities | None]:
     if moment is None:
-        computed = _compute(connection, skus, channel)
+        computed = _compute(connection, skus, channel, by)
         pooled = {
             (level.channel, level.listing): level
             for level in levels.levels_of_listings(connection, sorted(computed.explained))
@@ -143,19 +157,24 @@ def _of_moment(
         }
         return _told(skus, computed, pooled, {})
     with past.visit(connection, moment):
-        computed = _compute(connection, skus, channel)
+        computed = _compute(connection, skus, channel, by)
     levels_then = past.levels_then(connection, sorted(computed.explained), moment.at)
     return _told(skus, computed, {}, {(then.channel, then.listing): then for then in levels_then})
 
 
-def _compute(connection: Connection, skus: Sequence[str], channel: str | None) -> _Computed:
+def _compute(
+    connection: Connection, skus: Sequence[str], channel: str | None, by: dt.datetime | None
+) -> _Computed:
     """The same for today and for a moment that the connection visits."""
     listed = exposure.listings_by_sku(connection, skus)
     keys = sorted({key for some in listed.values() for key in some if channel in (None, key[0])})
     parts = exposure.components(connection, keys)
     groups = exposure.groups_of_skus(connection, skus)
-    reading = read(connection, groups | {part.sku: part.sku_group for part in parts})
-    return _Computed(reading, _channels(reading, channel), listed, reading.explain(keys, parts))
+    all_groups = groups | {part.sku: part.sku_group for part in parts}
+    reading = read(connection, all_groups, with_supply=by is not None)
+    channels = _channels(reading, channel)
+    by = max(by, reading.now) if by is not None else None
+    return _Computed(reading, channels, listed, reading.explain(keys, parts), by)
 
 
 def _told(
@@ -169,18 +188,15 @@ def _told(
         for key, explained in computed.explained.items()
     }
     found = {
-        sku: _quantities(
-            computed.reading, sku, computed.channels, [listings[k] for k in some if k in listings]
-        )
+        sku: _quantities(computed, sku, [listings[k] for k in some if k in listings])
         for sku, some in computed.listed.items()
         if computed.reading.rules.knows(sku)
     }
     return [found.get(sku) for sku in skus]
 
 
-def _quantities(
-    reading: Reading, sku: str, channels: Sequence[str], listings: Sequence[ListingQuantity]
-) -> Quantities:
+def _quantities(computed: _Computed, sku: str, listings: Sequence[ListingQuantity]) -> Quantities:
+    reading, by = computed.reading, computed.by
     places = reading.books.places.get(sku, [])
     return Quantities(
         sku=sku,
@@ -192,8 +208,11 @@ def _quantities(
                 channel=code,
                 grantable=explain_grantable(reading.component(code, sku)),
                 listings=[listing for listing in listings if listing.channel == code],
+                available_to_promise=(
+                    available_to_promise([reading.component(code, sku)], by) if by else None
+                ),
             )
-            for code in channels
+            for code in computed.channels
         ],
     )
 

@@ -2,6 +2,8 @@
 
 CREATE SCHEMA history;
 
+CREATE SCHEMA kept;
+
 CREATE SCHEMA past;
 
 CREATE TYPE public.account AS ENUM (
@@ -40,26 +42,6 @@ begin
          full join (select array[%1$s] as key, to_jsonb(told) - ''{since,until}''::text[] as told
                     from history.%2$I told where since = $1) new using (key)
          order by key limit $2', keys, subject) using number, most;
-end
-$_$;
-
-CREATE FUNCTION history.keep_by_time_v1() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $_$
-declare
-    at   constant timestamptz := clock_timestamp();
-    kept constant text := format('history.%I', tg_table_name);
-    keys text;
-begin
-    select string_agg(format('kept.%1$I = ($1).%1$I', name), ' and ') into keys from unnest(tg_argv) as name;
-    if tg_op <> 'INSERT' then
-        execute format('update %s kept set until = $2 where %s and kept.until is null', kept, keys)
-        using old, at;
-    end if;
-    if tg_op <> 'DELETE' then
-        execute format('insert into %s select ($1).*, $2, null', kept) using new, at;
-    end if;
-    return null;
 end
 $_$;
 
@@ -141,6 +123,26 @@ begin
 end
 $_$;
 
+CREATE FUNCTION kept.keep_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $_$
+declare
+    at     constant timestamptz := clock_timestamp();
+    course constant text := format('kept.%I', tg_table_name);
+    keys   text;
+begin
+    select string_agg(format('told.%1$I = ($1).%1$I', name), ' and ') into keys from unnest(tg_argv) as name;
+    if tg_op <> 'INSERT' then
+        execute format('update %s told set until = $2 where %s and told.until is null', course, keys)
+        using old, at;
+    end if;
+    if tg_op <> 'DELETE' then
+        execute format('insert into %s select ($1).*, $2, null', course) using new, at;
+    end if;
+    return null;
+end
+$_$;
+
 CREATE FUNCTION past.is_near() RETURNS boolean
     LANGUAGE sql STABLE
     AS $$ select current_setting('stockwright.past_is_near')::boolean $$;
@@ -189,15 +191,15 @@ begin
     cross join unnest(i.indkey) as k (attnum)
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = source and i.indisprimary;
-    execute format('create table history.%1$I (like public.%1$I, since timestamptz not null, until timestamptz)',
+    execute format('create table kept.%1$I (like public.%1$I, since timestamptz not null, until timestamptz)',
                    subject);
-    execute format('create index on history.%1$I (%2$s, since)', subject, columns);
-    execute format('insert into history.%1$I select told.*, ''-infinity'', null from public.%1$I told', subject);
+    execute format('create index on kept.%1$I (%2$s, since)', subject, columns);
+    execute format('insert into kept.%1$I select told.*, ''-infinity'', null from public.%1$I told', subject);
     execute format('create trigger history_by_time after insert or update or delete on public.%1$I
-                    for each row execute function history.keep_by_time_v1(%2$s)', subject, keys);
+                    for each row execute function kept.keep_v1(%2$s)', subject, keys);
     select string_agg(format('%I', attname), ', ' order by attnum)
     into columns from pg_attribute where attrelid = source and attnum > 0 and not attisdropped;
-    execute format('create view past.%1$I as select %2$s from history.%1$I
+    execute format('create view past.%1$I as select %2$s from kept.%1$I
                     where since <= past.moment_v1() and (until is null or until > past.moment_v1())',
                    subject, columns);
 end
@@ -334,29 +336,6 @@ CREATE TABLE history.authority (
     CONSTRAINT authority_check CHECK ((until > since))
 );
 
-CREATE TABLE history.backorder (
-    id bigint NOT NULL,
-    system text NOT NULL COLLATE pg_catalog."C",
-    order_ref text NOT NULL COLLATE pg_catalog."C",
-    line text NOT NULL COLLATE pg_catalog."C",
-    revision integer NOT NULL,
-    sku text NOT NULL COLLATE pg_catalog."C",
-    channel text NOT NULL COLLATE pg_catalog."C",
-    demand_class integer NOT NULL,
-    quantity bigint NOT NULL,
-    served bigint NOT NULL,
-    cancelled bigint NOT NULL,
-    claimed_before bigint NOT NULL,
-    cancelled_before bigint NOT NULL,
-    owed_since timestamp with time zone NOT NULL,
-    state text NOT NULL,
-    reason text NOT NULL,
-    changed_at timestamp with time zone NOT NULL,
-    version bigint NOT NULL,
-    since timestamp with time zone NOT NULL,
-    until timestamp with time zone
-);
-
 CREATE TABLE history.binding (
     system text NOT NULL COLLATE pg_catalog."C",
     subject text NOT NULL,
@@ -447,15 +426,6 @@ CREATE TABLE history.location_group (
     CONSTRAINT location_group_check CHECK ((until > since))
 );
 
-CREATE TABLE history.lot (
-    sku text NOT NULL COLLATE pg_catalog."C",
-    code text NOT NULL COLLATE pg_catalog."C",
-    expires_on date,
-    recalled boolean NOT NULL,
-    since timestamp with time zone NOT NULL,
-    until timestamp with time zone
-);
-
 CREATE TABLE history.sku (
     code text NOT NULL COLLATE pg_catalog."C",
     description text NOT NULL,
@@ -470,7 +440,65 @@ CREATE TABLE history.sku (
     CONSTRAINT sku_check CHECK ((until > since))
 );
 
-CREATE TABLE history.supply (
+CREATE TABLE history.system (
+    code text NOT NULL COLLATE pg_catalog."C",
+    role text NOT NULL,
+    owner text NOT NULL,
+    latency_budget_s numeric NOT NULL,
+    criticality text NOT NULL,
+    clock_error_s numeric NOT NULL,
+    time_zone text NOT NULL,
+    snapshot_basis text NOT NULL,
+    revisions text NOT NULL,
+    connector text NOT NULL,
+    settings jsonb NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    CONSTRAINT system_check CHECK ((until > since))
+);
+
+CREATE TABLE history.unit (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    code text NOT NULL COLLATE pg_catalog."C",
+    factor bigint NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    CONSTRAINT unit_check CHECK ((until > since))
+);
+
+CREATE TABLE kept.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    revision integer NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    served bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    claimed_before bigint NOT NULL,
+    cancelled_before bigint NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    reason text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    version bigint NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone
+);
+
+CREATE TABLE kept.lot (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    code text NOT NULL COLLATE pg_catalog."C",
+    expires_on date,
+    recalled boolean NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone
+);
+
+CREATE TABLE kept.supply (
     id bigint NOT NULL,
     system text NOT NULL COLLATE pg_catalog."C",
     document text NOT NULL COLLATE pg_catalog."C",
@@ -491,7 +519,7 @@ CREATE TABLE history.supply (
     until timestamp with time zone
 );
 
-CREATE TABLE history.supply_received (
+CREATE TABLE kept.supply_received (
     system text NOT NULL COLLATE pg_catalog."C",
     document text NOT NULL COLLATE pg_catalog."C",
     line text NOT NULL COLLATE pg_catalog."C",
@@ -502,24 +530,7 @@ CREATE TABLE history.supply_received (
     until timestamp with time zone
 );
 
-CREATE TABLE history.system (
-    code text NOT NULL COLLATE pg_catalog."C",
-    role text NOT NULL,
-    owner text NOT NULL,
-    latency_budget_s numeric NOT NULL,
-    criticality text NOT NULL,
-    clock_error_s numeric NOT NULL,
-    time_zone text NOT NULL,
-    snapshot_basis text NOT NULL,
-    revisions text NOT NULL,
-    connector text NOT NULL,
-    settings jsonb NOT NULL,
-    since bigint NOT NULL,
-    until bigint,
-    CONSTRAINT system_check CHECK ((until > since))
-);
-
-CREATE TABLE history.transfer (
+CREATE TABLE kept.transfer (
     document text NOT NULL COLLATE pg_catalog."C",
     sku text NOT NULL COLLATE pg_catalog."C",
     lot text NOT NULL COLLATE pg_catalog."C",
@@ -533,15 +544,6 @@ CREATE TABLE history.transfer (
     version bigint NOT NULL,
     since timestamp with time zone NOT NULL,
     until timestamp with time zone
-);
-
-CREATE TABLE history.unit (
-    sku text NOT NULL COLLATE pg_catalog."C",
-    code text NOT NULL COLLATE pg_catalog."C",
-    factor bigint NOT NULL,
-    since bigint NOT NULL,
-    until bigint,
-    CONSTRAINT unit_check CHECK ((until > since))
 );
 
 CREATE VIEW past.authority AS
@@ -571,7 +573,7 @@ CREATE VIEW past.backorder AS
     reason,
     changed_at,
     version
-   FROM history.backorder
+   FROM kept.backorder
   WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
 
 CREATE TABLE public.entry (
@@ -892,7 +894,7 @@ CREATE VIEW past.lot AS
     code,
     expires_on,
     recalled
-   FROM history.lot
+   FROM kept.lot
   WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
 
 CREATE TABLE public.revision (
@@ -946,7 +948,7 @@ CREATE VIEW past.supply AS
     state,
     reason,
     told_at
-   FROM history.supply
+   FROM kept.supply
   WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
 
 CREATE VIEW past.supply_received AS
@@ -956,7 +958,7 @@ CREATE VIEW past.supply_received AS
     sku,
     received,
     settled
-   FROM history.supply_received
+   FROM kept.supply_received
   WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
 
 CREATE VIEW past.system AS
@@ -986,7 +988,7 @@ CREATE VIEW past.transfer AS
     to_location,
     eta,
     version
-   FROM history.transfer
+   FROM kept.transfer
   WHERE ((since <= past.moment_v1()) AND ((until IS NULL) OR (until > past.moment_v1())));
 
 CREATE VIEW past.unit AS
@@ -1944,10 +1946,6 @@ ALTER TABLE ONLY public.work_item
 
 CREATE UNIQUE INDEX authority_in_force ON history.authority USING btree (location, movement_group, valid_from) WHERE (until IS NULL);
 
-CREATE INDEX backorder_by_sku ON history.backorder USING btree (sku);
-
-CREATE INDEX backorder_id_since_idx ON history.backorder USING btree (id, since);
-
 CREATE UNIQUE INDEX binding_in_force ON history.binding USING btree (system, subject, partner_code) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX channel_in_force ON history.channel USING btree (code) WHERE (until IS NULL);
@@ -1966,25 +1964,29 @@ CREATE UNIQUE INDEX location_group_in_force ON history.location_group USING btre
 
 CREATE UNIQUE INDEX location_in_force ON history.location USING btree (code) WHERE (until IS NULL);
 
-CREATE INDEX lot_sku_code_since_idx ON history.lot USING btree (sku, code, since);
-
 CREATE UNIQUE INDEX sku_in_force ON history.sku USING btree (code) WHERE (until IS NULL);
-
-CREATE INDEX supply_by_sku ON history.supply USING btree (sku);
-
-CREATE INDEX supply_id_since_idx ON history.supply USING btree (id, since);
-
-CREATE INDEX supply_received_by_sku ON history.supply_received USING btree (sku);
-
-CREATE INDEX supply_received_system_document_line_sku_since_idx ON history.supply_received USING btree (system, document, line, sku, since);
 
 CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (until IS NULL);
 
-CREATE INDEX transfer_by_sku ON history.transfer USING btree (sku);
-
-CREATE INDEX transfer_document_sku_lot_since_idx ON history.transfer USING btree (document, sku, lot, since);
-
 CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE (until IS NULL);
+
+CREATE INDEX backorder_by_sku ON kept.backorder USING btree (sku);
+
+CREATE INDEX backorder_id_since_idx ON kept.backorder USING btree (id, since);
+
+CREATE INDEX lot_sku_code_since_idx ON kept.lot USING btree (sku, code, since);
+
+CREATE INDEX supply_by_sku ON kept.supply USING btree (sku);
+
+CREATE INDEX supply_id_since_idx ON kept.supply USING btree (id, since);
+
+CREATE INDEX supply_received_by_sku ON kept.supply_received USING btree (sku);
+
+CREATE INDEX supply_received_system_document_line_sku_since_idx ON kept.supply_received USING btree (system, document, line, sku, since);
+
+CREATE INDEX transfer_by_sku ON kept.transfer USING btree (sku);
+
+CREATE INDEX transfer_document_sku_lot_since_idx ON kept.transfer USING btree (document, sku, lot, since);
 
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
 
@@ -2090,15 +2092,15 @@ ALTER INDEX public.event_pkey ATTACH PARTITION public.event_1_pkey;
 
 CREATE TRIGGER demand_channel_is_known AFTER UPDATE OF channel ON public.demand_line FOR EACH ROW WHEN ((old.channel IS DISTINCT FROM new.channel)) EXECUTE FUNCTION public.note_demand_channel_v1();
 
-CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.backorder FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('id');
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.backorder FOR EACH ROW EXECUTE FUNCTION kept.keep_v1('id');
 
-CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.lot FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('sku', 'code');
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.lot FOR EACH ROW EXECUTE FUNCTION kept.keep_v1('sku', 'code');
 
-CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.supply FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('id');
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.supply FOR EACH ROW EXECUTE FUNCTION kept.keep_v1('id');
 
-CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.supply_received FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('system', 'document', 'line', 'sku');
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.supply_received FOR EACH ROW EXECUTE FUNCTION kept.keep_v1('system', 'document', 'line', 'sku');
 
-CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.transfer FOR EACH ROW EXECUTE FUNCTION history.keep_by_time_v1('document', 'sku', 'lot');
+CREATE TRIGGER history_by_time AFTER INSERT OR DELETE OR UPDATE ON public.transfer FOR EACH ROW EXECUTE FUNCTION kept.keep_v1('document', 'sku', 'lot');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.authority REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'location', 'movement_group', 'valid_from');
 

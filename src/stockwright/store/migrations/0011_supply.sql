@@ -101,26 +101,30 @@ create index due_time_by_time on due_time (due_at);
 select keep_history_v1('exposure_policy'), keep_history_v1('location');
 
 -- What is expected and owed, and what the ledger knows of transfers and lots, keeps its history by
--- time: it changes too often to be a revision of the rules each time.
-create function history.keep_by_time_v1() returns trigger
+-- time: it changes too often to be a revision of the rules each time. What a transaction wrote counts
+-- from when it wrote it, so for the moment of a commit an explanation may be a step ahead.
+create schema kept;
+create function kept.keep_v1() returns trigger
 language plpgsql as $$
 declare
-    at   constant timestamptz := clock_timestamp();
-    kept constant text := format('history.%I', tg_table_name);
-    keys text;
+    at     constant timestamptz := clock_timestamp();
+    course constant text := format('kept.%I', tg_table_name);
+    keys   text;
 begin
-    select string_agg(format('kept.%1$I = ($1).%1$I', name), ' and ') into keys from unnest(tg_argv) as name;
+    select string_agg(format('told.%1$I = ($1).%1$I', name), ' and ') into keys from unnest(tg_argv) as name;
     if tg_op <> 'INSERT' then
-        execute format('update %s kept set until = $2 where %s and kept.until is null', kept, keys)
+        execute format('update %s told set until = $2 where %s and told.until is null', course, keys)
         using old, at;
     end if;
     if tg_op <> 'DELETE' then
-        execute format('insert into %s select ($1).*, $2, null', kept) using new, at;
+        execute format('insert into %s select ($1).*, $2, null', course) using new, at;
     end if;
     return null;
 end
 $$;
 
+-- Keeps the history of a table by time from here on. A migration that adds columns to the table adds
+-- them to kept.TABLE, last but for since and until, and makes the view past.TABLE anew.
 create function keep_history_by_time_v1(subject text) returns void
 language plpgsql as $$
 declare
@@ -134,15 +138,15 @@ begin
     cross join unnest(i.indkey) as k (attnum)
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = source and i.indisprimary;
-    execute format('create table history.%1$I (like public.%1$I, since timestamptz not null, until timestamptz)',
+    execute format('create table kept.%1$I (like public.%1$I, since timestamptz not null, until timestamptz)',
                    subject);
-    execute format('create index on history.%1$I (%2$s, since)', subject, columns);
-    execute format('insert into history.%1$I select told.*, ''-infinity'', null from public.%1$I told', subject);
+    execute format('create index on kept.%1$I (%2$s, since)', subject, columns);
+    execute format('insert into kept.%1$I select told.*, ''-infinity'', null from public.%1$I told', subject);
     execute format('create trigger history_by_time after insert or update or delete on public.%1$I
-                    for each row execute function history.keep_by_time_v1(%2$s)', subject, keys);
+                    for each row execute function kept.keep_v1(%2$s)', subject, keys);
     select string_agg(format('%I', attname), ', ' order by attnum)
     into columns from pg_attribute where attrelid = source and attnum > 0 and not attisdropped;
-    execute format('create view past.%1$I as select %2$s from history.%1$I
+    execute format('create view past.%1$I as select %2$s from kept.%1$I
                     where since <= past.moment_v1() and (until is null or until > past.moment_v1())',
                    subject, columns);
 end
@@ -150,10 +154,10 @@ $$;
 
 select keep_history_by_time_v1(subject)
 from unnest(array['supply', 'supply_received', 'backorder', 'transfer', 'lot']) as subject;
-create index supply_by_sku on history.supply (sku);
-create index supply_received_by_sku on history.supply_received (sku);
-create index backorder_by_sku on history.backorder (sku);
-create index transfer_by_sku on history.transfer (sku);
+create index supply_by_sku on kept.supply (sku);
+create index supply_received_by_sku on kept.supply_received (sku);
+create index backorder_by_sku on kept.backorder (sku);
+create index transfer_by_sku on kept.transfer (sku);
 
 create or replace view past.demand_line as
 select line.id, line.system, line.order_ref, line.line, line.sku,
