@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from stockwright.console.boards import Asked, Board, Rows
+from stockwright.console.boards import Asked, Board, Rows, in_windows
 from stockwright.domain.facets import Count
 from stockwright.store import audit_board
 from stockwright.store.connection import Connection
@@ -11,13 +11,9 @@ from stockwright.store.connection import Connection
 
 def _read(connection: Connection, asked: Asked, _now: dt.datetime, before: int, limit: int) -> Rows:
     found = audit_board.rows(connection, asked, before=before, limit=limit + 1)
-    if len(found) > limit:
-        return Rows(found[:limit], found[limit - 1].id)
-    if asked.get("subject"):
+    if asked.get("subject") and len(found) <= limit:
         return Rows(found, None)
-    reached = audit_board.bottom(connection, before)
-    more = reached is not None and audit_board.bottom(connection, reached) is not None
-    return Rows(found, reached if more else None)
+    return in_windows(connection, found, before, limit, audit_board.bottom)
 
 
 def _cube(connection: Connection, asked: Asked, _now: dt.datetime) -> Sequence[Count]:

@@ -99,6 +99,24 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
+def in_windows(
+    connection: Connection,
+    found: Sequence[Any],
+    before: int,
+    limit: int,
+    bottom: Callable[[Connection, int], int | None],
+) -> Rows:
+    """A page of rows found in a window; the next one goes on where this one stopped looking.
+
+    found holds up to limit + 1 rows; bottom tells the lowest id of the window above `before`.
+    """
+    if len(found) > limit:
+        return Rows(found[:limit], found[limit - 1].id)
+    reached = bottom(connection, before)
+    more = reached is not None and bottom(connection, reached) is not None
+    return Rows(found, reached if more else None)
+
+
 class Boards:
     """The handlers of every board."""
 
@@ -224,19 +242,23 @@ class Boards:
 
         return handler
 
-    async def keep_view(self, request: Request) -> Response:
-        """Saves or deletes one of the visitor's views."""
-        form, owner = request.state.form, request.state.visitor.owner
-        board_name, name = form.one("board"), form.one("name")
-        path = f"/{board_name}"
-        if not board_name.isidentifier() or len(board_name) > 40:
-            raise Rejected("malformed", "board", "There is no such list.")
-        if form.one("drop"):
-            await self._reader.run(desk.drop_view, owner, board_name, form.one("drop"))
-            return RedirectResponse(path, 303, HEADERS)
-        view = SavedView(name, form.one("query"))
-        await self._reader.run(desk.save_view, owner, board_name, view)
-        return RedirectResponse(f"{path}?{view.query}", 303, HEADERS)
+    def keep_view(self, boards: Sequence[Board]) -> Callable[[Request], Any]:
+        """Answers the handler that saves or deletes one of the visitor's views of a list."""
+        paths = {board.name: board.path for board in boards}
+
+        async def handler(request: Request) -> Response:
+            form, owner = request.state.form, request.state.visitor.owner
+            board, path = form.one("board"), paths.get(form.one("board"))
+            if path is None:
+                raise Rejected("malformed", "board", "There is no such list.")
+            if form.one("drop"):
+                await self._reader.run(desk.drop_view, owner, board, form.one("drop"))
+                return RedirectResponse(path, 303, HEADERS)
+            view = SavedView(form.one("name"), form.one("query"))
+            await self._reader.run(desk.save_view, owner, board, view)
+            return RedirectResponse(f"{path}?{view.query}", 303, HEADERS)
+
+        return handler
 
 
 def asked_of(board: Board, request: Request) -> dict[str, str]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stockwright.console.actions import Action, Done, Effect, Field, Values, counted
-from stockwright.console.boards import Asked, Board, Rows
+from stockwright.console.boards import Asked, Board, Rows, in_windows
 from stockwright.console.pages import message, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
@@ -29,13 +29,9 @@ _AT_ONCE: Final = 200
 def _read(connection: Connection, asked: Asked, _now: dt.datetime, before: int, limit: int) -> Rows:
     """Rows among the next window of lines; the next page goes on where this one stopped looking."""
     found = reservation_board.rows(connection, asked, before=before, limit=limit + 1)
-    if len(found) > limit:
-        return Rows(found[:limit], found[limit - 1].id)
-    if asked.get("sku"):
+    if asked.get("sku") and len(found) <= limit:
         return Rows(found, None)
-    reached = reservation_board.bottom(connection, before)
-    more = reached is not None and reservation_board.bottom(connection, reached) is not None
-    return Rows(found, reached if more else None)
+    return in_windows(connection, found, before, limit, reservation_board.bottom)
 
 
 def _cube(connection: Connection, asked: Asked, _now: dt.datetime) -> Sequence[Count]:
