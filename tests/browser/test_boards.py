@@ -13,7 +13,8 @@ from tests.console.test_boards import demand, parked, work_items
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("cheap_passwords")]
 
 PAGES = (
-    "/work", "/parked", "/reservations", "/audit", "/keys", "/account", "/work/1", "/parked/1",
+    "/work-items", "/parked", "/reservations", "/audit", "/keys", "/account",
+    "/work-items/1", "/parked/1",
     "/reservation?system=shop&order=O-1", "/search?q=O-", "/search?q=", "/trace?sequence=5",
 )  # fmt: skip
 
@@ -39,7 +40,7 @@ def filled(seed: Seed) -> Seed:
 def test_rows_are_walked_selected_and_opened_by_keys_alone(
     filled: Seed, console: Served, page: Any
 ):
-    page.goto(f"{console.url}/work")
+    page.goto(f"{console.url}/work-items")
     first = page.locator("tr[data-row]").nth(0)
     for key in ("j", "j", "k", "x"):
         page.keyboard.press(key)
@@ -57,7 +58,7 @@ def test_rows_are_walked_selected_and_opened_by_keys_alone(
 
 
 def test_help_opens_by_its_key_and_typing_is_left_alone(filled: Seed, console: Served, page: Any):
-    page.goto(f"{console.url}/work")
+    page.goto(f"{console.url}/work-items")
     page.keyboard.press("?")
     page.wait_for_selector("dialog[open]")
     assert "select the row" in page.locator("dialog").inner_text()
@@ -76,7 +77,7 @@ def test_help_opens_by_its_key_and_typing_is_left_alone(filled: Seed, console: S
 def test_all_that_match_are_closed_after_a_look_and_taken_back_by_a_key(
     filled: Seed, console: Served, page: Any
 ):
-    page.goto(f"{console.url}/work?kind=shortage")
+    page.goto(f"{console.url}/work-items?kind=shortage")
     close = page.locator('button[value="work_item.close"]')
     assert close.is_disabled()
     page.check("[data-select-all]")
@@ -91,12 +92,12 @@ def test_all_that_match_are_closed_after_a_look_and_taken_back_by_a_key(
     page.keyboard.press("u")
     page.wait_for_selector("text=Taken back for 63 of 63")
     page.click("text=Back to where you were")
-    page.wait_for_url("**/work?kind=shortage")
+    page.wait_for_url("**/work-items?kind=shortage")
     assert page.locator("tr[data-row]").count() == 50
 
 
 def test_a_list_stays_as_it_is_while_rows_are_selected(filled: Seed, console: Served, page: Any):
-    page.goto(f"{console.url}/work")
+    page.goto(f"{console.url}/work-items")
     wait_for(page, "#live", "live")
     page.keyboard.press("j")
     page.keyboard.press("x")
@@ -110,7 +111,7 @@ def test_a_list_stays_as_it_is_while_rows_are_selected(filled: Seed, console: Se
 
 
 def test_a_list_nobody_touches_follows_by_itself(filled: Seed, console: Served, page: Any):
-    page.goto(f"{console.url}/work")
+    page.goto(f"{console.url}/work-items")
     wait_for(page, "#live", "live")
     page.mouse.move(2, 2)
     page.evaluate("window.notReloaded = true")
@@ -150,20 +151,20 @@ def test_a_code_is_bound_on_the_payloads_page(filled: Seed, console: Served, pag
 
 
 def test_a_view_is_saved_and_chosen(filled: Seed, console: Served, page: Any):
-    page.goto(f"{console.url}/work?kind=shortage")
+    page.goto(f"{console.url}/work-items?kind=shortage")
     page.click(".save summary")
     page.fill("#view-name", "Shortages")
     with page.expect_navigation():
         page.keyboard.press("Enter")
-    page.goto(f"{console.url}/work")
+    page.goto(f"{console.url}/work-items")
     page.click('.view:has-text("Shortages")')
-    page.wait_for_url("**/work?kind=shortage")
+    page.wait_for_url("**/work-items?kind=shortage")
 
 
 def test_lists_work_without_scripts(filled: Seed, console: Served, browser: Any):
     context = browser.new_context(java_script_enabled=False)
     plain = context.new_page()
-    plain.goto(f"{console.url}/work")
+    plain.goto(f"{console.url}/work-items")
     plain.check('tr[data-row] input[name="id"] >> nth=0')
     plain.click('button[value="work_item.close"]')
     plain.fill("textarea", "done")
@@ -193,7 +194,7 @@ def test_quiet_text_of_lists_is_readable(filled: Seed, console: Served, page: An
     page.emulate_media(color_scheme=scheme)
     poor = {}
     looked_at = {
-        "/work": (".facets .count", ".facets h2", ".tabs a", ".doing .selected"),
+        "/work-items": (".facets .count", ".facets h2", ".tabs a", ".doing .selected"),
         "/parked": (".grave", ".where", ".sub"),
         "/parked/2": (".raw mark", ".raw .no", ".warning", ".primary", ".card .note"),
         "/reservations": ('.state[data-state="open"]',),
@@ -247,7 +248,7 @@ def test_a_page_left_open_is_left_when_the_session_ends(database_url: str, page:
         page.wait_for_url(f"{locked.url}/")
         with connect(database_url) as connection:
             users.disable_user(connection, "ada")
-        page.goto(f"{locked.url}/work")
+        page.goto(f"{locked.url}/work-items")
         assert page.url.endswith("/console/sign-in")
 
 
@@ -255,7 +256,14 @@ def test_hostile_texts_on_lists_run_nothing(seed: Seed, console: Served, page: A
     work_items(seed, 1, HOSTILE)
     parked(seed, 1, missing=f"item:{HOSTILE}")
     demand(seed, 1, order=HOSTILE, channel=HOSTILE)
-    for path in ("/work", "/work/1", "/parked", "/parked/1", "/reservations", "/search?q=%3Cimg"):
+    for path in (
+        "/work-items",
+        "/work-items/1",
+        "/parked",
+        "/parked/1",
+        "/reservations",
+        "/search?q=%3Cimg",
+    ):
         page.goto(console.url + path)
         assert page.title().endswith("Stockwright")
         assert page.locator("main img, main script").count() == 0

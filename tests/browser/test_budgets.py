@@ -16,7 +16,8 @@ from tests.console.serving import Served, serve
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGES = (
-    "/", "/items", "/items/S-004711", "/work", "/work?state=closed", "/work?age=older", "/parked",
+    "/", "/items", "/items/S-004711", "/work-items", "/work-items?state=closed",
+    "/work-items?age=older", "/parked",
     "/parked?missing=item:A-7", "/reservations", "/reservations?state=open",
     "/reservations?sku=S-004711", "/audit", "/audit?subject=S-77", "/keys",
     "/trace?id=W-777777", "/search?q=W-12345",

@@ -15,7 +15,7 @@ from tests.console.serving import Served
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
-BOARDS = ("work", "parked", "reservations", "audit")
+BOARDS = ("work-items", "parked", "reservations", "audit")
 
 
 def work_items(seed: Seed, count: int, kind: str = "shortage", **columns) -> None:
@@ -96,29 +96,29 @@ def test_filters_narrow_the_rows_and_facets_count_what_is_left(seed: Seed, conso
     work_items(seed, 4, "shortage", system="erp")
     work_items(seed, 2, "conflict", system="wms", seconds_ago=7_200)
     work_items(seed, 1, "recount", system="wms", seconds_ago=900_000)
-    everything = console.get("/work.json").json
+    everything = console.get("/work-items.json").json
     assert facet(everything, "kind") == {"shortage": 4, "conflict": 2, "recount": 1}
     assert facet(everything, "age") == {"under an hour": 4, "under a day": 2, "older": 1}
     assert facet(everything, "assigned") == {"nobody": 7}
-    wms = console.get("/work.json?system=wms").json
+    wms = console.get("/work-items.json?system=wms").json
     assert (len(wms["rows"]), wms["total"]) == (3, 3)
     assert facet(wms, "kind") == {"conflict": 2, "recount": 1}
     assert facet(wms, "system") == {"erp": 4, "wms": 3}
-    older = console.get("/work.json?system=wms&age=older").json
+    older = console.get("/work-items.json?system=wms&age=older").json
     assert [row["kind"] for row in older["rows"]] == ["recount"]
-    assert console.get("/work.json?kind=none").json["rows"] == []
-    assert "Clear all filters" in console.get("/work?kind=none").text
+    assert console.get("/work-items.json?kind=none").json["rows"] == []
+    assert "Clear all filters" in console.get("/work-items?kind=none").text
 
 
 def test_pages_follow_by_key_and_miss_nothing_when_rows_are_added(seed: Seed, console: Served):
     work_items(seed, 2 * ROWS + 7)
     seen: list[int] = []
-    path: str | None = "/work.json"
+    path: str | None = "/work-items.json"
     while path is not None:
         found = console.get(path).json
         seen += [row["id"] for row in found["rows"]]
         work_items(seed, 1, f"new {len(seen)}")
-        path = found["next"] and found["next"].replace("/work?", "/work.json?")
+        path = found["next"] and found["next"].replace("/work-items?", "/work-items.json?")
     assert len(seen) == len(set(seen)) == 2 * ROWS + 7
     assert seen == sorted(seen, reverse=True)
 
@@ -126,15 +126,15 @@ def test_pages_follow_by_key_and_miss_nothing_when_rows_are_added(seed: Seed, co
 def test_items_are_closed_with_a_reason_and_opened_again(seed: Seed, console: Served, database_url):
     work_items(seed, 3)
     browser = Browser(console)
-    first, second, third = ids_of(browser, "/work.json")
-    seen = browser.post("/work/act", {"action": "work_item.close", "id": first})
+    first, second, third = ids_of(browser, "/work-items.json")
+    seen = browser.post("/work-items/act", {"action": "work_item.close", "id": first})
     assert "1 of 1 selected" in " ".join(re.sub(r"<[^>]+>", " ", seen.text).split())
-    assert len(ids_of(browser, "/work.json")) == 3, "a preview changes nothing"
-    deed = do(browser, "work", "work_item.close", [first, third], why="counted again")
+    assert len(ids_of(browser, "/work-items.json")) == 3, "a preview changes nothing"
+    deed = do(browser, "work-items", "work_item.close", [first, third], why="counted again")
     assert (deed["result"]["done"], deed["can_undo"]) == (2, True)
-    assert ids_of(browser, "/work.json") == [second]
-    assert browser.get(f"/work/{first}.json").json["item"]["closed_why"] == "counted again"
-    again = do(browser, "work", "work_item.close", [first, second], why="once more")
+    assert ids_of(browser, "/work-items.json") == [second]
+    assert browser.get(f"/work-items/{first}.json").json["item"]["closed_why"] == "counted again"
+    again = do(browser, "work-items", "work_item.close", [first, second], why="once more")
     assert again["result"]["done"] == 1
     assert again["result"]["wont"] == {"closed before": 1}
     # Its cause came up anew meanwhile: that one stays closed.
@@ -143,7 +143,7 @@ def test_items_are_closed_with_a_reason_and_opened_again(seed: Seed, console: Se
     browser.post(f"/done/{deed['id']}/undo")
     taken = browser.get(f"/done/{deed['id']}.json").json
     assert (taken["undone"], taken["can_undo"]) == ({"undone": 1}, False)
-    assert first in ids_of(browser, "/work.json")
+    assert first in ids_of(browser, "/work-items.json")
     assert browser.post(f"/done/{deed['id']}/undo").status == 400, "only once"
     with connect(database_url) as connection:
         noted = [one.action for one in list_changes(connection)]
@@ -154,32 +154,32 @@ def test_items_are_closed_with_a_reason_and_opened_again(seed: Seed, console: Se
 def test_an_action_without_its_reason_asks_for_it(seed: Seed, console: Served):
     work_items(seed, 1)
     browser = Browser(console)
-    (only,) = ids_of(browser, "/work.json")
+    (only,) = ids_of(browser, "/work-items.json")
     answer = browser.post(
-        "/work/act", {"action": "work_item.close", "id": only, "confirm": "1", "why": "  "}
+        "/work-items/act", {"action": "work_item.close", "id": only, "confirm": "1", "why": "  "}
     )
     assert answer.status == 400
     assert "Why: say something here." in answer.text
-    assert ids_of(browser, "/work.json") == [only]
+    assert ids_of(browser, "/work-items.json") == [only]
 
 
 def test_all_that_match_are_taken_and_what_came_after_the_page_is_not(seed: Seed, console: Served):
     work_items(seed, ROWS + 30, "shortage")
     work_items(seed, 5, "conflict")
     browser = Browser(console)
-    page = browser.get("/work?kind=shortage").text
+    page = browser.get("/work-items?kind=shortage").text
     assert f"all {ROWS + 30} that match" in page
     upto = re.search(r'name="upto" value="(\d+)"', page)
     assert upto is not None
     work_items(seed, 3, "shortage late")
     seed._run("update work_item set kind = 'shortage' where kind = 'shortage late'")
     fields = {"action": "work_item.close", "all": "1", "query": "kind=shortage", "upto": upto[1]}
-    seen = browser.post("/work/act", fields).text
+    seen = browser.post("/work-items/act", fields).text
     assert f"Close {ROWS + 30}" in seen
-    deed_at = browser.post("/work/act", {**fields, "confirm": "1", "why": "bulk"})
+    deed_at = browser.post("/work-items/act", {**fields, "confirm": "1", "why": "bulk"})
     deed = browser.get(deed_at.headers["location"] + ".json").json
     assert deed["result"]["done"] == ROWS + 30
-    assert facet(browser.get("/work.json").json, "kind") == {"conflict": 5, "shortage": 3}
+    assert facet(browser.get("/work-items.json").json, "kind") == {"conflict": 5, "shortage": 3}
 
 
 def test_work_is_given_to_people_who_may_decide_and_found_as_mine(
@@ -190,20 +190,20 @@ def test_work_is_given_to_people_who_may_decide_and_found_as_mine(
     add_user(database_url, "carol", "viewer")
     work_items(seed, 3)
     browser = signed_in(locked_console)
-    first, second, _ = ids_of(browser, "/work.json")
-    deed = do(browser, "work", "work_item.assign", [first, second], to="ada")
+    first, second, _ = ids_of(browser, "/work-items.json")
+    deed = do(browser, "work-items", "work_item.assign", [first, second], to="ada")
     assert deed["result"]["done"] == 2
-    do(browser, "work", "work_item.assign", [second], to="bob")
-    assert ids_of(browser, "/work.json?assigned=me") == [first]
-    assert ids_of(signed_in(locked_console, "bob"), "/work.json?assigned=me") == [second]
+    do(browser, "work-items", "work_item.assign", [second], to="bob")
+    assert ids_of(browser, "/work-items.json?assigned=me") == [first]
+    assert ids_of(signed_in(locked_console, "bob"), "/work-items.json?assigned=me") == [second]
     for nobody in ("carol", "stranger"):
         refused = browser.post(
-            "/work/act",
+            "/work-items/act",
             {"action": "work_item.assign", "id": first, "confirm": "1", "to": nobody},
         )
         assert refused.status == 400
     browser.post(f"/done/{deed['id']}/undo")
-    assert ids_of(browser, "/work.json?assigned=me") == []
+    assert ids_of(browser, "/work-items.json?assigned=me") == []
 
 
 def test_a_payload_is_bound_where_it_is_seen_and_what_missed_the_code_goes_on(
@@ -364,22 +364,28 @@ def test_the_audit_tells_all_changes_of_one_subject(seed: Seed, console: Served)
     assert "unit</span> EA" in console.get("/audit?subject=S-1").text
 
 
+def test_a_view_of_a_list_that_there_is_not_is_refused(console: Served):
+    for board in ("elsewhere", "../items", "", "work"):
+        view = {"board": board, "name": "Mine", "query": "state=closed"}
+        assert Browser(console).post("/console/views", view).status == 400, board
+
+
 def test_views_are_ones_own_saved_used_and_deleted(locked_console: Served, database_url):
     add_user(database_url)
     add_user(database_url, "bob")
     browser = signed_in(locked_console)
-    view = {"board": "work", "name": "Mine & old", "query": "assigned=ada&age=older"}
+    view = {"board": "work-items", "name": "Mine & old", "query": "assigned=ada&age=older"}
     answer = browser.post("/console/views", view)
-    assert answer.headers["location"] == "/work?assigned=ada&age=older"
-    assert browser.get("/work.json").json["views"] == [
+    assert answer.headers["location"] == "/work-items?assigned=ada&age=older"
+    assert browser.get("/work-items.json").json["views"] == [
         {"name": "Mine & old", "query": "assigned=ada&age=older"}
     ]
-    assert "Mine &amp; old" in browser.get("/work").text
-    assert signed_in(locked_console, "bob").get("/work.json").json["views"] == []
+    assert "Mine &amp; old" in browser.get("/work-items").text
+    assert signed_in(locked_console, "bob").get("/work-items.json").json["views"] == []
     for bad in ({"name": ""}, {"name": "x" * 61}, {"board": "../x"}, {"query": "x" * 3_000}):
         assert browser.post("/console/views", {**view, **bad}).status == 400
-    browser.post("/console/views", {"board": "work", "drop": "Mine & old"})
-    assert browser.get("/work.json").json["views"] == []
+    browser.post("/console/views", {"board": "work-items", "drop": "Mine & old"})
+    assert browser.get("/work-items.json").json["views"] == []
 
 
 def test_keys_are_seen_and_revoked_by_admins_alone(locked_console: Served, database_url):
@@ -406,7 +412,8 @@ def test_keys_are_seen_and_revoked_by_admins_alone(locked_console: Served, datab
 
 
 ACTIONS = [
-    ("work", "work_item.close"), ("work", "work_item.assign"), ("parked", "payload.resume"),
+    ("work-items", "work_item.close"), ("work-items", "work_item.assign"),
+    ("parked", "payload.resume"),
     ("parked", "payload.discard"), ("parked", "binding.put"),
     ("reservations", "reservation.release"),
 ]  # fmt: skip
@@ -457,17 +464,18 @@ def test_an_action_needs_a_form_of_ours(seed: Seed, console: Served, board: str,
 )
 def test_what_makes_no_sense_is_refused_in_words(seed: Seed, console: Served, fields, status):
     work_items(seed, 1)
-    assert Browser(console).post("/work/act", fields).status == status
+    assert Browser(console).post("/work-items/act", fields).status == status
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/work/1", 404), ("/work/x", 404), ("/work/1.json", 404), ("/parked/99", 404),
+        ("/work-items/1", 404), ("/work-items/x", 404), ("/work-items/1.json", 404),
+        ("/parked/99", 404),
         ("/parked/99/body", 404), ("/done/1", 404), ("/done/x.json", 404),
         ("/reservation", 400), ("/reservation?system=a&order=b", 404),
-        ("/reservation?system=%00&order=b", 400), ("/work?kind=%00", 400),
-        ("/work?before=x", 400), ("/trace", 400), ("/trace?sequence=x", 400),
+        ("/reservation?system=%00&order=b", 400), ("/work-items?kind=%00", 400),
+        ("/work-items?before=x", 400), ("/trace", 400), ("/trace?sequence=x", 400),
         ("/trace?sequence=5", 404), ("/trace?id=none", 404), ("/trace?id=%00", 400),
     ],
 )  # fmt: skip
@@ -482,16 +490,18 @@ def test_somebody_elses_deed_is_neither_seen_nor_taken_back(
         add_user(database_url, name, "operator")
     work_items(seed, 1)
     ada, bob = signed_in(locked_console), signed_in(locked_console, "bob")
-    deed = do(ada, "work", "work_item.close", ids_of(ada, "/work.json"), why="x")
+    deed = do(ada, "work-items", "work_item.close", ids_of(ada, "/work-items.json"), why="x")
     assert bob.get(f"/done/{deed['id']}.json").status == 404
     assert bob.post(f"/done/{deed['id']}/undo").status == 400
-    assert ids_of(ada, "/work.json") == []
+    assert ids_of(ada, "/work-items.json") == []
 
 
 def test_a_deed_can_be_taken_back_for_an_hour(seed: Seed, console: Served):
     work_items(seed, 1)
     browser = Browser(console)
-    deed = do(browser, "work", "work_item.close", ids_of(browser, "/work.json"), why="x")
+    deed = do(
+        browser, "work-items", "work_item.close", ids_of(browser, "/work-items.json"), why="x"
+    )
     seed._run("update console_deed set done_at = done_at - interval '61 minutes'")
     assert browser.get(f"/done/{deed['id']}.json").json["can_undo"] is False
     assert browser.post(f"/done/{deed['id']}/undo").status == 400
@@ -500,11 +510,11 @@ def test_a_deed_can_be_taken_back_for_an_hour(seed: Seed, console: Served):
 def test_no_action_leads_away_from_the_console(seed: Seed, console: Served):
     work_items(seed, 1)
     browser = Browser(console)
-    (only,) = ids_of(browser, "/work.json")
+    (only,) = ids_of(browser, "/work-items.json")
     fields = {"action": "work_item.close", "id": only, "confirm": "1", "why": "x"}
-    answer = browser.post("/work/act", {**fields, "back": "//evil.example"})
+    answer = browser.post("/work-items/act", {**fields, "back": "//evil.example"})
     deed = browser.get(answer.headers["location"] + ".json").json
-    assert deed["result"]["back"] == "/work"
+    assert deed["result"]["back"] == "/work-items"
 
 
 def test_hostile_texts_in_rows_and_reasons_stay_text(seed: Seed, console: Served):
@@ -517,7 +527,7 @@ def test_hostile_texts_in_rows_and_reasons_stay_text(seed: Seed, console: Served
               evil, evil, evil, json.dumps({evil: [evil]}))  # fmt: skip
     browser = Browser(console)
     pages = [f"/{board}" for board in BOARDS]
-    pages += ["/work/1", "/parked/1", "/search?" + urlencode({"q": "<script"})]
+    pages += ["/work-items/1", "/parked/1", "/search?" + urlencode({"q": "<script"})]
     pages.append("/reservation?" + urlencode({"system": "shop", "order": evil}))
     for path in pages:
         page = browser.get(path)

@@ -34,7 +34,7 @@ HEADERS: Final = {
 NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
     ("/", "Overview", "look"),
     ("/items", "Items", "look"),
-    ("/work", "Work", "look"),
+    ("/work-items", "Work", "look"),
     ("/parked", "Parked", "look"),
     ("/reservations", "Reservations", "look"),
     ("/audit", "Audit", "look"),

@@ -79,14 +79,14 @@ def _boards(reader: Reader) -> list[_Row]:
             rows.append(("POST", f"{board.path}/act", boards.act(board), "look"))
     return [
         *rows,
-        ("GET", "/work/{id}", one_item.one, "look"),
+        ("GET", "/work-items/{id}", one_item.one, "look"),
         ("GET", "/parked/{id}", one_payload.one, "look"),
         ("GET", "/parked/{id}/body", one_payload.body, "payload.read_raw"),
         ("GET", "/reservation", one_order.one, "look"),
         ("GET", "/reservation.json", one_order.one, "look"),
         ("GET", "/done/{deed}", boards.done, "look"),
         ("POST", "/done/{deed}/undo", boards.undo(BOARDS), "look"),
-        ("POST", "/console/views", boards.keep_view, "view.save"),
+        ("POST", "/console/views", boards.keep_view(BOARDS), "view.save"),
         ("GET", "/keys", keys.show, "key.look"),
         ("GET", "/keys.json", keys.show, "key.look"),
         ("POST", "/keys/revoke", keys.revoke, "key.revoke"),

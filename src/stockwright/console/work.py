@@ -110,7 +110,7 @@ ASSIGN = Action(
     choices={"to": _whom},
 )
 BOARD = Board(
-    name="work",
+    name="work-items",
     title="Work items",
     template="work.html",
     filters=("state", "kind", "system", "age", "assigned", "sku"),
@@ -149,7 +149,7 @@ class WorkPages:
         if as_json:
             return twin(found)
         return page(
-            request, "work_item.html", found=found, now=found.at, twin=f"/work/{number}.json"
+            request, "work_item.html", found=found, now=found.at, twin=f"/work-items/{number}.json"
         )
 
 

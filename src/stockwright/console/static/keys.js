@@ -12,7 +12,7 @@ const HELP = [
   ["Esc", "leave a field, close what is open"],
   ["?", "this help"],
 ];
-const GO = { o: "/", i: "/items", w: "/work", p: "/parked", r: "/reservations", a: "/audit" };
+const GO = { o: "/", i: "/items", w: "/work-items", p: "/parked", r: "/reservations", a: "/audit" };
 
 let here = null;
 let going = 0;
