@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -41,9 +42,9 @@ def by_thread(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted: Counter[str] = Counter()
     record = Ledger.record
 
-    def noted(own: Ledger, *args: object) -> list[Outcome]:
+    def noted(own: Ledger, *args: Any) -> list[Outcome]:
         counted[threading.current_thread().name] += 1
-        return record(own, *args)  # type: ignore[arg-type]
+        return record(own, *args)
 
     monkeypatch.setattr(Ledger, "record", noted)
     return counted
