@@ -215,7 +215,10 @@ def test_a_due_hold_is_recorded_before_anything_is_sent_ahead(ledger: Ledger, da
 
 def test_a_connection_lost_in_flight_leaves_each_item_recorded_once(ledger: Ledger, database: str):
     flights = [sent(ledger, reserve(f"F{n}", 1)) for n in range(3)]
-    end = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s"
+    end = (
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where application_name = %s and datname = current_database()"
+    )
     rows(database, end, "stockwright-ledger")
     doubts = []
     for n, flight in enumerate(flights):

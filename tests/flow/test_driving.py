@@ -23,7 +23,10 @@ from stockwright.store.ledger import LANE, Ledger
 from tests.flow.test_ahead import audited
 from tests.flow.test_recording import receipt, reserve, rows
 
-END = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s"
+END = (
+    "select pg_terminate_backend(pid) from pg_stat_activity "
+    "where application_name = %s and datname = current_database()"
+)
 
 
 @pytest.fixture
