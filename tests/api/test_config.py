@@ -154,3 +154,8 @@ def test_only_an_admin_may_look_and_change(house):
     client = house.client("master:write", "master:read")
     assert client.get("/v1/config").status == 403
     assert client.post("/v1/config/apply", {"reason": "x"}).status == 403
+
+
+@pytest.mark.parametrize("number", ["%C2%B2", "-1", "x", "9" * 100])
+def test_what_is_no_number_of_a_revision_is_not_found(house, channel, number):
+    assert house.admin.get(f"/v1/config/revisions/{number}").status == 404

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from stockwright.domain import passwords
+from stockwright.domain.errors import Rejected
 from stockwright.domain.passwords import Cost
 from stockwright.store import sessions, users
 from stockwright.store.access import add_key, list_changes, revoke_key
@@ -387,6 +388,9 @@ def test_a_password_somebody_else_chose_is_changed_first(locked_console: Served,
     answer = browser.get("/items")
     assert (answer.status, answer.headers["location"]) == (303, "/account")
     assert "Choose your own" in browser.get("/account").text
+    assert browser.get("/items.json").status == 403
+    assert browser.get("/console/stream").status == 403
+    assert browser.get("/account.json").json["must_change"]
     new = {"old": PASSWORD, "new": "green kettle in the hall", "again": "green kettle in the hall"}
     assert browser.post("/account/password", new).status == 303
     assert browser.get("/items").status == 200
@@ -400,6 +404,7 @@ def test_a_password_somebody_else_chose_is_changed_first(locked_console: Served,
     [
         ({"old": "wrong"}, 403, "old password is wrong"),
         ({"again": "something else here"}, 400, "differ"),
+        ({"new": PASSWORD, "again": PASSWORD}, 400, "This is the old password"),
         ({"new": "short", "again": "short"}, 400, "at least 12"),
         ({"new": "password123456", "again": "password123456"}, 400, "guessed first"),
     ],
@@ -414,6 +419,41 @@ def test_a_new_password_must_be_good_and_the_old_one_known(
     assert answer.status == status
     assert words in answer.text
     assert Browser(locked_console).sign_in().status == 303
+
+
+def test_an_old_password_opens_no_session_once_it_was_changed(database_url):
+    """Judging takes a while, in which an admin may act on the very password that is judged."""
+    add_user(database_url)
+    with connect(database_url) as connection:
+        attempt = sessions.begin_attempt(connection, "ada", "10.0.0.1")
+        assert passwords.matches(PASSWORD, attempt.kept)
+        users.set_password(connection, "ada", "green kettle in the hall")
+        assert sessions.sign_in(connection, attempt, address="10.0.0.1") is None
+        renewed = passwords.hashed(PASSWORD, bytes(16))
+        late = sessions.sign_in(connection, attempt, address="10.0.0.1", rehashed=renewed)
+        assert late is None
+        assert [one.sessions for one in users.list_users(connection)] == [0]
+
+
+def test_who_knew_the_old_password_does_not_undo_an_admins_new_one(database_url):
+    add_user(database_url)
+    with connect(database_url) as connection:
+        attempt = sessions.begin_attempt(connection, "ada", "10.0.0.1")
+        users.set_password(connection, "ada", "green kettle in the hall")
+        with pytest.raises(Rejected) as refused:
+            users.set_password(
+                connection, "ada", "of somebody else entirely", instead_of=attempt.kept
+            )
+        assert (refused.value.reason, refused.value.field) == ("conflict", "password")
+        now = sessions.begin_attempt(connection, "ada", "10.0.0.1")
+        assert passwords.matches("green kettle in the hall", now.kept)
+
+
+def test_asking_for_the_head_of_a_page_is_looking(locked_console: Served, database_url):
+    add_user(database_url)
+    assert locked_console.send("HEAD", "/console/sign-in").status == 200
+    answer = signed_in(locked_console).send("HEAD", "/items")
+    assert (answer.status, answer.body) == (200, b"")
 
 
 def test_a_user_sees_own_sessions_and_ends_them(locked_console: Served, database_url):

@@ -136,7 +136,7 @@ async def list_revisions(call: Call) -> Reply:
 async def get_revision(call: Call) -> Reply:
     """One revision with every row it changed, before and after."""
     number = call.path["id"]
-    if not number.isdigit() or int(number) > _TOP:
+    if not (number.isascii() and number.isdigit()) or int(number) > _TOP:
         raise problem("not_found", f"There is no revision {number!r}.")
     return reply(await call.run(_revision, int(number)))
 

@@ -14,6 +14,7 @@ from stockwright.console.access import Visitor
 from stockwright.console.pages import HEADERS, page, twin
 from stockwright.console.reading import Reader
 from stockwright.console.signing import Hasher
+from stockwright.domain import passwords
 from stockwright.domain.errors import Rejected
 from stockwright.domain.people import PERMISSIONS, Role
 from stockwright.store import positions, sessions, users
@@ -81,8 +82,11 @@ class Account:
             await self._reader.run(sessions.note_failure, attempt, address=address)
             note = "The old password is wrong."
             return await self._page(request, note=note, about="old", status=403)
+        if passwords.same(new, form.one("old")):
+            note = "This is the old password. Choose one that nobody else knows."
+            return await self._page(request, note=note, about="new", status=400)
         try:
-            await self._reader.run(_set_password, request.state.visitor, new)
+            await self._reader.run(_set_password, request.state.visitor, new, attempt.kept)
         except Rejected as refused:
             return await self._page(request, note=refused.message, about="new", status=400)
         return RedirectResponse("/account?changed=password", 303, HEADERS)
@@ -134,13 +138,14 @@ def _read(connection: Connection, visitor: Visitor) -> AccountPage:
     )
 
 
-def _set_password(connection: Connection, visitor: Visitor, password: str) -> None:
+def _set_password(connection: Connection, visitor: Visitor, password: str, before: str) -> None:
     assert visitor.signed is not None
     users.set_password(
         connection,
         visitor.owner,
         password,
         keep_session=visitor.signed.session,
+        instead_of=before,
         actor=visitor.actor,
     )
 

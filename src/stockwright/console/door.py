@@ -18,6 +18,8 @@ from stockwright.domain.errors import Rejected, StockwrightError, Throttled, Tra
 from stockwright.domain.people import PERMISSIONS, Action
 
 Handler = Callable[[Request], Awaitable[Response]]
+READING = ("GET", "HEAD")
+"""The methods that change nothing."""
 SIGN_IN = "/console/sign-in"
 ACCOUNT = "/account"
 
@@ -73,7 +75,7 @@ class Guarded:
     """One handler behind the door; failures become pages that say what to do.
 
     needs: the action that whoever asks must be allowed; `free` for the sign-in itself. What changes
-    anything (any other method than GET) is only done on a form of ours.
+    anything (any method but GET and HEAD) is only done on a form of ours.
     """
 
     def __init__(self, door: Door, handler: Handler, needs: Action | Literal["free"]) -> None:
@@ -125,14 +127,14 @@ class Guarded:
             if not is_page:
                 return twin({"title": "Sign in first", "status": 401}, 401)
             return RedirectResponse(SIGN_IN, 303, HEADERS)
-        if visitor.by == "key" and (is_page or request.method != "GET"):
+        if visitor.by == "key" and (is_page or request.method not in READING):
             text = "A key of a program reads the pages' .json twins. People sign in by name."
             return message(request, 403, "Not with a key", text)
         if not visitor.may(self._needs):
             needed = PERMISSIONS[self._needs]
             text = f"Only {needed.role}s may {needed.meaning}. Your role is {visitor.role}."
             return message(request, 403, "Not with your role", text)
-        if request.method != "GET":
+        if request.method not in READING:
             request.state.form = await read_form(request)
             if not access.is_our_form(request, request.state.form.one(access.FORM_FIELD)):
                 text = (
@@ -140,6 +142,8 @@ class Guarded:
                 )
                 return message(request, 403, "Not from here", text)
         must_change = visitor.signed is not None and visitor.signed.must_change
-        if must_change and is_page and self._needs != "own.settings":
+        if must_change and self._needs != "own.settings":
+            if not is_page:
+                return twin({"title": "Change your password first", "status": 403}, 403)
             return RedirectResponse(ACCOUNT, 303, HEADERS)
         return None

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from stockwright.console import access
-from stockwright.console.door import SIGN_IN, Door
+from stockwright.console.door import READING, SIGN_IN, Door
 from stockwright.console.pages import HEADERS, page
 from stockwright.console.reading import Reader
 from stockwright.domain import passwords
@@ -68,7 +68,7 @@ class Signing:
         """The form, or the session that a name and a password open."""
         if self._door.open_to_all or request.state.visitor is not None:
             return RedirectResponse("/", 303, HEADERS)
-        if request.method == "GET":
+        if request.method in READING:
             return await self._form(request)
         form = request.state.form
         if not access.is_our_form(request, form.one(access.FORM_FIELD)):

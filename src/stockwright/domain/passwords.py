@@ -111,6 +111,11 @@ def matches(password: str, kept: str) -> bool:
     return found and bool(kept)
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two texts are the same password, in whichever way their letters were typed."""
+    return unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
+
+
 def outdated(kept: str) -> bool:
     """Whether a password was hashed at another cost than today's."""
     return _parts(kept)[0] != COST

@@ -98,7 +98,8 @@ def _wait_s(
 def sign_in(
     connection: Connection, attempt: Attempt, *, address: str, agent: str = "", rehashed: str = ""
 ) -> str | None:
-    """Opens the session that a right password earned; its token, or None for a user gone since.
+    """Opens the session that a right password earned; its token, or None where the user is gone or
+    has another password since.
 
     rehashed is the password under today's cost, where the kept one was cheaper.
     """
@@ -111,6 +112,7 @@ def sign_in(
     opened = {
         "token_hash": digest_of(token),
         "user_id": attempt.user_id,
+        "password": rehashed or attempt.kept,
         "address": _short(address),
         "agent": _short(agent),
     }

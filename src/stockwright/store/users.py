@@ -95,18 +95,25 @@ def set_password(
     *,
     must_change: bool = False,
     keep_session: int | None = None,
+    instead_of: str | None = None,
     actor: str = "cli",
 ) -> None:
-    """Gives a user a new password and ends their sessions, but for one. Raises Rejected."""
+    """Gives a user a new password and ends their sessions, but for one. Raises Rejected.
+
+    instead_of: only while this is what is kept of the old one, which somebody proved to know.
+    """
     name = user_name(name)
     passwords.check(password, name)
     arguments = {
         "name": name,
         "password": passwords.hashed(password, secrets.token_bytes(16)),
         "must_change": must_change,
+        "instead_of": instead_of,
     }
     if connection.execute(_SQL["set_password"], arguments).fetchone() is None:
-        raise _unknown(name)
+        _check_known(connection, name)
+        message = "The password was changed by somebody else just now. Sign in with that one."
+        raise Rejected("conflict", "password", message)
     connection.execute(_SQL["end_sessions"], {"name": name, "but": keep_session})
     connection.execute(_SQL["forget_failures"], {"account": digest_of_account(name)})
     log_change(connection, actor, "user.password", name, {})

@@ -36,10 +36,11 @@ delete from sign_in_failure where account = %(account)s;
 update app_user set password = %(new)s where id = %(user_id)s and password = %(old)s;
 
 -- name: open_session
--- Opens a session of a user who is still let in; answers the session's id and the user's name.
+-- Opens a session of a user who is still let in, and whose password is still the one that was given;
+-- answers the session's id and the user's name.
 with signed as (
     update app_user set signed_in_at = clock_timestamp()
-    where id = %(user_id)s and disabled_at is null
+    where id = %(user_id)s and disabled_at is null and password = %(password)s
     returning id, name
 )
 insert into console_session (token_hash, user_id, address, agent)

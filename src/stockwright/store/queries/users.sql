@@ -35,9 +35,10 @@ where role = 'admin' and disabled_at is null and name <> %(name)s;
 select count(*) from (select from app_user order by id for update) locked;
 
 -- name: set_password
--- Gives a user a new password; answers its id.
+-- Gives a user a new password, if so asked only in place of a certain one; answers its id.
 update app_user set password = %(password)s, must_change = %(must_change)s
-where name = %(name)s returning id;
+where name = %(name)s and (%(instead_of)s::text is null or password = %(instead_of)s)
+returning id;
 
 -- name: set_role
 -- Gives a user another role; answers the role before, or nothing where it was the same.
