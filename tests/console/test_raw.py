@@ -1,8 +1,12 @@
 """Raw payloads for people: laid out, cut around what failed, the failing place marked."""
 
 import json
+import tracemalloc
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stockwright.console import raw
 from stockwright.console.raw import MAX_LINES, view
@@ -100,3 +104,37 @@ def test_bytes_are_shown_sixteen_a_line_and_what_is_left_out_is_counted():
     assert shown.lines[4].text.startswith("00000040  40 41 42")
     assert shown.lines[4].text.endswith("@ABCDEFGHIJKLMNO")
     assert len(shown.lines) + shown.after == 256 * 64 // 16
+
+
+def test_half_a_character_is_shown_as_it_was_written():
+    lines = view(b'{"a": "x\\ud800", "\\udfff": 1}', "$.a").lines
+    assert [line.text for line in lines] == ["{", '  "a": "x\\ud800",', '  "\\udfff": 1', "}"]
+    msgspec.json.encode(lines)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+documents = st.recursive(
+    st.none() | st.booleans() | texts,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5),
+    max_leaves=30,
+).filter(lambda found: isinstance(found, dict | list))
+
+
+@given(documents)
+def test_a_document_is_laid_out_as_everybody_knows_it(document):
+    expected = json.dumps(document, indent=2, ensure_ascii=False).split("\n")
+    found = view(json.dumps(document).encode(), "$")
+    assert [line.text for line in found.lines] == expected[:MAX_LINES]
+    assert (found.before, found.after) == (0, max(0, len(expected) - MAX_LINES))
+
+
+def test_only_what_is_shown_is_kept_of_a_document_however_it_is_nested():
+    """Laid out whole it has 140 MB, which would stop everything else for many seconds."""
+    body = b"[" + b",".join([b"[" * 400 + b"]" * 400] * 900) + b"]"
+    tracemalloc.start()
+    found = view(body, "$[899]")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(found.lines), found.found) == (MAX_LINES, True)
+    assert found.before + found.after == 900 * 799 + 2 - MAX_LINES
+    assert most < 80_000_000

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -13,9 +14,11 @@ MAX_LINES: Final = 400
 """Lines shown, around the place that failed."""
 _LONGEST_LINE: Final = 2_000
 _STEP: Final = re.compile(r"\.([^.\[\]\s]+)|\[(\d+)\]")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _LINE: Final = re.compile(r"line (\d+)")
 
 Path = tuple[str | int, ...]
+_Laid = tuple[int, str, bool]
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -70,14 +73,8 @@ def _json(root: Any, path: str, code: str) -> RawView:
     if field and target == steps and field in (_at(root, target) or ()):
         target = (*target, field)
     wanted = _holding(root, target, code) or {target}
-    lines = [
-        Line(number, text, any(where[: len(one)] == one for one in wanted))
-        for number, (text, where) in enumerate(_laid_out(root, (), "", ""), start=1)
-    ]
     # All of a whole document marked says no more than nothing marked.
-    if wanted == {()}:
-        lines = [Line(one.number, one.text) for one in lines]
-    return _around("json", lines)
+    return _around("json", _laid_out(root, _tree(wanted - {()})))
 
 
 def path_steps(place: str) -> Path:
@@ -112,51 +109,100 @@ def _holding(root: Any, target: Path, code: str) -> set[Path]:
     for step in target:
         value = value[step]
     found: set[Path] = set()
-    waiting = [(target, value)]
+    # A place is its step and the place it is in: most are never needed as a whole.
+    waiting: list[tuple[Any, Any]] = [(None, value)]
     while waiting and len(found) < 100:
-        path, value = waiting.pop()
+        place, value = waiting.pop()
         if isinstance(value, dict):
-            waiting += [((*path, name), inner) for name, inner in value.items()]
+            waiting += [((place, name), inner) for name, inner in value.items()]
         elif isinstance(value, list):
-            waiting += [((*path, n), inner) for n, inner in enumerate(value)]
+            waiting += [((place, n), inner) for n, inner in enumerate(value)]
         elif str(value) == code:
-            found.add(path)
+            found.add((*target, *_unrolled(place)))
     return found
 
 
-def _laid_out(value: Any, path: Path, indent: str, name: str) -> Iterator[tuple[str, Path]]:
-    """A document as lines, each with the path of the value that it begins, ends or is."""
-    if isinstance(value, dict | list) and value:
-        opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
-        yield f"{indent}{name}{opening}", path
-        inner: list[tuple[str, str | int, Any]] = (
-            [(f"{_quoted(key)}: ", key, one) for key, one in value.items()]
-            if isinstance(value, dict)
-            else [("", n, one) for n, one in enumerate(value)]
-        )
-        for n, (label, step, one) in enumerate(inner):
-            block = list(_laid_out(one, (*path, step), indent + "  ", label))
-            if n < len(inner) - 1:
-                block[-1] = (block[-1][0] + ",", block[-1][1])
-            yield from block
-        yield f"{indent}{closing}", path
-    else:
+def _unrolled(place: Any) -> Path:
+    steps = []
+    while place is not None:
+        place, step = place
+        steps.append(step)
+    return tuple(reversed(steps))
+
+
+_Tree = dict[str | int, Any]
+
+
+def _tree(paths: Iterable[Path]) -> _Tree:
+    """Paths by their steps; one ends where nothing follows."""
+    tree: _Tree = {}
+    for path in paths:
+        node = tree
+        for step in path:
+            node = node.setdefault(step, {})
+    return tree
+
+
+class _Open(NamedTuple):
+    """What is left of a list or table that is being laid out."""
+
+    inner: Iterator[tuple[str | int, Any]]
+    left: int
+    named: bool
+    marks: _Tree | None
+    marked: bool
+    closing: str
+
+
+def _laid_out(root: Any, marks: _Tree) -> Iterator[_Laid]:
+    """A document as lines: how deep each stands, its text, and whether it is marked.
+
+    Takes the time of its size, however deep it is: whoever sends a payload chooses its shape.
+    """
+    around: list[_Open] = []
+    yield from _begun(around, root, "", "", marks or None, marked=False)
+    while around:
+        inner, left, named, within, marked, closing = around.pop()
+        step, value = next(inner, (None, None))
+        if step is None:
+            yield len(around), closing, marked
+            continue
+        around.append(_Open(inner, left - 1, named, within, marked, closing))
+        mark = within.get(step) if within else None
+        yield from _begun(
+            around, value, f"{_quoted(step)}: " if named else "", "," if left > 1 else "",
+            mark, marked=marked or mark == {},
+        )  # fmt: skip
+
+
+def _begun(
+    around: list[_Open], value: Any, name: str, comma: str, marks: _Tree | None, *, marked: bool
+) -> Iterator[_Laid]:
+    """The first line of a value; what is left of it is put on top of what it stands in."""
+    depth = len(around)
+    if not isinstance(value, dict | list) or not value:
         shown = str(value) if isinstance(value, _Number) else _quoted(value)
-        yield f"{indent}{name}{shown}", path
+        yield depth, f"{name}{shown}{comma}", marked
+        return
+    named = isinstance(value, dict)
+    yield depth, f"{name}{'{' if named else '['}", marked
+    inner: Iterator[tuple[str | int, Any]]
+    inner = iter(value.items()) if isinstance(value, dict) else enumerate(value)
+    closing = f"{'}' if named else ']'}{comma}"
+    around.append(_Open(inner, len(value), named, marks, marked, closing))
 
 
 def _quoted(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    # Half a character can be written in JSON, and nowhere else: it stays as it was written.
+    return json.dumps(value) if _HALF.search(text) else text
 
 
 def _text(text: str, path: str) -> RawView:
     named = _LINE.search(path)
-    wanted = int(named[1]) if named else 0
-    lines = [
-        Line(number, line, number == wanted)
-        for number, line in enumerate(text.splitlines() or [""], start=1)
-    ]
-    return _around("text", lines)
+    wanted = int(named[1]) if named and len(named[1]) < 10 else 0
+    lines = enumerate(text.splitlines() or [""], start=1)
+    return _around("text", ((0, line, number == wanted) for number, line in lines))
 
 
 def _bytes(body: bytes) -> RawView:
@@ -169,20 +215,36 @@ def _bytes(body: bytes) -> RawView:
     return RawView(kind="bytes", lines=lines, after=after)
 
 
-def _around(kind: str, lines: list[Line]) -> RawView:
-    """The lines around the first marked one, long ones cut short."""
-    first = next((n for n, line in enumerate(lines) if line.marked), -1)
-    start = max(0, min(first - MAX_LINES // 4, len(lines) - MAX_LINES))
-    shown = [
-        line
-        if len(line.text) <= _LONGEST_LINE
-        else Line(line.number, line.text[:_LONGEST_LINE] + " …", line.marked)
-        for line in lines[start : start + MAX_LINES]
-    ]
+def _around(kind: str, lines: Iterable[_Laid]) -> RawView:
+    """The lines around the first marked one, long ones cut short; only these are kept."""
+    first, total = -1, 0
+    kept: deque[_Laid] = deque(maxlen=MAX_LINES)
+    after: list[_Laid] = []
+    beginning: list[_Laid] = []
+    for total, line in enumerate(lines, start=1):
+        if first < 0 and line[2]:
+            first = total - 1
+        if first >= 0:
+            after += [line] if len(after) < MAX_LINES else []
+        else:
+            kept.append(line)
+            beginning += [line] if len(beginning) < MAX_LINES else []
+    if first < 0:
+        start, shown = 0, beginning
+    else:
+        start = max(0, min(first - MAX_LINES // 4, total - MAX_LINES))
+        shown = [*list(kept)[len(kept) - (first - start) :], *after][:MAX_LINES]
     return RawView(
         kind=kind,
-        lines=shown,
+        lines=[_line(number, *line) for number, line in enumerate(shown, start=start + 1)],
         before=start,
-        after=max(0, len(lines) - start - len(shown)),
+        after=total - start - len(shown),
         found=first >= 0,
     )
+
+
+def _line(number: int, depth: int, text: str, marked: bool) -> Line:
+    whole = "  " * depth + text
+    if len(whole) > _LONGEST_LINE:
+        whole = whole[:_LONGEST_LINE] + " …"
+    return Line(number, whole, marked)
