@@ -4,6 +4,7 @@ from typing import Final
 
 from stockwright.api import (
     availability,
+    backorders,
     change_log,
     config,
     counts,
@@ -13,19 +14,26 @@ from stockwright.api import (
     ledger,
     master,
     parked,
+    promise,
     reservations,
+    supply,
+    told,
     why,
     worklist,
 )
 from stockwright.api.operations import Operation
 from stockwright.api.paging import Page, PageQuery
+from stockwright.domain.backorders import ToldOwed
 from stockwright.domain.count_sheets import CountSheet
 from stockwright.domain.events import Fact
+from stockwright.domain.supply import ToldSupply
 from stockwright.flow.explaining import Why
 from stockwright.store.access import Change
+from stockwright.store.backorders import BackorderView
 from stockwright.store.entries import EntryView
 from stockwright.store.payloads import PayloadView
 from stockwright.store.reservations import ReservationView
+from stockwright.store.supply import SupplyView
 from stockwright.store.worklist import WorkItemView
 
 _REFUSALS: Final = (
@@ -121,6 +129,94 @@ TABLE: Final[tuple[Operation, ...]] = (
         query=why.WhyQuery,
         answers={200: Why},
         problems=("unknown_sku", "unknown_channel"),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/promise",
+        handler=promise.get_promise,
+        tag="stock",
+        scope="stock:read",
+        query=promise.PromiseQuery,
+        answers={200: promise.PromiseAnswer},
+        problems=("unknown_sku", "unknown_channel", "unknown_location"),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/supply",
+        handler=supply.post_supply,
+        tag="supply",
+        scope="events:write",
+        body=list[ToldSupply],
+        answers={207: told.ToldAnswer},
+        problems=("too_many",),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/supply",
+        handler=supply.list_supply,
+        tag="supply",
+        scope="stock:read",
+        query=supply.SupplyQuery,
+        answers={200: Page[SupplyView]},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/supply/{system}/{document}/{line}",
+        handler=supply.get_supply,
+        tag="supply",
+        scope="stock:read",
+        answers={200: SupplyView},
+        problems=("not_found", "forbidden_system"),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/supply/{system}/{document}/{line}/close",
+        handler=supply.close_supply,
+        tag="supply",
+        scope="events:write",
+        body=supply.CloseLineAsk,
+        answers={200: SupplyView},
+        problems=("not_found", "forbidden_system", "already_closed"),
+        stored=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/backorders",
+        handler=backorders.post_backorders,
+        tag="supply",
+        scope="reservations:write",
+        body=list[ToldOwed],
+        answers={207: told.ToldAnswer},
+        problems=("too_many",),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/backorders",
+        handler=backorders.list_backorders,
+        tag="supply",
+        scope="stock:read",
+        query=backorders.BackorderQuery,
+        answers={200: Page[BackorderView]},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/backorders/{system}/{order}/{line}",
+        handler=backorders.get_backorder,
+        tag="supply",
+        scope="stock:read",
+        answers={200: BackorderView},
+        problems=("not_found", "forbidden_system"),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/backorders/{system}/{order}/{line}/close",
+        handler=backorders.close_backorder,
+        tag="supply",
+        scope="reservations:write",
+        body=supply.CloseLineAsk,
+        answers={200: BackorderView},
+        problems=("not_found", "forbidden_system", "already_closed"),
+        stored=True,
     ),
     Operation(
         method="GET",

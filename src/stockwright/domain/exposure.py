@@ -5,7 +5,7 @@ the units the channel sells (pieces of its listing). Order and meaning of the ru
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,7 +14,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a channel's exposure policy; sku and sku_group None match every SKU.
 
     safety is withheld from publication, hard_safety from publication and from requests. ring_fence
-    is held for this channel against all others. buffer and cap shape publication only.
+    is held for this channel against all others. buffer and cap shape publication only. safety_per
+    says whether safety is kept at every place or once for the whole pool. Of lots only those count
+    that have min_shelf_life_days left.
     """
 
     channel: str = ""
@@ -27,6 +29,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     buffer: int = 0
     cap: int | None = None
     pack_size: int = 1
+    safety_per: Literal["network", "place"] = "network"
+    min_shelf_life_days: int = 0
 
     def matches(self, sku: str, sku_group: str) -> bool:
         """True where this row speaks of the SKU."""
@@ -41,10 +45,15 @@ RULES: Final = (
         "free",
         "what is free at each place of the pool; a shortage at one place counts against the rest",
     ),
+    ("shelf_life", "units of lots that have too few days left, and are not promised already"),
+    ("supply", "expected supply, dated until the day asked for; never part of what is shown"),
     ("safety", "safety stock withheld, at most what is free"),
+    ("backorder", "units owed to order lines that come first"),
     ("ring_fence", "units held for other channels that they have not claimed yet"),
     ("buffer", "units held back for sales that we learn of too late"),
     ("component", "base units to listing units: whole sets of the component's quantity"),
+    ("places", "sets whose parts do not lie together at one place, where an order is not split"),
+    ("assembled", "kits that are ready-made, or below zero: promised and still to be made"),
     ("cap", "the most this channel may see"),
     ("pack_size", "whole packs only"),
     ("floor", "never below zero"),

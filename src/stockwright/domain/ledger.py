@@ -17,6 +17,7 @@ from stockwright.domain.demand import crossed, settle, trim, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Item, Outcome, Request
 from stockwright.domain.goods import Told
+from stockwright.domain.owing import settle_owed
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
 from stockwright.domain.revisions import post, reverse
@@ -113,6 +114,8 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
         else:
             assert isinstance(item, Expiry)
             outcome = reservations.expire(overlay, item.system, item.order, item.lines)
+        if books.backorders:
+            settle_owed(overlay, item.kind)
     except Rejected as refusal:
         if refusal.reason == "malformed":
             return Outcome(code="malformed", field=refusal.field, message=refusal.message)

@@ -19,6 +19,7 @@ SnapshotBasis = Literal["gross", "net"]
 Revisions = Literal["increment", "cumulative", "replacement"]
 MovementGroup = Literal["inbound", "outbound", "internal", "count", "pos"]
 Feed = Literal["movement", "snapshot"]
+SafetyPer = Literal["network", "place"]
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Units = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
@@ -84,6 +85,14 @@ class Location(Struct, frozen=True, kw_only=True):
     priority: Annotated[
         int, Meta(ge=0, le=1_000_000, description="lower goes first when an order seeks a place")
     ] = 100
+    supply_grace_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=31_536_000,
+            description="seconds that supply may be overdue here before nothing is promised on it",
+        ),
+    ] = 86_400
     groups: Annotated[
         tuple[Code, ...], Meta(description="groups it belongs to; a channel's pool may name them")
     ] = ()
@@ -118,6 +127,14 @@ class ExposurePolicy(Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=MAX_QUANTITY)],
         Meta(description="show whole packs of this many pieces only"),
     ] = 1
+    safety_per: Annotated[
+        SafetyPer,
+        Meta(description="whether safety is kept once for the pool, or at every place of it"),
+    ] = "network"
+    min_shelf_life_days: Annotated[
+        int,
+        Meta(ge=0, le=36_500, description="count and grant only lots that have these days left"),
+    ] = 0
 
 
 class Channel(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,9 @@
-"""What becomes due by itself: holds that ran out, and lots that reached their date.
+"""What becomes due by itself: holds that ran out, lots that reached their date or fell short of the
+days a channel asks for.
 
-Both are found in the database, so that they survive a restart; recording them is the ledger's
-work, and doing it twice changes nothing.
+All are found in the database, so that they survive a restart, and doing it twice changes nothing.
+What moves goods or promises is recorded by the ledger; what only changes a level is marked for the
+projection.
 """
 
 import datetime as dt
@@ -10,8 +12,10 @@ from typing import Final
 
 from stockwright.domain.events import Fact
 from stockwright.flow.recording import Recorder
+from stockwright.store.backorders import forget_owed
 from stockwright.store.connection import Pool
-from stockwright.store.due import expired_lots, next_due
+from stockwright.store.due import expired_lots, mark_shelf_life, next_due
+from stockwright.store.overdue import note_overdue
 
 LOTS_AT_ONCE: Final = 500
 OWN_SYSTEM: Final = "stockwright"
@@ -44,6 +48,7 @@ class Sweeper:
         if now - self._lots_at >= self._lots_every:
             self._lots_at = now
             self.expire_lots(now)
+            self.mark(now)
         with self._pool.connection() as connection:
             due = next_due(connection)
         if due is None:
@@ -78,3 +83,14 @@ class Sweeper:
         if facts:
             self._recorder.submit(facts, bulk=True).result()
         return len(facts)
+
+    def mark(self, now: dt.datetime) -> int:
+        """Has the numbers computed again that the calendar changes; returns of how many SKUs and
+        lines of supply.
+        """
+        with self._pool.connection() as connection:
+            crossed = mark_shelf_life(connection, now.astimezone(dt.UTC).date())
+            late = note_overdue(connection, now)
+        with self._pool.connection() as connection:
+            forget_owed(connection)
+        return crossed + late

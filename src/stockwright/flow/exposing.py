@@ -3,9 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from stockwright.domain.availability import Component, Explanation, Fence, available_to_sell
+from stockwright.domain.availability import (
+    Component,
+    Explanation,
+    Fence,
+    Kit,
+    Stock,
+    available_to_sell,
+    free,
+)
+from stockwright.domain.backorders import Owed, owed_first
 from stockwright.domain.exposure import Policy, match_policy
+from stockwright.domain.shelf_life import good_until, room
 from stockwright.store import exposure, stock
 from stockwright.store.connection import Connection
 from stockwright.store.exposure import Part
@@ -23,8 +34,10 @@ class Rules:
         pools: Mapping[str, tuple[str, ...]],
         policies: Mapping[str, Sequence[Policy]],
         groups: Mapping[str, str],
+        ways: Mapping[str, tuple[bool, int]] | None = None,
     ) -> None:
         self.pools = pools
+        self._ways = ways or {}
         self._groups = groups
         self._channels = tuple(policies)
         # A row for one SKU is found by that SKU: a thousand such rows cost no more than one.
@@ -34,6 +47,17 @@ class Rules:
                 self._rows.setdefault((channel, row.sku), []).append(row)
         self._matched: dict[tuple[str, str], Policy] = {}
         self.has_fences = any(row.ring_fence for rows in policies.values() for row in rows)
+        self.has_shelf_life = any(
+            row.min_shelf_life_days for rows in policies.values() for row in rows
+        )
+
+    def splits(self, channel: str) -> bool:
+        """Whether a channel's order may be served from several places."""
+        return self._ways[channel][0] if channel in self._ways else True
+
+    def demand_class(self, channel: str) -> int | None:
+        """The class of a channel's backorders; None, after all classes, where there is none."""
+        return self._ways[channel][1] if channel in self._ways else None
 
     def knows(self, sku: str) -> bool:
         """True where the item master has the SKU."""
@@ -65,7 +89,7 @@ class Rules:
 def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
     """The rules as they are now for these SKUs, given with the group of each."""
     rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
-    return Rules(exposure.pools(connection), rows, groups)
+    return Rules(exposure.pools(connection), rows, groups, exposure.ways(connection))
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -76,37 +100,80 @@ class Reading(msgspec.Struct, frozen=True):
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
+        policy = self.rules.policy(channel, sku)
         return Component(
             sku=sku,
             quantity=quantity,
-            places=self.books.at(sku, self.rules.pools.get(channel, ())),
-            policy=self.rules.policy(channel, sku),
+            places=self.stock_at(sku, self.rules.pools.get(channel, ()), policy),
+            policy=policy,
             fences=[
                 Fence(
                     channel=other, ring_fence=units, claimed=self.books.claims.get((other, sku), 0)
                 )
                 for other, units in self.rules.fenced(channel, sku)
             ],
+            owed=self.owed(channel, sku),
         )
+
+    def owed(self, channel: str, sku: str) -> Owed | None:
+        """What is owed of a SKU before a channel's requests."""
+        if sku not in self.books.owed:
+            return None
+        pools = self.rules.pools
+        demand_class = self.rules.demand_class(channel)
+        return owed_first(self.books.owed[sku], demand_class, pools.get(channel, ()), pools)
+
+    def stock_at(self, sku: str, places: Sequence[str], policy: Policy) -> list[Stock]:
+        """A SKU's stock at these places, with what has the shelf life that the policy asks for."""
+        found = self.books.at(sku, places)
+        days = policy.min_shelf_life_days
+        if not days or sku not in self.books.by_lot:
+            return found
+        until = good_until(self.books.read_at.date(), days)
+        return [
+            replace(one, fresh=room(free(one), self.books.lots_at(sku, one.location), until))
+            for one in found
+        ]
 
     def explain(
         self, listings: Sequence[Listing], parts: Sequence[Part]
     ) -> dict[Listing, Explanation]:
         """What each listing may sell, given its parts; one without parts sells nothing."""
-        components: dict[Listing, list[Component]] = {listing: [] for listing in listings}
+        found: dict[Listing, list[Part]] = {listing: [] for listing in listings}
         for part in parts:
-            components[part.channel, part.listing].append(
-                self.component(part.channel, part.sku, part.quantity)
-            )
-        return {listing: available_to_sell(some) for listing, some in components.items()}
+            found[part.channel, part.listing].append(part)
+        return {
+            listing: self._explain(listing[0], some) if some else available_to_sell(())
+            for listing, some in found.items()
+        }
+
+    def _explain(self, channel: str, parts: Sequence[Part]) -> Explanation:
+        ready = [part for part in parts if part.is_kit]
+        alone = len(ready) == 1 and all(part.is_kit or part.kit for part in parts)
+        kits = [
+            Kit(component=self.component(channel, part.sku, part.quantity), alone=alone)
+            for part in ready
+        ]
+        components = [self._part(channel, part) for part in parts if not part.is_kit]
+        split = self.rules.splits(channel)
+        return available_to_sell(components, allow_split=split, kits=kits)
+
+    def _part(self, channel: str, part: Part) -> Component:
+        component = self.component(channel, part.sku, part.quantity)
+        if not part.kit:
+            return component
+        return replace(component, pieces=self.rules.policy(channel, part.kit))
 
 
 def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
     """Rules, stock and claims as they are now of these SKUs, given with the group of each."""
     rules = read_rules(connection, groups)
     skus = list(groups)
-    # Claims are needed only where a ring-fence counts them.
-    return Reading(rules, stock.stock_of_skus(connection, skus, with_claims=rules.has_fences))
+    # Claims are needed only where a ring-fence counts them, lots where shelf life is asked for.
+    books = stock.stock_of_skus(
+        connection, skus, with_claims=rules.has_fences, with_lots=rules.has_shelf_life
+    )
+    return Reading(rules, books)
 
 
 def read_listings(

@@ -8,6 +8,7 @@ from typing import Any
 
 from stockwright.domain.catalog import Catalog, Channel, Location, Sku, System
 from stockwright.domain.exposure import Policy
+from stockwright.store.exposure import to_policy
 from stockwright.store.queries import load
 from stockwright.store.wire import Wire
 
@@ -78,21 +79,8 @@ def _read(
     for group, location in rows("groups"):
         groups.setdefault(group, []).append(location)
     policies: dict[str, list[Policy]] = {}
-    for channel, position, sku, group, safety, hard, fence, buffer, cap, pack in rows("policies"):
-        policies.setdefault(channel, []).append(
-            Policy(
-                channel=channel,
-                position=position,
-                sku=sku,
-                sku_group=group,
-                safety=safety,
-                hard_safety=hard,
-                ring_fence=fence,
-                buffer=buffer,
-                cap=cap,
-                pack_size=pack,
-            )
-        )
+    for row in rows("policies"):
+        policies.setdefault(row[0], []).append(to_policy(row))
     channels = {
         code: Channel(
             code,
@@ -101,15 +89,17 @@ def _read(
             split,
             hold_s,
             tuple(policies.get(code, ())),
+            demand_class=demand_class,
         )
-        for code, system, pool, split, hold_s in rows("channels")
+        for code, system, pool, split, hold_s, demand_class in rows("channels")
     }
     authorities: dict[tuple[str, str], list[Any]] = {}
     for location, group, valid_from, system in rows("authorities"):
         authorities.setdefault((location, group), []).append((valid_from, system))
     systems = {row[0]: System(*row) for row in rows("systems")}
     places = {(system, partner): code for system, partner, code in rows("location_bindings")}
-    return Catalog(skus, locations, channels, systems, authorities, bindings, places)
+    owed = frozenset(sku for (sku,) in rows("owed_skus"))
+    return Catalog(skus, locations, channels, systems, authorities, bindings, places, owed)
 
 
 def _pool(

@@ -1,6 +1,7 @@
 """Reads what channels sell and by which rules: listings, pools, exposure policies."""
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -10,6 +11,10 @@ from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _SQL = load("exposure")
+POLICY_COLUMNS: Final = (
+    *("channel", "position", "sku", "sku_group", "safety", "hard_safety", "ring_fence", "buffer"),
+    *("cap", "pack_size", "safety_per", "min_shelf_life_days"),
+)
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -27,17 +32,24 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One SKU of an active listing, and how many base units one piece takes."""
+    """One SKU of an active listing, and how many base units one piece takes.
+
+    A kit is a part itself, and so are the SKUs it is made of: their `kit` names it, unless they
+    are on the listing by themselves as well.
+    """
 
     channel: str
     listing: str
     sku: str
     quantity: int
     sku_group: str
+    is_kit: bool = False
+    kit: str = ""
 
 
 def listings_of_skus(connection: Connection, skus: Sequence[str]) -> list[Listed]:
-    """Every listing with one of these SKUs, in order of key."""
+    """Every listing with one of these SKUs, in kits as well, in order of key."""
+    skus = with_kits(connection, skus)
     rows = connection.execute(_SQL["listings_of_skus"], {"skus": texts(skus)})
     return [Listed(*row) for row in rows]
 
@@ -57,12 +69,48 @@ def components(connection: Connection, listings: Sequence[tuple[str, str]]) -> l
             "listings": texts([key[1] for key in listings]),
         },
     )
-    return [Part(*row) for row in rows]
+    parts = [Part(*row) for row in rows]
+    kits = sorted({part.sku for part in parts if part.is_kit})
+    return _taken_apart(connection, parts, kits) if kits else parts
+
+
+def _taken_apart(connection: Connection, parts: Sequence[Part], kits: Sequence[str]) -> list[Part]:
+    """The parts with what their kits are made of, summed by SKU where one comes by several ways."""
+    made_of: dict[str, list[tuple[str, str, int]]] = {}
+    for kit, sku, group, quantity in connection.execute(_SQL["made_of"], {"kits": texts(kits)}):
+        made_of.setdefault(kit, []).append((sku, group, quantity))
+    found: dict[tuple[str, str, str], Part] = {}
+    for part in parts:
+        if part.is_kit:
+            found[part.channel, part.listing, part.sku] = part
+        below = made_of[part.sku] if part.is_kit else [(part.sku, part.sku_group, 1)]
+        for sku, group, each in below:
+            key = (part.channel, part.listing, sku)
+            before = found.get(key)
+            by_kit = part.is_kit and (before is None or bool(before.kit))
+            found[key] = Part(
+                *key,
+                part.quantity * each + (before.quantity if before else 0),
+                group,
+                kit=part.sku if by_kit else "",
+            )
+    return [found[key] for key in sorted(found)]
+
+
+def with_kits(connection: Connection, skus: Sequence[str]) -> list[str]:
+    """These SKUs, and every kit that one of them is a part of, however deep."""
+    kits = [kit for (kit,) in connection.execute(_SQL["kits_above"], {"skus": texts(skus)})]
+    return [*skus, *(kit for kit in kits if kit not in set(skus))] if kits else list(skus)
 
 
 def pools(connection: Connection) -> dict[str, tuple[str, ...]]:
     """For every channel the places it may sell from, by priority, then code."""
     return {code: tuple(places) for code, places in connection.execute(_SQL["pools"])}
+
+
+def ways(connection: Connection) -> dict[str, tuple[bool, int]]:
+    """Of every channel, whether its orders may be split, and the class of its backorders."""
+    return {code: (split, rank) for code, split, rank in connection.execute(_SQL["ways"])}
 
 
 def policies(
@@ -71,22 +119,13 @@ def policies(
     """By channel, the policy rows that may apply to these SKUs, in order of position."""
     found: dict[str, list[Policy]] = {}
     for row in connection.execute(_SQL["policies"], {"skus": texts(skus), "groups": texts(groups)}):
-        channel, position, sku, group, safety, hard, fence, buffer, cap, pack_size = row
-        found.setdefault(channel, []).append(
-            Policy(
-                channel=channel,
-                position=position,
-                sku=sku,
-                sku_group=group,
-                safety=safety,
-                hard_safety=hard,
-                ring_fence=fence,
-                buffer=buffer,
-                cap=cap,
-                pack_size=pack_size,
-            )
-        )
+        found.setdefault(row[0], []).append(to_policy(row))
     return found
+
+
+def to_policy(row: tuple[Any, ...]) -> Policy:
+    """A row of exposure_policy in the order of POLICY_COLUMNS."""
+    return Policy(**dict(zip(POLICY_COLUMNS, row, strict=True)))
 
 
 def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str]:
@@ -97,7 +136,7 @@ def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str
 def listings_by_sku(
     connection: Connection, skus: Sequence[str]
 ) -> dict[str, list[tuple[str, str]]]:
-    """For each of these SKUs the (channel, listing) it is part of, in order of key."""
+    """For each of these SKUs the (channel, listing) it is part of, in kits as well, by key."""
     found: dict[str, list[tuple[str, str]]] = {sku: [] for sku in skus}
     for sku, channel, listing in connection.execute(_SQL["listings_by_sku"], {"skus": texts(skus)}):
         found[sku].append((channel, listing))

@@ -127,3 +127,8 @@ def _revision(connection: Connection) -> int:
     row = connection.execute(_MASTER["revision"]).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def location_codes(connection: Connection) -> list[str]:
+    """The codes of all locations, sorted."""
+    return [code for (code,) in connection.execute(_SQL["location_codes"])]

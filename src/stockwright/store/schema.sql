@@ -43,6 +43,16 @@ begin
 end
 $_$;
 
+CREATE FUNCTION history.keep_backorder_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into history.backorder
+    select new.*, coalesce(max(n), 0) + 1 from history.backorder kept where kept.id = new.id;
+    return null;
+end
+$$;
+
 CREATE FUNCTION history.keep_v1() RETURNS trigger
     LANGUAGE plpgsql
     AS $_$
@@ -252,6 +262,17 @@ begin
 end
 $$;
 
+CREATE FUNCTION public.note_demand_freshness_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into public.demand_freshness (line_id, after_sequence, fresh_until)
+    values (new.id, history.number_v1('ledger') - 1, old.fresh_until)
+    on conflict do nothing;
+    return null;
+end
+$$;
+
 CREATE FUNCTION public.revision_v1() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -284,6 +305,28 @@ CREATE TABLE history.authority (
     since bigint NOT NULL,
     until bigint,
     CONSTRAINT authority_check CHECK ((until > since))
+);
+
+CREATE TABLE history.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    owed bigint NOT NULL,
+    promoted bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    settled_by bigint,
+    revision bigint NOT NULL,
+    sequence bigint NOT NULL,
+    closed_at timestamp with time zone,
+    closed_by text NOT NULL,
+    closed_why text NOT NULL,
+    n bigint NOT NULL
 );
 
 CREATE TABLE history.binding (
@@ -322,6 +365,8 @@ CREATE TABLE history.exposure_policy (
     pack_size bigint NOT NULL,
     since bigint NOT NULL,
     until bigint,
+    safety_per text NOT NULL,
+    min_shelf_life_days integer NOT NULL,
     CONSTRAINT exposure_policy_check CHECK ((until > since))
 );
 
@@ -361,6 +406,7 @@ CREATE TABLE history.location (
     priority integer NOT NULL,
     since bigint NOT NULL,
     until bigint,
+    supply_grace_s integer NOT NULL,
     CONSTRAINT location_check CHECK ((until > since))
 );
 
@@ -370,6 +416,16 @@ CREATE TABLE history.location_group (
     since bigint NOT NULL,
     until bigint,
     CONSTRAINT location_group_check CHECK ((until > since))
+);
+
+CREATE TABLE history.lot (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    code text NOT NULL COLLATE pg_catalog."C",
+    expires_on date,
+    recalled boolean NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    CONSTRAINT lot_check CHECK ((until > since))
 );
 
 CREATE TABLE history.sku (
@@ -419,6 +475,31 @@ CREATE VIEW past.authority AS
     system
    FROM history.authority
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE VIEW past.backorder AS
+ SELECT id,
+    system,
+    order_ref,
+    line,
+    sku,
+    channel,
+    demand_class,
+    quantity,
+    owed,
+    promoted,
+    cancelled,
+    owed_since,
+    settled_by,
+    revision,
+    sequence,
+    closed_at,
+    closed_by,
+    closed_why,
+    n
+   FROM history.backorder told
+  WHERE ((revision <= past.revision_asked()) AND (sequence <= past.sequence_asked()) AND (NOT (EXISTS ( SELECT
+           FROM history.backorder newer
+          WHERE ((newer.id = told.id) AND (newer.n > told.n) AND (newer.revision <= past.revision_asked()) AND (newer.sequence <= past.sequence_asked()))))));
 
 CREATE TABLE public.entry (
     sequence bigint NOT NULL,
@@ -609,6 +690,12 @@ CREATE TABLE public.demand_channel (
     after_sequence bigint NOT NULL
 );
 
+CREATE TABLE public.demand_freshness (
+    line_id bigint NOT NULL,
+    after_sequence bigint NOT NULL,
+    fresh_until date
+);
+
 CREATE TABLE public.demand_line (
     id bigint NOT NULL,
     system text NOT NULL COLLATE pg_catalog."C",
@@ -646,24 +733,34 @@ CREATE TABLE public.transition (
 );
 
 CREATE VIEW past.demand_line AS
- SELECT id,
-    system,
-    order_ref,
-    line,
-    sku,
+ SELECT line.id,
+    line.system,
+    line.order_ref,
+    line.line,
+    line.sku,
         CASE
             WHEN (EXISTS ( SELECT
                FROM public.demand_channel known
               WHERE ((known.line_id = line.id) AND (known.after_sequence >= past.sequence_asked())))) THEN ''::text
-            ELSE channel
+            ELSE line.channel
         END AS channel,
     ( SELECT moved.state
            FROM public.transition moved
           WHERE ((moved.line_id = line.id) AND (moved.sequence <= past.sequence_asked()))
           ORDER BY moved.n DESC
          LIMIT 1) AS state,
-    NULL::timestamp with time zone AS expires_at
-   FROM public.demand_line line;
+    NULL::timestamp with time zone AS expires_at,
+        CASE
+            WHEN (later.line_id IS NULL) THEN line.fresh_until
+            ELSE later.fresh_until
+        END AS fresh_until
+   FROM (public.demand_line line
+     LEFT JOIN LATERAL ( SELECT noted.line_id,
+            noted.fresh_until
+           FROM public.demand_freshness noted
+          WHERE ((noted.line_id = line.id) AND (noted.after_sequence >= past.sequence_asked()))
+          ORDER BY noted.after_sequence
+         LIMIT 1) later ON (true));
 
 CREATE VIEW past.exposure_policy AS
  SELECT channel,
@@ -675,7 +772,9 @@ CREATE VIEW past.exposure_policy AS
     ring_fence,
     buffer,
     cap,
-    pack_size
+    pack_size,
+    safety_per,
+    min_shelf_life_days
    FROM history.exposure_policy
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -718,7 +817,8 @@ CREATE VIEW past.location AS
     name,
     time_zone,
     feed,
-    priority
+    priority,
+    supply_grace_s
    FROM history.location
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -727,6 +827,14 @@ CREATE VIEW past.location_group AS
     location
    FROM history.location_group
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE VIEW past.lot AS
+ SELECT sku,
+    code,
+    expires_on,
+    recalled
+   FROM history.lot
+  WHERE ((since <= past.sequence_asked()) AND ((until IS NULL) OR (until > past.sequence_asked())));
 
 CREATE TABLE public.revision (
     id bigint NOT NULL,
@@ -845,6 +953,41 @@ CREATE TABLE public.authority (
     valid_from timestamp with time zone NOT NULL,
     system text NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT authority_movement_group_check CHECK ((movement_group = ANY (ARRAY['inbound'::text, 'outbound'::text, 'internal'::text, 'count'::text, 'pos'::text])))
+);
+
+CREATE TABLE public.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    owed bigint NOT NULL,
+    promoted bigint DEFAULT 0 NOT NULL,
+    cancelled bigint DEFAULT 0 NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    settled_by bigint,
+    revision bigint NOT NULL,
+    sequence bigint NOT NULL,
+    closed_at timestamp with time zone,
+    closed_by text DEFAULT ''::text NOT NULL,
+    closed_why text DEFAULT ''::text NOT NULL,
+    CONSTRAINT backorder_cancelled_check CHECK ((cancelled >= 0)),
+    CONSTRAINT backorder_check CHECK (((owed >= 0) AND (owed <= quantity))),
+    CONSTRAINT backorder_check1 CHECK (((owed = 0) = (closed_at IS NOT NULL))),
+    CONSTRAINT backorder_promoted_check CHECK ((promoted >= 0)),
+    CONSTRAINT backorder_quantity_check CHECK ((quantity > 0))
+);
+
+ALTER TABLE public.backorder ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.backorder_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.batch (
@@ -1063,12 +1206,16 @@ CREATE TABLE public.exposure_policy (
     buffer bigint DEFAULT 0 NOT NULL,
     cap bigint,
     pack_size bigint DEFAULT 1 NOT NULL,
+    safety_per text DEFAULT 'network'::text NOT NULL,
+    min_shelf_life_days integer DEFAULT 0 NOT NULL,
     CONSTRAINT exposure_policy_buffer_check CHECK ((buffer >= 0)),
     CONSTRAINT exposure_policy_cap_check CHECK ((cap >= 0)),
     CONSTRAINT exposure_policy_hard_safety_check CHECK ((hard_safety >= 0)),
+    CONSTRAINT exposure_policy_min_shelf_life_days_check CHECK ((min_shelf_life_days >= 0)),
     CONSTRAINT exposure_policy_pack_size_check CHECK ((pack_size > 0)),
     CONSTRAINT exposure_policy_ring_fence_check CHECK ((ring_fence >= 0)),
-    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0))
+    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0)),
+    CONSTRAINT exposure_policy_safety_per_check CHECK ((safety_per = ANY (ARRAY['network'::text, 'place'::text])))
 );
 
 CREATE TABLE public.idempotency (
@@ -1166,7 +1313,9 @@ CREATE TABLE public.location (
     time_zone text DEFAULT 'UTC'::text NOT NULL,
     feed text DEFAULT 'movement'::text NOT NULL,
     priority integer DEFAULT 100 NOT NULL,
-    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text])))
+    supply_grace_s integer DEFAULT 86400 NOT NULL,
+    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text]))),
+    CONSTRAINT location_supply_grace_s_check CHECK ((supply_grace_s >= 0))
 );
 
 CREATE TABLE public.location_group (
@@ -1204,6 +1353,10 @@ CREATE TABLE public.observation (
     line text NOT NULL COLLATE pg_catalog."C",
     sku text NOT NULL COLLATE pg_catalog."C",
     quantity bigint NOT NULL
+);
+
+CREATE TABLE public.owed_sku (
+    sku text NOT NULL COLLATE pg_catalog."C"
 );
 
 CREATE SEQUENCE public.payload_id
@@ -1279,6 +1432,12 @@ CREATE TABLE public.saved_view (
     saved_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
+CREATE TABLE public.shelf_life_day (
+    one boolean DEFAULT true NOT NULL,
+    day date NOT NULL,
+    CONSTRAINT shelf_life_day_one_check CHECK (one)
+);
+
 CREATE TABLE public.sign_in_failure (
     id bigint NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1319,6 +1478,46 @@ CREATE TABLE public.stock_count (
     system text NOT NULL COLLATE pg_catalog."C",
     "position" bigint,
     reverses boolean DEFAULT true NOT NULL
+);
+
+CREATE TABLE public.supply (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    of_system text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_document text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_line text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    told_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    overdue_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    closed_by text DEFAULT ''::text NOT NULL,
+    closed_why text DEFAULT ''::text NOT NULL,
+    CONSTRAINT supply_kind_check CHECK ((kind = ANY (ARRAY['purchase_order'::text, 'asn'::text, 'transfer'::text]))),
+    CONSTRAINT supply_quantity_check CHECK ((quantity > 0))
+);
+
+ALTER TABLE public.supply ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.supply_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.supply_receipt (
+    sequence bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL
 );
 
 CREATE TABLE public.system (
@@ -1412,6 +1611,9 @@ ALTER TABLE ONLY public.event ATTACH PARTITION public.event_1 FOR VALUES FROM ('
 ALTER TABLE ONLY history.authority
     ADD CONSTRAINT authority_pkey PRIMARY KEY (location, movement_group, valid_from, since);
 
+ALTER TABLE ONLY history.backorder
+    ADD CONSTRAINT backorder_pkey PRIMARY KEY (id, n);
+
 ALTER TABLE ONLY history.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (system, subject, partner_code, since);
 
@@ -1436,6 +1638,9 @@ ALTER TABLE ONLY history.location_group
 ALTER TABLE ONLY history.location
     ADD CONSTRAINT location_pkey PRIMARY KEY (code, since);
 
+ALTER TABLE ONLY history.lot
+    ADD CONSTRAINT lot_pkey PRIMARY KEY (sku, code, since);
+
 ALTER TABLE ONLY history.sku
     ADD CONSTRAINT sku_pkey PRIMARY KEY (code, since);
 
@@ -1459,6 +1664,12 @@ ALTER TABLE ONLY public.attempt
 
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_pkey PRIMARY KEY (location, movement_group, valid_from);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_system_order_ref_line_key UNIQUE (system, order_ref, line);
 
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_pkey PRIMARY KEY (sku, location, lot);
@@ -1495,6 +1706,9 @@ ALTER TABLE ONLY public.console_setting
 
 ALTER TABLE ONLY public.demand_channel
     ADD CONSTRAINT demand_channel_pkey PRIMARY KEY (line_id);
+
+ALTER TABLE ONLY public.demand_freshness
+    ADD CONSTRAINT demand_freshness_pkey PRIMARY KEY (line_id, after_sequence);
 
 ALTER TABLE ONLY public.demand_line
     ADD CONSTRAINT demand_line_pkey PRIMARY KEY (id);
@@ -1571,6 +1785,9 @@ ALTER TABLE ONLY public.migration
 ALTER TABLE ONLY public.observation
     ADD CONSTRAINT observation_pkey PRIMARY KEY (sequence);
 
+ALTER TABLE ONLY public.owed_sku
+    ADD CONSTRAINT owed_sku_pkey PRIMARY KEY (sku);
+
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_pkey PRIMARY KEY (id);
 
@@ -1586,6 +1803,9 @@ ALTER TABLE ONLY public.revision
 ALTER TABLE ONLY public.saved_view
     ADD CONSTRAINT saved_view_pkey PRIMARY KEY (owner, page, name);
 
+ALTER TABLE ONLY public.shelf_life_day
+    ADD CONSTRAINT shelf_life_day_pkey PRIMARY KEY (one);
+
 ALTER TABLE ONLY public.sign_in_failure
     ADD CONSTRAINT sign_in_failure_pkey PRIMARY KEY (id);
 
@@ -1594,6 +1814,15 @@ ALTER TABLE ONLY public.sku
 
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.supply_receipt
+    ADD CONSTRAINT supply_receipt_pkey PRIMARY KEY (sequence, system, document, line, sku);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_system_document_line_key UNIQUE (system, document, line);
 
 ALTER TABLE ONLY public.system
     ADD CONSTRAINT system_pkey PRIMARY KEY (code);
@@ -1615,6 +1844,8 @@ ALTER TABLE ONLY public.work_item
 
 CREATE UNIQUE INDEX authority_in_force ON history.authority USING btree (location, movement_group, valid_from) WHERE (until IS NULL);
 
+CREATE INDEX backorder_by_sku ON history.backorder USING btree (sku);
+
 CREATE UNIQUE INDEX binding_in_force ON history.binding USING btree (system, subject, partner_code) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX channel_in_force ON history.channel USING btree (code) WHERE (until IS NULL);
@@ -1633,6 +1864,8 @@ CREATE UNIQUE INDEX location_group_in_force ON history.location_group USING btre
 
 CREATE UNIQUE INDEX location_in_force ON history.location USING btree (code) WHERE (until IS NULL);
 
+CREATE UNIQUE INDEX lot_in_force ON history.lot USING btree (sku, code) WHERE (until IS NULL);
+
 CREATE UNIQUE INDEX sku_in_force ON history.sku USING btree (code) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (until IS NULL);
@@ -1640,6 +1873,8 @@ CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (
 CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE (until IS NULL);
 
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
+
+CREATE INDEX backorder_open_by_sku ON public.backorder USING btree (sku) WHERE (owed > 0);
 
 CREATE INDEX batch_by_time ON public.batch USING btree (recorded_at);
 
@@ -1662,6 +1897,8 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
+
+CREATE INDEX kit_by_component ON public.kit USING btree (component);
 
 CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
 
@@ -1703,6 +1940,14 @@ CREATE INDEX sign_in_failure_by_time ON public.sign_in_failure USING btree (at);
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
 
+CREATE INDEX supply_due ON public.supply USING btree (due_at) WHERE ((closed_at IS NULL) AND (overdue_at IS NULL));
+
+CREATE INDEX supply_of_order ON public.supply USING btree (of_system, of_document, of_line) WHERE (of_document <> ''::text);
+
+CREATE INDEX supply_open_by_sku ON public.supply USING btree (sku) WHERE (closed_at IS NULL);
+
+CREATE INDEX supply_receipt_by_line ON public.supply_receipt USING btree (system, document, line);
+
 CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree (sku, location, lot) WHERE (quantity > 0);
 
 CREATE INDEX work_item_by_sku ON public.work_item USING btree (sku) WHERE (closed_at IS NULL);
@@ -1725,6 +1970,10 @@ ALTER INDEX public.event_pkey ATTACH PARTITION public.event_1_pkey;
 
 CREATE TRIGGER demand_channel_is_known AFTER UPDATE OF channel ON public.demand_line FOR EACH ROW WHEN ((old.channel IS DISTINCT FROM new.channel)) EXECUTE FUNCTION public.note_demand_channel_v1();
 
+CREATE TRIGGER demand_freshness_changes AFTER UPDATE OF fresh_until ON public.demand_line FOR EACH ROW WHEN ((old.fresh_until IS DISTINCT FROM new.fresh_until)) EXECUTE FUNCTION public.note_demand_freshness_v1();
+
+CREATE TRIGGER history_of_backorder AFTER INSERT OR UPDATE ON public.backorder FOR EACH ROW EXECUTE FUNCTION history.keep_backorder_v1();
+
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.authority REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'location', 'movement_group', 'valid_from');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.binding REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system', 'subject', 'partner_code');
@@ -1742,6 +1991,8 @@ CREATE TRIGGER history_of_delete AFTER DELETE ON public.listing_component REFERE
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.location REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.location_group REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code', 'location');
+
+CREATE TRIGGER history_of_delete AFTER DELETE ON public.lot REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('ledger', 'sku', 'code');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.sku REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
@@ -1767,6 +2018,8 @@ CREATE TRIGGER history_of_insert AFTER INSERT ON public.location REFERENCING NEW
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.location_group REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code', 'location');
 
+CREATE TRIGGER history_of_insert AFTER INSERT ON public.lot REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('ledger', 'sku', 'code');
+
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.sku REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.system REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
@@ -1791,6 +2044,8 @@ CREATE TRIGGER history_of_update AFTER UPDATE ON public.location REFERENCING OLD
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.location_group REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code', 'location');
 
+CREATE TRIGGER history_of_update AFTER UPDATE ON public.lot REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('ledger', 'sku', 'code');
+
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.sku REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.system REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
@@ -1802,6 +2057,12 @@ ALTER TABLE ONLY public.authority
 
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
@@ -1842,11 +2103,20 @@ ALTER TABLE ONLY public.location_group
 ALTER TABLE ONLY public.lot
     ADD CONSTRAINT lot_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
+ALTER TABLE ONLY public.owed_sku
+    ADD CONSTRAINT owed_sku_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
+
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_parent_fkey FOREIGN KEY (parent) REFERENCES public.payload(id);
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.unit
     ADD CONSTRAINT unit_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);

@@ -8,11 +8,12 @@ select code, location from location_group;
 
 -- name: channels
 -- All channels with their pools as configured: locations or groups.
-select code, system, pool, allow_split, hold_s from channel;
+select code, system, pool, allow_split, hold_s, demand_class from channel;
 
 -- name: policies
 -- Exposure policies in order.
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       safety_per, min_shelf_life_days
 from exposure_policy order by channel, position;
 
 -- name: systems
@@ -39,3 +40,7 @@ join binding b on b.system = k.system and b.subject = 'item' and b.partner_code 
 -- name: location_bindings
 -- What partner codes of locations stand for.
 select system, partner_code, code from binding where subject = 'location';
+
+-- name: owed_skus
+-- SKUs of which order lines may be owed units.
+select sku from owed_sku;

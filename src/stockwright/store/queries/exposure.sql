@@ -32,12 +32,41 @@ limit %(limit)s;
 
 -- name: components
 -- What active listings consist of, in order of key; a listing that is gone or inactive has no row.
-select part.channel, part.listing, part.sku, part.quantity, sku.sku_group
+select part.channel, part.listing, part.sku, part.quantity, sku.sku_group,
+       exists (select from kit where kit.sku = part.sku)
 from unnest(%(channels)s::text[], %(listings)s::text[]) as wanted (channel, listing)
 join listing on listing.channel = wanted.channel and listing.code = wanted.listing and listing.active
 join listing_component part on part.channel = wanted.channel and part.listing = wanted.listing
 join sku on sku.code = part.sku
 order by part.channel, part.listing, part.sku;
+
+-- name: made_of
+-- What these kits are made of in the end, kits within kits taken apart: (kit, SKU, its group, quantity).
+with recursive below (kit, sku, quantity) as (
+    select sku, component, quantity::numeric from kit where sku = any (%(kits)s::text[])
+    union all
+    select below.kit, kit.component, below.quantity * kit.quantity
+    from below join kit on kit.sku = below.sku
+)
+select below.kit, below.sku, sku.sku_group, sum(below.quantity)::bigint
+from below
+join sku on sku.code = below.sku
+where not exists (select from kit where kit.sku = below.sku)
+group by below.kit, below.sku, sku.sku_group
+order by below.kit, below.sku;
+
+-- name: kits_above
+-- Every kit that contains one of these SKUs, however deep.
+with recursive above (sku) as (
+    select distinct kit.sku from kit where component = any (%(skus)s::text[])
+    union
+    select kit.sku from above join kit on kit.component = above.sku
+)
+select sku from above order by sku;
+
+-- name: ways
+-- Whether each channel's orders may be served from several places, and the class of its backorders.
+select code, allow_split, demand_class from channel;
 
 -- name: pools
 -- The places each channel may sell from, by priority and code; groups are taken apart.
@@ -55,7 +84,8 @@ order by channel.code;
 
 -- name: policies
 -- Policy rows of all channels that may speak of these SKUs or groups, by channel and position.
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       safety_per, min_shelf_life_days
 from exposure_policy
 where (sku is null or sku = any (%(skus)s::text[]))
   and (sku_group is null or sku_group = any (%(groups)s::text[]))
@@ -66,8 +96,14 @@ order by channel, position;
 select code, sku_group from sku where code = any (%(skus)s::text[]) order by code;
 
 -- name: listings_by_sku
--- (sku, channel, listing) of every listing that has one of these SKUs as a component.
-select sku, channel, listing
-from listing_component
-where sku = any (%(skus)s::text[])
-order by sku, channel, listing;
+-- (sku, channel, listing) of every listing that has one of these SKUs as a component, by itself or
+-- within a kit.
+with recursive above (asked, sku) as (
+    select code collate "C", code collate "C" from unnest(%(skus)s::text[]) as given (code)
+    union
+    select above.asked, kit.sku from above join kit on kit.component = above.sku
+)
+select distinct above.asked, part.channel, part.listing
+from above
+join listing_component part on part.sku = above.sku
+order by above.asked, part.channel, part.listing;

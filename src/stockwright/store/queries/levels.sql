@@ -4,7 +4,7 @@ select clock_timestamp();
 
 -- name: take_dirty
 -- Takes marks of touched SKUs away, those other workers hold left out; one row per SKU that some
--- channel lists, and one of SKU '' for all the others.
+-- channel lists, perhaps in a kit, and one of SKU '' for all the others.
 with taken as (
     delete from dirty
     where ctid = any (array(select ctid from dirty limit %(limit)s for update skip locked))
@@ -13,6 +13,7 @@ with taken as (
     select sku, count(*) as marks, min(marked_at) as marked_at from taken group by sku
 ), told as (
     select case when exists (select from listing_component part where part.sku = touched.sku)
+                  or exists (select from kit where kit.component = touched.sku)
                 then sku else '' end as sku,
            marks, marked_at
     from touched

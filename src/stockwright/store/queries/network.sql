@@ -79,21 +79,26 @@ returning channel
 -- name: write_policies
 -- Writes policies that are new or differ; their channels.
 insert into exposure_policy (channel, position, sku, sku_group, safety, hard_safety, ring_fence,
-    buffer, cap, pack_size)
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+    buffer, cap, pack_size, safety_per, min_shelf_life_days)
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+    safety_per, min_shelf_life_days
 from jsonb_to_recordset(%(rows)s::jsonb) as given (
     channel text, position integer, sku text, sku_group text, safety bigint, hard_safety bigint,
-    ring_fence bigint, buffer bigint, cap bigint, pack_size bigint)
+    ring_fence bigint, buffer bigint, cap bigint, pack_size bigint, safety_per text,
+    min_shelf_life_days integer)
 on conflict (channel, position) do update set
     sku = excluded.sku, sku_group = excluded.sku_group, safety = excluded.safety,
     hard_safety = excluded.hard_safety, ring_fence = excluded.ring_fence,
-    buffer = excluded.buffer, cap = excluded.cap, pack_size = excluded.pack_size
+    buffer = excluded.buffer, cap = excluded.cap, pack_size = excluded.pack_size,
+    safety_per = excluded.safety_per, min_shelf_life_days = excluded.min_shelf_life_days
 where (exposure_policy.sku, exposure_policy.sku_group, exposure_policy.safety,
        exposure_policy.hard_safety, exposure_policy.ring_fence, exposure_policy.buffer,
-       exposure_policy.cap, exposure_policy.pack_size)
+       exposure_policy.cap, exposure_policy.pack_size, exposure_policy.safety_per,
+       exposure_policy.min_shelf_life_days)
     is distinct from
       (excluded.sku, excluded.sku_group, excluded.safety, excluded.hard_safety,
-       excluded.ring_fence, excluded.buffer, excluded.cap, excluded.pack_size)
+       excluded.ring_fence, excluded.buffer, excluded.cap, excluded.pack_size,
+       excluded.safety_per, excluded.min_shelf_life_days)
 returning channel
 
 -- name: network
@@ -137,3 +142,7 @@ select max(id) from (
     select greatest(max(since), max(until)) from history.exposure_policy
     where %(family)s = 'channels' and channel = %(code)s
 ) touched
+
+-- name: location_codes
+-- All locations.
+select code from location order by code
