@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from bench import ground, latency, ledger, memory, over_http
+from bench import backtest, ground, latency, ledger, memory, over_http
 from bench.measure import Measure, keep, tell
 
 BENCHES: dict[str, Callable[[str], Iterator[Measure]]] = {
@@ -18,6 +18,7 @@ BENCHES: dict[str, Callable[[str], Iterator[Measure]]] = {
     "latency": latency.measure,
     "memory": memory.measure,
     "ledger_grown": ledger.grown,
+    "backtest": backtest.measure,
 }
 
 

@@ -202,6 +202,30 @@ CASES: list[tuple[str, str, list[Expected]]] = [
         ],
     ),
     (
+        "policies: buffers and fences that do nothing, or nothing but harm",
+        GOOD + "policies = [\n"
+        "  { sku = '1', buffer_most = 3, blind_s = 5.0 },\n"
+        "  { sku = '2', buffer_risk = 0.0001 },\n"
+        "  { sku = '3', buffer_risk = 0.01, buffer = 9, buffer_most = 3 },\n"
+        "  { sku = '4', buffer_percent = 100.0 },\n"
+        "  { sku = '5', ring_fence_mode = 'standing' },\n"
+        "  { sku = '6', degraded_cap = 5 },\n"
+        "  { sku = '7', buffer_risk = 1.0 },\n"
+        "  { sku = '8', ring_fence_mode = 'stading' },\n"
+        "]\n",
+        [
+            (14, "channels.WEB.policies[0].blind_s", "warning", "no effect", "buffer_risk"),
+            (14, "channels.WEB.policies[0].buffer_most", "warning", "no effect", "buffer_risk"),
+            (15, "channels.WEB.policies[1].buffer_risk", "warning", "smaller than", "0.001"),
+            (16, "channels.WEB.policies[2].buffer_most", "warning", "below buffer", "raise"),
+            (17, "channels.WEB.policies[3].buffer_percent", "warning", "is 100", "less"),
+            (18, "channels.WEB.policies[4].ring_fence_mode", "warning", "no effect", "ring_fence"),
+            (19, "channels.WEB.policies[5].degraded_cap", "warning", "never holds", "heartbeat_s"),
+            (20, "channels.WEB.policies[6].buffer_risk", "error", "out of range", "below 1"),
+            (21, "channels.WEB.policies[7].ring_fence_mode", "error", "is not", "standing"),
+        ],
+    ),
+    (
         "tables where a value is meant, and the other way round",
         "server = 1\nsystems = []\nchannels.C = 'x'\n[locations.L]\nauthority = 'WMS'\n",
         [

@@ -83,6 +83,7 @@ def test_the_documented_order_of_rules_is_the_one_of_the_design():
         "safety",
         "backorder",
         "ring_fence",
+        "degraded_cap",
         "buffer",
         "component",
         "places",

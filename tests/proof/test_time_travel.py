@@ -17,6 +17,7 @@ from stockwright.domain.backorders import ToldOwed
 from stockwright.domain.events import Fact, Item, Request, RequestLine
 from stockwright.domain.items import Component, Kit, Listing, Sku
 from stockwright.domain.network import Channel, ExposurePolicy, Location, Network, System
+from stockwright.flow.buffering import Buffering
 from stockwright.flow.explaining import Quantities, quantities, why
 from stockwright.flow.looking_back import explain_level
 from stockwright.flow.projection import Projection
@@ -40,7 +41,7 @@ PICK = st.integers(0, 30)
 ODDS = st.integers(0, 5)
 
 NETWORK = Network(
-    systems=(System(code="wms", role="wms"), System(code="web", role="shop")),
+    systems=(System(code="wms", role="wms"), System(code="web", role="shop", heartbeat_s=60.0)),
     locations=(
         Location(code="EAST", groups=("ALL",), priority=1),
         Location(code="WEST", groups=("ALL",), priority=2),
@@ -65,6 +66,10 @@ def policies() -> st.SearchStrategy[tuple[ExposurePolicy, ...]]:
         pack_size=st.sampled_from((1, 1, 2)),
         safety_per=st.sampled_from(("network", "place")),
         min_shelf_life_days=st.sampled_from((0, 0, 30)),
+        ring_fence_mode=st.sampled_from(("consumed", "standing")),
+        buffer_percent=st.sampled_from((0.0, 0.0, 30.0)),
+        buffer_risk=st.sampled_from((None, 0.05)),
+        degraded_cap=st.sampled_from((None, 2)),
     )
     return st.lists(one, max_size=3).map(tuple)
 
@@ -134,6 +139,7 @@ class Histories(RuleBasedStateMachine):
         self.recorder = Recorder(self.url)
         self.recorder.start()
         self.projection = Projection(self.pool)
+        self.buffering = Buffering(self.pool)
         self.network = NETWORK
         self.names = 0
         self.orders: list[tuple[str, str]] = []
@@ -291,6 +297,26 @@ class Histories(RuleBasedStateMachine):
 
         self.change(work)
 
+    @rule()
+    def compute_buffers(self) -> None:
+        while self.buffering.follow():
+            pass
+        self.buffering.begin()
+        while self.buffering.recompute():
+            pass
+
+    @rule(silent=st.booleans())
+    def the_shop_is_silent_or_speaks(self, silent: bool) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(
+                "insert into heartbeat (system, seen_at) values ('web', %s) "
+                "on conflict (system) do update set seen_at = excluded.seen_at",
+                [dt.datetime.now(dt.UTC) - dt.timedelta(hours=1 if silent else 0)],
+            )
+
+        self.change(work)
+        self.buffering.measure()
+
     # ------------------------------------------------------------ looking
 
     @rule()
@@ -405,7 +431,7 @@ def test_numbers_computed_while_rules_and_stock_change_are_explained_afterwards(
         def edit() -> None:
             n = next(numbers)
             web = ExposurePolicy(safety=n % 5, ring_fence=n % 3)
-            b2b = ExposurePolicy(ring_fence=n % 4, buffer=n % 2)
+            b2b = ExposurePolicy(ring_fence=n % 4, buffer_risk=(None, 0.05, 0.2)[n % 3])
             channels = tuple(
                 replace(one, policies=(policy,))
                 for one, policy in zip(NETWORK.channels, (web, b2b), strict=True)
@@ -426,7 +452,14 @@ def test_numbers_computed_while_rules_and_stock_change_are_explained_afterwards(
             )  # fmt: skip
             recorder.submit([fact("receipt", name, sku, 3, location="EAST"), ask]).result(60)
 
-        threads = [run(edit), run(trade), run(trade)]
+        buffering = Buffering(pool)
+
+        def buffer() -> None:
+            buffering.follow()
+            buffering.begin()
+            buffering.recompute()
+
+        threads = [run(edit), run(trade), run(trade), run(buffer)]
         threads += [run(Projection(pool).step) for _ in range(2)]
         stop.wait(6.0)
         stop.set()

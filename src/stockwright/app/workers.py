@@ -12,6 +12,7 @@ from stockwright import telemetry
 from stockwright.app.signals import measure
 from stockwright.config import Config
 from stockwright.domain.errors import Transient
+from stockwright.flow.buffering import Buffering
 from stockwright.flow.calls import Link
 from stockwright.flow.expiry import Sweeper
 from stockwright.flow.intake import Intake
@@ -76,6 +77,8 @@ def add_workers(services: "Services") -> None:
     parts.add("wake-ups", wake_ups)
     parts.add("intake", lambda stop: run_intake(services.intake, stop))
     parts.add("projection", projection.run)
+    buffering = Buffering(services.worker_pool, wake=projection.wake, poll_every_s=POLL_EVERY_S)
+    parts.add("buffering", buffering.run)
     parts.add(
         "expiry", lambda stop: run_expiry(Sweeper(services.worker_pool, services.recorder), stop)
     )

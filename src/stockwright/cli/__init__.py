@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, str]] = {
     "key": "Create, list and revoke API keys.",
     "user": "Add, list, change and disable users of the console.",
     "why": "Explain every quantity of a SKU.",
+    "policy": "Try exposure policies before they are in force.",
     "trace": "Follow one event from the door to the channels.",
     "audit": "Prove that the books add up.",
     "demo": "Replay a wholesaler's real days, live in the console.",
@@ -30,7 +31,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"config", "key", "user"})
+_GROUPS: Final = frozenset({"config", "key", "policy", "user"})
 
 
 def build_app(chosen: str = "") -> App:

@@ -43,11 +43,26 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     ring_fence: int
     claimed: int = 0
+    mode: str = "consumed"
 
     @property
     def unused(self) -> int:
         """Base units still held for that channel."""
-        return exposure.unused_fence(self.ring_fence, self.claimed)
+        return exposure.unused_fence(self.ring_fence, self.claimed, self.mode)
+
+    @property
+    def why(self) -> str:
+        """What the fence holds, in words."""
+        if self.mode == "standing":
+            return f"{self.channel} holds {self.ring_fence}, on top of what it claims"
+        return f"{self.channel} holds {self.ring_fence} and has claimed {self.claimed}"
+
+
+class RiskBuffer(msgspec.Struct, frozen=True, kw_only=True):
+    """A buffer computed from the risk of a policy, in base units, and what it follows from."""
+
+    units: int
+    why: str
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +70,9 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 
     places are those of the channel's pool. policy is the row of the channel that matches the SKU;
     pieces the row whose cap and pack_size count where that is another one: that of the kit which
-    the SKU is part of.
+    the SKU is part of. risk is the buffer that follows from the policy's buffer_risk. degraded
+    names a silent source of the stock; claimed is what the channel has open, told only where that
+    caps its requests.
     """
 
     sku: str
@@ -65,6 +82,9 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     fences: Sequence[Fence] = ()
     owed: Owed | None = None
     pieces: Policy | None = None
+    risk: RiskBuffer | None = None
+    degraded: str = ""
+    claimed: int = 0
 
 
 class Kit(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +168,7 @@ def explain_grantable(component: Component) -> Explanation:
         sum_.add("safety", -hard, f"hard safety stock {hard} is never granted")
     add_owed(sum_, component.owed)
     _add_fences(sum_, component.fences)
+    most = _add_degraded_cap(sum_, component)
     explained = sum_.explanation()
     # The ledger compares with the plain formula; both must name the same number.
     assert explained.result == exposure.grantable(
@@ -155,6 +176,7 @@ def explain_grantable(component: Component) -> Explanation:
         hard_safety=hard,
         other_fences_unused=sum(fence.unused for fence in component.fences),
         backorders=component.owed.units if component.owed else 0,
+        most=most,
     )
     return explained
 
@@ -247,8 +269,8 @@ def _sellable_units(component: Component) -> Sum:
     add_safety(sum_, policy, [(stock.location, usable(stock)) for stock in component.places])
     add_owed(sum_, component.owed)
     _add_fences(sum_, component.fences)
-    if policy.buffer:
-        sum_.add("buffer", -policy.buffer, f"buffer {policy.buffer} held back")
+    _add_degraded_cap(sum_, component)
+    _add_buffer(sum_, component)
     return sum_
 
 
@@ -296,11 +318,50 @@ def add_owed(sum_: Sum, owed: Owed | None) -> None:
 
 def _add_fences(sum_: Sum, fences: Iterable[Fence]) -> None:
     for fence in fences:
-        sum_.add(
-            "ring_fence",
-            -fence.unused,
-            f"{fence.channel} holds {fence.ring_fence} and has claimed {fence.claimed}",
-        )
+        sum_.add("ring_fence", -fence.unused, fence.why)
+
+
+def _add_buffer(sum_: Sum, component: Component) -> None:
+    units, why = buffer_of(component)
+    if units:
+        sum_.add("buffer", -units, why)
+
+
+def buffer_of(component: Component) -> tuple[int, str]:
+    """The buffer held back, in base units, and why: the largest of those the policy asks for."""
+    policy = component.policy
+    pool = max(0, _pool_free(component.places))
+    buffers = [(policy.buffer, f"buffer {policy.buffer} held back")]
+    if policy.buffer_percent:
+        share = percent_of(policy.buffer_percent, pool, round_up=True)
+        buffers.append((share, f"{policy.buffer_percent:g} % of the pool's {pool}, rounded up"))
+    if policy.buffer_risk is not None and component.risk is not None:
+        risky, why = component.risk.units, component.risk.why
+        most = percent_of(policy.buffer_most_percent, pool)
+        if risky > most:
+            risky, why = (
+                most,
+                f"{policy.buffer_most_percent:g} % of the pool's {pool} at most; {why}",
+            )
+        buffers.append((risky, why))
+    return max(buffers, key=lambda one: one[0])
+
+
+def percent_of(percent: float, units: int, *, round_up: bool = False) -> int:
+    """A share of some units in whole units. Ten-thousandths of a percent count, finer ones not."""
+    parts = round(percent * 10_000)
+    return -(-units * parts // 1_000_000) if round_up else units * parts // 1_000_000
+
+
+def _add_degraded_cap(sum_: Sum, component: Component) -> int | None:
+    """What a degraded_cap leaves to be granted; None where none is in force."""
+    cap = component.policy.degraded_cap
+    if cap is None or not component.degraded:
+        return None
+    room = max(0, cap - component.claimed)
+    why = f"{component.degraded}: at most {cap} open, {component.claimed} are"
+    sum_.add("degraded_cap", min(0, room - sum_.running), why)
+    return room
 
 
 def _add_sets(sum_: Sum, quantity: int) -> None:

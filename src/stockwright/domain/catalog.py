@@ -30,7 +30,10 @@ class Location(msgspec.Struct, frozen=True):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """One seller. pool: its places in order of priority, then code."""
+    """One seller. pool: its places in order of priority, then code.
+
+    degraded says which source of its stock is silent, '' where none is.
+    """
 
     code: str
     system: str
@@ -39,6 +42,7 @@ class Channel(msgspec.Struct, frozen=True):
     hold_s: int = 900
     policies: tuple[Policy, ...] = ()
     demand_class: int = 100
+    degraded: str = ""
 
 
 class System(msgspec.Struct, frozen=True):
@@ -56,7 +60,7 @@ class Catalog(msgspec.Struct):
     authorities: per (location, movement group) the systems in force, sorted by their start.
     bindings: per (system, partner code) the SKU and, where declared, the unit.
     places: per (system, partner code) the location. owed: SKUs of which order lines may be owed
-    units.
+    units. has_fences: open claims by channel decide: there are ring-fences, or a cap is in force.
     """
 
     skus: Mapping[str, Sku]
@@ -71,7 +75,9 @@ class Catalog(msgspec.Struct):
 
     def __post_init__(self) -> None:
         self.has_fences = any(
-            policy.ring_fence for channel in self.channels.values() for policy in channel.policies
+            policy.ring_fence or (channel.degraded and policy.degraded_cap is not None)
+            for channel in self.channels.values()
+            for policy in channel.policies
         )
 
     @property

@@ -13,7 +13,7 @@ from stockwright.domain.catalog import Channel
 from stockwright.domain.demand import LINES_PER_EVENT, shift, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request, RequestLine
-from stockwright.domain.exposure import grantable, match_policy
+from stockwright.domain.exposure import grantable, match_policy, unused_fence
 from stockwright.domain.lots import room, rooms
 from stockwright.domain.owing import grantable_beside, owed_to, promote
 from stockwright.domain.quantity import to_base
@@ -250,19 +250,22 @@ def grantable_now(
     """
     catalog = overlay.books.catalog
     hard = fences = 0
+    most = None
     if channel is not None and channel.policies:
         policy = match_policy(channel.policies, sku, catalog.skus[sku].group)
         hard = policy.hard_safety
         if policy.min_shelf_life_days:
             until = good_until(overlay.books.now.date(), policy.min_shelf_life_days)
             free = rooms(overlay, sku, free, until)
+        if channel.degraded and policy.degraded_cap is not None:
+            most = max(0, policy.degraded_cap - _held(overlay, channel.code, sku))
     if catalog.has_fences:
         code = channel.code if channel is not None else ""
         fences = _fences_unused(overlay, code, free, sku, catalog.skus[sku].group)
     found = grantable(sum(free.values()), hard_safety=hard, other_fences_unused=fences)
     if sku in catalog.owed:
         found = grantable_beside(overlay, channel, sku, free.keys(), found, own)
-    return found
+    return found if most is None else min(found, most)
 
 
 def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, group: str) -> int:
@@ -271,12 +274,17 @@ def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, g
     for other in overlay.books.catalog.channels.values():
         if other.code == code or set(other.pool).isdisjoint(pool):
             continue
-        fence = match_policy(other.policies, sku, group).ring_fence
-        if fence:
-            key = (other.code, sku)
-            held = overlay.rare.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
-            unused += max(0, fence - held)
+        policy = match_policy(other.policies, sku, group)
+        if policy.ring_fence:
+            held = _held(overlay, other.code, sku)
+            unused += unused_fence(policy.ring_fence, held, policy.ring_fence_mode)
     return unused
+
+
+def _held(overlay: Overlay, code: str, sku: str) -> int:
+    """Units of a SKU that a channel has open; kept only where the catalog says they decide."""
+    key = (code, sku)
+    return overlay.rare.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
 
 
 def _claim(

@@ -10,6 +10,7 @@ from stockwright.domain.availability import (
     Explanation,
     Fence,
     Kit,
+    RiskBuffer,
     Stock,
     available_to_sell,
     free,
@@ -17,7 +18,7 @@ from stockwright.domain.availability import (
 from stockwright.domain.backorders import Owed, owed_first
 from stockwright.domain.exposure import Policy, match_policy
 from stockwright.domain.shelf_life import good_until, room
-from stockwright.store import exposure, stock
+from stockwright.store import buffers, exposure, stock, windows
 from stockwright.store.connection import Connection
 from stockwright.store.exposure import Part
 from stockwright.store.history import revision_in_force
@@ -46,10 +47,11 @@ class Rules:
             for row in rows:
                 self._rows.setdefault((channel, row.sku), []).append(row)
         self._matched: dict[tuple[str, str], Policy] = {}
-        self.has_fences = any(row.ring_fence for rows in policies.values() for row in rows)
-        self.has_shelf_life = any(
-            row.min_shelf_life_days for rows in policies.values() for row in rows
-        )
+        every = [row for rows in policies.values() for row in rows]
+        self.has_fences = any(row.ring_fence for row in every)
+        self.has_risks = any(row.buffer_risk is not None for row in every)
+        self.has_caps = any(row.degraded_cap is not None for row in every)
+        self.has_shelf_life = any(row.min_shelf_life_days for row in every)
 
     def splits(self, channel: str) -> bool:
         """Whether a channel's order may be served from several places."""
@@ -72,16 +74,16 @@ class Rules:
             self._matched[channel, sku] = found
         return found
 
-    def fenced(self, channel: str, sku: str) -> list[tuple[str, int]]:
-        """Other channels' ring-fences on a SKU, as (channel, units); only where pools meet."""
+    def fenced(self, channel: str, sku: str) -> list[Policy]:
+        """Other channels' policy rows that fence a SKU off; only where pools meet."""
         if not self.has_fences:
             return []
         pool = set(self.pools.get(channel, ()))
         return [
-            (other, units)
+            row
             for other in self._channels
             if other != channel
-            and (units := self.policy(other, sku).ring_fence)
+            and (row := self.policy(other, sku)).ring_fence
             and pool.intersection(self.pools.get(other, ()))
         ]
 
@@ -92,11 +94,27 @@ def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
     return Rules(exposure.pools(connection), rows, groups, exposure.ways(connection))
 
 
+def candidate_rules(
+    connection: Connection,
+    groups: Mapping[str, str],
+    candidate: Mapping[str, Sequence[Policy]],
+    pools: Mapping[str, tuple[str, ...]],
+) -> Rules:
+    """The rules for these SKUs as they would be with other policies on some channels."""
+    rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
+    return Rules(pools, {**rows, **candidate}, groups, exposure.ways(connection))
+
+
 class Reading(msgspec.Struct, frozen=True):
-    """All that decides about some SKUs: rules, and the books at one sequence number."""
+    """All that decides about some SKUs: rules, and the books at one sequence number.
+
+    buffers are the risk-bounded ones; degraded says by channel which source of it is silent.
+    """
 
     rules: Rules
     books: stock.Books
+    buffers: Mapping[tuple[str, str], RiskBuffer] = {}
+    degraded: Mapping[str, str] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
@@ -108,11 +126,17 @@ class Reading(msgspec.Struct, frozen=True):
             policy=policy,
             fences=[
                 Fence(
-                    channel=other, ring_fence=units, claimed=self.books.claims.get((other, sku), 0)
+                    channel=row.channel,
+                    ring_fence=row.ring_fence,
+                    claimed=self.books.claims.get((row.channel, sku), 0),
+                    mode=row.ring_fence_mode,
                 )
-                for other, units in self.rules.fenced(channel, sku)
+                for row in self.rules.fenced(channel, sku)
             ],
             owed=self.owed(channel, sku),
+            risk=self.buffers.get((channel, sku)),
+            degraded=self.degraded.get(channel, ""),
+            claimed=self.books.claims.get((channel, sku), 0),
         )
 
     def owed(self, channel: str, sku: str) -> Owed | None:
@@ -167,13 +191,31 @@ class Reading(msgspec.Struct, frozen=True):
 
 def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
     """Rules, stock and claims as they are now of these SKUs, given with the group of each."""
-    rules = read_rules(connection, groups)
-    skus = list(groups)
-    # Claims are needed only where a ring-fence counts them, lots where shelf life is asked for.
+    return read_by(connection, read_rules(connection, groups), list(groups))
+
+
+def read_by(
+    connection: Connection, rules: Rules, skus: Sequence[str], also: Rules | None = None
+) -> Reading:
+    """Stock, claims and buffers as they are now of these SKUs, under some rules; the books with
+    what other rules need as well. The books are read last: they name the revision all is of.
+    """
+    asked = (rules,) if also is None else (rules, also)
+    silent: Mapping[str, str] = {}
+    bounded: Mapping[tuple[str, str], RiskBuffer] = {}
+    if any(one.has_caps for one in asked):
+        silent = windows.degraded_channels(connection, rules.pools)
+    if any(one.has_risks for one in asked):
+        stored = buffers.buffers(connection, skus)
+        bounded = {pair: one.explained for pair, one in stored.items()}
+    # Claims are needed only where a fence or a cap counts them, lots where shelf life is asked for.
     books = stock.stock_of_skus(
-        connection, skus, with_claims=rules.has_fences, with_lots=rules.has_shelf_life
+        connection,
+        skus,
+        with_claims=any(one.has_fences or one.has_caps for one in asked),
+        with_lots=any(one.has_shelf_life for one in asked),
     )
-    return Reading(rules, books)
+    return Reading(rules, books, bounded, silent)
 
 
 def read_listings(

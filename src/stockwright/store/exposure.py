@@ -13,7 +13,9 @@ from stockwright.store.queries import load
 _SQL = load("exposure")
 POLICY_COLUMNS: Final = (
     *("channel", "position", "sku", "sku_group", "safety", "hard_safety", "ring_fence", "buffer"),
-    *("cap", "pack_size", "safety_per", "min_shelf_life_days"),
+    *("cap", "pack_size", "safety_per", "min_shelf_life_days", "ring_fence_mode"),
+    *("buffer_percent", "buffer_risk", "buffer_most", "buffer_most_percent", "blind_s"),
+    *("degraded_cap",),
 )
 
 
@@ -121,6 +123,12 @@ def policies(
     for row in connection.execute(_SQL["policies"], {"skus": texts(skus), "groups": texts(groups)}):
         found.setdefault(row[0], []).append(to_policy(row))
     return found
+
+
+def all_policies(connection: Connection, channels: Sequence[str]) -> list[Policy]:
+    """Every policy row of these channels, by channel and position."""
+    rows = connection.execute(_SQL["all_policies"], {"channels": texts(channels)})
+    return [to_policy(row) for row in rows]
 
 
 def to_policy(row: tuple[Any, ...]) -> Policy:

@@ -43,6 +43,13 @@ def raise_revision(connection: Connection) -> int:
     return int(row[0])
 
 
+def revision(connection: Connection) -> int:
+    """The revision of the master data; any change of it, or of a policy, raises it."""
+    row = connection.execute(_SQL["revision"]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def save(
     connection: Connection, kind: str, rows: Sequence[Row], kept: Collection[str] = ()
 ) -> list[Result]:

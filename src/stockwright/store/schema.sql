@@ -340,6 +340,17 @@ CREATE TABLE history.binding (
     CONSTRAINT binding_check CHECK ((until > since))
 );
 
+CREATE TABLE history.buffer_now (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    units bigint NOT NULL,
+    inputs jsonb NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    CONSTRAINT buffer_now_check CHECK ((until > since))
+);
+
 CREATE TABLE history.channel (
     code text NOT NULL COLLATE pg_catalog."C",
     system text NOT NULL COLLATE pg_catalog."C",
@@ -350,6 +361,15 @@ CREATE TABLE history.channel (
     since bigint NOT NULL,
     until bigint,
     CONSTRAINT channel_check CHECK ((until > since))
+);
+
+CREATE TABLE history.degraded (
+    system text NOT NULL COLLATE pg_catalog."C",
+    silent_since timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    CONSTRAINT degraded_check CHECK ((until > since))
 );
 
 CREATE TABLE history.exposure_policy (
@@ -367,6 +387,13 @@ CREATE TABLE history.exposure_policy (
     until bigint,
     safety_per text NOT NULL,
     min_shelf_life_days integer NOT NULL,
+    ring_fence_mode text NOT NULL,
+    buffer_percent double precision NOT NULL,
+    buffer_risk double precision,
+    buffer_most bigint,
+    buffer_most_percent double precision NOT NULL,
+    blind_s double precision NOT NULL,
+    degraded_cap bigint,
     CONSTRAINT exposure_policy_check CHECK ((until > since))
 );
 
@@ -456,6 +483,7 @@ CREATE TABLE history.system (
     settings jsonb NOT NULL,
     since bigint NOT NULL,
     until bigint,
+    heartbeat_s numeric NOT NULL,
     CONSTRAINT system_check CHECK ((until > since))
 );
 
@@ -622,6 +650,15 @@ CREATE VIEW past.binding AS
    FROM history.binding
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
+CREATE VIEW past.buffer_now AS
+ SELECT channel,
+    sku,
+    units,
+    inputs,
+    computed_at
+   FROM history.buffer_now
+  WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
 CREATE VIEW past.channel AS
  SELECT code,
     system,
@@ -684,6 +721,13 @@ CREATE VIEW past.claim AS
            FROM past.moved
           WHERE ((moved.line_id IS NOT NULL) AND (moved.account = ANY (ARRAY['reserved'::public.account, 'allocated'::public.account, 'picked'::public.account])))) claimed
   GROUP BY line_id, location, lot, sku;
+
+CREATE VIEW past.degraded AS
+ SELECT system,
+    silent_since,
+    reason
+   FROM history.degraded
+  WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
 CREATE TABLE public.demand_channel (
     line_id bigint NOT NULL,
@@ -774,7 +818,14 @@ CREATE VIEW past.exposure_policy AS
     cap,
     pack_size,
     safety_per,
-    min_shelf_life_days
+    min_shelf_life_days,
+    ring_fence_mode,
+    buffer_percent,
+    buffer_risk,
+    buffer_most,
+    buffer_most_percent,
+    blind_s,
+    degraded_cap
    FROM history.exposure_policy
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -881,7 +932,8 @@ CREATE VIEW past.system AS
     snapshot_basis,
     revisions,
     connector,
-    settings
+    settings,
+    heartbeat_s
    FROM history.system
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -1005,6 +1057,25 @@ CREATE TABLE public.binding (
     CONSTRAINT binding_subject_check CHECK ((subject = ANY (ARRAY['item'::text, 'location'::text])))
 );
 
+CREATE TABLE public.blind_window (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    valid_from timestamp with time zone NOT NULL,
+    seconds double precision NOT NULL,
+    why text NOT NULL,
+    CONSTRAINT blind_window_seconds_check CHECK ((seconds >= (0)::double precision))
+);
+
+CREATE TABLE public.buffer_now (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    units bigint NOT NULL,
+    inputs jsonb NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    CONSTRAINT buffer_now_units_check CHECK ((units >= 0))
+)
+WITH (fillfactor='70');
+
 CREATE TABLE public.change_log (
     id bigint NOT NULL,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1095,6 +1166,40 @@ CREATE TABLE public.console_setting (
     time_zone text DEFAULT ''::text NOT NULL,
     theme text DEFAULT ''::text NOT NULL,
     CONSTRAINT console_setting_theme_check CHECK ((theme = ANY (ARRAY[''::text, 'light'::text, 'dark'::text])))
+);
+
+CREATE TABLE public.degraded (
+    system text NOT NULL COLLATE pg_catalog."C",
+    silent_since timestamp with time zone NOT NULL,
+    reason text NOT NULL
+);
+
+CREATE TABLE public.demand_cursor (
+    one boolean DEFAULT true NOT NULL,
+    sequence bigint DEFAULT 0 NOT NULL,
+    since timestamp with time zone,
+    hours double precision[] DEFAULT array_fill((0)::double precision, ARRAY[168]) NOT NULL,
+    hours_as_of timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
+    CONSTRAINT demand_cursor_one_check CHECK (one)
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.demand_seen (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    sku_group text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    system text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    as_of timestamp with time zone NOT NULL,
+    lines double precision NOT NULL,
+    units double precision NOT NULL,
+    sizes double precision[] NOT NULL,
+    CONSTRAINT demand_seen_check CHECK (((sku = ''::text) OR (sku_group = ''::text)))
+)
+WITH (fillfactor='60');
+
+CREATE TABLE public.demand_sku (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.dirty (
@@ -1208,15 +1313,35 @@ CREATE TABLE public.exposure_policy (
     pack_size bigint DEFAULT 1 NOT NULL,
     safety_per text DEFAULT 'network'::text NOT NULL,
     min_shelf_life_days integer DEFAULT 0 NOT NULL,
+    ring_fence_mode text DEFAULT 'consumed'::text NOT NULL,
+    buffer_percent double precision DEFAULT 0 NOT NULL,
+    buffer_risk double precision,
+    buffer_most bigint,
+    buffer_most_percent double precision DEFAULT 100 NOT NULL,
+    blind_s double precision DEFAULT 0 NOT NULL,
+    degraded_cap bigint,
+    CONSTRAINT exposure_policy_blind_s_check CHECK ((blind_s >= (0)::double precision)),
     CONSTRAINT exposure_policy_buffer_check CHECK ((buffer >= 0)),
+    CONSTRAINT exposure_policy_buffer_most_check CHECK ((buffer_most >= 0)),
+    CONSTRAINT exposure_policy_buffer_most_percent_check CHECK (((buffer_most_percent >= (0)::double precision) AND (buffer_most_percent <= (100)::double precision))),
+    CONSTRAINT exposure_policy_buffer_percent_check CHECK (((buffer_percent >= (0)::double precision) AND (buffer_percent <= (100)::double precision))),
+    CONSTRAINT exposure_policy_buffer_risk_check CHECK (((buffer_risk > (0)::double precision) AND (buffer_risk < (1)::double precision))),
     CONSTRAINT exposure_policy_cap_check CHECK ((cap >= 0)),
+    CONSTRAINT exposure_policy_degraded_cap_check CHECK ((degraded_cap >= 0)),
     CONSTRAINT exposure_policy_hard_safety_check CHECK ((hard_safety >= 0)),
     CONSTRAINT exposure_policy_min_shelf_life_days_check CHECK ((min_shelf_life_days >= 0)),
     CONSTRAINT exposure_policy_pack_size_check CHECK ((pack_size > 0)),
     CONSTRAINT exposure_policy_ring_fence_check CHECK ((ring_fence >= 0)),
+    CONSTRAINT exposure_policy_ring_fence_mode_check CHECK ((ring_fence_mode = ANY (ARRAY['consumed'::text, 'standing'::text]))),
     CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0)),
     CONSTRAINT exposure_policy_safety_per_check CHECK ((safety_per = ANY (ARRAY['network'::text, 'place'::text])))
 );
+
+CREATE TABLE public.heartbeat (
+    system text NOT NULL COLLATE pg_catalog."C",
+    seen_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.idempotency (
     caller text NOT NULL COLLATE pg_catalog."C",
@@ -1467,6 +1592,13 @@ CREATE TABLE public.sku (
     CONSTRAINT sku_unit_cost_check CHECK ((unit_cost >= (0)::numeric))
 );
 
+CREATE TABLE public.source_lag (
+    system text NOT NULL COLLATE pg_catalog."C",
+    as_of timestamp with time zone NOT NULL,
+    lags double precision[] NOT NULL
+)
+WITH (fillfactor='60');
+
 CREATE TABLE public.stock_count (
     sku text NOT NULL COLLATE pg_catalog."C",
     location text NOT NULL COLLATE pg_catalog."C",
@@ -1532,6 +1664,7 @@ CREATE TABLE public.system (
     revisions text DEFAULT 'increment'::text NOT NULL,
     connector text DEFAULT ''::text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    heartbeat_s numeric DEFAULT 0 NOT NULL,
     CONSTRAINT system_revisions_check CHECK ((revisions = ANY (ARRAY['increment'::text, 'cumulative'::text, 'replacement'::text]))),
     CONSTRAINT system_snapshot_basis_check CHECK ((snapshot_basis = ANY (ARRAY['gross'::text, 'net'::text])))
 );
@@ -1617,8 +1750,14 @@ ALTER TABLE ONLY history.backorder
 ALTER TABLE ONLY history.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (system, subject, partner_code, since);
 
+ALTER TABLE ONLY history.buffer_now
+    ADD CONSTRAINT buffer_now_pkey PRIMARY KEY (channel, sku, since);
+
 ALTER TABLE ONLY history.channel
     ADD CONSTRAINT channel_pkey PRIMARY KEY (code, since);
+
+ALTER TABLE ONLY history.degraded
+    ADD CONSTRAINT degraded_pkey PRIMARY KEY (system, since);
 
 ALTER TABLE ONLY history.exposure_policy
     ADD CONSTRAINT exposure_policy_pkey PRIMARY KEY (channel, "position", since);
@@ -1680,6 +1819,12 @@ ALTER TABLE ONLY public.batch
 ALTER TABLE ONLY public.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (system, subject, partner_code);
 
+ALTER TABLE ONLY public.blind_window
+    ADD CONSTRAINT blind_window_pkey PRIMARY KEY (channel, source, valid_from);
+
+ALTER TABLE ONLY public.buffer_now
+    ADD CONSTRAINT buffer_now_pkey PRIMARY KEY (channel, sku);
+
 ALTER TABLE ONLY public.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (id);
 
@@ -1704,8 +1849,14 @@ ALTER TABLE ONLY public.console_session
 ALTER TABLE ONLY public.console_setting
     ADD CONSTRAINT console_setting_pkey PRIMARY KEY (owner);
 
+ALTER TABLE ONLY public.degraded
+    ADD CONSTRAINT degraded_pkey PRIMARY KEY (system);
+
 ALTER TABLE ONLY public.demand_channel
     ADD CONSTRAINT demand_channel_pkey PRIMARY KEY (line_id);
+
+ALTER TABLE ONLY public.demand_cursor
+    ADD CONSTRAINT demand_cursor_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY public.demand_freshness
     ADD CONSTRAINT demand_freshness_pkey PRIMARY KEY (line_id, after_sequence);
@@ -1715,6 +1866,12 @@ ALTER TABLE ONLY public.demand_line
 
 ALTER TABLE ONLY public.demand_line
     ADD CONSTRAINT demand_line_system_order_ref_line_key UNIQUE (system, order_ref, line);
+
+ALTER TABLE ONLY public.demand_seen
+    ADD CONSTRAINT demand_seen_pkey PRIMARY KEY (sku, sku_group, system, channel);
+
+ALTER TABLE ONLY public.demand_sku
+    ADD CONSTRAINT demand_sku_pkey PRIMARY KEY (sku);
 
 ALTER TABLE ONLY public.document_line
     ADD CONSTRAINT document_line_pkey PRIMARY KEY (key);
@@ -1742,6 +1899,9 @@ ALTER TABLE ONLY public.event_1
 
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_pkey PRIMARY KEY (channel, "position");
+
+ALTER TABLE ONLY public.heartbeat
+    ADD CONSTRAINT heartbeat_pkey PRIMARY KEY (system);
 
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (caller, key);
@@ -1812,6 +1972,9 @@ ALTER TABLE ONLY public.sign_in_failure
 ALTER TABLE ONLY public.sku
     ADD CONSTRAINT sku_pkey PRIMARY KEY (code);
 
+ALTER TABLE ONLY public.source_lag
+    ADD CONSTRAINT source_lag_pkey PRIMARY KEY (system);
+
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
 
@@ -1848,7 +2011,13 @@ CREATE INDEX backorder_by_sku ON history.backorder USING btree (sku);
 
 CREATE UNIQUE INDEX binding_in_force ON history.binding USING btree (system, subject, partner_code) WHERE (until IS NULL);
 
+CREATE INDEX buffer_now_by_sku ON history.buffer_now USING btree (sku);
+
+CREATE UNIQUE INDEX buffer_now_in_force ON history.buffer_now USING btree (channel, sku) WHERE (until IS NULL);
+
 CREATE UNIQUE INDEX channel_in_force ON history.channel USING btree (code) WHERE (until IS NULL);
+
+CREATE UNIQUE INDEX degraded_in_force ON history.degraded USING btree (system) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX exposure_policy_in_force ON history.exposure_policy USING btree (channel, "position") WHERE (until IS NULL);
 
@@ -1879,6 +2048,8 @@ CREATE INDEX backorder_open_by_sku ON public.backorder USING btree (sku) WHERE (
 CREATE INDEX batch_by_time ON public.batch USING btree (recorded_at);
 
 CREATE INDEX binding_by_code ON public.binding USING btree (subject, code);
+
+CREATE INDEX buffer_now_by_sku ON public.buffer_now USING btree (sku);
 
 CREATE INDEX change_log_by_subject ON public.change_log USING btree (subject, id);
 
@@ -1978,7 +2149,11 @@ CREATE TRIGGER history_of_delete AFTER DELETE ON public.authority REFERENCING OL
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.binding REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system', 'subject', 'partner_code');
 
+CREATE TRIGGER history_of_delete AFTER DELETE ON public.buffer_now REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'sku');
+
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.channel REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
+
+CREATE TRIGGER history_of_delete AFTER DELETE ON public.degraded REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.exposure_policy REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'position');
 
@@ -2004,7 +2179,11 @@ CREATE TRIGGER history_of_insert AFTER INSERT ON public.authority REFERENCING NE
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.binding REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system', 'subject', 'partner_code');
 
+CREATE TRIGGER history_of_insert AFTER INSERT ON public.buffer_now REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'sku');
+
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.channel REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
+
+CREATE TRIGGER history_of_insert AFTER INSERT ON public.degraded REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system');
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.exposure_policy REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'position');
 
@@ -2030,7 +2209,11 @@ CREATE TRIGGER history_of_update AFTER UPDATE ON public.authority REFERENCING OL
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.binding REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system', 'subject', 'partner_code');
 
+CREATE TRIGGER history_of_update AFTER UPDATE ON public.buffer_now REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'sku');
+
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.channel REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
+
+CREATE TRIGGER history_of_update AFTER UPDATE ON public.degraded REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system');
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.exposure_policy REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'position');
 
@@ -2081,6 +2264,9 @@ ALTER TABLE ONLY public.console_session
 
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.heartbeat
+    ADD CONSTRAINT heartbeat_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
 ALTER TABLE ONLY public.kit
     ADD CONSTRAINT kit_component_fkey FOREIGN KEY (component) REFERENCES public.sku(code);

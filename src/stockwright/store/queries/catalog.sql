@@ -13,7 +13,8 @@ select code, system, pool, allow_split, hold_s, demand_class from channel;
 -- name: policies
 -- Exposure policies in order.
 select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
-       safety_per, min_shelf_life_days
+       safety_per, min_shelf_life_days, ring_fence_mode, buffer_percent, buffer_risk, buffer_most,
+       buffer_most_percent, blind_s, degraded_cap
 from exposure_policy order by channel, position;
 
 -- name: systems
@@ -44,3 +45,7 @@ select system, partner_code, code from binding where subject = 'location';
 -- name: owed_skus
 -- SKUs of which order lines may be owed units.
 select sku from owed_sku;
+
+-- name: degraded
+-- Systems that are silent now, and how that is known.
+select system, reason from degraded;

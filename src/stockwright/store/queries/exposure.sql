@@ -85,10 +85,19 @@ order by channel.code;
 -- name: policies
 -- Policy rows of all channels that may speak of these SKUs or groups, by channel and position.
 select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
-       safety_per, min_shelf_life_days
+       safety_per, min_shelf_life_days, ring_fence_mode, buffer_percent, buffer_risk, buffer_most,
+       buffer_most_percent, blind_s, degraded_cap
 from exposure_policy
 where (sku is null or sku = any (%(skus)s::text[]))
   and (sku_group is null or sku_group = any (%(groups)s::text[]))
+order by channel, position;
+
+-- name: all_policies
+-- Every policy row of these channels.
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       safety_per, min_shelf_life_days, ring_fence_mode, buffer_percent, buffer_risk, buffer_most,
+       buffer_most_percent, blind_s, degraded_cap
+from exposure_policy where channel = any (%(channels)s::text[])
 order by channel, position;
 
 -- name: groups_of_skus
