@@ -131,8 +131,9 @@ class Seed:
         version = int(at.timestamp() * 1000)
         self._run(
             "insert into level_change (channel, listing, location, sequence, since_sequence,"
-            " version, value, projected_at) values (%s, %s, '', %s, %s, %s, %s, %s)",
-            channel, listing, self.sequence, self.sequence, version, value, at,
+            " version, value, projected_at, after_sequence)"
+            " values (%s, %s, '', %s, %s, %s, %s, %s, %s)",
+            channel, listing, self.sequence, self.sequence, version, value, at, self.sequence,
         )  # fmt: skip
         return version
 

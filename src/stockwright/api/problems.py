@@ -78,6 +78,10 @@ KINDS: Final[Mapping[str, Kind]] = {
         409, "the configuration was changed since", "Read it again, plan again, then apply."
     ),
     "already_closed": Kind(409, "this was closed before", "Nothing is left to do."),
+    "already_open": Kind(409, "this is open", "Nothing is left to do."),
+    "not_bindable": Kind(
+        422, "no binding cures this payload", "Add what `missing` names, or mend the mapping."
+    ),
     "too_large": Kind(413, "the body is too large", "Split the call into smaller ones."),
     "too_many": Kind(413, "too many items in one call", "Split the call into smaller ones."),
     "unsupported_media_type": Kind(

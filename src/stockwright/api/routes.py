@@ -3,9 +3,10 @@
 from typing import Final
 
 from stockwright.api import (
+    audit,
     availability,
     backorders,
-    change_log,
+    changes,
     config,
     counts,
     events,
@@ -17,13 +18,16 @@ from stockwright.api import (
     parked,
     policies,
     promise,
+    replays,
     reservations,
+    stock,
     supply,
     told,
+    transport,
     why,
     worklist,
 )
-from stockwright.api.operations import Operation
+from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import Page, PageQuery
 from stockwright.domain.backorders import ToldOwed
 from stockwright.domain.count_sheets import CountSheet
@@ -33,10 +37,8 @@ from stockwright.flow.explaining import Why
 from stockwright.store.access import Change
 from stockwright.store.backorders import BackorderView
 from stockwright.store.entries import EntryView
-from stockwright.store.payloads import PayloadView
 from stockwright.store.reservations import ReservationView
 from stockwright.store.supply import SupplyView
-from stockwright.store.worklist import WorkItemView
 
 _REFUSALS: Final = (
     "insufficient",
@@ -53,6 +55,12 @@ _REFUSALS: Final = (
     "unknown_unit",
     "forbidden_system",
     "busy",
+)
+
+_NAME: Final = {"system": "$response.body#/system", "order": "$response.body#/order"}
+_RESERVED: Final = (
+    Link(to="get_reservation", parameters=_NAME),
+    Link(to="post_transition", parameters=_NAME),
 )
 
 TABLE: Final[tuple[Operation, ...]] = (
@@ -87,6 +95,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         answers={200: reservations.ReservationAnswer, 201: reservations.ReservationAnswer},
         problems=_REFUSALS,
         own_key=True,
+        links=_RESERVED,
     ),
     Operation(
         method="GET",
@@ -232,6 +241,39 @@ TABLE: Final[tuple[Operation, ...]] = (
     ),
     Operation(
         method="GET",
+        path="/v1/stock",
+        handler=stock.get_stock,
+        tag="stock",
+        scope="stock:read",
+        query=stock.StockQuery,
+        answers={200: stock.StockPage},
+        produces=stock.STREAMS,
+        problems=("busy",),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/stock/{sku}",
+        handler=stock.get_stock_of_sku,
+        tag="stock",
+        scope="stock:read",
+        query=stock.SkuStockQuery,
+        answers={200: stock.StockPage},
+        problems=("not_found",),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/changes",
+        handler=changes.get_changes,
+        tag="stock",
+        scope="stock:read",
+        query=changes.ChangesQuery,
+        answers={200: changes.ChangesPage},
+        produces=changes.STREAMS,
+        problems=("busy",),
+        patient=True,
+    ),
+    Operation(
+        method="GET",
         path="/v1/ledger/{sku}",
         handler=ledger.get_ledger,
         tag="stock",
@@ -239,88 +281,16 @@ TABLE: Final[tuple[Operation, ...]] = (
         query=PageQuery,
         answers={200: Page[EntryView]},
     ),
-    Operation(
-        method="GET",
-        path="/v1/work-items",
-        handler=worklist.get_work_items,
-        tag="work",
-        scope="work:read",
-        query=worklist.WorkItemQuery,
-        answers={200: Page[WorkItemView]},
-    ),
-    Operation(
-        method="GET",
-        path="/v1/work-items/{id}",
-        handler=worklist.get_work_item,
-        tag="work",
-        scope="work:read",
-        answers={200: WorkItemView},
-        problems=("not_found",),
-    ),
-    Operation(
-        method="POST",
-        path="/v1/work-items/{id}/close",
-        handler=worklist.close_work_item,
-        tag="work",
-        scope="work:write",
-        body=worklist.CloseAsk,
-        answers={200: WorkItemView},
-        problems=("not_found", "already_closed"),
-        stored=True,
-    ),
-    Operation(
-        method="GET",
-        path="/v1/parked",
-        handler=parked.get_parked,
-        tag="work",
-        scope="work:read",
-        query=parked.ParkedQuery,
-        answers={200: Page[PayloadView]},
-    ),
-    Operation(
-        method="GET",
-        path="/v1/parked/{id}",
-        handler=parked.get_payload,
-        tag="work",
-        scope="work:read",
-        answers={200: PayloadView},
-        problems=("not_found",),
-    ),
-    Operation(
-        method="GET",
-        path="/v1/parked/{id}/body",
-        handler=parked.get_payload_body,
-        tag="work",
-        scope="work:read",
-        answers={200: None},
-        problems=("not_found",),
-    ),
-    Operation(
-        method="POST",
-        path="/v1/parked/{id}/resume",
-        handler=parked.resume_payload,
-        tag="work",
-        scope="work:write",
-        answers={200: PayloadView},
-        problems=("not_found", "already_closed"),
-        stored=True,
-    ),
-    Operation(
-        method="POST",
-        path="/v1/parked/{id}/discard",
-        handler=parked.discard_payload,
-        tag="work",
-        scope="work:write",
-        body=parked.DiscardAsk,
-        answers={200: PayloadView},
-        problems=("not_found", "already_closed"),
-        stored=True,
-    ),
+    *worklist.operations(),
+    *parked.operations(),
+    *replays.operations(),
     Operation(
         method="POST",
         path="/v1/hooks/{connection}",
         handler=hooks.post_hook,
         tag="events",
+        body=bytes,
+        media=("application/json", "application/octet-stream"),
         answers={202: hooks.Kept},
         problems=("not_found", "bad_signature", "too_large"),
     ),
@@ -336,13 +306,14 @@ TABLE: Final[tuple[Operation, ...]] = (
     ),
     *master.operations(),
     *config.operations(),
+    *transport.operations(),
     Operation(
         method="GET",
-        path="/v1/change-log",
-        handler=change_log.get_change_log,
+        path="/v1/audit",
+        handler=audit.get_audit,
         tag="work",
-        scope="admin",
-        query=PageQuery,
+        scope="audit:read",
+        query=audit.AuditQuery,
         answers={200: Page[Change]},
     ),
     Operation(
@@ -352,6 +323,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         tag="health",
         scope="metrics:read",
         answers={200: None},
+        produces=health.METRICS,
     ),
     Operation(
         method="GET",

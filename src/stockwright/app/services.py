@@ -13,12 +13,14 @@ import structlog
 from msgspec.structs import replace
 
 from stockwright import telemetry
+from stockwright.app.bell import Bell
 from stockwright.app.connections import open_connections
 from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
-from stockwright.app.workers import add_housekeeping, add_workers
+from stockwright.app.workers import add_housekeeping, add_listening, add_workers
 from stockwright.config import Config, database_url
 from stockwright.flow.configuring import start_with
+from stockwright.flow.gathering import Gatherer
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.verbs import Connection
@@ -58,9 +60,12 @@ class Services:
         self.connections = connections
         self.pool = Pool(url, size=READERS, application_name="stockwright reader")
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.gatherer = Gatherer(self.pool, self.threads)
         self.worker_pool = Pool(url, size=WORKER_POOL, application_name="stockwright worker")
         self.recorder = Recorder(url)
         watch(self.recorder)
+        self.bell = Bell()
+        self.recorder.listeners.append(lambda _sequence: self.bell.ring())
         self.intake = Intake(self.worker_pool, self.recorder, connections, worker=self.name)
         self.workers = Supervisor()
         self._systems = frozenset(system.code for system in config.systems)
@@ -145,6 +150,8 @@ def open_services(
         stack.callback(services.recorder.stop)
         if "workers" in roles:
             add_workers(services)
+        elif "api" in roles:
+            add_listening(services)
         add_housekeeping(services, roles)
         # From here on the loops are stopped first, while what they hand to is still there.
         stack.callback(services.workers.stop)

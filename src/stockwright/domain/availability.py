@@ -20,7 +20,7 @@ from stockwright.domain.backorders import Owed
 from stockwright.domain.exposure import Policy
 
 
-class Stock(msgspec.Struct, frozen=True, kw_only=True):
+class Stock(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the two books say of one SKU at one place, all lots together, in base units.
 
     fresh is what is free in lots with the shelf life asked for; None where none is asked for.
@@ -37,7 +37,7 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True):
     fresh: int | None = None
 
 
-class Fence(msgspec.Struct, frozen=True, kw_only=True):
+class Fence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A ring-fence of another channel on the same SKU and pool, and what that channel claims."""
 
     channel: str
@@ -65,7 +65,7 @@ class RiskBuffer(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-class Component(msgspec.Struct, frozen=True, kw_only=True):
+class Component(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One SKU of a listing: how many base units one piece takes, and what it is judged by.
 
     places are those of the channel's pool. policy is the row of the channel that matches the SKU;
@@ -97,7 +97,7 @@ class Kit(msgspec.Struct, frozen=True, kw_only=True):
     alone: bool = True
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One term of a sum. `name` is a name of exposure.RULES or of a bucket."""
 
     name: str
@@ -106,7 +106,7 @@ class Step(msgspec.Struct, frozen=True):
     why: str
 
 
-class Explanation(msgspec.Struct, frozen=True):
+class Explanation(msgspec.Struct, frozen=True, gc=False):
     """A number and the steps that lead to it, for one SKU.
 
     For a listing of several SKUs it is that of the scarcest one; `others` explain the rest.
@@ -400,26 +400,22 @@ def _add_packs(sum_: Sum, pack_size: int) -> None:
 
 
 def _goods(stock: Stock) -> str:
-    parts = [
-        f"{name} {units}"
-        for name, units in (
-            ("sellable", stock.sellable),
-            ("inspection", stock.inspection),
-            ("quarantined", stock.quarantined),
-            ("damaged", stock.damaged),
-        )
-        if units or name == "sellable"
-    ]
-    return f"{stock.location}: {', '.join(parts)}"
+    text = f"{stock.location}: sellable {stock.sellable}"
+    if stock.inspection:
+        text += f", inspection {stock.inspection}"
+    if stock.quarantined:
+        text += f", quarantined {stock.quarantined}"
+    if stock.damaged:
+        text += f", damaged {stock.damaged}"
+    return text
 
 
 def _promises(stock: Stock) -> str:
-    return f"{stock.location}: sellable {stock.sellable}" + "".join(
-        f" - {name} {units}"
-        for name, units in (
-            ("reserved", stock.reserved),
-            ("allocated", stock.allocated),
-            ("picked", stock.picked),
-        )
-        if units
-    )
+    text = f"{stock.location}: sellable {stock.sellable}"
+    if stock.reserved:
+        text += f" - reserved {stock.reserved}"
+    if stock.allocated:
+        text += f" - allocated {stock.allocated}"
+    if stock.picked:
+        text += f" - picked {stock.picked}"
+    return text

@@ -65,7 +65,9 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = {
 """The permission table: every action of the console with the least role that may do it."""
 
 SCOPES: Final[Mapping[Role, frozenset[str]]] = {
-    "viewer": frozenset({"console", "stock:read", "master:read", "work:read", "metrics:read"}),
+    "viewer": frozenset(
+        {"console", "stock:read", "master:read", "work:read", "metrics:read", "audit:read"}
+    ),
     "operator": frozenset(
         {
             "console",
@@ -73,6 +75,7 @@ SCOPES: Final[Mapping[Role, frozenset[str]]] = {
             "master:read",
             "work:read",
             "metrics:read",
+            "audit:read",
             "work:write",
             "master:write",
             "reservations:write",

@@ -108,16 +108,25 @@ def candidate_rules(
 class Reading(msgspec.Struct, frozen=True):
     """All that decides about some SKUs: rules, and the books at one sequence number.
 
-    buffers are the risk-bounded ones; degraded says by channel which source of it is silent.
+    buffers are the risk-bounded ones; degraded says by channel which source of it is silent. made
+    holds the components that were asked for.
     """
 
     rules: Rules
     books: stock.Books
     buffers: Mapping[tuple[str, str], RiskBuffer] = {}
     degraded: Mapping[str, str] = {}
+    made: dict[tuple[str, str, int], Component] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
+        key = (channel, sku, quantity)
+        found = self.made.get(key)
+        if found is None:
+            found = self.made[key] = self._component(channel, sku, quantity)
+        return found
+
+    def _component(self, channel: str, sku: str, quantity: int) -> Component:
         policy = self.rules.policy(channel, sku)
         return Component(
             sku=sku,

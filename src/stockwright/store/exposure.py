@@ -71,7 +71,10 @@ def components(connection: Connection, listings: Sequence[tuple[str, str]]) -> l
             "listings": texts([key[1] for key in listings]),
         },
     )
-    parts = [Part(*row) for row in rows]
+    return _whole(connection, [Part(*row) for row in rows])
+
+
+def _whole(connection: Connection, parts: list[Part]) -> list[Part]:
     kits = sorted({part.sku for part in parts if part.is_kit})
     return _taken_apart(connection, parts, kits) if kits else parts
 
@@ -141,14 +144,44 @@ def groups_of_skus(connection: Connection, skus: Sequence[str]) -> dict[str, str
     return dict(_pairs(connection, "groups_of_skus", skus=texts(skus)))
 
 
-def listings_by_sku(
-    connection: Connection, skus: Sequence[str]
-) -> dict[str, list[tuple[str, str]]]:
-    """For each of these SKUs the (channel, listing) it is part of, in kits as well, by key."""
-    found: dict[str, list[tuple[str, str]]] = {sku: [] for sku in skus}
-    for sku, channel, listing in connection.execute(_SQL["listings_by_sku"], {"skus": texts(skus)}):
-        found[sku].append((channel, listing))
-    return found
+class Sold(msgspec.Struct, frozen=True):
+    """The listings that some SKUs are part of, in kits as well, and what they consist of.
+
+    by_sku holds each of the SKUs asked for, with (channel, listing) in order of key. parts are
+    those of active listings alone.
+    """
+
+    by_sku: dict[str, list[tuple[str, str]]]
+    parts: list[Part]
+
+
+def listed(connection: Connection, skus: Sequence[str], channel: str | None = None) -> Sold:
+    """The listings of all channels, or of one, that these SKUs are part of."""
+    asked = {sku: [sku] for sku in skus}
+    for sku, kit in _pairs(connection, "kits_over", skus=texts(skus)):
+        asked.setdefault(kit, []).append(sku)
+    by_sku: dict[str, dict[tuple[str, str], None]] = {sku: {} for sku in skus}
+    parts = []
+    parameters = {"skus": texts(list(asked)), "channel": channel}
+    rows = connection.execute(_SQL["listed"], parameters, binary=True).fetchall()
+    for code, listing, active, sku, quantity, group, is_kit in rows:
+        for one in asked.get(sku, ()):
+            by_sku[one][code, listing] = None
+        if active:
+            parts.append(Part(code, listing, sku, quantity, group, is_kit))
+    return Sold({sku: list(keys) for sku, keys in by_sku.items()}, _whole(connection, parts))
+
+
+def published(
+    connection: Connection, listings: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], int | None]:
+    """What each of these listings' channels acknowledged last; one without a level is missing."""
+    columns = {
+        "channels": texts([key[0] for key in listings]),
+        "listings": texts([key[1] for key in listings]),
+    }
+    rows = connection.execute(_SQL["published"], columns, binary=True).fetchall()
+    return {(channel, listing): units for channel, listing, units in rows}
 
 
 def _pairs(connection: Connection, name: str, **parameters: object) -> list[tuple[str, str]]:

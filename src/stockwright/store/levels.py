@@ -12,6 +12,9 @@ from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _SQL = load("levels")
+# Any number will do that no other advisory lock of ours has ("swfeed" in bytes).
+FEED_LOCK: Final = int.from_bytes(b"swfeed", "big")
+"""Held by whoever writes changes of levels, from then until the commit; see `store.feed`."""
 _FIELDS: Final = Level.__struct_fields__
 _DESIRED: Final = (
     *("channel", "listing", "location", "desired", "version", "sequence", "projected_at"),
@@ -84,6 +87,7 @@ def write_desired(
     is the revision of the rules they follow.
     """
     if levels:
+        connection.execute(_SQL["feed_lock"], {"lock": FEED_LOCK})
         columns = _columns(levels, _DESIRED) | {"since": numbers(since), "rules": rules}
         _write(connection, "write_desired", levels, columns)
 

@@ -1406,6 +1406,13 @@ CREATE TABLE public.level (
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05');
 
+CREATE SEQUENCE public.level_change_position
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
 CREATE TABLE public.level_change (
     channel text NOT NULL COLLATE pg_catalog."C",
     listing text NOT NULL COLLATE pg_catalog."C",
@@ -1415,7 +1422,9 @@ CREATE TABLE public.level_change (
     value bigint NOT NULL,
     projected_at timestamp with time zone NOT NULL,
     since_sequence bigint DEFAULT 0 NOT NULL,
-    rules bigint
+    rules bigint,
+    "position" bigint DEFAULT nextval('public.level_change_position'::regclass) NOT NULL,
+    after_sequence bigint NOT NULL
 );
 
 CREATE TABLE public.listing (
@@ -2051,6 +2060,8 @@ CREATE INDEX binding_by_code ON public.binding USING btree (subject, code);
 
 CREATE INDEX buffer_now_by_sku ON public.buffer_now USING btree (sku);
 
+CREATE INDEX change_log_by_actor ON public.change_log USING btree (actor, id);
+
 CREATE INDEX change_log_by_subject ON public.change_log USING btree (subject, id);
 
 CREATE INDEX claim_open_by_sku ON public.claim USING btree (sku, location) WHERE (((reserved + allocated) + picked) > 0);
@@ -2070,6 +2081,8 @@ CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequen
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
 
 CREATE INDEX kit_by_component ON public.kit USING btree (component);
+
+CREATE UNIQUE INDEX level_change_by_position ON public.level_change USING btree ("position");
 
 CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
 
@@ -2118,6 +2131,8 @@ CREATE INDEX supply_of_order ON public.supply USING btree (of_system, of_documen
 CREATE INDEX supply_open_by_sku ON public.supply USING btree (sku) WHERE (closed_at IS NULL);
 
 CREATE INDEX supply_receipt_by_line ON public.supply_receipt USING btree (system, document, line);
+
+CREATE INDEX transfer_by_sku ON public.transfer USING btree (sku, to_location, lot);
 
 CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree (sku, location, lot) WHERE (quantity > 0);
 

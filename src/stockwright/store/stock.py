@@ -103,7 +103,7 @@ def stock_of_skus(
 ) -> Books:
     """What the books say of these SKUs, read with the ledger's head in one statement."""
     asked = {"skus": texts(skus), "claims": with_claims, "lots": with_lots}
-    rows = connection.execute(_SQL["stock_of_skus"], asked).fetchall()
+    rows = connection.execute(_SQL["stock_of_skus"], asked, binary=True).fetchall()
     read_at, sequence, revision, *_ = rows[0]  # there is a row even where the books are empty
     books = Books(read_at=read_at, sequence=sequence, revision=revision)
     for _, _, _, what, *told in rows:

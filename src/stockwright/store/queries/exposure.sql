@@ -104,15 +104,33 @@ order by channel, position;
 -- The group of each of these SKUs that the item master knows.
 select code, sku_group from sku where code = any (%(skus)s::text[]) order by code;
 
--- name: listings_by_sku
--- (sku, channel, listing) of every listing that has one of these SKUs as a component, by itself or
--- within a kit.
+-- name: kits_over
+-- (sku, kit) of every kit that contains one of these SKUs, however deep.
 with recursive above (asked, sku) as (
-    select code collate "C", code collate "C" from unnest(%(skus)s::text[]) as given (code)
+    select distinct kit.component, kit.sku from kit where component = any (%(skus)s::text[])
     union
     select above.asked, kit.sku from above join kit on kit.component = above.sku
 )
-select distinct above.asked, part.channel, part.listing
-from above
-join listing_component part on part.sku = above.sku
-order by above.asked, part.channel, part.listing;
+select asked, sku from above order by asked, sku;
+
+-- name: listed
+-- Every listing that has one of these SKUs as a component, of all channels or of one, with each of its
+-- parts, its group, whether it is a kit, and whether the listing is active; in order of key.
+select part.channel, part.listing, listing.active, part.sku, part.quantity, sku.sku_group,
+       exists (select from kit where kit.sku = part.sku)
+from (
+    select distinct channel, listing from listing_component
+    where sku = any (%(skus)s::text[])
+      and (%(channel)s::text is null or channel = %(channel)s)
+) wanted
+join listing on listing.channel = wanted.channel and listing.code = wanted.listing
+join listing_component part on part.channel = wanted.channel and part.listing = wanted.listing
+join sku on sku.code = part.sku
+order by part.channel, part.listing, part.sku;
+
+-- name: published
+-- What the channels of these listings acknowledged last.
+select level.channel, level.listing, level.acknowledged
+from unnest(%(channels)s::text[], %(listings)s::text[]) as wanted (channel, listing)
+join level on level.channel = wanted.channel and level.listing = wanted.listing
+          and level.location = '';

@@ -71,6 +71,11 @@ from unnest(
 where level.channel = new.channel and level.listing = new.listing
   and level.location = new.location;
 
+-- name: feed_lock
+-- Nobody else takes a place in the feed of changes until this transaction ends. Alone and before the
+-- places are taken, so that they become visible in their order.
+select pg_advisory_xact_lock(%(lock)s);
+
 -- name: write_desired
 -- Stores new desired numbers of levels that this transaction has locked, and keeps them for ever.
 with changed as (
@@ -93,8 +98,9 @@ with changed as (
               level.desired, level.projected_at, new.since
 )
 insert into level_change (channel, listing, location, sequence, version, value, projected_at,
-                          since_sequence, rules)
-select *, %(rules)s::bigint from changed;
+                          since_sequence, rules, after_sequence)
+select changed.*, %(rules)s::bigint, head.sequence
+from changed, ledger_head head where head.lane = 0;
 
 -- name: write_reflected
 -- Stores that levels, unchanged, reflect the ledger up to a newer sequence number.

@@ -2,6 +2,10 @@
 -- Rows come in as one jsonb array and go out in the order of the structs in domain/items.py and
 -- domain/network.py.
 
+-- name: fix_snapshot
+-- What this transaction reads is of one moment.
+set transaction isolation level repeatable read, read only
+
 -- name: lock_master
 -- Nobody else changes master data until this transaction ends.
 select pg_advisory_xact_lock(%(lock)s)
