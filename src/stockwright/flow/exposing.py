@@ -20,7 +20,7 @@ from stockwright.domain.exposure import Policy, match_policy
 from stockwright.domain.shelf_life import good_until, room
 from stockwright.store import buffers, exposure, stock, windows
 from stockwright.store.connection import Connection
-from stockwright.store.exposure import Part
+from stockwright.store.exposure import Part, Way
 from stockwright.store.history import revision_in_force
 
 Listing = tuple[str, str]
@@ -28,17 +28,16 @@ Listing = tuple[str, str]
 
 
 class Rules:
-    """Pools of all channels, and the policy rows that may apply to the SKUs asked for."""
+    """How all channels sell, and the policy rows that may apply to the SKUs asked for."""
 
     def __init__(
         self,
-        pools: Mapping[str, tuple[str, ...]],
+        channels: Mapping[str, Way],
         policies: Mapping[str, Sequence[Policy]],
         groups: Mapping[str, str],
-        ways: Mapping[str, tuple[bool, int]] | None = None,
     ) -> None:
-        self.pools = pools
-        self._ways = ways or {}
+        self.pools = {code: way.pool for code, way in channels.items()}
+        self._ways = channels
         self._groups = groups
         self._channels = tuple(policies)
         # A row for one SKU is found by that SKU: a thousand such rows cost no more than one.
@@ -55,11 +54,11 @@ class Rules:
 
     def splits(self, channel: str) -> bool:
         """Whether a channel's order may be served from several places."""
-        return self._ways[channel][0] if channel in self._ways else True
+        return self._ways[channel].allow_split if channel in self._ways else True
 
     def demand_class(self, channel: str) -> int | None:
         """The class of a channel's backorders; None, after all classes, where there is none."""
-        return self._ways[channel][1] if channel in self._ways else None
+        return self._ways[channel].demand_class if channel in self._ways else None
 
     def knows(self, sku: str) -> bool:
         """True where the item master has the SKU."""
@@ -91,18 +90,18 @@ class Rules:
 def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
     """The rules as they are now for these SKUs, given with the group of each."""
     rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
-    return Rules(exposure.pools(connection), rows, groups, exposure.ways(connection))
+    return Rules(exposure.channels(connection), rows, groups)
 
 
 def candidate_rules(
     connection: Connection,
     groups: Mapping[str, str],
     candidate: Mapping[str, Sequence[Policy]],
-    pools: Mapping[str, tuple[str, ...]],
+    channels: Mapping[str, Way],
 ) -> Rules:
     """The rules for these SKUs as they would be with other policies on some channels."""
     rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
-    return Rules(pools, {**rows, **candidate}, groups, exposure.ways(connection))
+    return Rules(channels, {**rows, **candidate}, groups)
 
 
 class Reading(msgspec.Struct, frozen=True):

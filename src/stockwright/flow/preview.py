@@ -21,7 +21,7 @@ from stockwright.flow.exposing import (
 )
 from stockwright.store import buffers, exposure
 from stockwright.store.connection import Connection
-from stockwright.store.exposure import Part
+from stockwright.store.exposure import Part, Way
 
 AT_ONCE: Final = 500
 MOST_LISTINGS: Final = 50_000
@@ -81,9 +81,9 @@ def preview(
     Raises Rejected for a channel that does not exist.
     """
     buffers.take_time(connection)
-    pools = exposure.pools(connection)
-    check_channels(candidate, pools)
-    comparison = _Comparison(connection, candidate.rows(), pools)
+    channels = exposure.channels(connection)
+    check_channels(candidate, channels)
+    comparison = _Comparison(connection, candidate.rows(), channels)
     effects: list[Effect] = []
     for listings in _pages(connection, comparison.channels):
         effects += comparison.effects(listings)
@@ -111,17 +111,17 @@ class _Comparison:
         self,
         connection: Connection,
         candidate: Mapping[str, Sequence[Policy]],
-        pools: Mapping[str, tuple[str, ...]],
+        channels: Mapping[str, Way],
     ) -> None:
         self._connection = connection
         self._candidate = candidate
-        self._pools = pools
+        self._ways = channels
         self._background: Background | None = None
         self._buffers_left = MOST_BUFFERS
         self.examined = 0
         self.complete = True
         # A fence changes what the other channels show.
-        self.channels = sorted(pools if self._touches_fences() else candidate)
+        self.channels = sorted(channels if self._touches_fences() else candidate)
 
     def _touches_fences(self) -> bool:
         now = exposure.all_policies(self._connection, sorted(self._candidate))
@@ -135,7 +135,7 @@ class _Comparison:
             return
         parts = exposure.components(self._connection, listings)
         groups = {part.sku: part.sku_group for part in parts}
-        rules = candidate_rules(self._connection, groups, self._candidate, self._pools)
+        rules = candidate_rules(self._connection, groups, self._candidate, self._ways)
         in_force = read_rules(self._connection, groups)
         now = read_by(self._connection, in_force, list(groups), also=rules)
         then = self._under(now, rules, parts)
@@ -198,11 +198,11 @@ def _pages(connection: Connection, channels: Sequence[str]) -> Iterator[list[Lis
             after = mine[-1]
 
 
-def check_channels(candidate: PolicySet, pools: Mapping[str, tuple[str, ...]]) -> None:
+def check_channels(candidate: PolicySet, channels: Mapping[str, Way]) -> None:
     """Raises Rejected for a channel of the set that does not exist."""
     for channel in candidate.channels:
-        if channel not in pools:
-            near = did_you_mean(channel, pools) or f"there are: {', '.join(sorted(pools))}"
+        if channel not in channels:
+            near = did_you_mean(channel, channels) or f"there are: {', '.join(sorted(channels))}"
             raise Rejected(
                 "unknown_channel", f"channels.{channel}", f"No channel {channel}; {near}"
             )

@@ -16,6 +16,7 @@ from stockwright.flow.preview import check_channels
 from stockwright.store import buffers, exposure, levels
 from stockwright.store import replay as past_of
 from stockwright.store.connection import Connection
+from stockwright.store.exposure import Way
 from stockwright.store.replay import Sold
 
 AT_ONCE: Final = 200
@@ -48,12 +49,12 @@ def replay_policies(connection: Connection, candidate: PolicySet, *, days: float
     Raises Rejected for a channel that does not exist.
     """
     buffers.take_time(connection)
-    pools = exposure.pools(connection)
-    check_channels(candidate, pools)
+    channels = exposure.channels(connection)
+    check_channels(candidate, channels)
     ends = levels.clock(connection)
     begins = ends - dt.timedelta(days=days)
     first = past_of.first_sequence(connection, begins)
-    player = _Player(connection, candidate, pools, begins, ends, first)
+    player = _Player(connection, candidate, channels, begins, ends, first)
     after, played = ("", ""), 0
     while played < MOST_SKUS:
         some = past_of.sold(connection, sorted(candidate.channels), first, after, AT_ONCE)
@@ -78,14 +79,14 @@ class _Player:
         self,
         connection: Connection,
         candidate: PolicySet,
-        pools: Mapping[str, tuple[str, ...]],
+        channels: Mapping[str, Way],
         begins: dt.datetime,
         ends: dt.datetime,
         first: int,
     ) -> None:
         self._connection = connection
         self._rows = candidate.rows()
-        self._pools = pools
+        self._ways = channels
         self._begins, self._ends, self._first = begins, ends, first
         self._background: Background | None = None
         self._played: dict[str, list[Replayed]] = {code: [] for code in candidate.channels}
@@ -117,7 +118,7 @@ class _Player:
                 changes=[
                     change
                     for change in changes[one.sku]
-                    if change.place in self._pools[one.channel]
+                    if change.place in self._ways[one.channel].pool
                 ],
                 shown=shown.get((one.channel, one.listing), []),
                 orders=orders.get((one.channel, one.sku), []),
@@ -127,7 +128,7 @@ class _Player:
 
     def _reading(self, some: Sequence[Sold]) -> Reading:
         groups = {one.sku: one.sku_group for one in some}
-        rules = candidate_rules(self._connection, groups, self._rows, self._pools)
+        rules = candidate_rules(self._connection, groups, self._rows, self._ways)
         reading = read_by(self._connection, rules, list(groups))
         if rules.has_risks:
             self._background = self._background or read_background(self._connection)

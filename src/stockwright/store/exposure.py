@@ -108,14 +108,20 @@ def with_kits(connection: Connection, skus: Sequence[str]) -> list[str]:
     return [*skus, *(kit for kit in kits if kit not in set(skus))] if kits else list(skus)
 
 
-def pools(connection: Connection) -> dict[str, tuple[str, ...]]:
-    """For every channel the places it may sell from, by priority, then code."""
-    return {code: tuple(places) for code, places in connection.execute(_SQL["pools"])}
+class Way(msgspec.Struct, frozen=True):
+    """The places a channel may sell from, by priority, then code; whether an order may be served
+    from several of them; the class of its backorders.
+    """
+
+    pool: tuple[str, ...]
+    allow_split: bool = True
+    demand_class: int | None = None
 
 
-def ways(connection: Connection) -> dict[str, tuple[bool, int]]:
-    """Of every channel, whether its orders may be split, and the class of its backorders."""
-    return {code: (split, rank) for code, split, rank in connection.execute(_SQL["ways"])}
+def channels(connection: Connection) -> dict[str, Way]:
+    """How every channel sells, by code."""
+    rows = connection.execute(_SQL["channels"])
+    return {code: Way(tuple(pool), *rest) for code, pool, *rest in rows}
 
 
 def policies(
@@ -158,17 +164,19 @@ class Sold(msgspec.Struct, frozen=True):
 def listed(connection: Connection, skus: Sequence[str], channel: str | None = None) -> Sold:
     """The listings of all channels, or of one, that these SKUs are part of."""
     asked = {sku: [sku] for sku in skus}
-    for sku, kit in _pairs(connection, "kits_over", skus=texts(skus)):
-        asked.setdefault(kit, []).append(sku)
     by_sku: dict[str, dict[tuple[str, str], None]] = {sku: {} for sku in skus}
     parts = []
-    parameters = {"skus": texts(list(asked)), "channel": channel}
-    rows = connection.execute(_SQL["listed"], parameters, binary=True).fetchall()
-    for code, listing, active, sku, quantity, group, is_kit in rows:
+    parameters = {"skus": texts(skus), "channel": channel}
+    for row in connection.execute(_SQL["listed"], parameters, binary=True).fetchall():
+        *part, active = row
+        code, listing, sku, *_ = part
+        if not code:
+            asked.setdefault(sku, []).append(listing)
+            continue
         for one in asked.get(sku, ()):
             by_sku[one][code, listing] = None
         if active:
-            parts.append(Part(code, listing, sku, quantity, group, is_kit))
+            parts.append(Part(*part))
     return Sold({sku: list(keys) for sku, keys in by_sku.items()}, _whole(connection, parts))
 
 

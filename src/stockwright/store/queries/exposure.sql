@@ -64,12 +64,9 @@ with recursive above (sku) as (
 )
 select sku from above order by sku;
 
--- name: ways
--- Whether each channel's orders may be served from several places, and the class of its backorders.
-select code, allow_split, demand_class from channel;
-
--- name: pools
--- The places each channel may sell from, by priority and code; groups are taken apart.
+-- name: channels
+-- Every channel: the places it may sell from, by priority and code, its groups taken apart; whether its
+-- orders may be served from several of them, and the class of its backorders.
 select channel.code,
        array(
            select location.code
@@ -78,7 +75,8 @@ select channel.code,
               or exists (select from location_group member
                          where member.location = location.code and member.code = any (channel.pool))
            order by location.priority, location.code
-       )
+       ),
+       channel.allow_split, channel.demand_class
 from channel
 order by channel.code;
 
@@ -104,29 +102,30 @@ order by channel, position;
 -- The group of each of these SKUs that the item master knows.
 select code, sku_group from sku where code = any (%(skus)s::text[]) order by code;
 
--- name: kits_over
--- (sku, kit) of every kit that contains one of these SKUs, however deep.
+-- name: listed
+-- First ('', SKU, kit) of every kit that holds one of these SKUs, however deep. Then every listing that
+-- has one of these SKUs as a component, by itself or in a kit, of all channels or of one, with each of its
+-- parts, its group, whether it is a kit, and whether the listing is active; in order of key.
 with recursive above (asked, sku) as (
-    select distinct kit.component, kit.sku from kit where component = any (%(skus)s::text[])
+    select code collate "C", code collate "C" from unnest(%(skus)s::text[]) as given (code)
     union
     select above.asked, kit.sku from above join kit on kit.component = above.sku
+), wanted as (
+    select distinct part.channel, part.listing
+    from above
+    join listing_component part on part.sku = above.sku
+    where %(channel)s::text is null or part.channel = %(channel)s
 )
-select asked, sku from above order by asked, sku;
-
--- name: listed
--- Every listing that has one of these SKUs as a component, of all channels or of one, with each of its
--- parts, its group, whether it is a kit, and whether the listing is active; in order of key.
-select part.channel, part.listing, listing.active, part.sku, part.quantity, sku.sku_group,
-       exists (select from kit where kit.sku = part.sku)
-from (
-    select distinct channel, listing from listing_component
-    where sku = any (%(skus)s::text[])
-      and (%(channel)s::text is null or channel = %(channel)s)
-) wanted
+select '' as channel, asked as listing, sku, 0 as quantity, '' as sku_group, true as is_kit, true as active
+from above where sku <> asked
+union all
+select part.channel, part.listing, part.sku, part.quantity, sku.sku_group,
+       exists (select from kit where kit.sku = part.sku), listing.active
+from wanted
 join listing on listing.channel = wanted.channel and listing.code = wanted.listing
 join listing_component part on part.channel = wanted.channel and part.listing = wanted.listing
 join sku on sku.code = part.sku
-order by part.channel, part.listing, part.sku;
+order by channel, listing, sku;
 
 -- name: published
 -- What the channels of these listings acknowledged last.
