@@ -127,9 +127,7 @@ def _take_over(connection: Connection, link: Link, now: dt.datetime) -> None:
     levels.write_levels(connection, lost)
 
 
-def _until_due(
-    connection: Connection, running: Sequence[str], now: dt.datetime
-) -> float | None:
+def _until_due(connection: Connection, running: Sequence[str], now: dt.datetime) -> float | None:
     if attempts.resend_decided(connection, running):
         return 0.0
     due = levels.next_due(connection, running)

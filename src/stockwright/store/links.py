@@ -58,9 +58,7 @@ class Overview(msgspec.Struct, frozen=True):
 def overview(connection: Connection, *, window_s: int = LAG_WINDOW_S) -> Overview:
     """Every link with its state, and the totals. Lags are measured over the last `window_s`."""
     now = _now(connection)
-    found = [
-        link for query in ("out", "in") for link in _links(connection, query, now, window_s)
-    ]
+    found = [link for query in ("out", "in") for link in _links(connection, query, now, window_s)]
     return Overview(
         at=now,
         totals=totals(connection),
