@@ -66,7 +66,7 @@ def test_a_dry_run_tells_levels_calls_and_time_and_changes_nothing(world, publis
     assert ran.code == 0
     lines = ran.out.splitlines()
     assert lines[0] == ("WEB: 3 levels of 3 active listings would be sent again, 1 of them as 0.")
-    assert lines[1] == "In 1 call, at least 0 s at the connection's limits."
+    assert lines[1] == "In 1 call, within about a second at the connection's limits."
     assert world.rows("select count(*) from level where resend") == [(0,)]
     assert publish("resync", "WEB", "--dry-run", "--json").json["estimate"]["calls"] == 1
 

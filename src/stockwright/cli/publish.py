@@ -150,7 +150,7 @@ def _estimate_lines(plan: ResyncPlan) -> Iterator[str]:
         yield "In how many calls is not known: no worker has told the connection's limits yet."
     else:
         calls = f"{estimate.calls:,} call{'' if estimate.calls == 1 else 's'}"
-        yield f"In {calls}, at least {_duration(estimate.seconds)} at the connection's limits."
+        yield f"In {calls}, {_duration(estimate.seconds)} at the connection's limits."
     for why, count in plan.left_alone.items():
         yield f"{count:,} left alone: {why}."
     if plan.paused:
@@ -163,10 +163,13 @@ def _resync_lines(done: Resynced) -> Iterator[str]:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "within about a second"
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"at least {seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d}"
+    hours = f"{minutes // 60} h {minutes % 60:02d}"
+    return f"at least {minutes} min" if minutes < 100 else f"at least {hours}"
 
 
 def _list(found: list[Publishing]) -> RenderableType:

@@ -14,7 +14,7 @@ from stockwright.store.queries import load
 NEWEST_CALLS: Final = 3_000
 """Calls of all connections looked at to tell how much of a budget is used."""
 NEWEST_ATTEMPTS: Final = 20_000
-"""Attempts of a channel looked at for its lags and its calls."""
+"""Attempts of a channel looked at for its lags."""
 _SQL = load("publishing")
 
 
@@ -164,7 +164,7 @@ def oldest(connection: Connection, channel: str, *, limit: int = 50) -> list[Wai
 
 def calls(connection: Connection, channel: str, *, limit: int = 20) -> list[CallMade]:
     """The newest calls to a channel, newest first."""
-    arguments = {"channel": channel, "limit": limit, "levels": NEWEST_ATTEMPTS}
+    arguments = {"channel": channel, "limit": limit}
     return [CallMade(*row) for row in connection.execute(_SQL["calls"], arguments)]
 
 

@@ -107,11 +107,15 @@ limit %(limit)s;
 -- name: calls
 -- The newest calls to a channel: (call, started_at, finished_at, levels, acknowledged, superseded,
 -- to be tried again, refused, in doubt, without an answer yet, one detail of those that failed).
-with newest as (
-    select distinct call from (
-        select call from attempt where channel = %(channel)s order by call desc limit %(levels)s
-    ) some
-    order by call desc limit %(limit)s
+with recursive stepping (call) as (
+    (select call from attempt where channel = %(channel)s order by call desc limit 1)
+    union all
+    select (select attempt.call from attempt
+            where channel = %(channel)s and attempt.call < stepping.call
+            order by attempt.call desc limit 1)
+    from stepping where stepping.call is not null
+), newest as (
+    select call from stepping where call is not null limit %(limit)s
 )
 select attempt.call, min(attempt.started_at), max(attempt.finished_at), count(*),
        count(*) filter (where outcome = 'acknowledged'),
