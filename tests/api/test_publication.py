@@ -64,7 +64,7 @@ def test_a_channel_is_paused_and_resumed_by_the_key_that_asks(house, channel):
     assert again.json["paused_why"] == "they move house"
     resumed = client.post(f"/v1/publication/{channel}/resume", {"why": "they moved"})
     assert (resumed.status, resumed.json["paused"]) == (200, False)
-    logged = house.admin.get("/v1/change-log?limit=2").json["items"]
+    logged = house.admin.get("/v1/audit?limit=2").json["items"]
     assert [(one["action"], one["subject"]) for one in logged] == [
         ("channel.resume", channel),
         ("channel.pause", channel),
@@ -89,7 +89,7 @@ def test_a_resync_makes_the_levels_due_and_is_logged(house, channel):
     assert of(house, channel)["resends"] == 2
     again = house.admin.post(path, {"why": "once more"})
     assert (again.status, again.json["type"]) == (409, "urn:stockwright:problem:incomplete")
-    (logged,) = house.admin.get("/v1/change-log?limit=1").json["items"]
+    (logged,) = house.admin.get("/v1/audit?limit=1").json["items"]
     assert (logged["action"], logged["subject"]) == ("channel.resync", channel)
     assert logged["detail"] == {"why": "restored from a backup", "levels": 2, "calls": None}
 

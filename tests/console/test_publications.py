@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def channels(console: Served):
     return {one["link"]["facts"]["channel"]: one for one in found}
 
 
-def logged(seed: Seed) -> list[tuple]:
+def logged(seed: Seed) -> list[tuple[Any, ...]]:
     return seed.connection.execute(
         "select actor, action, subject, detail from change_log where action like 'channel.%'"
         " order by id"
