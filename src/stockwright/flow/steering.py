@@ -154,14 +154,14 @@ def resync(pool: Pool, channel: str, *, actor: str, why: str) -> Resynced:
 def _mark(
     connection: Connection, channel: str, after: tuple[str, str]
 ) -> tuple[int, tuple[str, str] | None]:
-    """Makes the next levels due again; answers how many, and the key to go on after, if any."""
-    found = levels.levels_to_resend(connection, channel, after, AT_ONCE)
+    """Makes due again what is settled of the next levels; answers how many, and where to go on."""
+    keys, reached = publishing.again_after(connection, channel, after, AT_ONCE)
+    found = levels.relock(connection, keys)
     now = levels.clock(connection)
     marked = [level for level in found if rules.send_again(level, now)]
     levels.write_levels(connection, marked)
     levels.notify_channels(connection, [channel])
-    last = found[-1] if len(found) == AT_ONCE else None
-    return len(marked), None if last is None else (last.listing, last.location)
+    return len(marked), reached
 
 
 def _plan(connection: Connection, channel: str, system: str, standings: Standings) -> ResyncPlan:

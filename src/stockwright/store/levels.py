@@ -152,20 +152,6 @@ def next_due(connection: Connection, channels: Sequence[str]) -> dt.datetime | N
     return found
 
 
-def levels_to_resend(
-    connection: Connection, channel: str, after: tuple[str, str], limit: int
-) -> list[Level]:
-    """Settled levels that a resync sends again, after (listing, location), locked, by key."""
-    return _levels(
-        connection,
-        "levels_to_resend",
-        channel=channel,
-        listing=after[0],
-        location=after[1],
-        limit=limit,
-    )
-
-
 def unverified_levels(
     connection: Connection, channel: str, before: dt.datetime, limit: int
 ) -> list[Level]:

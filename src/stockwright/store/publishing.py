@@ -9,6 +9,7 @@ from stockwright.domain import budget as budgets
 from stockwright.domain.budget import Budget
 from stockwright.domain.resync import Pace, Standings
 from stockwright.store.connection import Connection
+from stockwright.store.levels import Key
 from stockwright.store.queries import load
 
 NEWEST_CALLS: Final = 3_000
@@ -115,6 +116,24 @@ def standings(connection: Connection, channel: str) -> Standings:
     row = connection.execute(_SQL["standings"], {"channel": channel}).fetchone()
     assert row is not None
     return Standings(**dict(zip(Standings.__struct_fields__, row, strict=True)))
+
+
+def again_after(
+    connection: Connection, channel: str, after: tuple[str, str], limit: int
+) -> tuple[list[Key], tuple[str, str] | None]:
+    """Which of the next levels after (listing, location) a resync sends again, in order of key.
+
+    Answers the (listing, location) to go on after as well, None once all were looked at.
+    """
+    arguments = {
+        "channel": channel,
+        "listing": after[0],
+        "location": after[1],
+        "limit": limit,
+    }
+    rows = connection.execute(_SQL["again"], arguments).fetchall()
+    keys = [(channel, listing, location) for listing, location, again in rows if again]
+    return keys, (rows[-1][0], rows[-1][1]) if len(rows) == limit else None
 
 
 def spending(connection: Connection, system: str = "") -> dict[str, Spending]:

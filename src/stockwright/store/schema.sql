@@ -165,23 +165,6 @@ begin
 end
 $$;
 
-CREATE FUNCTION public.is_stocked_v1(of_channel text, of_listing text) RETURNS boolean
-    LANGUAGE sql STABLE
-    AS $$
-    select exists (
-        select from listing_component part
-        where part.channel = of_channel and part.listing = of_listing
-          and (exists (select from balance where balance.sku = part.sku)
-               or exists (
-                   with recursive below (sku) as (
-                       select part.sku
-                       union
-                       select kit.component from below join kit on kit.sku = below.sku
-                   )
-                   select from below join balance on balance.sku = below.sku))
-    )
-$$;
-
 CREATE FUNCTION public.keep_history_v1(subject text, pace text DEFAULT 'revision'::text) RETURNS void
     LANGUAGE plpgsql
     AS $_$
@@ -1462,6 +1445,14 @@ CREATE TABLE public.listing (
     active boolean DEFAULT true NOT NULL
 );
 
+CREATE TABLE public.listing_component (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL,
+    CONSTRAINT listing_component_quantity_check CHECK ((quantity > 0))
+);
+
 CREATE VIEW public.level_standing AS
  SELECT level.channel,
     level.listing,
@@ -1471,19 +1462,28 @@ CREATE VIEW public.level_standing AS
             WHEN (level.state = ANY (ARRAY['due'::text, 'sending'::text])) THEN 'waiting'::text
             WHEN (level.state = ANY (ARRAY['refused'::text, 'kept'::text])) THEN level.state
             WHEN (listing.active IS NOT TRUE) THEN 'unlisted'::text
-            WHEN ((level.desired = 0) AND (NOT public.is_stocked_v1(level.channel, level.listing))) THEN 'unfounded'::text
-            ELSE 'again'::text
+            WHEN (level.desired > 0) THEN 'again'::text
+            WHEN (EXISTS ( SELECT
+               FROM (public.listing_component part
+                 JOIN public.balance ON ((balance.sku = part.sku)))
+              WHERE ((part.channel = level.channel) AND (part.listing = level.listing))
+             OFFSET 0)) THEN 'again'::text
+            WHEN (EXISTS ( WITH RECURSIVE below(sku) AS (
+                     SELECT part.sku
+                       FROM public.listing_component part
+                      WHERE ((part.channel = level.channel) AND (part.listing = level.listing))
+                    UNION
+                     SELECT kit.component
+                       FROM (below below_1
+                         JOIN public.kit ON ((kit.sku = below_1.sku)))
+                    )
+             SELECT
+               FROM (below
+                 JOIN public.balance ON ((balance.sku = below.sku))))) THEN 'again'::text
+            ELSE 'unfounded'::text
         END AS standing
    FROM (public.level
      LEFT JOIN public.listing ON (((listing.channel = level.channel) AND (listing.code = level.listing))));
-
-CREATE TABLE public.listing_component (
-    channel text NOT NULL COLLATE pg_catalog."C",
-    listing text NOT NULL COLLATE pg_catalog."C",
-    sku text NOT NULL COLLATE pg_catalog."C",
-    quantity bigint NOT NULL,
-    CONSTRAINT listing_component_quantity_check CHECK ((quantity > 0))
-);
 
 CREATE TABLE public.location (
     code text NOT NULL COLLATE pg_catalog."C",

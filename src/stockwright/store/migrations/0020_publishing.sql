@@ -27,30 +27,29 @@ create index attempt_by_channel on attempt (channel, call);
 -- What a worker keeps to when it calls the partner, as the connector and its settings say.
 alter table connection_state add column limits jsonb;
 
--- Whether the ledger ever held anything of what a listing is made of, kits taken apart.
-create function is_stocked_v1(of_channel text, of_listing text) returns boolean
-language sql stable as $$
-    select exists (
-        select from listing_component part
-        where part.channel = of_channel and part.listing = of_listing
-          and (exists (select from balance where balance.sku = part.sku)
-               or exists (
-                   with recursive below (sku) as (
-                       select part.sku
-                       union
-                       select kit.component from below join kit on kit.sku = below.sku
-                   )
-                   select from below join balance on balance.sku = below.sku))
-    )
-$$;
-
--- What a resync makes of each level: `again` are sent once more, all others are left alone.
+-- What a resync makes of each level: `again` are sent once more, all others are left alone. A level is
+-- unfounded where it is 0 and the ledger never held anything of what its listing is made of, kits taken
+-- apart. `offset 0`: asked row by row over the keys, for a hash of all balances takes longer each time.
 create view level_standing as
 select level.channel, level.listing, level.location, level.desired,
        case when level.state in ('due', 'sending') then 'waiting'
             when level.state in ('refused', 'kept') then level.state
             when listing.active is not true then 'unlisted'
-            when level.desired = 0 and not is_stocked_v1(level.channel, level.listing) then 'unfounded'
-            else 'again' end as standing
+            when level.desired > 0 then 'again'
+            when exists (
+                select from listing_component part join balance on balance.sku = part.sku
+                where part.channel = level.channel and part.listing = level.listing
+                offset 0
+            ) then 'again'
+            when exists (
+                with recursive below (sku) as (
+                    select part.sku from listing_component part
+                    where part.channel = level.channel and part.listing = level.listing
+                    union
+                    select kit.component from below join kit on kit.sku = below.sku
+                )
+                select from below join balance on balance.sku = below.sku
+            ) then 'again'
+            else 'unfounded' end as standing
 from level
 left join listing on listing.channel = level.channel and listing.code = level.listing;

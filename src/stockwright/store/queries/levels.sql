@@ -201,14 +201,3 @@ from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
 where level.channel = found.channel and level.listing = found.listing
   and level.location = found.location and level.state = 'settled'
   and level.acknowledged_version = found.version;
-
--- name: levels_to_resend
--- The next settled levels of a channel that a resync sends again, after a key, locked, in order of key.
-select level.*
-from level
-join level_standing using (channel, listing, location)
-where channel = %(channel)s and standing = 'again'
-  and (listing, location) > (%(listing)s, %(location)s)
-order by listing, location
-limit %(limit)s
-for update of level;

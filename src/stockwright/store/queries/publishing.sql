@@ -24,6 +24,9 @@ select 1 from own union all select 1 from whole;
 -- name: standings
 -- What a resync makes of a channel's levels: (active listings, of these without a level, sent again,
 -- of these zero, waiting, refused, unlisted, unfounded).
+with levels as materialized (
+    select standing, desired from level_standing where channel = %(channel)s
+)
 select (select count(*) from listing where channel = %(channel)s and active),
        (select count(*) from listing
         where channel = %(channel)s and active
@@ -35,19 +38,33 @@ select (select count(*) from listing where channel = %(channel)s and active),
        count(*) filter (where standing = 'refused'),
        count(*) filter (where standing = 'unlisted'),
        count(*) filter (where standing = 'unfounded')
-from level_standing
-where channel = %(channel)s;
+from levels;
+
+-- name: again
+-- The next levels of a channel after a key, and whether a resync sends them again, in order of key.
+with next as materialized (
+    select channel, listing, location from level
+    where channel = %(channel)s and (listing, location) > (%(listing)s, %(location)s)
+    order by listing, location
+    limit %(limit)s
+)
+select next.listing, next.location, standing = 'again'
+from next join level_standing using (channel, listing, location)
+order by next.listing, next.location;
 
 -- name: budgets
 -- The budget of every connection, or of this one: (system, limits, tokens, as of, calls a second over
 -- the last minute, seconds a call took, levels waiting in channels that are not paused, the time). Calls are looked for among the newest
 -- %(calls)s of all connections; where these are of less than a minute, the rate is that of their time.
 with newest as (
-    select attempt.channel, attempt.started_at, attempt.finished_at
+    select made.channel, made.started_at, made.finished_at
     from (select coalesce(max(call), 0) as last from attempt) top
     cross join generate_series(top.last, greatest(top.last - %(calls)s, 1), -1) as number (call)
-    join attempt on attempt.call = number.call and attempt.n = 0
-    where attempt.started_at > now() - interval '1 minute'
+    cross join lateral (
+        select channel, started_at, finished_at from attempt
+        where call = number.call and n = 0 limit 1
+    ) made
+    where made.started_at > now() - interval '1 minute'
 ), covered as (
     select case when count(*) < %(calls)s then 60.0
                 else greatest(extract(epoch from now() - min(started_at)), 1.0) end as over_s
@@ -59,9 +76,11 @@ with newest as (
     group by channel.system
 ), waiting as (
     select channel.system, count(*) as levels
-    from level join channel on channel.code = level.channel
-    where level.state in ('due', 'sending')
-      and not exists (select from channel_pause where channel_pause.channel = level.channel)
+    from (select channel from level where state = 'due'
+          union all
+          select channel from level where state = 'sending') level
+    join channel on channel.code = level.channel
+    where not exists (select from channel_pause where channel_pause.channel = level.channel)
     group by channel.system
 )
 select state.system, state.limits, state.tokens, state.refilled_at,
