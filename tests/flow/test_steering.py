@@ -1,5 +1,7 @@
 """Channels are paused, resumed and sent everything again, whatever process does it."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -9,7 +11,7 @@ from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.store import links
 from stockwright.store.connection import Listener, Pool
-from tests.flow.channels import FAST, Clock, Shop, World, in_doubt, link, refuse, set_stock
+from tests.flow.channels import FAST, Clock, Shop, World, in_doubt, link, refuse, set_stock, until
 
 
 @pytest.fixture
@@ -104,6 +106,23 @@ async def test_a_pause_holds_for_every_process_that_starts_later(
     for _ in range(2):
         with Pool(world.url, size=2) as another:
             assert await Publisher(another, shop, link(clock=clock)).step() == 0
+    assert shop.calls == []
+
+
+async def test_a_call_that_waited_for_a_pause_does_not_begin(
+    world, projection, publisher, shop, pool
+):
+    set_stock(world, projection, SKU_000=10)
+    world.run("insert into connection_state (system) values ('WEB')")
+    with pool.connection() as connection:
+        steering.pause(connection, "WEB", actor="cli", why="x")
+        waiting = asyncio.create_task(publisher.step())
+        blocked = (
+            "select count(*) from pg_stat_activity"
+            " where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        await until(lambda: world.rows(blocked) == [(1,)])
+    assert await waiting == 0
     assert shop.calls == []
 
 

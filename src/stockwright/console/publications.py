@@ -5,7 +5,7 @@ and the result has an address of its own, as with the lists (`boards`).
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +16,11 @@ from stockwright.console import formatting as f
 from stockwright.console.charts import lag_by_period
 from stockwright.console.pages import HEADERS, message, page, twin, zone_of
 from stockwright.console.reading import Reader
+from stockwright.console.steering_words import AFTER, DEEDS, LOGGED, PREVIEWS, Deed, resynced
 from stockwright.domain.errors import Rejected
 from stockwright.domain.people import PERMISSIONS
-from stockwright.domain.people import Action as Right
 from stockwright.flow import steering
-from stockwright.flow.steering import Publishing, ResyncPlan
+from stockwright.flow.steering import Publishing
 from stockwright.store import audit_board, desk, positions, publishing
 from stockwright.store.access import Change
 from stockwright.store.connection import Connection
@@ -53,37 +53,6 @@ class PublicationPage(msgspec.Struct, frozen=True, kw_only=True):
     oldest: Sequence[WaitingLevel]
     calls: Sequence[CallMade]
     changes: Sequence[Change]
-
-
-class Deed(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that can be done to a channel. name stands in forms, right is what it takes."""
-
-    name: str
-    right: Right
-    label: str
-    told: str
-    hint: str
-
-
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deed would do, in lines; refused says why it cannot be done."""
-
-    lines: Sequence[str]
-    warning: str = ""
-    refused: str = ""
-
-
-DEEDS: Final = {
-    one.name: one
-    for one in (
-        Deed(name="pause", right="channel.pause", label="Pause", told="Paused",
-             hint="shown beside the channel, and kept in the change log"),
-        Deed(name="resume", right="channel.pause", label="Resume", told="Resumed",
-             hint="kept in the change log"),
-        Deed(name="resync", right="channel.resync", label="Resync", told="Resyncing",
-             hint="kept in the change log"),
-    )
-}  # fmt: skip
 
 
 class PublicationPages:
@@ -146,7 +115,7 @@ class PublicationPages:
                 note = refused.message
             else:
                 return await self._do(request, deed, channel, why)
-        preview = await self._reader.read(_PREVIEWS[deed.name], channel)
+        preview = await self._reader.read(PREVIEWS[deed.name], channel)
         return page(
             request, "steer.html", 400 if note else 200, deed=deed, channel=channel,
             preview=preview, why=why, note=note,
@@ -158,13 +127,13 @@ class PublicationPages:
             work = steering.resync
             pool = self._reader.services.pool
             done = await self._reader.block(work, pool, channel, actor=visitor.actor, why=why)
-            result = _told(deed, channel, done.levels, _resynced(done.plan))
+            result = _told(deed, channel, done.levels, resynced(done.plan))
         else:
             do = steering.pause if deed.name == "pause" else steering.resume
             if not await self._reader.run(do, channel, actor=visitor.actor, why=why):
                 text = f"{channel} was {deed.told.lower()} before, by you or by somebody else."
                 return message(request, 409, "Nothing to do", text)
-            result = _told(deed, channel, None, _AFTER[deed.name])
+            result = _told(deed, channel, None, AFTER[deed.name])
         number = await self._reader.run(
             desk.note_deed, visitor.owner, f"channel.{deed.name}", result, None
         )
@@ -190,7 +159,7 @@ def _one(connection: Connection, channel: str, span: str) -> tuple[PublicationPa
         lags=publishing.lags(connection, channel, since=since, period_s=period_s),
         oldest=publishing.oldest(connection, channel),
         calls=publishing.calls(connection, channel),
-        changes=[one for one in changes if one.action in _LOGGED][:10],
+        changes=[one for one in changes if one.action in LOGGED][:10],
     )
     return found, mark(connection)
 
@@ -210,90 +179,10 @@ def _chart(found: PublicationPage, zone: dt.tzinfo) -> str:
     )
 
 
-def _preview_pause(connection: Connection, channel: str) -> Preview:
-    steering.told_by(connection, channel)
-    state = steering.publication(connection, channel)
-    facts = state.link.facts
-    lines = [
-        "Nothing is sent to it, and it is not read back, until somebody resumes it. A call under "
-        "way comes to its end.",
-        f"{_counted(facts.waiting, 'level')} waiting now stay due. Its numbers go on being "
-        "computed; on resuming only what differs by then is sent.",
-    ]
-    warning = (
-        f"{_counted(state.backlog.decreases, 'decrease')} among them: it goes on showing more than "
-        "it should for as long as it is paused."
-        if state.backlog.decreases
-        else "It goes on selling by the numbers it shows now, whatever is sold elsewhere meanwhile."
-    )
-    refused = f"{channel} is {state.link.judgement.why}." if facts.paused else ""
-    return Preview(lines=lines, warning=warning, refused=refused)
-
-
-def _preview_resume(connection: Connection, channel: str) -> Preview:
-    steering.told_by(connection, channel)
-    state = steering.publication(connection, channel)
-    backlog = state.backlog
-    lines = [
-        f"{_counted(backlog.decreases, 'decrease')} and {_counted(backlog.increases, 'increase')} "
-        "are sent, decreases first. What came back to the number it shows is not sent."
-    ]
-    refused = "" if state.link.facts.paused else f"{channel} is not paused."
-    return Preview(lines=lines, refused=refused)
-
-
-def _preview_resync(connection: Connection, channel: str) -> Preview:
-    plan = steering.plan_resync(connection, channel)
-    estimate = plan.estimate
-    lines = [
-        f"{_counted(estimate.levels, 'level')} of {_counted(plan.listings, 'active listing')} "
-        f"{'is' if estimate.levels == 1 else 'are'} sent once more, {f.number(plan.zeroes)} as 0. "
-        "What differs goes first all the while.",
-        _resynced(plan),
-        *(
-            f"{_counted(count, 'level')} left alone: {why}."
-            for why, count in plan.left_alone.items()
-        ),
-    ]
-    return Preview(lines=lines, refused=plan.refused)
-
-
-_PREVIEWS: Final[Mapping[str, Callable[[Connection, str], Preview]]] = {
-    "pause": _preview_pause,
-    "resume": _preview_resume,
-    "resync": _preview_resync,
-}
-_LOGGED: Final = frozenset(f"channel.{name}" for name in DEEDS)
-_AFTER: Final = {
-    "pause": "Nothing is sent until it is resumed. Its numbers go on being computed.",
-    "resume": "What differs is on its way.",
-}
-
-
-def _resynced(plan: ResyncPlan) -> str:
-    """In how many calls, how long, and from when on."""
-    estimate = plan.estimate
-    if estimate.calls is None or estimate.seconds is None:
-        words = "In how many calls is not known: no worker has told the connection's limits yet."
-    else:
-        takes = (
-            "is done within about a second"
-            if estimate.seconds < 1
-            else f"takes at least {f.seconds(estimate.seconds)}"
-        )
-        calls = _counted(estimate.calls, "call")
-        words = f"That is {calls} and {takes} at the limits of its connection."
-    return f"{words} It is paused: they leave once it is resumed." if plan.paused else words
-
-
 def _told(deed: Deed, channel: str, done: int | None, note: str) -> dict[str, Any]:
     told = f"{deed.told} {channel}" + ("" if done is None else ":")
     back = f.channel_url(channel)
     return {"told": told, "done": done, "wont": {}, "note": note, "back": back}
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{f.number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def _channel_of(request: Request) -> tuple[str, bool]:
