@@ -16,7 +16,8 @@ from tests.console.serving import Served, serve
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGES = (
-    "/", "/items", "/items/S-004711", "/work-items", "/work-items?state=closed",
+    "/", "/items", "/items/S-004711", "/publications", "/publications/web",
+    "/work-items", "/work-items?state=closed",
     "/work-items?age=older", "/parked",
     "/parked?missing=item:A-7", "/reservations", "/reservations?state=open",
     "/reservations?sku=S-004711", "/audit", "/audit?subject=S-77", "/keys",
