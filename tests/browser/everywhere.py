@@ -50,9 +50,9 @@ def templates() -> list[str]:
     )
 
 
-def addresses() -> list[str]:
-    """At least one address of every page."""
-    return [one for path in templates() for one in NEEDING_MORE.get(path, (path,))]
+def addresses(needing_more: Mapping[str, Sequence[str]] = NEEDING_MORE) -> list[str]:
+    """At least one address of every page; `needing_more` knows a database's own codes."""
+    return [one for path in templates() for one in needing_more.get(path, (path,))]
 
 
 def plain_addresses() -> list[str]:
