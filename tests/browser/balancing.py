@@ -29,7 +29,9 @@ class _Passing:
 
     def __init__(self, targets: Sequence[str], told: Balancer) -> None:
         # A turn for each path: a page asks for many files, and would always meet one process.
-        self._turns = defaultdict(lambda: itertools.cycle(enumerate(targets)))
+        self._turns: dict[str, Iterator[tuple[int, str]]] = defaultdict(
+            lambda: itertools.cycle(enumerate(targets))
+        )
         self._told = told
         self._session: aiohttp.ClientSession | None = None
 
