@@ -86,7 +86,11 @@ export function listen() {
     const field = event.target.closest?.("input:not([type=checkbox]), textarea, select");
     if (event.key === "Escape") {
       if (field) field.blur();
-      for (const open of document.querySelectorAll("details.me[open], details.save[open]")) open.open = false;
+      for (const open of document.querySelectorAll("details.me[open], details.save[open]")) {
+        // The focus goes back to what opened it, not to the top of the page.
+        if (open.contains(event.target)) open.querySelector("summary").focus();
+        open.open = false;
+      }
       here?.classList.remove("here");
       here = null;
       return;

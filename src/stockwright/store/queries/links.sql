@@ -51,8 +51,8 @@ left join active a on a.channel = c.code
 left join lag on lag.channel = c.code
 left join lateral (
     select actor, changed_at from change_log
-    where subject = c.system and action = 'connection.pause' order by id desc limit 1
-) p on n.paused
+    where n.paused and subject = c.system and action = 'connection.pause' order by id desc limit 1
+) p on true
 where %(channel)s = '' or c.code = %(channel)s
 order by c.code;
 
@@ -86,8 +86,8 @@ left join open_payloads w on w.system = s.code
 left join parked p on p.system = s.code
 left join lateral (
     select actor, changed_at from change_log
-    where subject = s.code and action = 'connection.pause' order by id desc limit 1
-) u on n.paused
+    where n.paused and subject = s.code and action = 'connection.pause' order by id desc limit 1
+) u on true
 order by s.code;
 
 -- name: totals
