@@ -140,7 +140,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         scope="stock:read",
         body=policies.PreviewAsk,
         answers={200: policies.PreviewAnswer},
-        problems=("unknown_channel",),
+        problems=("unknown_channel", "too_many"),
     ),
     Operation(
         method="GET",
