@@ -74,8 +74,7 @@ def _state(listed: Listed, known: KnownThen, acknowledged: int | None, sending: 
         return "sending"
     if not listed.is_told:
         return "kept"
-    lost = known.call is not None and known.call_outcome in (None, "doubtful")
-    if acknowledged == known.value and known.doubt_until is None and not lost:
+    if acknowledged == known.value and known.doubt_until is None:
         return "settled"
     if known.call_outcome == "refused" and known.call_version == known.version:
         return "refused"

@@ -13,7 +13,7 @@ order by part.channel, part.listing;
 -- What is known of each of these listings as of a time, by key: (channel, listing; value, version,
 -- sequence, projected_at; call, version, value, started_at, deadline, finished_at, outcome and detail of the
 -- newest attempt; value, version and time acknowledged last; time and number found otherwise since; until
--- when a number is in doubt; tries since the last that was acknowledged; what was read back, first and
+-- when a number is or was in doubt that no later call has settled; tries since the last that was acknowledged; what was read back, first and
 -- last). A level's versions only rise, so the next change bounds the attempts to look at.
 select asked.channel, asked.listing,
        told.value, told.version, told.sequence, told.projected_at,
@@ -21,7 +21,7 @@ select asked.channel, asked.listing,
        newest.finished_at, newest.outcome, newest.detail,
        taken.value, taken.version, taken.finished_at,
        found.at, found.shown, found.why,
-       doubt.until, coalesce(tried.tries, 0),
+       tried.until, coalesce(tried.tries, 0),
        seen.first_at, seen.last_at, seen.shown
 from unnest(%(channels)s::text[], %(listings)s::text[]) as asked (channel, listing)
 cross join lateral (
@@ -61,22 +61,20 @@ left join lateral (
     order by at desc limit 1
 ) found on true
 left join lateral (
-    select count(*) as tries
-    from attempt
-    where channel = asked.channel and listing = asked.listing and location = ''
-      and version < next.version and version > coalesce(taken.version, -1)
-      and finished_at <= %(at)s and outcome <> 'acknowledged'
+    select max(doubt_until) filter (
+               where doubt_until > coalesce(applied_at, '-infinity')
+                 and ((outcome = 'doubtful' and finished_at <= %(at)s)
+                      or (outcome is null and deadline <= %(at)s))) as until,
+           count(*) filter (
+               where started_at > coalesce(taken.finished_at, '-infinity') and finished_at <= %(at)s
+                 and outcome in ('retry', 'doubtful', 'superseded')) as tries
+    from (select *, max(started_at) filter (where outcome in ('acknowledged', 'superseded')
+                                              and finished_at <= %(at)s) over () as applied_at
+          from (select * from attempt
+                where channel = asked.channel and listing = asked.listing and location = ''
+                  and version < next.version and started_at <= %(at)s
+                order by version desc, call desc limit 50) newest) recent
 ) tried on true
-left join lateral (
-    select max(doubt_until) as until
-    from (select * from attempt
-          where channel = asked.channel and listing = asked.listing and location = ''
-            and version < next.version and started_at <= %(at)s
-          order by version desc, call desc limit 50) recent
-    where doubt_until > %(at)s
-      and ((outcome = 'doubtful' and finished_at <= %(at)s)
-           or (outcome is null and deadline <= %(at)s))
-) doubt on true
 left join lateral (
     select first_at, last_at, shown
     from level_seen
