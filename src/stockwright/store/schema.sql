@@ -273,6 +273,39 @@ begin
 end
 $$;
 
+CREATE FUNCTION public.note_level_found_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into public.level_found (channel, listing, location, at, shown, why)
+    values (new.channel, new.listing, new.location, clock_timestamp(), new.acknowledged, new.last_error);
+    return null;
+end
+$$;
+
+CREATE FUNCTION public.note_level_seen_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update public.level_seen kept set last_at = new.verified_at
+    where kept.channel = new.channel and kept.listing = new.listing and kept.location = new.location
+      and kept.first_at = (
+          select max(newest.first_at) from public.level_seen newest
+          where newest.channel = new.channel and newest.listing = new.listing
+            and newest.location = new.location)
+      and kept.last_at <= new.verified_at
+      and kept.shown is not distinct from new.verified
+      and (new.acknowledged_at is null or new.acknowledged_at <= kept.first_at);
+    if not found and new.verified_at is not null then
+        insert into public.level_seen (channel, listing, location, first_at, last_at, shown)
+        values (new.channel, new.listing, new.location, new.verified_at, new.verified_at, new.verified)
+        on conflict (channel, listing, location, first_at)
+        do update set last_at = excluded.last_at, shown = excluded.shown;
+    end if;
+    return null;
+end
+$$;
+
 CREATE FUNCTION public.revision_v1() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1439,6 +1472,26 @@ CREATE TABLE public.level_change (
     after_sequence bigint NOT NULL
 );
 
+CREATE TABLE public.level_found (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    shown bigint,
+    why text NOT NULL
+);
+
+CREATE TABLE public.level_seen (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    shown bigint,
+    CONSTRAINT level_seen_check CHECK ((last_at >= first_at))
+)
+WITH (fillfactor='80');
+
 CREATE TABLE public.listing (
     channel text NOT NULL COLLATE pg_catalog."C",
     code text NOT NULL COLLATE pg_catalog."C",
@@ -1974,8 +2027,14 @@ ALTER TABLE ONLY public.ledger_head
 ALTER TABLE ONLY public.level_change
     ADD CONSTRAINT level_change_pkey PRIMARY KEY (channel, listing, location, sequence, version);
 
+ALTER TABLE ONLY public.level_found
+    ADD CONSTRAINT level_found_pkey PRIMARY KEY (channel, listing, location, at);
+
 ALTER TABLE ONLY public.level
     ADD CONSTRAINT level_pkey PRIMARY KEY (channel, listing, location);
+
+ALTER TABLE ONLY public.level_seen
+    ADD CONSTRAINT level_seen_pkey PRIMARY KEY (channel, listing, location, first_at);
 
 ALTER TABLE ONLY public.listing_component
     ADD CONSTRAINT listing_component_pkey PRIMARY KEY (channel, listing, sku);
@@ -2127,6 +2186,12 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
+CREATE INDEX event_told_by_item ON ONLY public.event USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
+CREATE INDEX event_0_coalesce_system_coalesce1_sequence_idx ON public.event_0 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
+CREATE INDEX event_1_coalesce_system_coalesce1_sequence_idx ON public.event_1 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
 
 CREATE INDEX kit_by_component ON public.kit USING btree (component);
@@ -2199,7 +2264,11 @@ ALTER INDEX public.entry_pkey ATTACH PARTITION public.entry_1_pkey;
 
 ALTER INDEX public.entry_by_sku ATTACH PARTITION public.entry_1_sku_sequence_idx;
 
+ALTER INDEX public.event_told_by_item ATTACH PARTITION public.event_0_coalesce_system_coalesce1_sequence_idx;
+
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_0_pkey;
+
+ALTER INDEX public.event_told_by_item ATTACH PARTITION public.event_1_coalesce_system_coalesce1_sequence_idx;
 
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_1_pkey;
 
@@ -2298,6 +2367,10 @@ CREATE TRIGGER history_of_update AFTER UPDATE ON public.sku REFERENCING OLD TABL
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.system REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.unit REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'sku', 'code');
+
+CREATE TRIGGER level_is_found AFTER UPDATE OF acknowledged ON public.level FOR EACH ROW WHEN (((new.acknowledged IS DISTINCT FROM old.acknowledged) AND (NOT (new.acknowledged_at IS DISTINCT FROM old.acknowledged_at)))) EXECUTE FUNCTION public.note_level_found_v1();
+
+CREATE TRIGGER level_is_seen AFTER UPDATE OF verified_at ON public.level FOR EACH ROW WHEN ((new.verified_at IS DISTINCT FROM old.verified_at)) EXECUTE FUNCTION public.note_level_seen_v1();
 
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
