@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from stockwright.console import audit, parked, reservations, work
+from stockwright.console import audit, calls, parked, reservations, work
 from stockwright.console.account import Account
 from stockwright.console.boards import Board, Boards
 from stockwright.console.door import SIGN_IN, Door, Guarded, Handler, Static
@@ -17,7 +17,13 @@ from stockwright.console.search import SearchPages
 from stockwright.console.signing import Hasher, Signing
 from stockwright.domain.people import Action
 
-BOARDS: Final[Sequence[Board]] = (work.BOARD, parked.BOARD, reservations.BOARD, audit.BOARD)
+BOARDS: Final[Sequence[Board]] = (
+    work.BOARD,
+    parked.BOARD,
+    reservations.BOARD,
+    calls.BOARD,
+    audit.BOARD,
+)
 """Every list that people work through."""
 
 _Row = tuple[str, str, Handler, Action | Literal["free"]]
@@ -69,6 +75,7 @@ def _boards(reader: Reader) -> list[_Row]:
     """Lists, their rows' own pages, and what can be done to them."""
     boards = Boards(reader)
     one_item, one_payload = work.WorkPages(reader), parked.ParkedPages(reader)
+    one_call = calls.CallPages(reader)
     one_order, keys = reservations.ReservationPages(reader), KeyPages(reader)
     rows: list[_Row] = []
     for board in BOARDS:
@@ -84,6 +91,7 @@ def _boards(reader: Reader) -> list[_Row]:
         ("GET", "/parked/{id}/body", one_payload.body, "payload.read_raw"),
         ("GET", "/reservation", one_order.one, "look"),
         ("GET", "/reservation.json", one_order.one, "look"),
+        ("GET", "/api-log/{id}", one_call.one, "look"),
         ("GET", "/done/{deed}", boards.done, "look"),
         ("POST", "/done/{deed}/undo", boards.undo(BOARDS), "look"),
         ("POST", "/console/views", boards.keep_view(BOARDS), "view.save"),
