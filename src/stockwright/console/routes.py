@@ -15,6 +15,7 @@ from stockwright.console.pages import FOLDER
 from stockwright.console.reading import ConsoleServices, Reader
 from stockwright.console.search import SearchPages
 from stockwright.console.signing import Hasher, Signing
+from stockwright.console.users import UserPages
 from stockwright.domain.people import Action
 
 BOARDS: Final[Sequence[Board]] = (
@@ -102,15 +103,19 @@ def _boards(reader: Reader) -> list[_Row]:
 
 
 def _personal(reader: Reader, door: Door) -> list[_Row]:
-    """Signing in and out, and one's own settings."""
+    """Signing in and out, one's own settings, and the users."""
     hasher = Hasher()
     signing, account = Signing(reader, door, hasher), Account(reader, hasher)
+    people = UserPages(reader, hasher)
     return [
         ("GET", "/account", account.show, "own.settings"),
         ("GET", "/account.json", account.show, "own.settings"),
         ("POST", "/account/settings", account.change_settings, "own.settings"),
         ("POST", "/account/password", account.change_password, "own.settings"),
         ("POST", "/account/end-session", account.end_session, "own.settings"),
+        ("GET", "/users", people.show, "user.change"),
+        ("GET", "/users.json", people.show, "user.change"),
+        ("POST", "/users/change", people.change, "user.change"),
         ("GET", SIGN_IN, signing.sign_in, "free"),
         ("POST", SIGN_IN, signing.sign_in, "free"),
         ("POST", "/console/sign-out", signing.sign_out, "own.settings"),
