@@ -204,7 +204,7 @@ class Time:
 
 def note(log: CallLog, at: float = 0.0, **changes) -> Noted:
     plain = Noted(
-        request_id=log.new_id(), at=at or time.time(), kept="failed", method="POST", route="/v1/x",
+        request_id=log.new_id().decode(), at=at or time.time(), kept="failed", method="POST", route="/v1/x",
         address=b"/v1/x", status=422, caller="key a", peer="::1", took_s=0.01, bytes_in=2,
         bytes_out=2, items=0, refused=0, body=b"{}", answer=b"{}",
     )  # fmt: skip

@@ -127,7 +127,7 @@ class Door:
         finally:
             self._under_way -= 1
         noted = place.noted if place is not None else path.startswith("/v1/")
-        request_id = self._notes.name(answer) if noted else ""
+        request_id = self._notes.name(answer) if noted else b""
         took_s = time.perf_counter() - started
         if isinstance(answer, Stream):
             await self.streams.send(answer, receive, send, head=scope["method"] == "HEAD")

@@ -23,15 +23,15 @@ class Notes:
     def __init__(self, log: CallLog) -> None:
         self._log = log
 
-    def name(self, answer: Reply) -> str:
+    def name(self, answer: Reply) -> bytes:
         """Gives the answer the header by which its caller can ask about it."""
         request_id = self._log.new_id()
-        answer.headers = (*answer.headers, (b"request-id", request_id.encode()))
+        answer.headers = (*answer.headers, (b"request-id", request_id))
         return request_id
 
     def note(
         self,
-        request_id: str,
+        request_id: bytes,
         scope: Scope,
         method: str,
         route: str,
@@ -49,7 +49,7 @@ class Notes:
         path = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
         self._log.keep(
             Noted(
-                request_id=request_id,
+                request_id=request_id.decode(),
                 at=time.time() - took_s,
                 kept=kept,
                 method=method,

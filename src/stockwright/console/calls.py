@@ -25,8 +25,8 @@ def _read(connection: Connection, asked: Asked, _now: dt.datetime, before: int, 
     return in_windows(connection, found, before, limit, call_log.bottom)
 
 
-def _cube(connection: Connection, _asked: Asked, _now: dt.datetime) -> Sequence[Count]:
-    return call_log.cube(connection)
+def _cube(connection: Connection, asked: Asked, _now: dt.datetime) -> Sequence[Count]:
+    return call_log.cube(connection, asked)
 
 
 BOARD = Board(

@@ -103,14 +103,14 @@ class UserPages:
         if not told.password:
             return RedirectResponse(f"/users?told={asked.change}", 303, HEADERS)
         # Not behind an address of its own: a password is shown once, and kept nowhere.
-        return page(request, "user_password.html", asked=asked, told=told)
+        return page(request, "user_password.html", wanted=asked, told=told)
 
     def _ask(
         self, request: Request, asked: Asked, note: str = "", status: int = 200, about: str = "own"
     ) -> Response:
         own = asked.name == request.state.visitor.owner
         return page(
-            request, "user_change.html", status, deed=DEEDS[asked.change], asked=asked, note=note,
+            request, "user_change.html", status, deed=DEEDS[asked.change], wanted=asked, note=note,
             about=about, own=own, meanings=MEANINGS,
         )  # fmt: skip
 

@@ -73,7 +73,7 @@ class CallLog:
         self._bytes_in = self._bytes_out = 0  # each is one side's own, so that neither needs a lock
         self._strangers_at, self._strangers = 0, 0
         self._ids = itertools.count(1)
-        self._prefix = secrets.token_hex(5)
+        self._prefix = secrets.token_hex(5).encode()
         # The writer's own.
         self._batch: list[Noted] = []
         self._written: dict[Key, int] = {}
@@ -82,15 +82,18 @@ class CallLog:
 
     # ------------------------------------------------------------ for the event loop
 
-    def new_id(self) -> str:
-        """An id for one call, unlike all others."""
-        return f"{self._prefix}-{next(self._ids):x}"
+    def new_id(self) -> bytes:
+        """An id for one call, unlike all others; in ASCII."""
+        return b"%b-%x" % (self._prefix, next(self._ids))
 
     def count(self, key: Key, took_s: float, refused: int = 0) -> Kept | None:
         """Counts a call that was answered, and tells why it is to be kept, if at all."""
         self._totals[key] = self._totals.get(key, 0) + 1
         chosen = self._chance() < self._share
-        return why_kept(key[2], refused, slow=took_s >= self._slow_s, chosen=chosen)
+        slow = took_s >= self._slow_s
+        if key[2] < 400 and not (refused or slow or chosen):
+            return None  # nearly all are, and there are thousands a second
+        return why_kept(key[2], refused, slow=slow, chosen=chosen)
 
     def keep(self, noted: Noted) -> bool:
         """Puts a call where the writer finds it; False where it is left out."""

@@ -156,9 +156,10 @@ def bottom(connection: Connection, before: int) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def cube(connection: Connection) -> list[Count]:
-    """How many of the newest WINDOW calls share the values of FACETS."""
-    found = connection.execute(_SQL["cube"], {"window": WINDOW})
+def cube(connection: Connection, asked: Mapping[str, str]) -> list[Count]:
+    """How many of the newest WINDOW calls (or of one request) share the values of FACETS."""
+    query = "cube_of_request" if asked.get("request") else "cube"
+    found = connection.execute(_SQL[query], {"window": WINDOW, **_values(asked)})
     return [Count(row[:-1], row[-1]) for row in found]
 
 

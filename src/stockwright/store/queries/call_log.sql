@@ -68,6 +68,11 @@ from (select kept, method, route, status, code, caller from api_call
       order by id desc limit %(window)s) newest
 group by 1, 2, 3, 4, 5;
 
+-- name: cube_of_request
+-- The call of one request id as a cube of its own.
+select kept, method || ' ' || route, status::text, code, caller, 1
+from api_call where request_id = %(request)s;
+
 -- name: mark
 -- The newest call.
 select max(id) from api_call;
