@@ -977,6 +977,57 @@ CREATE VIEW past.unit AS
    FROM history.unit
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
+CREATE TABLE public.api_call (
+    id bigint NOT NULL,
+    request_id text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    kept text NOT NULL COLLATE pg_catalog."C",
+    method text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL,
+    status smallint NOT NULL,
+    caller text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    peer text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    took_ms double precision NOT NULL,
+    bytes_in bigint NOT NULL,
+    bytes_out bigint NOT NULL,
+    items integer NOT NULL,
+    refused integer NOT NULL,
+    code text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    param text DEFAULT ''::text NOT NULL,
+    problem jsonb,
+    refusals jsonb DEFAULT '[]'::jsonb NOT NULL,
+    sequences bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    body text,
+    body_note text DEFAULT ''::text NOT NULL,
+    CONSTRAINT api_call_bytes_in_check CHECK ((bytes_in >= 0)),
+    CONSTRAINT api_call_bytes_out_check CHECK ((bytes_out >= 0)),
+    CONSTRAINT api_call_check CHECK (((refused >= 0) AND (refused <= items))),
+    CONSTRAINT api_call_items_check CHECK ((items >= 0)),
+    CONSTRAINT api_call_kept_check CHECK ((kept = ANY (ARRAY['failed'::text, 'refused'::text, 'slow'::text, 'sample'::text]))),
+    CONSTRAINT api_call_took_ms_check CHECK ((took_ms >= (0)::double precision))
+);
+
+CREATE TABLE public.api_call_count (
+    worker text NOT NULL COLLATE pg_catalog."C",
+    hour timestamp with time zone NOT NULL,
+    method text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    status smallint NOT NULL,
+    calls bigint NOT NULL,
+    CONSTRAINT api_call_count_calls_check CHECK ((calls > 0))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.api_call ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.api_call_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.api_key (
     id text NOT NULL COLLATE pg_catalog."C",
     name text NOT NULL,
@@ -1895,6 +1946,15 @@ ALTER TABLE ONLY history.system
 ALTER TABLE ONLY history.unit
     ADD CONSTRAINT unit_pkey PRIMARY KEY (sku, code, since);
 
+ALTER TABLE ONLY public.api_call_count
+    ADD CONSTRAINT api_call_count_pkey PRIMARY KEY (hour, worker, route, method, status);
+
+ALTER TABLE ONLY public.api_call
+    ADD CONSTRAINT api_call_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_call
+    ADD CONSTRAINT api_call_request_id_key UNIQUE (request_id);
+
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
 
@@ -2155,6 +2215,8 @@ CREATE UNIQUE INDEX sku_in_force ON history.sku USING btree (code) WHERE (until 
 CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE (until IS NULL);
+
+CREATE INDEX api_call_by_time ON public.api_call USING btree (at);
 
 CREATE INDEX attempt_by_channel ON public.attempt USING btree (channel, call);
 
