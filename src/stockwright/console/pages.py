@@ -37,6 +37,7 @@ NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
     ("/work-items", "Work", "look"),
     ("/parked", "Parked", "look"),
     ("/reservations", "Reservations", "look"),
+    ("/policies", "Policies", "look"),
     ("/audit", "Audit", "look"),
     ("/keys", "Keys", "key.look"),
 )
