@@ -10,11 +10,11 @@ import psycopg
 SYSTEMS = {
     "erp": ("erp", "json_http", "high"),
     "wms": ("wms", "json_http", "high"),
-    "webshop": ("channel", "json_http", "high"),
-    "b2b": ("channel", "json_http", "normal"),
-    "market-a": ("channel", "json_http", "normal"),
-    "market-b": ("channel", "json_http", "normal"),
-    "dropship": ("channel", "csv_drop", "low"),
+    "webshop": ("shop", "json_http", "high"),
+    "b2b": ("shop", "json_http", "normal"),
+    "market-a": ("shop", "json_http", "normal"),
+    "market-b": ("shop", "json_http", "normal"),
+    "dropship": ("shop", "csv_drop", "low"),
 }
 CHANNELS = ("webshop", "b2b", "market-a", "market-b", "dropship")
 LOCATIONS = {"LON": "London", "BER": "Berlin", "SHOP": "Shop, Covent Garden"}
@@ -48,7 +48,7 @@ class Seed:
     def ago(self, seconds: float) -> dt.datetime:
         return self.now - dt.timedelta(seconds=seconds)
 
-    def system(self, code: str, role: str = "channel", connector: str = "json_http") -> None:
+    def system(self, code: str, role: str = "shop", connector: str = "json_http") -> None:
         self._run(
             "insert into system (code, role, connector) values (%s, %s, %s) on conflict do nothing",
             code, role, connector,

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from stockwright.domain.events import Fact
+from stockwright.domain.items import Sku
 from stockwright.domain.network import ExposurePolicy
 from stockwright.domain.policy_words import FIELDS, plain
 from stockwright.flow import configuring, trying
+from stockwright.flow.preview import preview
 from stockwright.flow.recording import Recorder
 from stockwright.store import policy_trials
 from stockwright.store.access import list_changes
 from stockwright.store.connection import Pool, connect
 from stockwright.store.history import Said
+from stockwright.store.master import save_one
 from stockwright.store.network import read_network
 from tests.console.people import Browser, add_user, signed_in
 from tests.console.seeding import Seed
@@ -126,7 +129,7 @@ def test_every_rule_says_what_it_does_what_it_decides_and_who_made_it_so(
     ebay = by_code["EBAY"]
     assert [rule["says"] for rule in ebay["rules"]] == [
         "SKU A: never more than 3 pieces are shown.",
-        "SKUs of the group mugs: 2 units is held back against sales that we learn of late.",
+        "SKUs of the group mugs: 2 units are held back against sales that we learn of late.",
         "All SKUs: 1 is held back from what is shown.",
     ]
     assert [rule["reach"] for rule in ebay["rules"]] == [[1, 1], [1, 1], [1, 2]]
@@ -140,7 +143,23 @@ def test_every_rule_says_what_it_does_what_it_decides_and_who_made_it_so(
     assert "by key planner (api): spring sale" in words(page)
     assert "decides 1 SKU on 2 listings" in words(page)
     assert "No rule matches 3 SKUs on 3 listings" in words(page)
-    assert words(page).count("buffer risk") == 3, "every field of each rule"
+    assert words(page).count("Buffer risk") == 3, "every field of each rule"
+
+
+def test_what_rules_decide_follows_every_change_of_items_and_rules(seed: Seed, console: Served):
+    shops(seed)
+
+    def reaches() -> list[list[int]]:
+        (web,) = [c for c in console.get("/policies.json").json["channels"] if c["code"] == "WEB"]
+        return [rule["reach"] for rule in web["rules"]]
+
+    put_rules(seed, "WEB", {"sku_group": "mugs", "safety": 1})
+    assert reaches() == reaches() == [[2, 2]]
+    with connect(seed.connection.info.dsn) as connection:
+        save_one(connection, "skus", Sku(code="C", sku_group="mugs"))
+    assert reaches() == [[3, 3]]
+    put_rules(seed, "WEB", {"sku": "A"}, {"sku_group": "mugs", "safety": 1})
+    assert reaches() == [[1, 1], [2, 2]]
 
 
 def test_kits_count_with_their_parts_and_what_is_not_sold_counts_not(seed: Seed, console: Served):
@@ -193,10 +212,10 @@ def test_a_rule_is_tried_explained_and_applied(seed: Seed, console: Served, data
     put_rules(seed, "EBAY", {"safety": 2})
     browser = Browser(console)
     address, found = try_out(browser, "EBAY", {"sku_group": "mugs", "cap": 4}, {"safety": 2})
-    preview = found["preview"]
-    assert (preview["examined"], preview["changed"]) == (4, 2)
-    assert (preview["raised"], preview["lowered"]) == (0, 4 + 14)
-    assert [(one["listing"], one["now"], one["then"]) for one in preview["items"]] == [
+    effects = found["preview"]
+    assert (effects["examined"], effects["changed"]) == (4, 2)
+    assert (effects["raised"], effects["lowered"]) == (0, 4 + 14)
+    assert [(one["listing"], one["now"], one["then"]) for one in effects["items"]] == [
         ("B", 18, 4), ("A", 8, 4),
     ]  # fmt: skip
     assert revision_of(browser) == found["trial"]["revision"], "a trial changes nothing"
@@ -271,7 +290,7 @@ def test_what_is_wrong_stands_beside_its_field_and_all_that_was_typed_is_kept(
     assert answer.status == 400
     assert HOSTILE not in answer.text
     (told,) = re.findall(rf'id="1\.{field}-says"><b class="error">(.*?)</b>', answer.text)
-    assert html.unescape(told).lower().startswith(f"{field.replace('_', ' ')} ")
+    assert html.unescape(told).startswith(f"{FIELDS[field].label} ")
     assert says in html.unescape(told)
     assert len(re.findall('aria-invalid="true"', answer.text)) == 1
     shown = values(answer.text)
@@ -414,23 +433,37 @@ def test_rules_in_force_are_nothing_to_apply(seed: Seed, console: Served):
     assert revision_of(browser) == revision
 
 
+def _receipt(sku: str, units: int) -> Fact:
+    return Fact(
+        kind="receipt", system="WMS", document="GR", sku=sku, quantity=units, location="MAIN"
+    )
+
+
+def _till_sale(sku: str, units: int) -> Fact:
+    return Fact(
+        kind="pos_sale", system="TILL", document="T", sku=sku, quantity=units, location="MAIN"
+    )
+
+
+def _order(sku: str, units: int) -> Fact:
+    return Fact(
+        kind="channel_order", system="WEB", channel="WEB", document="O", order="O", line="1",
+        sku=sku, quantity=units,
+    )  # fmt: skip
+
+
 def test_the_last_month_is_played_under_the_rules(seed: Seed, console: Served, database_url: str):
     """A till sells while the shop shows an old number; the shop sells what is gone."""
     shops(seed)
     seed._run("insert into sku (code) values ('D')")
     seed.listing("WEB", "D", "D")
     with Recorder(database_url) as recorder:
-        told = {"system": "WMS", "sku": "D", "location": "MAIN"}
-        recorder.submit([Fact(kind="receipt", document="GR", quantity=20, **told)]).result(60)
+        recorder.submit([_receipt("D", 20)]).result(60)
         seed.sequence = 1
         seed.change("WEB", "D", 20, -1)
         seed.attempt("WEB", "D", 20, int(seed.ago(-1).timestamp() * 1000), latency_s=0.01)
         time.sleep(1.2)
-        sold = {"sku": "D", "quantity": 17}
-        till = Fact(kind="pos_sale", system="TILL", document="T", location="MAIN", **sold)
-        order = {"system": "WEB", "channel": "WEB", "document": "O", "order": "O", "line": "1"}
-        shop = Fact(kind="channel_order", **order, sku="D", quantity=5)
-        recorder.submit([till, shop]).result(60)
+        recorder.submit([_till_sale("D", 17), _order("D", 5)]).result(60)
     browser = Browser(console)
     address, _ = try_out(browser, "WEB", {"sku": "D", "buffer": "17"})
     assert "Play the last month" in browser.get(address).text
@@ -474,7 +507,8 @@ def test_a_channel_with_more_rules_than_a_form_holds_is_shown(seed: Seed, consol
     put_rules(seed, "WEB", *({"sku": f"S-{n}", "cap": n} for n in range(130)))
     page = console.get("/policies/WEB").text
     assert "A form holds 100 rules" in page
-    assert "SKU S-129: never more than 129 pieces are shown." in words(page)
+    assert "SKU S-99: never more than 99 pieces are shown. " in words(page)
+    assert "And 30 more" in words(page)
     (web,) = [c for c in console.get("/policies.json").json["channels"] if c["code"] == "WEB"]
     assert (len(web["rules"]), web["more"]) == (20, 110)
     form = typed(revision_of(Browser(console)), *({"cap": str(n)} for n in range(100)))
@@ -593,14 +627,13 @@ def test_a_computation_that_is_stopped_under_way_ends_at_its_next_beat(
             trial = trying.begin(
                 connection, "WEB", [ExposurePolicy(cap=1)], owner="demo", revision=0
             )
-        at_work = trying.preview
 
         def stopped_meanwhile(*arguments: Any, **options: Any) -> Any:
             with pool.connection() as connection:
                 policy_trials.stop(connection, trial, "preview")
-            return at_work(*arguments, **options)
+            return preview(*arguments, **options)
 
-        monkeypatch.setattr(trying, "preview", stopped_meanwhile)
+        monkeypatch.setattr("stockwright.flow.trying.preview", stopped_meanwhile)
         assert trying.run_next(pool, beat_s=0)
         with pool.connection() as connection:
             run = policy_trials.runs(connection, trial)["preview"]

@@ -17,7 +17,7 @@ from stockwright.console.policy_form import (
     judged,
     read_draft,
 )
-from stockwright.console.policy_views import ChannelPage, read_all, read_one
+from stockwright.console.policy_views import ChannelPage, Reaches, read_all, read_one
 from stockwright.console.reading import Reader
 from stockwright.console.trying import Trier
 from stockwright.domain.errors import Rejected
@@ -46,10 +46,11 @@ class PolicyPages:
     def __init__(self, reader: Reader, trier: Trier) -> None:
         self._reader = reader
         self._trier = trier
+        self._reaches = Reaches()
 
     async def all(self, request: Request) -> Response:
         """Every channel with its rules."""
-        found = await self._reader.read(read_all)
+        found = await self._reader.read(read_all, self._reaches)
         if request.url.path.endswith(".json"):
             return twin(found)
         return page(
@@ -61,7 +62,7 @@ class PolicyPages:
         those as of a revision (`from`), or with those of a trial (`trial`).
         """
         code, as_json = _code_in(request)
-        found = await self._reader.read(read_one, code)
+        found = await self._reader.read(read_one, code, self._reaches)
         if as_json:
             return twin(found)
         rules, told = await self._reader.read(_rules_asked, code, dict(request.query_params))
@@ -79,7 +80,7 @@ class PolicyPages:
         else:
             draft, status = changed(draft, step), 200
             draft = await self._reader.read(_judge, code, draft)
-        found = await self._reader.read(read_one, code)
+        found = await self._reader.read(read_one, code, self._reaches)
         told = "" if status == 200 else _told(draft.wrong)
         return await self._page(request, found, draft, told=told, status=status)
 
@@ -93,7 +94,9 @@ class PolicyPages:
     async def tried(self, trial: int) -> Response:
         """Leads to a trial, once its preview is there or has taken too long to wait for."""
         self._trier.wake()
-        for _ in range(int(WAIT_S / _PAUSE_S)):
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + WAIT_S
+        while loop.time() < ends:
             runs = await self._reader.run(policy_trials.runs, trial)
             if not runs["preview"].is_open:
                 break

@@ -11,7 +11,7 @@ from stockwright.domain.network import Channel
 from stockwright.domain.policy_words import sentence
 from stockwright.domain.windows import Silence, sources_of
 from stockwright.flow import configuring, trying
-from stockwright.store import exposure, policy_board, policy_trials, positions, windows
+from stockwright.store import exposure, master, policy_board, policy_trials, positions, windows
 from stockwright.store.buffers import Stored
 from stockwright.store.connection import Connection
 from stockwright.store.network import read_network
@@ -21,7 +21,7 @@ from stockwright.store.windows import Window
 
 SHOWN: Final = 20
 """Rules of a channel that the page of all channels shows; its own page shows `MOST_ON_PAGE`."""
-MOST_ON_PAGE: Final = 500
+MOST_ON_PAGE: Final = 100
 _NOTHING: Final = Reach(0, 0)
 
 
@@ -79,21 +79,41 @@ class ChannelPage(msgspec.Struct, frozen=True, kw_only=True):
     trials: Sequence[Trial]
 
 
-def read_all(connection: Connection) -> PoliciesPage:
+class Reaches:
+    """What the rules decide, counted once for each revision of the master data.
+
+    Any change of items, listings or rules raises that; the count takes about a second where
+    100,000 listings are sold.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[int, dict[tuple[str, int], Reach]] = (-1, {})
+
+    def read(self, connection: Connection) -> Mapping[tuple[str, int], Reach]:
+        """By channel and position, of all channels; the connection reads one moment."""
+        revision = master.revision(connection)
+        known, found = self._known
+        if known != revision:
+            found = policy_board.reach(connection)
+            self._known = (revision, found)
+        return found
+
+
+def read_all(connection: Connection, reaches: Reaches) -> PoliciesPage:
     """Every channel."""
     now = positions.moment(connection)
     return PoliciesPage(
         at=now,
         revision=configuring.newest(connection),
         silent=windows.degraded(connection),
-        channels=_views(connection, read_network(connection).channels, SHOWN),
+        channels=_views(connection, read_network(connection).channels, reaches, SHOWN),
     )
 
 
-def read_one(connection: Connection, code: str) -> ChannelPage:
+def read_one(connection: Connection, code: str, reaches: Reaches) -> ChannelPage:
     """One channel. Raises Rejected (not_found)."""
     channel = trying.channel_of(read_network(connection), code)
-    (view,) = _views(connection, [channel], MOST_ON_PAGE)
+    (view,) = _views(connection, [channel], reaches, MOST_ON_PAGE)
     return ChannelPage(
         at=positions.moment(connection),
         revision=configuring.newest(connection),
@@ -104,12 +124,14 @@ def read_one(connection: Connection, code: str) -> ChannelPage:
     )
 
 
-def _views(connection: Connection, channels: Sequence[Channel], most: int) -> list[ChannelView]:
+def _views(
+    connection: Connection, channels: Sequence[Channel], reaches: Reaches, most: int
+) -> list[ChannelView]:
     codes = [channel.code for channel in channels]
     rows: dict[str, list[Policy]] = {code: [] for code in codes}
     for row in exposure.all_policies(connection, codes):
         rows[row.channel].append(row)
-    reach = policy_board.reach(connection, codes)
+    reach = reaches.read(connection)
     made = policy_board.made_so(connection, codes)
     held = policy_board.held(connection)
     pools = {code: way.pool for code, way in exposure.channels(connection).items()}

@@ -27,13 +27,20 @@ class PolicyField(msgspec.Struct, frozen=True, kw_only=True):
     default: str
     choices: Sequence[str] = ()
 
+    @property
+    def label(self) -> str:
+        """The name as people read it, without the unit at its end."""
+        name = self.name.removesuffix("_s").removesuffix("_days").removesuffix("_percent")
+        text = name.replace("_", " ")
+        return text.replace("sku", "SKU") if "sku" in text else text.capitalize()
+
 
 _LARGEST_TIMES: Final = 1_000_000
 _ROUND: Final = 1e-6
 _UNITS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("safety", "hard_safety", "ring_fence", "buffer", "buffer_most"), "units"),
     **dict.fromkeys(("buffer_percent", "buffer_most_percent"), "%"),
-    "buffer_risk": "of 1",
+    "buffer_risk": "a share, as 0.01",
     "blind_s": "seconds",
     "degraded_cap": "units",
     "cap": "pieces",
@@ -136,7 +143,8 @@ def _clauses(rule: Policy | ExposurePolicy) -> Iterator[str]:
     if buffers := list(_buffers(rule)):
         late = "against sales that we learn of late"
         if len(buffers) == 1:
-            yield f"{buffers[0]} is held back {late}"
+            are = _are(rule.buffer) if rule.buffer else "is"
+            yield f"{buffers[0]} {are} held back {late}"
         else:
             yield f"the largest of these is held back {late}: {', '.join(buffers)}"
     if rule.min_shelf_life_days:

@@ -60,9 +60,9 @@ class Held(NamedTuple):
     units: int
 
 
-def reach(connection: Connection, channels: Sequence[str]) -> dict[tuple[str, int], Reach]:
+def reach(connection: Connection) -> dict[tuple[str, int], Reach]:
     """What each row decides, by channel and position; UNMATCHED for what none does."""
-    rows = connection.execute(_SQL["matches"], {"channels": texts(channels)})
+    rows = connection.execute(_SQL["matches"])
     return {(channel, position): Reach(skus, listed) for channel, position, skus, listed in rows}
 
 

@@ -1,14 +1,12 @@
 -- What exposure policies apply to, who made them so, and what holds by them now.
 
 -- name: matches
--- Of these channels, how many SKUs of active listings each row decides, and how many listings have one of
--- them: (channel, position, SKUs, listings); position 0 for what no row matches. Kits count themselves,
+-- How many SKUs of active listings each row decides, and how many listings have one of them: (channel, position, SKUs, listings); position 0 for what no row matches. Kits count themselves,
 -- and what they are made of.
 with recursive sold (channel, listing, sku) as (
     select part.channel, part.listing, part.sku
     from listing_component part
     join listing on listing.channel = part.channel and listing.code = part.listing and listing.active
-    where part.channel = any (%(channels)s::text[])
     union
     select sold.channel, sold.listing, kit.component from sold join kit on kit.sku = sold.sku
 ), pair as materialized (
