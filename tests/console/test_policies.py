@@ -113,7 +113,7 @@ def test_without_channels_the_page_says_what_will_be_there(console: Served):
     assert console.get("/policies.json").json["channels"] == []
     assert console.get("/policies/WEB").status == 404
     assert console.get("/policies/WEB.json").status == 404
-    assert console.get("/policy").status == 404
+    assert console.get("/policy").headers["location"] == "/policies"
 
 
 def test_every_rule_says_what_it_does_what_it_decides_and_who_made_it_so(

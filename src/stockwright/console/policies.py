@@ -62,6 +62,8 @@ class PolicyPages:
         those as of a revision (`from`), or with those of a trial (`trial`).
         """
         code, as_json = _code_in(request)
+        if not code:
+            return RedirectResponse("/policies.json" if as_json else "/policies", 303, HEADERS)
         found = await self._reader.read(read_one, code, self._reaches)
         if as_json:
             return twin(found)

@@ -98,7 +98,7 @@ def _boards(reader: Reader) -> list[_Row]:
 
 def _rules(reader: Reader) -> list[_Row]:
     """The channels' rules, and trying others before they hold."""
-    trier = Trier(reader.services.pool)
+    trier = Trier(reader)
     rules = PolicyPages(reader, trier)
     trials = TrialPages(reader, trier, rules)
     return [

@@ -4,9 +4,9 @@ import threading
 
 import structlog
 
+from stockwright.console.reading import Reader
 from stockwright.domain.errors import Transient
 from stockwright.flow.trying import run_next
-from stockwright.store.connection import Pool
 
 _log = structlog.get_logger(__name__)
 
@@ -14,8 +14,8 @@ _log = structlog.get_logger(__name__)
 class Trier:
     """Works while something waits. Whoever asks for a trial, or looks at an open one, wakes it."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         self._mutex = threading.Lock()
         self._asked = False
         self._thread: threading.Thread | None = None
@@ -34,7 +34,7 @@ class Trier:
     def _work(self) -> None:
         while self._goes_on():
             try:
-                while run_next(self._pool):
+                while run_next(self._reader.services.pool):
                     pass
             except Transient as failure:
                 _log.warning("a trial of policies waits for the database", reason=str(failure))
