@@ -35,7 +35,7 @@ def table_text(house) -> str:
 
 
 def dropped(cause: str) -> float:
-    return telemetry.API_LOG_DROPPED.labels(cause)._value.get()
+    return float(telemetry.API_LOG_DROPPED.labels(cause)._value.get())
 
 
 def test_a_failing_call_is_kept_with_its_fault_its_caller_and_its_body(house):

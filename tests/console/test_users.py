@@ -41,7 +41,7 @@ def log(url: str) -> list[tuple[str, str, str]]:
 
 def shown_password(answer) -> str:
     (found,) = re.findall(r'id="password">([^<]+)<', answer.text)
-    return found
+    return str(found)
 
 
 def test_the_page_and_its_twin_show_who_may_sign_in(admin: Browser, database_url):
@@ -205,8 +205,7 @@ def test_a_form_that_is_not_ours_changes_nothing(admin: Browser, database_url):
 def test_a_session_that_ended_meanwhile_changes_nothing(admin: Browser, database_url, monkeypatch):
     """It held when the request came in; it ends while the password is compared."""
     from stockwright.console import users as module
-
-    plain = module.proven
+    from stockwright.console.signing import proven as plain
 
     async def slowly(*arguments, **options):
         found = await plain(*arguments, **options)

@@ -38,6 +38,7 @@ NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
     ("/work-items", "Work", "look"),
     ("/parked", "Parked", "look"),
     ("/reservations", "Reservations", "look"),
+    ("/policies", "Policies", "look"),
     ("/api-log", "API log", "look"),
     ("/audit", "Audit", "look"),
     ("/keys", "Keys", "key.look"),

@@ -12,9 +12,12 @@ from stockwright.console.door import SIGN_IN, Door, Guarded, Handler, Static
 from stockwright.console.handlers import Handlers
 from stockwright.console.keys import KeyPages
 from stockwright.console.pages import FOLDER
+from stockwright.console.policies import PolicyPages
+from stockwright.console.policy_trials import TrialPages
 from stockwright.console.reading import ConsoleServices, Reader
 from stockwright.console.search import SearchPages
 from stockwright.console.signing import Hasher, Signing
+from stockwright.console.trying import Trier
 from stockwright.console.users import UserPages
 from stockwright.domain.people import Action
 
@@ -41,7 +44,7 @@ def routes(
     """
     reader = Reader(services)
     door = Door(reader, open_to_all=open_to_all, behind_tls=base.startswith("https://"))
-    rows = [*_looking(reader, door), *_boards(reader), *_personal(reader, door)]
+    rows = [*_looking(reader, door), *_boards(reader), *_rules(reader), *_personal(reader, door)]
     return [
         *(Route(path, Guarded(door, handler, needs), methods=[method])
           for method, path, handler, needs in rows),
@@ -108,6 +111,26 @@ def _boards(reader: Reader) -> list[_Row]:
         ("GET", "/keys", keys.show, "key.look"),
         ("GET", "/keys.json", keys.show, "key.look"),
         ("POST", "/keys/revoke", keys.revoke, "key.revoke"),
+    ]
+
+
+def _rules(reader: Reader) -> list[_Row]:
+    """The channels' rules, and trying others before they hold."""
+    trier = Trier(reader)
+    rules = PolicyPages(reader, trier)
+    trials = TrialPages(reader, trier, rules)
+    return [
+        ("GET", "/policies", rules.all, "look"),
+        ("GET", "/policies.json", rules.all, "look"),
+        ("GET", "/policy", rules.one, "look"),
+        ("GET", "/policy.json", rules.one, "look"),
+        ("GET", "/policies/{channel:path}", rules.one, "look"),
+        ("POST", "/policy", rules.edit, "policy.change"),
+        ("POST", "/policies/{channel:path}", rules.edit, "policy.change"),
+        ("GET", "/policy-trials/{trial}", trials.one, "look"),
+        ("GET", "/policy-trials/{trial}/effect", trials.effect, "look"),
+        ("GET", "/policy-trials/{trial}/effect.json", trials.effect, "look"),
+        ("POST", "/policy-trials/{trial}", trials.act, "policy.change"),
     ]
 
 

@@ -1676,6 +1676,41 @@ COMMENT ON COLUMN public.payload.parent IS 'The payload of which this is one par
 
 COMMENT ON COLUMN public.payload.place IS 'Where in the parent the part stands; the same for ever.';
 
+CREATE TABLE public.policy_trial (
+    id bigint NOT NULL,
+    channel text NOT NULL COLLATE pg_catalog."C",
+    owner text NOT NULL COLLATE pg_catalog."C",
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    revision bigint NOT NULL,
+    rules jsonb NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    applied bigint
+);
+
+ALTER TABLE public.policy_trial ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.policy_trial_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.policy_trial_run (
+    trial bigint NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    beat_at timestamp with time zone,
+    seen bigint DEFAULT 0 NOT NULL,
+    result jsonb,
+    error text DEFAULT ''::text NOT NULL,
+    CONSTRAINT policy_trial_run_kind_check CHECK ((kind = ANY (ARRAY['preview'::text, 'replay'::text]))),
+    CONSTRAINT policy_trial_run_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'done'::text, 'failed'::text, 'stopped'::text])))
+)
+WITH (fillfactor='60');
+
 CREATE TABLE public.poll_cursor (
     connection text NOT NULL COLLATE pg_catalog."C",
     cursor text DEFAULT ''::text NOT NULL,
@@ -2126,6 +2161,12 @@ ALTER TABLE ONLY public.owed_sku
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.policy_trial
+    ADD CONSTRAINT policy_trial_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.policy_trial_run
+    ADD CONSTRAINT policy_trial_run_pkey PRIMARY KEY (trial, kind);
+
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_pkey PRIMARY KEY (connection);
 
@@ -2287,6 +2328,10 @@ CREATE INDEX payload_parked ON public.payload USING btree (system, missing) WHER
 CREATE INDEX payload_parked_by_id ON public.payload USING btree (id) WHERE (state = 'parked'::text);
 
 CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) WHERE (parent IS NOT NULL);
+
+CREATE INDEX policy_trial_by_time ON public.policy_trial USING btree (made_at);
+
+CREATE INDEX policy_trial_run_open ON public.policy_trial_run USING btree (asked_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
 CREATE INDEX revision_by_time ON public.revision USING btree (at);
 
@@ -2496,6 +2541,9 @@ ALTER TABLE ONLY public.owed_sku
 
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_parent_fkey FOREIGN KEY (parent) REFERENCES public.payload(id);
+
+ALTER TABLE ONLY public.policy_trial_run
+    ADD CONSTRAINT policy_trial_run_trial_fkey FOREIGN KEY (trial) REFERENCES public.policy_trial(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
