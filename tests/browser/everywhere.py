@@ -30,6 +30,7 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/trace": ("/trace?sequence=5",),
     "/work-items": ("/work-items", "/work-items?kind=shortage", "/work-items?kind=none"),
     "/publications/{channel:path}": ("/publications/webshop",),
+    "/api-log/{id}": ("/api-log/1",),
     "/work-items/{id}": ("/work-items/1",),
     "/parked/{id}": ("/parked/1",),
     "/reservation": ("/reservation?system=shop&order=O-1",),
@@ -69,6 +70,11 @@ def seed_everything(seed: Seed) -> None:
     for number in range(1, 5):
         demand(seed, number, "open", 2, sku=HOT)
     seed._run("insert into change_log (actor, action, subject) values ('cli', 'user.add', 'ada')")
+    seed._run(
+        "insert into api_call (request_id, at, kept, method, route, address, status, took_ms,"
+        " bytes_in, bytes_out, items, refused, code, body) values ('r-1', now(), 'failed', 'POST',"
+        " '/v1/events', '/v1/events', 422, 3, 200, 300, 0, 0, 'malformed', '{}')"
+    )
     for name in ("web shop", "warehouse"):
         seed._run(
             "insert into api_key (id, name, hash, scopes, revoked_at) values (%s, %s, %s,"

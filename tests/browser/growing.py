@@ -8,6 +8,10 @@ import psycopg
 ENTRIES = 5_000_000
 EVENTS = ENTRIES // 2
 CHUNK = 250_000
+HOT = "S-HOT"
+"""One SKU that each 25th event touches, and that five channels sell."""
+HOT_EVERY = 25
+_AT = f"now() - make_interval(secs => {EVENTS} - n)"
 SYSTEM = "(array['erp', 'wms', 'webshop', 'b2b', 'market-a'])[1 + n %% 5]"
 
 _ONCE = (
@@ -18,11 +22,25 @@ _ONCE = (
     "insert into channel (code, system, pool) values ('web', 'webshop', '{LON}')",
     "insert into sku (code, description) select 'S-' || lpad(n::text, 6, '0'), 'Article ' || n"
     " from generate_series(1, 100000) n",
+    f"insert into sku (code, description) values ('{HOT}', 'What everybody buys')",
+    "insert into channel (code, system, pool)"
+    " select 'c' || n, 'webshop', '{LON}' from generate_series(1, 5) n",
+    f"insert into listing (channel, code) select 'c' || n, '{HOT}' from generate_series(1, 5) n",
+    f"insert into listing_component select 'c' || n, '{HOT}', '{HOT}', 1"
+    " from generate_series(1, 5) n",
+    f"insert into balance (sku, location, sellable, reserved) values ('{HOT}', 'LON', 300000,"
+    f" {2 * EVENTS // HOT_EVERY})",
+    "insert into api_call (request_id, at, kept, method, route, address, status, took_ms, bytes_in,"
+    " bytes_out, items, refused, code) values ('r-1', now(), 'failed', 'POST', '/v1/events',"
+    " '/v1/events', 422, 3, 200, 300, 0, 0, 'malformed')",
+    # What is rules and master data here has been so for longer than the oldest event.
+    f"update revision set at = now() - make_interval(secs => {2 * EVENTS})",
 )
 # Two entries an event, two events an order line. Entries are half of the work: two connections
 # that know nothing of each other share it.
 _ENTRIES = (
-    "insert into entry select n, k, 'S-' || lpad((1 + (n * 7 + k) %% 100000)::text, 6, '0'), '',"
+    f"insert into entry select n, k, case when n %% {HOT_EVERY} = 0 and k = 1 then '{HOT}'"
+    " else 'S-' || lpad((1 + (n * 7 + k) %% 100000)::text, 6, '0') end, '',"
     " 'unclaimed', 'LON', 'reserved', 'LON', 2, now(), n / 2, null, null"
     " from generate_series(%(a)s, %(b)s) n, generate_series(1, 2) k",
 )
@@ -40,6 +58,23 @@ _REST = (
     " from generate_series(%(a)s / 2 + 1, %(b)s / 2) n on conflict do nothing",
     "insert into transition select n / 2, n %% 2, 'open', n from generate_series(%(a)s, %(b)s) n"
     " on conflict do nothing",
+    f"insert into batch select n, n - {HOT_EVERY - 1}, {_AT}"
+    f" from generate_series(%(a)s, %(b)s) n where n %% {HOT_EVERY} = 0",
+    # Each second event of the hot SKU changed what the channels were to show, and they took it.
+    "insert into level_change (channel, listing, location, sequence, since_sequence, version,"
+    f" value, projected_at, rules, after_sequence) select 'c' || c, '{HOT}', '', n, n - 1, n,"
+    f" 300000 - n / 25, {_AT} + interval '1 s', 0, n"
+    " from generate_series(%(a)s, %(b)s) n, generate_series(1, 5) c"
+    f" where n %% {2 * HOT_EVERY} = 0",
+    "insert into attempt select n, c, 'c' || c, "
+    f"'{HOT}', '', n, 300000 - n / 25, {_AT} + interval '1 s', {_AT} + interval '9 s',"
+    f" {_AT} + interval '9 s', {_AT} + interval '2 s', 'acknowledged', ''"
+    " from generate_series(%(a)s, %(b)s) n, generate_series(1, 5) c"
+    f" where n %% {2 * HOT_EVERY} = 0",
+    "insert into level_seen select 'c' || c, "
+    f"'{HOT}', '', {_AT} + interval '5 s', {_AT} + interval '5 s', 300000 - n / 25"
+    " from generate_series(%(a)s, %(b)s) n, generate_series(1, 5) c"
+    f" where n %% {2 * HOT_EVERY} = 0",
 )
 _LISTS = (
     "insert into work_item (kind, subject, system, closed_at, detail) select 'shortage', 's' || n,"
@@ -53,6 +88,14 @@ _LISTS = (
     "insert into level (channel, listing, desired, version, sequence, projected_at, state, lane,"
     " due_at, waiting_since) select 'web', code, 4, 1, 1, now(), 'settled', 'increase', now(),"
     " now() from sku",
+    f"insert into level (channel, listing, desired, version, sequence, projected_at, acknowledged,"
+    " acknowledged_version, acknowledged_at, state, lane, due_at, waiting_since)"
+    f" select 'c' || c, '{HOT}', 200000, {EVENTS}, {EVENTS}, now(), 200000, {EVENTS}, now(),"
+    " 'settled', 'increase', now(), now() from generate_series(1, 5) c",
+    # Two systems count it every hour; the events that were requests are told as such counts.
+    "update event set kind = 'snapshot', outcome = 'observed', body = json_build_object('kind',"
+    f" 'snapshot', 'document', 'N', 'quantity', 200000, 'sku', '{HOT}', 'location', 'LON'),"
+    ' answer = \'{"answer": {"difference": -3}}\' where sequence % 2000 in (5, 6)',
     f"update ledger_head set sequence = {EVENTS}",
     "vacuum analyze",
 )

@@ -1,8 +1,6 @@
 """How long a person waits, on a database of five million entries, and how much it takes to look.
 
-The one place where a clock decides: these are the budgets that the console promises.
-"""
-
+import datetime as dt
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 from stockwright.store.embedded import EmbeddedServer
 from tests.browser.everywhere import addresses, templates
 from tests.browser.growing import ENTRIES, grow
+from tests.browser.growing import HOT as SOLD_MOST
 from tests.console.seeding import HOT, Seed, seed_wholesaler
 from tests.console.serving import Served, serve
 
@@ -28,8 +27,17 @@ VIEWS = 20
 NEEDING_MORE = {
     "/item": ("/item?sku=S-004711",),
     "/items": ("/items", "/items?q=S-0047"),
-    "/items/{sku:path}": ("/items/S-004711", "/items/S-004711?before=1200000"),
-    "/why": ("/why?number=reserved&sku=S-004711", "/why?number=free&sku=S-004711"),
+    "/items/{sku:path}": (
+        "/items/S-004711", "/items/S-004711?before=1200000", f"/items/{SOLD_MOST}",
+        f"/items/{SOLD_MOST}?kind=reserve", f"/items/{SOLD_MOST}?before=1250000",
+    ),
+    "/why": (
+        "/why?number=reserved&sku=S-004711", "/why?number=free&sku=S-004711",
+        f"/why?number=available_to_sell&sku={SOLD_MOST}&channel=c1&listing={SOLD_MOST}",
+        f"/why?number=sent&sku={SOLD_MOST}&channel=c1&listing={SOLD_MOST}",
+        f"/why?number=told&sku={SOLD_MOST}&system=wms&location=LON",
+    ),
+    "/api-log/{id}": ("/api-log/1",),
     "/search": ("/search?q=W-12345", "/search?q=bound"),
     "/trace": ("/trace?id=W-777777", "/trace?sequence=1234567"),
     "/work-items": ("/work-items", "/work-items?state=closed", "/work-items?age=older"),
@@ -44,6 +52,13 @@ NEEDING_MORE = {
     "/audit": ("/audit", "/audit?subject=S-77"),
 }  # fmt: skip
 """Addresses in the grown database, where the bare one is no page or not all of it."""
+
+PAST_PAGES = (
+    f"/items/{SOLD_MOST}", "/items/S-004711",
+    f"/why?number=available_to_sell&sku={SOLD_MOST}&channel=c1&listing={SOLD_MOST}",
+    f"/why?number=sent&sku={SOLD_MOST}&channel=c1&listing={SOLD_MOST}",
+)  # fmt: skip
+"""Pages that are asked for as of a day, a week and a fortnight ago."""
 
 # Pages work without scripts: a person reads from the first paint on.
 TIMES = """() => {
@@ -88,6 +103,18 @@ def test_the_database_is_as_large_as_the_budgets_say(grown: Served):
 
 @pytest.mark.parametrize("address", addresses(NEEDING_MORE))
 def test_a_page_is_read_within_300_ms_in_19_of_20_cases(grown: Served, page: Any, address: str):
+    assert_quick(grown, page, address)
+
+
+@pytest.mark.parametrize("days", [1, 7, 14])
+@pytest.mark.parametrize("address", PAST_PAGES)
+def test_a_page_of_the_past_is_read_as_fast(grown: Served, page: Any, address: str, days: int):
+    then = dt.datetime.now(dt.UTC) - dt.timedelta(days=days)
+    joined = "&" if "?" in address else "?"
+    assert_quick(grown, page, f"{address}{joined}at={then:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def assert_quick(grown: Served, page: Any, address: str) -> None:
     page.goto(grown.url)
     took_ms = wait_ms(page, grown.url + address)
     if took_ms >= PAGE_MS_P95:
@@ -108,6 +135,10 @@ def test_an_event_is_found_by_its_number_within_two_seconds(grown: Served, page:
     print(f"{number}: found in {took_ms} ms")
     assert number in page.locator("main").inner_text()
     assert took_ms <= FOUND_WITHIN_MS
+
+
+def test_the_page_of_what_sells_most_is_small(grown: Served):
+    assert len(grown.get(f"/items/{SOLD_MOST}").body) < FIRST_PAGE_BYTES
 
 
 def transferred_bytes(browser: Any, url: str) -> int:

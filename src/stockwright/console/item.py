@@ -349,6 +349,7 @@ def content(page: ItemPage, chart_svg: str, zone: dt.tzinfo) -> dict[str, Any]:
         "chart": chart_svg,
         "accounts": positions.ACCOUNTS,
         "folds": fold(page.moments),
+        "looked_at": timeline.LOOKED_AT,
         "tellers": tellers,
         "claims": {
             (system, place.location): [

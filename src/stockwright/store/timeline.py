@@ -12,7 +12,7 @@ from stockwright.store.queries import load
 END_OF_TIME: Final = 2**62
 """A sequence no ledger reaches: reads from the newest on."""
 CHART_POINTS: Final = 1_000
-PAGE: Final = 100
+PAGE: Final = 80
 LOOKED_AT: Final = 10_000
 """So many sequences are looked through for a page of one kind."""
 COUNTED: Final = 2_000
