@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("cheap_passwords")]
 
 PAGES = (
     "/work-items", "/parked", "/reservations", "/audit", "/keys", "/account",
-    "/work-items/1", "/parked/1",
+    "/api-log", "/api-log/1", "/users", "/work-items/1", "/parked/1",
     "/reservation?system=shop&order=O-1", "/search?q=O-", "/search?q=", "/trace?sequence=5",
 )  # fmt: skip
 
@@ -34,6 +34,14 @@ def filled(seed: Seed) -> Seed:
     for number in range(1, 5):
         demand(seed, number, "open", 2, sku=HOT)
     seed._run("insert into change_log (actor, action, subject) values ('cli', 'user.add', 'ada')")
+    seed._run(
+        "insert into api_call (request_id, at, kept, method, route, address, status, took_ms,"
+        " bytes_in, bytes_out, items, refused, code, param, sequences, refusals, body)"
+        " values ('r-1', now(), 'refused', 'POST', '/v1/events', '/v1/events', 207, 1, 40, 2, 2, 1,"
+        " 'malformed', 'quantity', '{41}', %s, %s)",
+        '[{"index": 1, "status": 422, "code": "malformed", "param": "quantity", "detail": "No."}]',
+        '[{"sku": "A"}, {"sku": "B", "quantity": "many"}]',
+    )
     return seed
 
 
@@ -173,6 +181,35 @@ def test_lists_work_without_scripts(filled: Seed, console: Served, browser: Any)
     plain.click("text=Take it back")
     plain.wait_for_selector("text=Taken back for 1 of 1")
     context.close()
+
+
+def test_an_admin_makes_somebody_a_new_password_and_sees_it_once(
+    seed: Seed, database_url: str, page: Any
+):
+    add_user(database_url, "ada", "admin")
+    add_user(database_url, "bob")
+    with serve(database_url, open_to_all=False) as served:
+        page.goto(f"{served.url}/console/sign-in")
+        page.fill("#name", "ada")
+        page.fill("#password", PASSWORD)
+        page.click("button.primary")
+        page.wait_for_url(f"{served.url}/")
+        page.goto(f"{served.url}/users")
+        page.get_by_label("New password: bob").click()
+        page.wait_for_selector("#own:focus")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        password = page.locator("#password").inner_text()
+        page.click("text=Back to the users")
+        assert password not in page.content()
+        other = page.context.browser.new_context()
+        theirs = other.new_page()
+        theirs.goto(f"{served.url}/console/sign-in")
+        theirs.fill("#name", "bob")
+        theirs.fill("#password", password)
+        theirs.click("button.primary")
+        theirs.wait_for_url("**/account")
+        other.close()
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from stockwright.console.signing import proven
 from stockwright.store import users
 from stockwright.store.access import list_changes
 from stockwright.store.connection import connect
@@ -41,7 +42,7 @@ def log(url: str) -> list[tuple[str, str, str]]:
 
 def shown_password(answer) -> str:
     (found,) = re.findall(r'id="password">([^<]+)<', answer.text)
-    return found
+    return str(found)
 
 
 def test_the_page_and_its_twin_show_who_may_sign_in(admin: Browser, database_url):
@@ -204,9 +205,7 @@ def test_a_form_that_is_not_ours_changes_nothing(admin: Browser, database_url):
 
 def test_a_session_that_ended_meanwhile_changes_nothing(admin: Browser, database_url, monkeypatch):
     """It held when the request came in; it ends while the password is compared."""
-    from stockwright.console import users as module
-
-    plain = module.proven
+    plain = proven
 
     async def slowly(*arguments, **options):
         found = await plain(*arguments, **options)
@@ -214,7 +213,7 @@ def test_a_session_that_ended_meanwhile_changes_nothing(admin: Browser, database
             connection.execute("delete from console_session")
         return found
 
-    monkeypatch.setattr(module, "proven", slowly)
+    monkeypatch.setattr("stockwright.console.users.proven", slowly)
     answer = change(admin, "role", "bob", role="admin")
     assert answer.status == 400
     assert user(database_url, "bob").role == "operator"
