@@ -205,9 +205,8 @@ class Time:
 def note(log: CallLog, at: float = 0.0, **changes) -> Noted:
     plain = Noted(
         request_id=log.new_id().decode(), at=at or time.time(), kept="failed", method="POST",
-        route="/v1/x",
-        address=b"/v1/x", status=422, caller="key a", peer="::1", took_s=0.01, bytes_in=2,
-        bytes_out=2, items=0, refused=0, body=b"{}", answer=b"{}",
+        route="/v1/x", address=b"/v1/x", status=422, caller="key a", peer="::1", took_s=0.01,
+        bytes_in=2, bytes_out=2, items=0, refused=0, body=b"{}", answer=b"{}",
     )  # fmt: skip
     return plain._replace(**changes)
 
@@ -346,6 +345,28 @@ def test_bodies_have_a_bound_each_and_together(pool):
         pass
     log.keep(note(log, body=b"there is room again"))
     assert log._waiting[-1].body
+
+
+def test_answers_that_were_read_well_are_not_held():
+    log = CallLog(ApiLog(), worker="w")
+    log.keep(note(log, kept="slow", method="GET", status=200, answer=b"x" * 1_000))
+    log.keep(note(log, kept="sample", method="POST", status=201, answer=b"y"))
+    assert [noted.answer for noted in log._waiting] == [b"", b"y"]
+
+
+def test_the_refused_items_of_a_large_batch_are_told(pool):
+    log = CallLog(ApiLog(), worker="w")
+    good = b'{"status":200,"code":"recorded","sequence":7}'
+    bad = b'{"status":422,"code":"malformed","param":"sku","detail":"a secret=hunter2"}'
+    answer = b'{"results":[' + b",".join([good] * 9_000 + [bad] * 25) + b"]}"
+    log.keep(note(log, kept="refused", route="/v1/events", items=9_025, refused=25, answer=answer))
+    log.step(pool)
+    with pool.connection() as connection:
+        call = stored.find(connection, 1)
+    assert call is not None
+    assert [one["index"] for one in call.refusals] == list(range(9_000, 9_020))
+    assert (call.code, call.param, call.sequences) == ("malformed", "sku", [7])
+    assert "hunter2" not in str(call.refusals)
 
 
 def test_bodies_are_not_kept_where_the_setting_says_so(pool):

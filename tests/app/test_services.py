@@ -191,6 +191,7 @@ def test_a_process_tells_what_it_does_and_says_good_bye(database_url):
             "buffering",
             "expiry",
             "partners",
+            "api log",
             "housekeeping",
         }
         assert not process.lost

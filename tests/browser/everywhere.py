@@ -72,8 +72,11 @@ def seed_everything(seed: Seed) -> None:
     seed._run("insert into change_log (actor, action, subject) values ('cli', 'user.add', 'ada')")
     seed._run(
         "insert into api_call (request_id, at, kept, method, route, address, status, took_ms,"
-        " bytes_in, bytes_out, items, refused, code, body) values ('r-1', now(), 'failed', 'POST',"
-        " '/v1/events', '/v1/events', 422, 3, 200, 300, 0, 0, 'malformed', '{}')"
+        " bytes_in, bytes_out, items, refused, code, param, sequences, refusals, body)"
+        " values ('r-1', now(), 'refused', 'POST', '/v1/events', '/v1/events', 207, 1, 40, 2, 2, 1,"
+        " 'malformed', 'quantity', '{41}', %s, %s)",
+        '[{"index": 1, "status": 422, "code": "malformed", "param": "quantity", "detail": "No."}]',
+        '[{"sku": "A"}, {"sku": "B", "quantity": "many"}]',
     )
     for name in ("web shop", "warehouse"):
         seed._run(

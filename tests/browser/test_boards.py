@@ -165,6 +165,35 @@ def test_lists_work_without_scripts(filled: Seed, console: Served, browser: Any)
     context.close()
 
 
+def test_an_admin_makes_somebody_a_new_password_and_sees_it_once(
+    seed: Seed, database_url: str, page: Any
+):
+    add_user(database_url, "ada", "admin")
+    add_user(database_url, "bob")
+    with serve(database_url, open_to_all=False) as served:
+        page.goto(f"{served.url}/console/sign-in")
+        page.fill("#name", "ada")
+        page.fill("#password", PASSWORD)
+        page.click("button.primary")
+        page.wait_for_url(f"{served.url}/")
+        page.goto(f"{served.url}/users")
+        page.get_by_label("New password: bob").click()
+        page.wait_for_selector("#own:focus")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        password = page.locator("#password").inner_text()
+        page.click("text=Back to the users")
+        assert password not in page.content()
+        other = page.context.browser.new_context()
+        theirs = other.new_page()
+        theirs.goto(f"{served.url}/console/sign-in")
+        theirs.fill("#name", "bob")
+        theirs.fill("#password", password)
+        theirs.click("button.primary")
+        theirs.wait_for_url("**/account")
+        other.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_quiet_text_of_lists_is_readable(filled: Seed, console: Served, page: Any, scheme: str):
     page.emulate_media(color_scheme=scheme)

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from stockwright.console.signing import proven
 from stockwright.store import users
 from stockwright.store.access import list_changes
 from stockwright.store.connection import connect
@@ -204,8 +205,7 @@ def test_a_form_that_is_not_ours_changes_nothing(admin: Browser, database_url):
 
 def test_a_session_that_ended_meanwhile_changes_nothing(admin: Browser, database_url, monkeypatch):
     """It held when the request came in; it ends while the password is compared."""
-    from stockwright.console import users as module
-    from stockwright.console.signing import proven as plain
+    plain = proven
 
     async def slowly(*arguments, **options):
         found = await plain(*arguments, **options)
@@ -213,7 +213,7 @@ def test_a_session_that_ended_meanwhile_changes_nothing(admin: Browser, database
             connection.execute("delete from console_session")
         return found
 
-    monkeypatch.setattr(module, "proven", slowly)
+    monkeypatch.setattr("stockwright.console.users.proven", slowly)
     answer = change(admin, "role", "bob", role="admin")
     assert answer.status == 400
     assert user(database_url, "bob").role == "operator"

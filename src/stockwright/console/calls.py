@@ -13,6 +13,7 @@ from stockwright.console.pages import message, page, twin
 from stockwright.console.raw import RawView
 from stockwright.console.reading import Reader
 from stockwright.domain.facets import Count
+from stockwright.flow.call_notes import MOST_SHOWN
 from stockwright.store import call_log, positions
 from stockwright.store.call_log import CallView
 from stockwright.store.connection import Connection
@@ -68,7 +69,14 @@ class CallPages:
             found = msgspec.structs.replace(found, raw=None, call=_without_body(found.call))
         if as_json:
             return twin(found)
-        return page(request, "call.html", found=found, now=found.at, twin=f"/api-log/{number}.json")
+        return page(
+            request,
+            "call.html",
+            found=found,
+            now=found.at,
+            shown=MOST_SHOWN,
+            twin=f"/api-log/{number}.json",
+        )
 
 
 def _one(connection: Connection, number: int) -> CallPage | None:

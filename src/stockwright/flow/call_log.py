@@ -25,7 +25,7 @@ from stockwright.store.connection import Pool
 from stockwright.store.session import session
 
 MOST_WAITING: Final = 2_000
-MOST_BYTES: Final = 4 * 1024 * 1024
+MOST_BYTES: Final = 8 * 1024 * 1024
 """Calls, and bytes of their bodies and answers, that wait to be written."""
 STRANGERS_PER_S: Final = 10
 """Refused calls a second that are kept of callers who did not prove who they are."""
@@ -35,7 +35,7 @@ BODIES_AT_ONCE: Final = 128 * 1024
 EVERY_S: Final = 1.0
 PRUNE_EVERY_S: Final = 60.0
 _HOUR_S: Final = 3_600
-_MOST_ANSWER: Final = 65_536
+_MOST_ANSWER: Final = 1024 * 1024
 
 Key = tuple[str, str, int]
 """Method, route and status."""
@@ -49,6 +49,8 @@ class Clock(NamedTuple):
 
 
 CLOCK: Final = Clock()
+CHANCE: Final = random.Random().random
+"""Numbers from 0 to 1 of a generator of its own: whoever seeds the shared one is left alone."""
 
 
 class CallLog:
@@ -60,7 +62,7 @@ class CallLog:
         *,
         worker: str,
         clock: Clock = CLOCK,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = CHANCE,
     ) -> None:
         self.rule = rule
         self._worker = worker
@@ -116,9 +118,12 @@ class CallLog:
 
     def _bounded(self, noted: Noted) -> Noted:
         """The call with as much of its body and answer as there is room for."""
-        answer = noted.answer if len(noted.answer) <= _MOST_ANSWER else b""
+        wrong = noted.kept in ("failed", "refused")
+        # What was read well says nothing that its page shows.
+        wanted = (wrong or noted.method != "GET") and len(noted.answer) <= _MOST_ANSWER
+        answer = noted.answer if wanted else b""
         body, note = b"", ""
-        if self.rule.bodies and noted.kept in ("failed", "refused") and noted.caller:
+        if self.rule.bodies and wrong and noted.caller:
             body = noted.body[:MOST_OF_A_BODY]
             note = "cut" if len(noted.body) > len(body) else ""
         if self._bytes_in - self._bytes_out + len(body) + len(answer) > MOST_BYTES:

@@ -50,7 +50,7 @@ class Noted(NamedTuple):
 def row_of(noted: Noted) -> CallRow:
     """The call as it is written down."""
     told = _decoded(noted.answer)
-    found = told if str(told.get("type", "")).startswith(_PROBLEM) else {}
+    found = _safe(told) if str(told.get("type", "")).startswith(_PROBLEM) else {}
     sequences = _sequences(noted)
     items = max(noted.items, noted.refused, 1 if sequences else 0)
     refusals = _refusals(told) if noted.refused else []
@@ -86,13 +86,18 @@ def _text(text: str) -> str:
 
 
 def _decoded(answer: bytes) -> dict[str, Any]:
-    """An answer's JSON object without secrets; empty where it is something else."""
+    """An answer's JSON object; empty where it is something else."""
     if answer[:1] != b"{":
         return {}
     try:
         told = msgspec.json.decode(answer)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _safe(told: dict[str, Any]) -> dict[str, Any]:
+    """The same without secrets, as the database can hold it."""
     return dict(clean_in(hide_in(told)))
 
 
@@ -106,7 +111,7 @@ def _refusals(told: dict[str, Any]) -> list[dict[str, Any]]:
         for place, one in enumerate(results)
         if isinstance(one, dict) and isinstance(one.get("status"), int) and one["status"] >= 400
     )
-    return [one for one, _ in zip(refused, range(MOST_SHOWN), strict=False)]
+    return [_safe(one) for one, _ in zip(refused, range(MOST_SHOWN), strict=False)]
 
 
 def _sequences(noted: Noted) -> list[int]:
