@@ -29,6 +29,7 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/search": ("/search?q=O-", "/search?q="),
     "/trace": ("/trace?sequence=5",),
     "/work-items": ("/work-items", "/work-items?kind=shortage", "/work-items?kind=none"),
+    "/publications/{channel:path}": ("/publications/webshop",),
     "/work-items/{id}": ("/work-items/1",),
     "/parked/{id}": ("/parked/1",),
     "/reservation": ("/reservation?system=shop&order=O-1",),

@@ -40,6 +40,7 @@ NEEDING_MORE = {
         "/reservations", "/reservations?state=open", "/reservations?sku=S-004711",
     ),
     "/reservation": ("/reservation?system=webshop&order=W-777777",),
+    "/publications/{channel:path}": ("/publications/web",),
     "/audit": ("/audit", "/audit?subject=S-77"),
 }  # fmt: skip
 """Addresses in the grown database, where the bare one is no page or not all of it."""
