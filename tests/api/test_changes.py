@@ -11,13 +11,16 @@ import msgspec
 import psycopg
 import pytest
 
+from stockwright.api import sending
+from stockwright.api.paging import cursor_of
 from stockwright.api.server import WebServer
 from stockwright.app import open_services
+from stockwright.app.services import FOLLOWERS
 from stockwright.domain.items import Component, Listing
 from stockwright.flow.projection import Projection
 from stockwright.store import feed, levels, master
 from stockwright.store.feed import Position
-from tests.api.conftest import House, config_for
+from tests.api.conftest import Answer, House, config_for
 
 
 def project(house) -> None:
@@ -245,6 +248,51 @@ def test_a_stream_tells_events_and_levels_and_resumes_where_it_broke_off(house, 
     again = Stream(house, f"sku={listed}", **{"last-event-id": first["id"]})
     assert again.frames(2) == [second, level]
     again.connection.close()
+
+
+@pytest.mark.parametrize("ahead", [Position(10**9, 0), Position(0, 10**9)])
+def test_a_cursor_behind_the_end_is_refused_and_not_taken_for_the_end(house, listed, ahead):
+    """After a restore it named what had not happened yet; what then happened was passed over."""
+    house.receive(listed, 1)
+    for accept in ("application/json", "text/event-stream"):
+        answer = house.admin.get(
+            f"/v1/changes?wait_s=20&cursor={cursor_of(ahead)}", headers={"accept": accept}
+        )
+        assert (answer.status, answer.json["param"]) == (422, "cursor")
+        assert "restored" in answer.json["detail"]
+
+
+def test_those_who_follow_for_ever_leave_room_for_answers_that_end(house, monkeypatch):
+    """Two hundred idle followers kept everybody from exports and the state of stock."""
+    monkeypatch.setattr(sending, "MAX_ENDLESS", 1)
+    stream = Stream(house, "begin=now")
+    try:
+        answer = house.admin.get("/v1/changes", headers={"accept": "text/event-stream"})
+        assert (answer.status, answer.json["type"].rpartition(":")[2]) == (429, "busy")
+        assert house.admin.get("/v1/export/skus").status == 200
+    finally:
+        stream.connection.close()
+        stream.answer.close()
+
+
+def test_those_who_follow_wait_behind_each_other_and_nobody_behind_them(house, listed):
+    """Hundreds of followers woke at once, and every read waited until all of them had read."""
+    cursor = now(house)
+    asleep = threading.Event()
+    try:
+        for _ in range(FOLLOWERS):
+            house.services.followers.submit(asleep.wait, 20)
+        answers: list[Answer] = []
+        waiting = threading.Thread(
+            target=lambda: answers.append(house.admin.get(f"/v1/changes?cursor={cursor}"))
+        )
+        waiting.start()
+        assert house.admin.get(f"/v1/items/{listed}").status == 200
+        assert answers == []
+    finally:
+        asleep.set()
+    waiting.join()
+    assert [answer.status for answer in answers] == [200]
 
 
 def test_a_client_that_goes_is_noticed(house):

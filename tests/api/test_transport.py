@@ -1,16 +1,19 @@
 """Import and export of the item master over HTTP."""
 
 import gzip
+import threading
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
 
-from stockwright.api.transport import SHOWN_REFUSALS
+from stockwright.api.transport import MAX_LINES, SHOWN_REFUSALS
+from stockwright.app.services import READERS, SLOW
 
 NDJSON = {"content-type": "application/x-ndjson"}
 CSV = {"content-type": "text/csv"}
+JSON = {"content-type": "application/json"}
 
 
 def lines(answer) -> list[dict[str, Any]]:
@@ -102,6 +105,39 @@ def test_a_long_list_of_refusals_is_cut_and_counted(house):
 def test_a_call_that_is_useless_as_a_whole_is_a_problem(house, path, headers, body, status, field):
     answer = house.admin.call("POST", path, body, headers)
     assert (answer.status, answer.json["param"]) == (status, field), answer
+
+
+@pytest.mark.parametrize("line", [b"{}\n", b"\n", b"\r"])
+def test_a_body_of_millions_of_empty_lines_is_refused_before_it_is_read(house, line):
+    """Sixteen mebibytes of them kept a thread busy for minutes, also once the client had gone."""
+    for path, headers in (("", NDJSON), ("/skus", NDJSON), ("/skus", CSV)):
+        answer = house.admin.call("POST", f"/v1/import{path}", line * (MAX_LINES + 1), headers)
+        assert (answer.status, answer.json["type"].rpartition(":")[2]) == (413, "too_many")
+
+
+def test_reads_do_not_wait_behind_imports_and_previews(house, new_sku):
+    sku, asleep = new_sku(), threading.Event()
+    try:
+        for _ in range(SLOW):
+            house.services.slow_threads.submit(asleep.wait, 20)
+        calls: list[tuple[Any, ...]] = [("/v1/import/skus", b"code\nslow-1\n", CSV)] * (READERS + 1)
+        calls += [("/v1/policies/preview", b'{"channels":{"web":[]}}', JSON)] * (READERS + 1)
+        done: list[int] = []
+        waiting = [
+            threading.Thread(
+                target=lambda one=one: done.append(house.admin.call("POST", *one).status)
+            )
+            for one in calls
+        ]
+        for one in waiting:
+            one.start()
+        assert house.admin.get(f"/v1/items/{sku}").status == 200
+        assert done == []
+    finally:
+        asleep.set()
+    for one in waiting:
+        one.join()
+    assert done == [200] * len(calls)
 
 
 def test_an_unknown_kind_is_not_exported(house):

@@ -1,5 +1,8 @@
 """How long a person waits, on a database of five million entries, and how much it takes to look.
 
+The one place where a clock decides: these are the budgets that the console promises.
+"""
+
 import datetime as dt
 import math
 from collections.abc import Iterator

@@ -70,7 +70,7 @@ async def get_changes(call: Call) -> Reply:
     position = await _start(call)
     if wanted(call.headers, EVENTS):
         no_cache = ((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"))
-        return Stream(_events(call, position, which), EVENTS.encode(), no_cache)
+        return Stream(_events(call, position, which), EVENTS.encode(), no_cache, endless=True)
     heard = await _heard(call, position, which, query.limit, query.wait_s)
     items = [change for change, _ in heard.changes]
     cursor = cursor_of(heard.position)
@@ -82,7 +82,7 @@ async def _start(call: Call) -> Position:
     last = call.headers.get(b"last-event-id", b"").decode("latin-1")
     cursor = last or query.cursor
     if not cursor and query.begin == "now":
-        return await call.block(following.ends, call.services.pool)
+        return await call.follow(following.ends, call.services.pool)
     return position_of(cursor, Position, BEGINNING)
 
 
@@ -92,7 +92,7 @@ async def _heard(call: Call, position: Position, which: Wanted, limit: int, wait
     deadline = time.monotonic() + wait_s
     while True:
         rings = bell.rings
-        heard = await call.block(following.read_on, call.services.pool, position, which, limit)
+        heard = await call.follow(following.read_on, call.services.pool, position, which, limit)
         left_s = deadline - time.monotonic()
         if heard.changes or left_s <= 0 or bell.closed:
             return heard
@@ -107,16 +107,22 @@ async def _events(call: Call, position: Position, which: Wanted) -> AsyncGenerat
     Where nothing passes for a while the position is told all the same, so that a consumer that
     comes back need not look through it again.
     """
+    await call.follow(following.end_behind, call.services.pool, position)
     yield b"retry: 2000\n\n"
     while not call.services.bell.closed:
         heard = await _heard(call, position, which, STREAM_LIMIT, STILL_HERE_S)
         position = heard.position
         if heard.changes:
-            yield b"".join(_frame(change, behind) for change, behind in heard.changes)
+            yield await call.follow(_frames, heard.changes)
         else:
             yield b"id: %s\n: still here\n\n" % cursor_of(position).encode()
         if heard.at_end:
             await asyncio.sleep(GATHER_S)
+
+
+def _frames(changes: Sequence[tuple[Change, Position]]) -> bytes:
+    """What takes a while is not done on the event loop, which has others to serve."""
+    return b"".join(_frame(change, behind) for change, behind in changes)
 
 
 def _frame(change: Change, behind: Position) -> bytes:

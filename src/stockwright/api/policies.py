@@ -11,7 +11,9 @@ from stockwright.api.paging import Cursor, Limit, cursor_of, position_of
 from stockwright.api.reply import Reply, reply
 from stockwright.domain.policies import PolicySet
 from stockwright.flow import preview as previewing
-from stockwright.flow.preview import Effect, Place
+from stockwright.flow.preview import Effect, Place, Preview
+from stockwright.store.connection import Pool
+from stockwright.store.session import session
 
 
 class PreviewAsk(PolicySet, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +41,11 @@ class PreviewAnswer(msgspec.Struct, kw_only=True):
     next_cursor: str | None
 
 
+def _preview(pool: Pool, ask: PreviewAsk, after: Place | None) -> Preview:
+    with session(pool) as connection:
+        return previewing.preview(connection, ask, after=after, limit=ask.limit)
+
+
 _ASK: Final = msgspec.json.Decoder(PreviewAsk)
 _START: Final = Place(-1, "", "")
 
@@ -51,9 +58,7 @@ async def post_preview(call: Call) -> Reply:
     require_json(call.headers)
     ask = decode(_ASK, call.body)
     after = position_of(ask.cursor, Place, _START)
-    found = await call.run(
-        previewing.preview, ask, after=after if ask.cursor else None, limit=ask.limit
-    )
+    found = await call.slowly(_preview, call.services.pool, ask, after if ask.cursor else None)
     return reply(
         PreviewAnswer(
             examined=found.examined,

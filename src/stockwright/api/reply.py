@@ -40,18 +40,21 @@ class Stream(Reply):
 
     The parts' generator is closed when all are sent, and as soon as the client is gone. A fault
     before the first part is answered as a problem; after it the connection breaks off, so that
-    nobody takes half for all.
+    nobody takes half for all. An endless one goes on for as long as the client listens.
     """
 
-    __slots__ = ("_first", "_parts")
+    __slots__ = ("_first", "_parts", "endless")
 
     def __init__(
         self,
         parts: AsyncGenerator[bytes, None],
         content_type: bytes,
         headers: tuple[Header, ...] = (),
+        *,
+        endless: bool = False,
     ) -> None:
         super().__init__(200, b"", content_type, headers)
+        self.endless = endless
         self._parts = parts
         self._first: bytes | None = None
 

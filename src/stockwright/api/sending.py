@@ -11,18 +11,21 @@ from stockwright.api.reply import Header, Reply, Stream
 
 MAX_STREAMS: Final = 200
 """Answers that are being streamed at one time; beyond them the answer is `busy` at once."""
+MAX_ENDLESS: Final = 150
+"""Of these, how many may be endless: the places of the others are given back."""
 _log = structlog.get_logger(__name__)
 
 
 class Streams:
-    """The answers of a server that are being streamed; `open` counts them."""
+    """The answers of a server that are being streamed; `open` counts them, `endless` some."""
 
     def __init__(self) -> None:
         self.open = 0
+        self.endless = 0
 
     async def begin(self, answer: Stream) -> None:
         """Makes the first part. Raises `busy`, and what making it raises."""
-        if self.open >= MAX_STREAMS:
+        if self.open >= MAX_STREAMS or (answer.endless and self.endless >= MAX_ENDLESS):
             await answer.close()
             raise problem("busy", "Too many answers are being streamed.", headers=retry_after(5))
         try:
@@ -34,6 +37,7 @@ class Streams:
     async def send(self, answer: Stream, receive: Receive, send: Send, *, head: bool) -> None:
         """Sends the parts until all are sent or the client is gone; none for a HEAD call."""
         self.open += 1
+        self.endless += answer.endless
         try:
             await send(_start(answer))
             sending = asyncio.ensure_future(_send_parts(send, answer, head=head))
@@ -49,6 +53,7 @@ class Streams:
                 raise fault
         finally:
             self.open -= 1
+            self.endless -= answer.endless
             await answer.close()
 
 

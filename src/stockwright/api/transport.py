@@ -24,6 +24,7 @@ from stockwright.store.session import session
 
 CHUNK_ROWS: Final = 1_000
 SHOWN_REFUSALS: Final = 1_000
+MAX_LINES: Final = 500_000
 FORMS: Final = {NDJSON: None, CSV: None}
 LINES: Final = {NDJSON: None}
 
@@ -52,13 +53,15 @@ async def import_kind(call: Call) -> Reply:
     """Imports rows of one kind, CSV or lines of JSON; good ones are kept, bad ones reported."""
     kind = _kind(call)
     media = _media(call, CSV, NDJSON)
-    return reply(ImportAnswer(reports=await call.block(_import, call, kind, media)))
+    _check_lines(call.body)
+    return reply(ImportAnswer(reports=await call.slowly(_import, call, kind, media)))
 
 
 async def import_master(call: Call) -> Reply:
     """Imports rows of all kinds, each line with its kind; good ones are kept, bad ones reported."""
     media = _media(call, NDJSON)
-    return reply(ImportAnswer(reports=await call.block(_import, call, None, media)))
+    _check_lines(call.body)
+    return reply(ImportAnswer(reports=await call.slowly(_import, call, None, media)))
 
 
 def _kind(call: Call) -> str:
@@ -75,6 +78,14 @@ def _media(call: Call, *known: str) -> str:
         detail = f"Content-Type must be {' or '.join(known)}."
         raise problem("unsupported_media_type", detail, param="Content-Type")
     return media
+
+
+def _check_lines(body: bytes) -> None:
+    """Raises too_many: millions of lines of nothing would keep a thread busy for minutes."""
+    lines = max(body.count(b"\n"), body.count(b"\r"))
+    if lines > MAX_LINES:
+        detail = f"A call holds at most {MAX_LINES:,} lines; this has {lines:,}."
+        raise problem("too_many", detail)
 
 
 _Write = Callable[[Sequence[Row]], bytes]
@@ -101,7 +112,7 @@ async def _export(call: Call, parts: Sequence[tuple[str, _Write]], media: str) -
 
 
 def _import(call: Call, kind: str | None, media: str) -> list[ImportReport]:
-    """Runs on a reader's thread, over a connection of the workers', which readers do not share."""
+    """Runs over a connection of the workers', which readers do not share."""
     where = f"POST /v1/import/{kind}" if kind else "POST /v1/import"
     importer = Importer(
         actor=call.caller.actor,
@@ -160,7 +171,7 @@ def operations() -> list[Operation]:
             body=bytes,
             media=(NDJSON,),
             answers={200: ImportAnswer},
-            problems=("malformed", "busy"),
+            problems=("malformed", "too_many", "busy"),
             patient=True,
         ),
         Operation(
@@ -172,7 +183,7 @@ def operations() -> list[Operation]:
             body=bytes,
             media=(CSV, NDJSON),
             answers={200: ImportAnswer},
-            problems=("not_found", "malformed", "busy"),
+            problems=("not_found", "malformed", "too_many", "busy"),
             patient=True,
         ),
     ]

@@ -40,6 +40,10 @@ Role = Literal["api", "workers", "console"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 READERS: Final = 8
 """Threads, and with them database connections, that answer reads."""
+SLOW: Final = 2
+"""Threads, and connections, for what takes seconds, such as imports: no read waits behind them."""
+FOLLOWERS: Final = 2
+"""Threads, and connections, that read the feed of changes for all who follow it."""
 SHOWN_DIFFERENCES: Final = 20
 WORKER_POOL: Final = 12
 """Connections of the loops: apart from the readers', so that neither waits for the other."""
@@ -64,8 +68,11 @@ class Services:
         # Containers share host names and process ids; leases must not be shared.
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.connections = connections
-        self.pool = Pool(url, size=READERS, application_name="stockwright reader")
+        connected = READERS + SLOW + FOLLOWERS
+        self.pool = Pool(url, size=connected, application_name="stockwright reader")
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.slow_threads = ThreadPoolExecutor(SLOW, thread_name_prefix="slow")
+        self.followers = ThreadPoolExecutor(FOLLOWERS, thread_name_prefix="follower")
         self.gatherer = Gatherer(self.pool, self.threads)
         self.worker_pool = Pool(url, size=WORKER_POOL, application_name="stockwright worker")
         self.recorder = Recorder(url)
@@ -152,7 +159,8 @@ def open_services(
         services = Services(config, url, connections)
         stack.callback(services.pool.close)
         stack.callback(services.worker_pool.close)
-        stack.callback(services.threads.shutdown)
+        for threads in (services.threads, services.slow_threads, services.followers):
+            stack.callback(threads.shutdown, cancel_futures=True)
         services.recorder.start()
         stack.callback(services.recorder.stop)
         if "workers" in roles:

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from stockwright.domain.errors import Rejected
 from stockwright.store import feed
 from stockwright.store.connection import Pool
 from stockwright.store.feed import Change, EventChange, LevelChange, Position
@@ -64,9 +65,28 @@ def ends(pool: Pool) -> Position:
         return feed.ends(connection)
 
 
-def read_on(pool: Pool, after: Position, wanted: Wanted, limit: int) -> Heard:
-    """The next changes behind a position that a consumer wants, at most `limit`."""
+def end_behind(pool: Pool, after: Position) -> Position:
+    """The position behind all there is, for one who was told all up to another.
+
+    Raises Rejected (malformed) where that lies behind the end: what comes next was told before, or
+    would be skipped.
+    """
     upto = ends(pool)
+    if after.sequence > upto.sequence or after.place > upto.place:
+        message = (
+            "this cursor lies behind the end of the feed; it is of another database, or of this one"
+            " before it was restored. Begin anew with begin=now, and read the state once"
+        )
+        raise Rejected("malformed", "cursor", message)
+    return upto
+
+
+def read_on(pool: Pool, after: Position, wanted: Wanted, limit: int) -> Heard:
+    """The next changes behind a position that a consumer wants, at most `limit`.
+
+    Raises what `end_behind` raises.
+    """
+    upto = end_behind(pool, after)
     found: list[tuple[Change, Position]] = []
     reached = after
     with session(pool) as connection:

@@ -6,6 +6,7 @@ what it leaves out has its default.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 from zoneinfo import available_timezones
@@ -176,18 +177,25 @@ def _kind_of(told: dict[str, Any]) -> str:
     return str(name)
 
 
-def _row(kind: str, told: dict[str, Any]) -> Row:
+@cache
+def _fields(kind: str) -> tuple[list[str], list[str]]:
+    """The names that a row may have, and those that it must have."""
     struct = KINDS[kind].struct
-    known = [f for f in struct.__struct_fields__ if f not in _UNSHOWN.get(kind, ())]
+    known = [name for name in struct.__struct_fields__ if name not in _UNSHOWN.get(kind, ())]
+    return known, [field.name for field in fields(struct) if field.required]
+
+
+def _row(kind: str, told: dict[str, Any]) -> Row:
+    known, required = _fields(kind)
     for name in told:
         if name not in known:
             hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
             raise _Unfit(name[:100], f"is unknown; {hint}")
-    for field in fields(struct):
-        if field.required and field.name not in told:
-            raise _Unfit(field.name, "is missing")
+    for name in required:
+        if name not in told:
+            raise _Unfit(name, "is missing")
     try:
-        row = tidy(msgspec.convert(told, struct))
+        row = tidy(msgspec.convert(told, KINDS[kind].struct))
     except msgspec.ValidationError as failure:
         what, _, path = str(failure).partition(" - at `$")
         raise _Unfit(path.strip("`.") or "row", what) from None
