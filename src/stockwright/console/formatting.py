@@ -5,6 +5,7 @@ A page shows one time zone, its reader's: that of the `now` a time is written ag
 
 import datetime as dt
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -115,10 +116,19 @@ def item_url(sku: str, *, twin: bool = False, **query: str | int) -> str:
 
     Codes that a browser or the twin's ending would misread travel as a parameter instead.
     """
+    return _url("item", "sku", sku, twin, query)
+
+
+def channel_url(channel: str, *, twin: bool = False, **query: str | int) -> str:
+    """The address of a channel's publication, or of its JSON twin, for any code."""
+    return _url("publication", "channel", channel, twin, query)
+
+
+def _url(page: str, name: str, code: str, twin: bool, query: Mapping[str, str | int]) -> str:
     ending = ".json" if twin else ""
-    if sku in (".", "..") or sku.endswith(".json"):
-        return f"/item{ending}?{urlencode({'sku': sku, **query})}"
-    return f"/items/{quote(sku, safe='')}{ending}" + (f"?{urlencode(query)}" if query else "")
+    if code in (".", "..") or code.endswith(".json"):
+        return f"/{page}{ending}?{urlencode({name: code, **query})}"
+    return f"/{page}s/{quote(code, safe='')}{ending}" + (f"?{urlencode(query)}" if query else "")
 
 
 def why_url(number_name: str, sku: str, **where: str) -> str:

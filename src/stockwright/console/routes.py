@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from stockwright.console import audit, parked, reservations, work
+from stockwright.console import audit, parked, publications, reservations, work
 from stockwright.console.account import Account
 from stockwright.console.boards import Board, Boards
 from stockwright.console.door import SIGN_IN, Door, Guarded, Handler, Static
@@ -48,6 +48,7 @@ def routes(
 def _looking(reader: Reader, door: Door) -> list[_Row]:
     """Pages that only show."""
     marks = {board.name: board.mark for board in BOARDS if board.mark is not None}
+    marks[publications.NAME] = publications.mark
     pages, search = Handlers(reader, door, marks), SearchPages(reader)
     answers = {
         "/": pages.overview,
@@ -73,6 +74,7 @@ def _boards(reader: Reader) -> list[_Row]:
     boards = Boards(reader)
     one_item, one_payload = work.WorkPages(reader), parked.ParkedPages(reader)
     one_order, keys = reservations.ReservationPages(reader), KeyPages(reader)
+    channels = publications.PublicationPages(reader)
     rows: list[_Row] = []
     for board in BOARDS:
         rows.append(("GET", board.path, boards.show(board), board.needs))
@@ -85,6 +87,13 @@ def _boards(reader: Reader) -> list[_Row]:
         ("GET", "/work-items/{id}", one_item.one, "look"),
         ("GET", "/parked/{id}", one_payload.one, "look"),
         ("GET", "/parked/{id}/body", one_payload.body, "payload.read_raw"),
+        ("GET", "/publications", channels.all, "look"),
+        ("GET", "/publications.json", channels.all, "look"),
+        ("GET", "/publication", channels.one, "look"),
+        ("GET", "/publication.json", channels.one, "look"),
+        ("GET", "/publications/{channel:path}", channels.one, "look"),
+        # Each action asks for its own right; whoever may look may ask what it would do.
+        ("POST", "/publications/act", channels.act, "look"),
         ("GET", "/reservation", one_order.one, "look"),
         ("GET", "/reservation.json", one_order.one, "look"),
         ("GET", "/done/{deed}", boards.done, "look"),

@@ -1,6 +1,7 @@
 """What would change now if some channels had other policies: computed, and nothing written."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +28,9 @@ AT_ONCE: Final = 500
 MOST_LISTINGS: Final = 50_000
 MOST_BUFFERS: Final = 5_000
 """Risk-bounded buffers computed for one preview: some milliseconds each."""
+MOST_RULES: Final = 20_000
+"""Rules of one set, of all channels together."""
+MOST_NOTES: Final = 100
 
 
 class Place(NamedTuple):
@@ -91,7 +95,8 @@ def preview(
     """Compares what every listing shows now with what it would show; reads only.
 
     The numbers are of this moment; pages of one preview may differ by what happened between them.
-    progress is told the listings. Raises Rejected for a channel that does not exist.
+    progress is told the listings. Raises Rejected for a channel that does not exist, and for more
+    rules than MOST_RULES.
     """
     buffers.take_time(connection)
     channels = exposure.channels(connection)
@@ -112,7 +117,7 @@ def preview(
         raised=sum(max(0, one.change) for one in effects),
         lowered=sum(max(0, -one.change) for one in effects),
         complete=comparison.complete,
-        notes=list(_notes(candidate)),
+        notes=list(islice(_notes(candidate), MOST_NOTES)),
         items=page,
         next_place=page[-1].place if len(behind) > limit else None,
     )
@@ -213,7 +218,11 @@ def _pages(connection: Connection, channels: Sequence[str]) -> Iterator[list[Lis
 
 
 def check_channels(candidate: PolicySet, channels: Mapping[str, Way]) -> None:
-    """Raises Rejected for a channel of the set that does not exist."""
+    """Raises Rejected for a channel of the set that does not exist, and for too many rules."""
+    rules = sum(len(some) for some in candidate.channels.values())
+    if rules > MOST_RULES:
+        message = f"A set holds at most {MOST_RULES:,} rules; this has {rules:,}."
+        raise Rejected("too_many", "channels", message)
     for channel in candidate.channels:
         if channel not in channels:
             near = did_you_mean(channel, channels) or f"there are: {', '.join(sorted(channels))}"

@@ -995,6 +995,7 @@ CREATE TABLE public.attempt (
     finished_at timestamp with time zone,
     outcome text,
     detail text DEFAULT ''::text NOT NULL,
+    resent boolean DEFAULT false NOT NULL,
     CONSTRAINT attempt_outcome_check CHECK ((outcome = ANY (ARRAY['acknowledged'::text, 'superseded'::text, 'retry'::text, 'refused'::text, 'doubtful'::text])))
 )
 WITH (fillfactor='70');
@@ -1104,6 +1105,13 @@ CREATE TABLE public.channel (
     CONSTRAINT channel_hold_s_check CHECK ((hold_s > 0))
 );
 
+CREATE TABLE public.channel_pause (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    paused_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    paused_by text NOT NULL,
+    why text NOT NULL
+);
+
 CREATE TABLE public.connection_state (
     system text NOT NULL COLLATE pg_catalog."C",
     paused boolean DEFAULT false NOT NULL,
@@ -1117,6 +1125,7 @@ CREATE TABLE public.connection_state (
     tokens double precision DEFAULT 1 NOT NULL,
     refilled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     increase_credit double precision DEFAULT 0 NOT NULL,
+    limits jsonb,
     CONSTRAINT connection_state_circuit_check CHECK ((circuit = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])))
 )
 WITH (fillfactor='50');
@@ -1396,10 +1405,13 @@ CREATE TABLE public.level (
     waiting_since timestamp with time zone NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     last_error text DEFAULT ''::text NOT NULL,
+    resend boolean DEFAULT false NOT NULL,
+    behind boolean GENERATED ALWAYS AS (((acknowledged IS NULL) OR (resend AND (lane = 'increase'::text) AND (acknowledged = desired)))) STORED NOT NULL,
     CONSTRAINT level_check CHECK (((state = 'sending'::text) = (call IS NOT NULL))),
     CONSTRAINT level_check1 CHECK ((num_nulls(call, lease_until, sent, sent_version, sent_at) = ANY (ARRAY[0, 5]))),
     CONSTRAINT level_check2 CHECK ((num_nulls(doubt_low, doubt_high, doubt_until) = ANY (ARRAY[0, 3]))),
     CONSTRAINT level_check3 CHECK (((sent_version <= version) AND (acknowledged_version <= version))),
+    CONSTRAINT level_check4 CHECK (((NOT resend) OR (state <> 'settled'::text))),
     CONSTRAINT level_desired_check CHECK ((desired >= 0)),
     CONSTRAINT level_lane_check CHECK ((lane = ANY (ARRAY['decrease'::text, 'increase'::text]))),
     CONSTRAINT level_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sending'::text, 'settled'::text, 'refused'::text, 'kept'::text])))
@@ -1440,6 +1452,38 @@ CREATE TABLE public.listing_component (
     quantity bigint NOT NULL,
     CONSTRAINT listing_component_quantity_check CHECK ((quantity > 0))
 );
+
+CREATE VIEW public.level_standing AS
+ SELECT level.channel,
+    level.listing,
+    level.location,
+    level.desired,
+        CASE
+            WHEN (level.state = ANY (ARRAY['due'::text, 'sending'::text])) THEN 'waiting'::text
+            WHEN (level.state = ANY (ARRAY['refused'::text, 'kept'::text])) THEN level.state
+            WHEN (listing.active IS NOT TRUE) THEN 'unlisted'::text
+            WHEN (level.desired > 0) THEN 'again'::text
+            WHEN (EXISTS ( SELECT
+               FROM (public.listing_component part
+                 JOIN public.balance ON ((balance.sku = part.sku)))
+              WHERE ((part.channel = level.channel) AND (part.listing = level.listing))
+             OFFSET 0)) THEN 'again'::text
+            WHEN (EXISTS ( WITH RECURSIVE below(sku) AS (
+                     SELECT part.sku
+                       FROM public.listing_component part
+                      WHERE ((part.channel = level.channel) AND (part.listing = level.listing))
+                    UNION
+                     SELECT kit.component
+                       FROM (below below_1
+                         JOIN public.kit ON ((kit.sku = below_1.sku)))
+                    )
+             SELECT
+               FROM (below
+                 JOIN public.balance ON ((balance.sku = below.sku))))) THEN 'again'::text
+            ELSE 'unfounded'::text
+        END AS standing
+   FROM (public.level
+     LEFT JOIN public.listing ON (((listing.channel = level.channel) AND (listing.code = level.listing))));
 
 CREATE TABLE public.location (
     code text NOT NULL COLLATE pg_catalog."C",
@@ -1872,6 +1916,9 @@ ALTER TABLE ONLY public.buffer_now
 ALTER TABLE ONLY public.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.channel_pause
+    ADD CONSTRAINT channel_pause_pkey PRIMARY KEY (channel);
+
 ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_pkey PRIMARY KEY (code);
 
@@ -2091,6 +2138,8 @@ CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (
 
 CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE (until IS NULL);
 
+CREATE INDEX attempt_by_channel ON public.attempt USING btree (channel, call);
+
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
 
 CREATE INDEX backorder_open_by_sku ON public.backorder USING btree (sku) WHERE (owed > 0);
@@ -2125,7 +2174,7 @@ CREATE INDEX kit_by_component ON public.kit USING btree (component);
 
 CREATE UNIQUE INDEX level_change_by_position ON public.level_change USING btree ("position");
 
-CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
+CREATE INDEX level_due ON public.level USING btree (channel, lane, behind, due_at) WHERE (state = 'due'::text);
 
 CREATE INDEX level_refused ON public.level USING btree (channel, last_error) WHERE (state = 'refused'::text);
 
@@ -2315,6 +2364,9 @@ ALTER TABLE ONLY public.balance
 
 ALTER TABLE ONLY public.binding
     ADD CONSTRAINT binding_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.channel_pause
+    ADD CONSTRAINT channel_pause_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
 
 ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
