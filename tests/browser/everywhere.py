@@ -8,8 +8,13 @@ from starlette.routing import Route
 from stockwright.console import routes
 from stockwright.console.door import SIGN_IN
 from stockwright.console.reading import ConsoleServices
+from stockwright.domain.network import ExposurePolicy
+from stockwright.flow import trying
+from stockwright.store import policy_trials
+from stockwright.store.connection import Pool
 from tests.console.seeding import HOT, Seed, seed_wholesaler
 from tests.console.test_boards import demand, parked, work_items
+from tests.console.test_policies import put_rules
 
 NOT_PAGES: Final = frozenset({"/console/stream", "/parked/{id}/body"})
 """What answers a GET and is no page: events for scripts, bytes to be saved."""
@@ -33,6 +38,9 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/api-log/{id}": ("/api-log/1",),
     "/work-items/{id}": ("/work-items/1",),
     "/parked/{id}": ("/parked/1",),
+    "/policies/{channel:path}": ("/policies/market-a", "/policies/webshop"),
+    "/policy-trials/{trial}": ("/policy-trials/1",),
+    "/policy-trials/{trial}/effect": (f"/policy-trials/1/effect?channel=market-a&listing={HOT}",),
     "/reservation": ("/reservation?system=shop&order=O-1",),
 }
 """Where the bare address is no page, or not all of it: addresses in the wholesaler's database."""
@@ -84,3 +92,16 @@ def seed_everything(seed: Seed) -> None:
             " '{events:write,stock:read}', case when %s = 'warehouse' then now() end)",
             name.split()[0], name, name.encode(), name,
         )  # fmt: skip
+    try_policies(seed)
+
+
+def try_policies(seed: Seed) -> None:
+    """Rules of a channel, and a trial of others with what it found."""
+    revision = put_rules(seed, "market-a", {"sku": HOT, "cap": 3}, {"buffer_risk": 0.01})
+    rules = [ExposurePolicy(sku=HOT, cap=1), ExposurePolicy(buffer_risk=0.01)]
+    with Pool(seed.connection.info.dsn) as pool:
+        with pool.connection() as connection:
+            trying.begin(connection, "market-a", rules, owner="ada", revision=revision)
+            policy_trials.ask(connection, 1, "replay")
+        while trying.run_next(pool):
+            pass
