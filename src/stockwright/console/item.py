@@ -1,7 +1,7 @@
 """An item's page: who says what of one SKU, its chart and its timeline, now or at a moment."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -12,7 +12,7 @@ from stockwright.console.folding import Moment, fold, moments
 from stockwright.console.travel import travel
 from stockwright.domain import agreement
 from stockwright.domain.agreement import Verdict
-from stockwright.flow.explaining import quantities
+from stockwright.flow.explaining import standing
 from stockwright.flow.levels_then import levels_then
 from stockwright.store import history, level_past, past, positions, timeline, told
 from stockwright.store.connection import Connection
@@ -112,15 +112,15 @@ def read(
     line = timeline.timeline(connection, sku, before=top, until=until, kind=kind)
     claims = claims_of(told.newest_told(connection, sku, upto))
     places = with_claimed(books.places, claims)
-    versions = [(one.channel, one.listing, _newest_version(one)) for one in books.levels]
-    granted = grantable_by_channel(connection, sku, at)
     return ItemPage(
         at=then.at,
         card=books.card,
         places=places,
         totals=total(places),
         in_transit=positions.in_transit(connection, sku, upto),
-        channels=[channel_row(one, granted.get(one.channel, 0), then.at) for one in books.levels],
+        channels=[
+            channel_row(one, books.granted.get(one.channel, 0), then.at) for one in books.levels
+        ],
         unpublished=books.unpublished,
         claims=claims,
         moments=moments(line),
@@ -130,7 +130,7 @@ def read(
         before=before,
         mark=books.mark,
         sequence=then.sequence,
-        steps=level_past.steps(connection, sku, versions, then),
+        steps=level_past.steps(connection, sku, _versions(books.levels), then),
         rules=history.revision(connection, then.revision) if at else None,
     )
 
@@ -140,6 +140,7 @@ class _Books(msgspec.Struct, frozen=True):
     places: Sequence[Place]
     levels: Sequence[ShownLevel]
     unpublished: Sequence[tuple[str, str]]
+    granted: Mapping[str, int]
     mark: str
 
 
@@ -152,6 +153,7 @@ def _books_now(connection: Connection, sku: str) -> _Books | None:
         places=positions.matrix(connection, sku),
         levels=positions.shown_levels(connection, sku),
         unpublished=positions.unpublished_listings(connection, sku),
+        granted=standing(connection, sku)[1],
         mark=positions.newest_mark(connection, sku),
     )
 
@@ -161,16 +163,26 @@ def _books_then(connection: Connection, sku: str, then: Then) -> _Books | None:
         card = positions.item(connection, sku)
         if card is None:
             return None
-        places = positions.matrix(connection, sku)
+        stocks, granted = standing(connection, sku)
+        places = positions.places(connection, stocks)
         listed = level_past.listed(connection, sku)
     levels = levels_then(connection, listed, then)
     known = {(level.channel, level.listing) for level in levels}
     keys = [(one.channel, one.listing) for one in listed]
-    return _Books(card, places, levels, [key for key in keys if key not in known], "")
+    unpublished = [key for key in keys if key not in known]
+    return _Books(card, places, levels, unpublished, granted, "")
 
 
-def _newest_version(level: ShownLevel) -> int:
-    return max(level.version, level.sent_version or 0, level.acknowledged_version or 0)
+def _versions(levels: Iterable[ShownLevel]) -> list[tuple[str, str, int]]:
+    """(channel, listing, the newest version it has had) of each level."""
+    return [
+        (
+            level.channel,
+            level.listing,
+            max(level.version, level.sent_version or 0, level.acknowledged_version or 0),
+        )
+        for level in levels
+    ]
 
 
 def total(places: Sequence[Place]) -> Place:
@@ -216,14 +228,6 @@ def _claim(lines: Sequence[ToldLine]) -> Claim:
         kind=newest.kind,
         lots=len(lines),
     )
-
-
-def grantable_by_channel(
-    connection: Connection, sku: str, at: dt.datetime | None = None
-) -> dict[str, int]:
-    """What a request of each channel is compared with, in base units."""
-    (found,) = quantities(connection, [sku], at=at, with_levels=False)
-    return {one.channel: one.grantable.result for one in found.channels} if found else {}
 
 
 def channel_row(level: ShownLevel, grantable: int, now: dt.datetime) -> ChannelRow:
@@ -290,9 +294,9 @@ def chart(connection: Connection, page: ItemPage) -> str:
     is_past = page.rules is not None
     upto = page.sequence if is_past else TOP
     true = free_points(timeline.free_changes(connection, page.card.sku, upto), page.totals.free)
-    shown = timeline.acknowledged_values(
-        connection, page.card.sku, page.at if is_past else END_OF_DAYS
-    )
+    levels = _versions(row.level for row in page.channels)
+    until = page.at if is_past else END_OF_DAYS
+    shown = timeline.acknowledged_values(connection, page.card.sku, levels, until)
     since = page.at - dt.timedelta(seconds=CHARTED_S)
     newest = true[-1][0] if true else page.at
     # A quiet SKU still gets its last hour of movement, not an empty picture.

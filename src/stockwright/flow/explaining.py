@@ -8,6 +8,7 @@ import msgspec
 
 from stockwright.domain.availability import (
     Explanation,
+    Stock,
     explain_free,
     explain_grantable,
     explain_on_hand,
@@ -101,6 +102,18 @@ def quantities(
     """
     moment = past.moment(connection, at) if at else None
     return _of_moment(connection, skus, channel, moment, with_levels)
+
+
+def standing(connection: Connection, sku: str) -> tuple[list[Stock], dict[str, int]]:
+    """A SKU's stock by place and what a request of each channel is compared with, as of whatever
+    moment the connection stands at.
+    """
+    computed = _compute(connection, [sku], None)
+    reading = computed.reading
+    granted = {
+        code: explain_grantable(reading.component(code, sku)).result for code in computed.channels
+    }
+    return reading.books.places.get(sku, []), granted
 
 
 def why(

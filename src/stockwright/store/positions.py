@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from stockwright.domain.availability import Stock
 from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
@@ -197,6 +198,15 @@ def item(connection: Connection, sku: str) -> ItemCard | None:
 def matrix(connection: Connection, sku: str) -> list[Place]:
     """Every location that has or had any of the SKU, in order of the location's priority."""
     return [Place(*row) for row in _rows(connection, "matrix", sku=sku)]
+
+
+def places(connection: Connection, stocks: Sequence[Stock]) -> list[Place]:
+    """What is known of some locations as the matrix tells it, in order of priority."""
+    known = {stock.location: stock for stock in stocks}
+    return [
+        Place(code, name, *(getattr(known[code], account) for account in ACCOUNTS))
+        for code, name in _rows(connection, "places", codes=texts(list(known)))
+    ]
 
 
 def in_transit(connection: Connection, sku: str, upto: int = TOP) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from stockwright.store.arrays import numbers, texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -159,16 +160,28 @@ def free_changes(
 
 
 def acknowledged_values(
-    connection: Connection, sku: str, until: dt.datetime, *, limit: int = CHART_POINTS
+    connection: Connection,
+    sku: str,
+    levels: Sequence[tuple[str, str, int]],
+    until: dt.datetime,
+    *,
+    limit: int = CHART_POINTS,
 ) -> dict[tuple[str, str], list[tuple[dt.datetime, int]]]:
     """What channels were brought to show until a time, by (channel, listing), in order of time.
 
-    Only listings of this SKU alone, in base units; the newest `limit` of each.
+    levels are (channel, listing, version by then). Only listings of this SKU alone, in base units;
+    the newest `limit` of each.
     """
     shown: dict[tuple[str, str], list[tuple[dt.datetime, int]]] = {}
-    for channel, listing, at, value in _rows(
-        connection, "acknowledged_values", sku=sku, until=until, limit=limit
-    ):
+    asked = {
+        "channels": texts([channel for channel, _, _ in levels]),
+        "listings": texts([listing for _, listing, _ in levels]),
+        "versions": numbers([version for _, _, version in levels]),
+        "sku": sku,
+        "until": until,
+        "limit": limit,
+    }
+    for channel, listing, at, value in _rows(connection, "acknowledged_values", **asked):
         shown.setdefault((channel, listing), []).append((at, value))
     return shown
 

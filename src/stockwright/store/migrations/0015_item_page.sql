@@ -2,7 +2,8 @@
 
 -- Counts and snapshots by the code they name, newest first per system and place.
 create index event_told_by_item on event (
-    (coalesce(body ->> 'sku', body ->> 'item')), system, (coalesce(body ->> 'location', '')), sequence
+    (coalesce(body ->> 'sku', body ->> 'item')) collate "C", system,
+    (coalesce(body ->> 'location', '')) collate "C", sequence
 ) where kind in ('count', 'snapshot');
 
 -- From first_at to last_at a level was read back, once or more, and showed one number; null where it

@@ -158,10 +158,13 @@ with asked as (
     select changed.projected_at
     from asked
     cross join lateral (
-        (select projected_at from level_change
-         where channel = asked.channel and listing = asked.listing and location = ''
-           and sequence <= %(sequence)s and projected_at > %(at)s
-         order by sequence desc, version desc limit %(limit)s)
+        -- Few: a number is computed soon after the entries it reflects.
+        (select projected_at from (
+             select projected_at from level_change
+             where channel = asked.channel and listing = asked.listing and location = ''
+               and sequence <= %(sequence)s
+             order by sequence desc, version desc limit %(limit)s) reflecting
+         where projected_at > %(at)s)
         union all
         (select projected_at from level_change
          where channel = asked.channel and listing = asked.listing and location = ''

@@ -57,6 +57,10 @@ where b.sku = %(sku)s
 group by b.location, l.name, l.priority
 order by l.priority, b.location;
 
+-- name: places
+-- Names of locations in order of priority: (code, name).
+select code, name from location where code = any (%(codes)s::text[]) order by priority, code;
+
 -- name: in_transit
 -- Units of one SKU on the way between two locations, at the end of the ledger or up to a sequence
 -- number: (bigint). What was sent and has not come, less what moved since.
@@ -64,7 +68,9 @@ select (
     coalesce((select sum(sent - arrived - closed) from transfer where sku = %(sku)s), 0)
     - coalesce((
         select sum(quantity * ((to_account = 'in_transit')::int - (from_account = 'in_transit')::int))
-        from entry where sku = %(sku)s and sequence > %(upto)s), 0)
+        from entry
+        where sku = %(sku)s and sequence > %(upto)s
+          and exists (select from transfer where transfer.sku = %(sku)s)), 0)
 )::bigint;
 
 -- name: levels
@@ -144,6 +150,7 @@ from (
            count(*) as entries, max(sequence) as last
     from entry
     where sku = %(sku)s and sequence <= %(upto)s and 'in_transit' in (from_account, to_account)
+      and exists (select from transfer where transfer.sku = %(sku)s)
     group by coalesce(transfer, '')
 ) moved
 join event v on v.sequence = moved.last

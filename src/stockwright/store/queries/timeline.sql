@@ -106,14 +106,17 @@ order by changed.sequence desc;
 
 -- name: acknowledged_values
 -- What the channels were brought to show of a SKU's plain listings until a time, in order per channel:
--- (channel, listing, finished_at, value in base units).
+-- (channel, listing, finished_at, value in base units). Each listing comes with the version that it had
+-- then.
 select c.channel, c.listing, shown.finished_at, shown.value * c.quantity
-from listing_component c
+from unnest(%(channels)s::text[], %(listings)s::text[], %(versions)s::bigint[])
+     as asked (channel, listing, version)
+join listing_component c on c.channel = asked.channel and c.listing = asked.listing
 cross join lateral (
     select a.finished_at, a.value
     from attempt a
     where a.channel = c.channel and a.listing = c.listing and a.location = ''
-      and a.outcome = 'acknowledged' and a.finished_at <= %(until)s
+      and a.outcome = 'acknowledged' and a.finished_at <= %(until)s and a.version <= asked.version
     order by a.version desc
     limit %(limit)s
 ) shown

@@ -6,29 +6,30 @@
 -- difference from the ledger at that time or null, whether it was posted). A SKU is named by its own
 -- code, or by a code that the system has for it.
 with recursive names as (
-    select %(sku)s::text as code, null::text as system
+    select %(sku)s::text collate "C" as code, null::text collate "C" as system
     union all
     select partner_code, system from binding where subject = 'item' and code = %(sku)s
 ), teller as (
     (select names.code, names.system as only_by, first.system, first.location
      from names
      cross join lateral (
-         select event.system, coalesce(event.body ->> 'location', '') as location
+         select event.system, coalesce(event.body ->> 'location', '') collate "C" as location
          from event
-         where coalesce(event.body ->> 'sku', event.body ->> 'item') = names.code
+         where coalesce(event.body ->> 'sku', event.body ->> 'item') collate "C" = names.code
            and event.kind in ('count', 'snapshot')
-         order by event.system, coalesce(event.body ->> 'location', '') limit 1
+         order by event.system, coalesce(event.body ->> 'location', '') collate "C" limit 1
      ) first)
     union all
     select teller.code, teller.only_by, next.system, next.location
     from teller
     cross join lateral (
-        select event.system, coalesce(event.body ->> 'location', '') as location
+        select event.system, coalesce(event.body ->> 'location', '') collate "C" as location
         from event
-        where coalesce(event.body ->> 'sku', event.body ->> 'item') = teller.code
+        where coalesce(event.body ->> 'sku', event.body ->> 'item') collate "C" = teller.code
           and event.kind in ('count', 'snapshot')
-          and (event.system, coalesce(event.body ->> 'location', '')) > (teller.system, teller.location)
-        order by event.system, coalesce(event.body ->> 'location', '') limit 1
+          and (event.system, coalesce(event.body ->> 'location', '') collate "C")
+              > (teller.system, teller.location)
+        order by event.system, coalesce(event.body ->> 'location', '') collate "C" limit 1
     ) next
 ), told as (
     select teller.system, teller.location, one.*
@@ -39,9 +40,9 @@ with recursive names as (
                event.sequence, event.kind, event.outcome, event.body, event.answer,
                event.occurred_at
         from event
-        where coalesce(event.body ->> 'sku', event.body ->> 'item') = teller.code
+        where coalesce(event.body ->> 'sku', event.body ->> 'item') collate "C" = teller.code
           and event.kind in ('count', 'snapshot') and event.system = teller.system
-          and coalesce(event.body ->> 'location', '') = teller.location
+          and coalesce(event.body ->> 'location', '') collate "C" = teller.location
           and event.sequence <= %(upto)s
           and event.outcome in ('recorded', 'observed')
           and (event.body ->> 'sku' is not null) = (teller.only_by is null)
@@ -66,14 +67,14 @@ select v.system, coalesce(v.body ->> 'location', ''), coalesce(v.body ->> 'bucke
        v.occurred_at, (v.answer -> 'answer' ->> 'difference')::bigint,
        exists (select from entry where entry.sequence = v.sequence)
 from (
-    select %(sku)s::text as code, true as own
+    select %(sku)s::text collate "C" as code, true as own
     union all
     select partner_code, false from binding
     where subject = 'item' and code = %(sku)s and system = %(system)s
 ) names
-join event v on coalesce(v.body ->> 'sku', v.body ->> 'item') = names.code
+join event v on coalesce(v.body ->> 'sku', v.body ->> 'item') collate "C" = names.code
             and v.kind in ('count', 'snapshot') and v.system = %(system)s
-            and coalesce(v.body ->> 'location', '') = %(location)s
+            and coalesce(v.body ->> 'location', '') collate "C" = %(location)s
 where v.sequence <= %(upto)s and v.outcome in ('recorded', 'observed')
   and (v.body ->> 'sku' is not null) = names.own
   and coalesce(v.body ->> 'bucket', 'sellable') = %(bucket)s
