@@ -213,3 +213,14 @@ def test_a_set_aside_payload_is_found_by_its_state(shop):
     assert shop.admin.post(f"/v1/parked/{one}/discard", {"why": "a test order"}).status == 200
     found = shop.admin.get("/v1/parked?state=discarded&text=a%20test%20order").json["items"]
     assert one in [item["id"] for item in found]
+
+
+def test_a_key_of_one_system_decides_about_its_own_payloads_alone(shop):
+    """A key of another partner could set a payload aside for ever."""
+    (payload,) = parked(shop, uuid4().hex)
+    stranger, own = (shop.client("work:read", "work:write", system=one) for one in ("erp", "shop"))
+    for call, body in (("replay", {}), ("resume", None), ("discard", {"why": "not ours"})):
+        answer = stranger.post(f"/v1/parked/{payload}/{call}", body)
+        assert (answer.status, answer.json["type"].rpartition(":")[2]) == (403, "forbidden_system")
+    assert own.get(f"/v1/parked/{payload}").json["state"] == "parked"
+    assert own.post(f"/v1/parked/{payload}/discard", {"why": "ours"}).status == 200

@@ -64,6 +64,24 @@ def hang_up() -> web.Response:
     return web.Response()
 
 
+def under_way() -> web.Response:
+    problem = {**PROBLEM, "type": "urn:stockwright:problem:in_progress", "status": 409}
+    return web.json_response(problem, status=409, headers={"Retry-After": "0"})
+
+
+def closed() -> web.Response:
+    problem = {**PROBLEM, "type": "urn:stockwright:problem:already_closed", "status": 409}
+    return web.json_response(problem, status=409)
+
+
+def moved() -> web.Response:
+    return web.Response(status=302, headers={"Location": "/v1/elsewhere"})
+
+
+def portal() -> web.Response:
+    return web.Response(text="<h1>sign in</h1>", content_type="text/html")
+
+
 @asynccontextmanager
 async def talking_to(partner: Partner, retries: Retries = QUICK):
     app = web.Application()
@@ -133,6 +151,45 @@ async def test_a_call_without_a_key_gets_one_before_its_first_try():
     assert len(keys) == 1
     assert len(keys.pop()) == 32
     assert len(set(partner.bodies)) == 1
+
+
+async def test_a_call_whose_first_try_is_still_worked_on_waits_for_its_answer():
+    """The answer was lost, the work goes on: told as a refusal, nobody looked for its outcome."""
+    partner = Partner(hang_up, under_way, under_way, granted)
+    ask = types.ReservationAsk(system="shop", lines=[RequestLine(sku="A", quantity=1)])
+    async with talking_to(partner) as client:
+        assert (await client.post_reservation(ask)).code == "granted"
+    partner = Partner(under_way)
+    async with talking_to(partner) as client:
+        with pytest.raises(Unavailable):
+            await client.post_reservation(ask)
+    assert len(partner.asked) == QUICK.tries
+    partner = Partner(closed)
+    async with talking_to(partner) as client:
+        with pytest.raises(Refused):
+            await client.post_reservation(ask)
+    assert len(partner.asked) == 1
+
+
+async def test_a_call_that_is_led_elsewhere_does_not_follow():
+    """A reservation would have gone there as a GET without its body."""
+    partner = Partner(moved)
+    ask = types.ReservationAsk(system="shop", lines=[])
+    async with talking_to(partner) as client:
+        with pytest.raises(Refused) as told:
+            await client.post_reservation(ask)
+        with pytest.raises(Refused):
+            async for _ in client.export_kind_parts("skus"):
+                pass
+    assert told.value.reason == "http_302"
+    assert [request.path for request in partner.asked] == ["/v1/reservations", "/v1/export/skus"]
+
+
+async def test_a_good_answer_of_something_else_is_no_answer():
+    partner = Partner(portal)
+    async with talking_to(partner) as client:
+        with pytest.raises(Unavailable, match="something else"):
+            await client.get_healthz()
 
 
 async def test_a_key_of_the_callers_own_is_sent_as_it_is():

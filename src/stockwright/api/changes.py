@@ -82,7 +82,7 @@ async def _start(call: Call) -> Position:
     last = call.headers.get(b"last-event-id", b"").decode("latin-1")
     cursor = last or query.cursor
     if not cursor and query.begin == "now":
-        return await call.follow(following.ends, call.services.pool)
+        return await call.block(following.ends, call.services.pool)
     return position_of(cursor, Position, BEGINNING)
 
 
@@ -107,7 +107,7 @@ async def _events(call: Call, position: Position, which: Wanted) -> AsyncGenerat
     Where nothing passes for a while the position is told all the same, so that a consumer that
     comes back need not look through it again.
     """
-    await call.follow(following.end_behind, call.services.pool, position)
+    await call.block(following.end_behind, call.services.pool, position)
     yield b"retry: 2000\n\n"
     while not call.services.bell.closed:
         heard = await _heard(call, position, which, STREAM_LIMIT, STILL_HERE_S)

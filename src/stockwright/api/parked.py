@@ -93,7 +93,7 @@ async def get_payload_body(call: Call) -> Reply:
 async def resume_payload(call: Call) -> Reply:
     """Sends a parked payload to work again; what was recorded of it is absorbed."""
     payload_id = number_in(call, "id")
-    await find(call, payload_id)
+    await own(call, payload_id)
     if not await call.run(resume, payload_id, call.caller.actor):
         raise problem("already_closed", f"The payload {payload_id} is not parked.", param="id")
     call.services.intake.wake.set()
@@ -105,7 +105,7 @@ async def discard_payload(call: Call) -> Reply:
     require_json(call.headers)
     ask = decode(_DISCARD, call.body)
     payload_id = number_in(call, "id")
-    await find(call, payload_id)
+    await own(call, payload_id)
     if not await call.run(_discard, payload_id, ask.why, call.caller.actor):
         raise problem("already_closed", f"The payload {payload_id} is not parked.", param="id")
     return reply(await find(call, payload_id))
@@ -135,6 +135,14 @@ async def find(call: Call, payload_id: int) -> PayloadView:
     found = await call.run(payloads.find_payload, payload_id)
     if found is None:
         raise missing(payload_id)
+    return found
+
+
+async def own(call: Call, payload_id: int) -> PayloadView:
+    """A payload that the caller may decide about. Raises not_found and forbidden_system."""
+    found = await find(call, payload_id)
+    if not call.caller.speaks_for(found.system):
+        raise problem("forbidden_system", param="id")
     return found
 
 
@@ -191,7 +199,7 @@ def operations() -> list[Operation]:
             tag="work",
             scope="work:write",
             answers={200: PayloadView},
-            problems=("not_found", "already_closed"),
+            problems=("not_found", "already_closed", "forbidden_system"),
             stored=True,
         ),
         Operation(
@@ -202,7 +210,7 @@ def operations() -> list[Operation]:
             scope="work:write",
             body=DiscardAsk,
             answers={200: PayloadView},
-            problems=("not_found", "already_closed"),
+            problems=("not_found", "already_closed", "forbidden_system"),
             stored=True,
         ),
     ]

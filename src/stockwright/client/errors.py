@@ -13,6 +13,7 @@ from stockwright.client.types import Problem
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 
 _TYPE = "urn:stockwright:problem:"
+_UNDER_WAY = "in_progress"
 
 
 class Refused(Rejected):
@@ -61,12 +62,17 @@ def problem_of(status: int, body: bytes) -> Problem:
         return Problem(type=f"{_TYPE}http_{status}", title="", status=status, detail=detail)
 
 
+def is_under_way(status: int, body: bytes) -> bool:
+    """Whether the first try of a call, whose answer was lost, is still being worked on."""
+    return status == 409 and code_of(problem_of(status, body)) == _UNDER_WAY
+
+
 def failure_of(problem: Problem, retry_after_s: float) -> Exception:
     """The exception for a problem."""
     if problem.status == 429:
         return Busy(problem, retry_after_s)
     if code_of(problem) == "misconfigured":
         return Misset(problem)
-    if problem.status >= 500:
+    if problem.status >= 500 or code_of(problem) == _UNDER_WAY:
         return Unavailable(problem.detail, problem)
     return Refused(problem)

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
-from stockwright.client.errors import Unavailable, failure_of, problem_of
+from stockwright.client.errors import Unavailable, failure_of, is_under_way, problem_of
 
 Answers = Mapping[int, Any]
 """The type of the body by good status; None for bytes as they come."""
@@ -117,7 +117,11 @@ class Transport:
         if status not in answers:
             raise failure_of(problem_of(status, told), 1.0)
         kind = answers[status]
-        return told if kind is None else _decoder(kind).decode(told)
+        try:
+            return told if kind is None else _decoder(kind).decode(told)
+        except msgspec.MsgspecError as failure:
+            message = f"{method} {address}: something else than Stockwright answered: {failure}"
+            raise Unavailable(message) from failure
 
     async def _send(
         self,
@@ -134,13 +138,15 @@ class Transport:
             asked_s: float | None = None
             last = tried + 1 >= self._retries.tries
             try:
+                # Led elsewhere, a POST would arrive as a GET, and the key with it.
                 async with self._opened().request(
-                    method, address, headers=headers, data=content, timeout=patience
-                ) as answer:
+                    method, address, headers=headers, data=content, timeout=patience,
+                    allow_redirects=False,
+                ) as answer:  # fmt: skip
                     told = await answer.read()
                     asked_s = _seconds(answer.headers.get("retry-after"))
                     again = answer.status in _AGAIN or (safe and answer.status in _UNKNOWN)
-                    if not again:
+                    if not again and not is_under_way(answer.status, told):
                         return answer.status, told
                     if last:
                         raise failure_of(problem_of(answer.status, told), asked_s or 1.0)
@@ -164,7 +170,9 @@ class Transport:
         headers = {**self._headers, "accept": accept}
         timeout = aiohttp.ClientTimeout(total=None, sock_read=self._timeout_s)
         try:
-            async with self._opened().get(address, headers=headers, timeout=timeout) as answer:
+            async with self._opened().get(
+                address, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
                 if answer.status != 200:
                     asked_s = _seconds(answer.headers.get("retry-after"))
                     raise failure_of(problem_of(answer.status, await answer.read()), asked_s or 1.0)
