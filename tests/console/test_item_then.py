@@ -146,7 +146,7 @@ MET = {
 
 
 class Histories(RuleBasedStateMachine):
-    """One world whose goods, counts, rules and channels change in any order, looked at meanwhile."""
+    """One world: goods, counts, rules and channels change in any order, looked at meanwhile."""
 
     new_database: ClassVar[Callable[[], str]]
     met: ClassVar[set[str]]

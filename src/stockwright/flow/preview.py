@@ -1,6 +1,6 @@
 """What would change now if some channels had other policies: computed, and nothing written."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -76,13 +76,27 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     next_place: Place | None = None
 
 
+Progress = Callable[[int], None]
+"""Is told from time to time how much was looked at so far; what it raises ends the work."""
+
+
+def untold(_seen: int) -> None:
+    """Tells nobody."""
+
+
 def preview(
-    connection: Connection, candidate: PolicySet, *, after: Place | None = None, limit: int = 50
+    connection: Connection,
+    candidate: PolicySet,
+    *,
+    after: Place | None = None,
+    limit: int = 50,
+    progress: Progress = untold,
 ) -> Preview:
     """Compares what every listing shows now with what it would show; reads only.
 
     The numbers are of this moment; pages of one preview may differ by what happened between them.
-    Raises Rejected for a channel that does not exist, and for more rules than MOST_RULES.
+    progress is told the listings. Raises Rejected for a channel that does not exist, and for more
+    rules than MOST_RULES.
     """
     buffers.take_time(connection)
     channels = exposure.channels(connection)
@@ -91,6 +105,7 @@ def preview(
     effects: list[Effect] = []
     for listings in _pages(connection, comparison.channels):
         effects += comparison.effects(listings)
+        progress(comparison.examined)
         if not comparison.complete:
             break
     effects.sort(key=lambda one: _rank(one.place))

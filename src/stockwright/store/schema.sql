@@ -977,6 +977,57 @@ CREATE VIEW past.unit AS
    FROM history.unit
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
+CREATE TABLE public.api_call (
+    id bigint NOT NULL,
+    request_id text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    kept text NOT NULL COLLATE pg_catalog."C",
+    method text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL,
+    status smallint NOT NULL,
+    caller text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    peer text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    took_ms double precision NOT NULL,
+    bytes_in bigint NOT NULL,
+    bytes_out bigint NOT NULL,
+    items integer NOT NULL,
+    refused integer NOT NULL,
+    code text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    param text DEFAULT ''::text NOT NULL,
+    problem jsonb,
+    refusals jsonb DEFAULT '[]'::jsonb NOT NULL,
+    sequences bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    body text,
+    body_note text DEFAULT ''::text NOT NULL,
+    CONSTRAINT api_call_bytes_in_check CHECK ((bytes_in >= 0)),
+    CONSTRAINT api_call_bytes_out_check CHECK ((bytes_out >= 0)),
+    CONSTRAINT api_call_check CHECK (((refused >= 0) AND (refused <= items))),
+    CONSTRAINT api_call_items_check CHECK ((items >= 0)),
+    CONSTRAINT api_call_kept_check CHECK ((kept = ANY (ARRAY['failed'::text, 'refused'::text, 'slow'::text, 'sample'::text]))),
+    CONSTRAINT api_call_took_ms_check CHECK ((took_ms >= (0)::double precision))
+);
+
+CREATE TABLE public.api_call_count (
+    worker text NOT NULL COLLATE pg_catalog."C",
+    hour timestamp with time zone NOT NULL,
+    method text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    status smallint NOT NULL,
+    calls bigint NOT NULL,
+    CONSTRAINT api_call_count_calls_check CHECK ((calls > 0))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.api_call ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.api_call_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.api_key (
     id text NOT NULL COLLATE pg_catalog."C",
     name text NOT NULL,
@@ -1625,6 +1676,41 @@ COMMENT ON COLUMN public.payload.parent IS 'The payload of which this is one par
 
 COMMENT ON COLUMN public.payload.place IS 'Where in the parent the part stands; the same for ever.';
 
+CREATE TABLE public.policy_trial (
+    id bigint NOT NULL,
+    channel text NOT NULL COLLATE pg_catalog."C",
+    owner text NOT NULL COLLATE pg_catalog."C",
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    revision bigint NOT NULL,
+    rules jsonb NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    applied bigint
+);
+
+ALTER TABLE public.policy_trial ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.policy_trial_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.policy_trial_run (
+    trial bigint NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    beat_at timestamp with time zone,
+    seen bigint DEFAULT 0 NOT NULL,
+    result jsonb,
+    error text DEFAULT ''::text NOT NULL,
+    CONSTRAINT policy_trial_run_kind_check CHECK ((kind = ANY (ARRAY['preview'::text, 'replay'::text]))),
+    CONSTRAINT policy_trial_run_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'done'::text, 'failed'::text, 'stopped'::text])))
+)
+WITH (fillfactor='60');
+
 CREATE TABLE public.poll_cursor (
     connection text NOT NULL COLLATE pg_catalog."C",
     cursor text DEFAULT ''::text NOT NULL,
@@ -1895,6 +1981,15 @@ ALTER TABLE ONLY history.system
 ALTER TABLE ONLY history.unit
     ADD CONSTRAINT unit_pkey PRIMARY KEY (sku, code, since);
 
+ALTER TABLE ONLY public.api_call_count
+    ADD CONSTRAINT api_call_count_pkey PRIMARY KEY (hour, worker, route, method, status);
+
+ALTER TABLE ONLY public.api_call
+    ADD CONSTRAINT api_call_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_call
+    ADD CONSTRAINT api_call_request_id_key UNIQUE (request_id);
+
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
 
@@ -2066,6 +2161,12 @@ ALTER TABLE ONLY public.owed_sku
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.policy_trial
+    ADD CONSTRAINT policy_trial_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.policy_trial_run
+    ADD CONSTRAINT policy_trial_run_pkey PRIMARY KEY (trial, kind);
+
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_pkey PRIMARY KEY (connection);
 
@@ -2156,6 +2257,8 @@ CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (
 
 CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE (until IS NULL);
 
+CREATE INDEX api_call_by_time ON public.api_call USING btree (at);
+
 CREATE INDEX attempt_by_channel ON public.attempt USING btree (channel, call);
 
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
@@ -2225,6 +2328,10 @@ CREATE INDEX payload_parked ON public.payload USING btree (system, missing) WHER
 CREATE INDEX payload_parked_by_id ON public.payload USING btree (id) WHERE (state = 'parked'::text);
 
 CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) WHERE (parent IS NOT NULL);
+
+CREATE INDEX policy_trial_by_time ON public.policy_trial USING btree (made_at);
+
+CREATE INDEX policy_trial_run_open ON public.policy_trial_run USING btree (asked_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
 CREATE INDEX revision_by_time ON public.revision USING btree (at);
 
@@ -2434,6 +2541,9 @@ ALTER TABLE ONLY public.owed_sku
 
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_parent_fkey FOREIGN KEY (parent) REFERENCES public.payload(id);
+
+ALTER TABLE ONLY public.policy_trial_run
+    ADD CONSTRAINT policy_trial_run_trial_fkey FOREIGN KEY (trial) REFERENCES public.policy_trial(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
