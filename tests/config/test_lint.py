@@ -32,7 +32,7 @@ CASES: list[tuple[str, str, list[Expected]]] = [
         [
             (1, "system", "error", "is unknown", "did you mean systems?"),
             (4, "server.prot", "error", "is unknown", "did you mean port?"),
-            (5, "zzz", "error", "is unknown", "known here: server, database, systems"),
+            (5, "zzz", "error", "is unknown", "known here: server, database, api_log, systems"),
         ],
     ),
     (
@@ -64,6 +64,33 @@ CASES: list[tuple[str, str, list[Expected]]] = [
             (5, "systems.A.clock_error_s", "error", "is out of range", "0 to"),
             (6, "systems.A.latency_budget_s", "error", "is out of range", "0 to"),
             (8, "locations.L.priority", "error", "is out of range", "0 to 1000000"),
+        ],
+    ),
+    (
+        "proxies are networks, and not all the world",
+        "[server]\ntrusted_proxies = ['10.0.0.0/24', '10.0.0.7/24', 'proxy', '0.0.0.0/0', 7]\n",
+        [
+            (2, "server.trusted_proxies[4]", "error", "is a whole number", "text"),
+        ],
+    ),
+    (
+        "each network of proxies is told by itself",
+        "[server]\ntrusted_proxies = [\n'10.0.0.0/24',\n'10.0.0.7/24',\n'proxy',\n'::/0']\n",
+        [
+            (4, "server.trusted_proxies[1]", "error", "bits set", "write 10.0.0.0/24"),
+            (5, "server.trusted_proxies[2]", "error", "is no network", "10.0.0.0/24"),
+            (6, "server.trusted_proxies[3]", "error", "every address", "the proxies' networks"),
+        ],
+    ),
+    (
+        "the API log has its bounds",
+        "[api_log]\nsample = -1\nrows = 10\ndays = 0\nbodies = 'no'\nslow_ms = 1.5\n",
+        [
+            (2, "api_log.sample", "error", "is out of range", "0 to 1000000"),
+            (3, "api_log.rows", "error", "is out of range", "1000 to 10000000"),
+            (4, "api_log.days", "error", "is out of range", "1 to 400"),
+            (5, "api_log.bodies", "error", "is text", "true or false"),
+            (6, "api_log.slow_ms", "error", "is a number", "a whole number, 1 to 600000"),
         ],
     ),
     (

@@ -167,6 +167,30 @@ class Seed:
             None if acknowledged is None else at, state, at, at, attempts, last_error,
         )  # fmt: skip
 
+    def rules_since(self, seconds_ago: float) -> None:
+        """Lets the rules and the item master be as they are since then."""
+        self._run("update revision set at = %s where at > %s", *[self.ago(seconds_ago)] * 2)
+
+    def told(
+        self, system: str, sku: str, location: str, quantity: int, difference: int | None,
+        *, seconds_ago: float = 60, kind: str = "snapshot", outcome: str = "observed", **body: Any,
+    ) -> int:  # fmt: skip
+        """A count or snapshot as the ledger keeps one that moved nothing; answers its sequence."""
+        self.sequence += 1
+        at = self.ago(seconds_ago)
+        fact = {"kind": kind, "document": f"N-{self.sequence}", "quantity": quantity, **body}
+        fact |= {"sku": sku} if "item" not in body else {}
+        fact |= {"location": location}
+        answer = None if difference is None else {"difference": difference}
+        self._run(
+            "insert into event values (%s, %s, %s, %s, %s, %s, null, %s, %s, %s)",
+            self.sequence, kind, system, at, at, at, outcome, json.dumps(fact),
+            json.dumps({"answer": answer, "field": "", "message": ""}),
+        )  # fmt: skip
+        self._run("insert into batch values (%s, %s, %s)", self.sequence, self.sequence, at)
+        self._run("update ledger_head set sequence = %s where lane = 0", self.sequence)
+        return self.sequence
+
     def connection_state(self, system: str, **columns: Any) -> None:
         self._run("insert into connection_state (system) values (%s)", system)
         for name, value in columns.items():

@@ -14,6 +14,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Heard:
+    """What is known of a call by the time it is answered, however it ends."""
+
+    __slots__ = ("body", "caller")
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.caller: Caller | None = None
+
+
 class Call:
     """One request on its way through a handler; its body is read and its caller known."""
 

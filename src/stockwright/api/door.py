@@ -19,10 +19,12 @@ from stockwright import telemetry
 from stockwright.api import openapi
 from stockwright.api.answers import answered_once
 from stockwright.api.bodies import read_body
-from stockwright.api.call import Call
+from stockwright.api.call import Call, Heard
 from stockwright.api.gate import ANYBODY, Gate, refuse_strangers
+from stockwright.api.noting import Notes
 from stockwright.api.operations import Operation
 from stockwright.api.problems import as_problem, problem, retry_after
+from stockwright.api.proxied import seen_through
 from stockwright.api.queries import read_query
 from stockwright.api.reply import Reply, Stream
 from stockwright.api.routes import TABLE
@@ -30,6 +32,7 @@ from stockwright.api.sending import Streams, send_whole
 from stockwright.app import Services
 from stockwright.domain.codes import code_problem
 from stockwright.domain.errors import StockwrightError
+from stockwright.domain.proxies import networks
 
 SLOW_S: Final = 1.0
 MAX_CALLS: Final = 2_000
@@ -44,6 +47,7 @@ class _Place(NamedTuple):
 
     path: str
     methods: dict[str, Operation]
+    noted: bool = True
 
 
 class Door:
@@ -58,7 +62,9 @@ class Door:
         table: Iterable[Operation] = TABLE,
     ) -> None:
         self._services = services
+        self._notes = Notes(services.call_log)
         self._open = open_to_all
+        self._proxies = networks(services.config.server.trusted_proxies)
         self.gate = Gate(services.pool, services.threads, open_to_all=open_to_all)
         rows = tuple(table)
         self._exact: dict[str, _Place] = {}
@@ -73,7 +79,7 @@ class Door:
     def _add(self, row: Operation) -> None:
         place = next((p for p in self._places() if p.path == row.path), None)
         if place is None:
-            place = _Place(row.path, {})
+            place = _Place(row.path, {}, noted=row.path.startswith("/v1/"))
             if "{" in row.path:
                 self._patterns.append((compile_path(row.path)[0], place))
             else:
@@ -93,6 +99,8 @@ class Door:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
+        if self._proxies:
+            scope = seen_through(scope, self._proxies)
         path: str = scope["path"]
         place = self._exact.get(path)
         if place is None and not path.startswith(_OWN):
@@ -101,13 +109,14 @@ class Door:
         started = time.perf_counter()
         method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
         parts: dict[str, str] = {}
+        heard = Heard()
         self._under_way += 1
         try:
             if place is None:
                 place, parts = self._find(scope)
             if self._under_way > MAX_CALLS:
                 raise problem("busy", headers=retry_after(1))
-            answer = await self._answer(scope, place, parts, method, receive)
+            answer = await self._answer(scope, place, parts, method, receive, heard)
             if isinstance(answer, Stream):
                 await self.streams.begin(answer)
         except StockwrightError as failure:
@@ -117,6 +126,8 @@ class Door:
             answer = problem("internal").as_reply()
         finally:
             self._under_way -= 1
+        noted = place.noted if place is not None else path.startswith("/v1/")
+        request_id = self._notes.name(answer) if noted else b""
         took_s = time.perf_counter() - started
         if isinstance(answer, Stream):
             await self.streams.send(answer, receive, send, head=scope["method"] == "HEAD")
@@ -126,9 +137,18 @@ class Door:
         route = place.path if place else "other"
         patient = place is not None and method in place.methods and place.methods[method].patient
         self._note(method, route, answer.status, took_s, patient)
+        if noted:
+            patience_s = took_s if patient else 0.0
+            self._notes.note(request_id, scope, method, route, answer, heard, took_s, patience_s)
 
     async def _answer(
-        self, scope: Scope, place: _Place, parts: dict[str, str], method: str, receive: Receive
+        self,
+        scope: Scope,
+        place: _Place,
+        parts: dict[str, str],
+        method: str,
+        receive: Receive,
+        heard: Heard,
     ) -> Reply:
         headers = dict(scope["headers"])
         row = place.methods.get(method)
@@ -137,11 +157,14 @@ class Door:
         caller = ANYBODY
         if self._open:
             refuse_strangers(headers)
+            heard.caller = ANYBODY
         elif row.scope:
             caller = self.gate.remembered(headers) or await self.gate.caller(headers)
+            heard.caller = caller
             if not caller.may(row.scope):
                 raise problem("forbidden", f"This needs the scope {row.scope}.")
         body = await read_body(receive, headers) if method != "GET" else b""
+        heard.body = body
         query = read_query(row.query, scope["query_string"]) if row.query is not None else None
         call = Call(self._services, caller, headers, parts, query, body)
         if row.stored:

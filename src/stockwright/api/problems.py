@@ -166,7 +166,15 @@ class ProblemRaised(StockwrightError):
 
     def as_reply(self) -> Reply:
         """The problem document as an answer."""
-        return Reply(self.problem.status, encode_json(self.problem), MEDIA_TYPE, self.headers)
+        refused = 0 if self.problem.outcome is None else 1
+        return Reply(
+            self.problem.status,
+            encode_json(self.problem),
+            MEDIA_TYPE,
+            self.headers,
+            items=refused,
+            refused=refused,
+        )
 
 
 def problem(

@@ -11,9 +11,11 @@ Header: TypeAlias = tuple[bytes, bytes]
 
 
 class Reply:
-    """Status, bytes and their type, extra headers."""
+    """Status, bytes and their type, extra headers; how many items it answers, and how many of them
+    with no, where it says so itself.
+    """
 
-    __slots__ = ("body", "content_type", "headers", "status")
+    __slots__ = ("body", "content_type", "headers", "items", "refused", "status")
 
     def __init__(
         self,
@@ -21,11 +23,16 @@ class Reply:
         body: bytes = b"",
         content_type: bytes = JSON,
         headers: tuple[Header, ...] = (),
+        *,
+        items: int = 0,
+        refused: int = 0,
     ) -> None:
         self.status = status
         self.body = body
         self.content_type = content_type
         self.headers = headers
+        self.items = items
+        self.refused = refused
 
 
 class Stream(Reply):

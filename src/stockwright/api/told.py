@@ -59,7 +59,11 @@ async def save_told(call: Call, decoder: "msgspec.json.Decoder[list[T]]", save: 
         saved = await call.run(save, items, call.caller.actor)
         for place, one in zip(places, saved, strict=True):
             results[place] = _result(one)
-    return reply(ToldAnswer(items=[one for one in results if one is not None]), 207)
+    answers = [one for one in results if one is not None]
+    answer = reply(ToldAnswer(items=answers), 207)
+    answer.items = len(answers)
+    answer.refused = sum(one.status >= 400 for one in answers)
+    return answer
 
 
 def _refusal(call: Call, item: Any) -> Rejected | None:

@@ -17,8 +17,14 @@ from stockwright.app.bell import Bell
 from stockwright.app.connections import open_connections
 from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
-from stockwright.app.workers import add_housekeeping, add_listening, add_workers
+from stockwright.app.workers import (
+    add_call_log,
+    add_housekeeping,
+    add_listening,
+    add_workers,
+)
 from stockwright.config import Config, database_url
+from stockwright.flow.call_log import CallLog
 from stockwright.flow.configuring import start_with
 from stockwright.flow.gathering import Gatherer
 from stockwright.flow.intake import Intake
@@ -67,6 +73,7 @@ class Services:
         self.bell = Bell()
         self.recorder.listeners.append(lambda _sequence: self.bell.ring())
         self.intake = Intake(self.worker_pool, self.recorder, connections, worker=self.name)
+        self.call_log = CallLog(config.api_log, worker=self.name)
         self.workers = Supervisor()
         self._systems = frozenset(system.code for system in config.systems)
         self._received: dict[tuple[str, str], Callable[[float], None]] = {}
@@ -152,6 +159,8 @@ def open_services(
             add_workers(services)
         elif "api" in roles:
             add_listening(services)
+        if "api" in roles or "console" in roles:
+            add_call_log(services)
         add_housekeeping(services, roles)
         # From here on the loops are stopped first, while what they hand to is still there.
         stack.callback(services.workers.stop)

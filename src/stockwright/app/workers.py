@@ -100,6 +100,15 @@ def add_listening(services: "Services") -> None:
     services.workers.add("news", news)
 
 
+def add_call_log(services: "Services") -> None:
+    """Writes down what the API's event loop noted of its calls."""
+
+    def calls(stop: threading.Event) -> None:
+        services.call_log.run(services.worker_pool, stop)
+
+    services.workers.add("api log", calls)
+
+
 def links(config: Config, connections: Mapping[str, Connection]) -> list[tuple[Publishes, Link]]:
     """The connections that publish, with the channels of their systems."""
     found: list[tuple[Publishes, Link]] = []

@@ -14,6 +14,7 @@ from stockwright.config.sections import Values
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.network import BEGINNING
 from stockwright.domain.policies import oddities
+from stockwright.domain.proxies import network_problem
 
 Family = Mapping[str, Values]
 
@@ -48,10 +49,14 @@ def check_database(report: Report, database: Values) -> None:
 
 
 def check_server(report: Report, server: Values) -> None:
-    """An outside address that a browser can follow."""
+    """An outside address that a browser can follow, and networks of proxies that are networks."""
     base = server.get("base", "")
     if base and (urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).netloc):
         report.add(("server", "base"), "is no web address", "give https://host or http://host:port")
+    for index, text in enumerate(server.get("trusted_proxies", ())):
+        problem, fix = network_problem(text)
+        if problem:
+            report.add(("server", "trusted_proxies", index), problem, fix)
 
 
 def check_connectors(report: Report, systems: Family) -> None:

@@ -22,6 +22,7 @@ _INTRODUCTIONS: Final[Mapping[str, str]] = {
     "[server]": "Where the API and the console are served.",
     "[database]": "The database. Without any setting Stockwright runs its own PostgreSQL.\n"
     "# The environment variable STOCKWRIGHT_DATABASE_URL overrides this table.",
+    "[api_log]": "What is kept of calls to the API, for the console's API log.",
     "[systems.CODE]": "One table for each partner system, under the code you give it.",
     "[locations.CODE]": "One table for each place that holds goods.",
     "[[locations.CODE.authority]]": "Whose word counts for which movements at this location. "
@@ -40,6 +41,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "[server].host": '"127.0.0.1"',
     "[server].port": "8080",
     "[server].base": '"https://stock.example.com"',
+    "[server].trusted_proxies": '["10.0.0.0/24"]',
     "[database].url": '"env:STOCKWRIGHT_DATABASE_URL"',
     "[database].data_dir": '"stockwright-data"',
     "[systems.CODE].role": '"wms"',

@@ -13,7 +13,7 @@ from stockwright.console import formatting
 from stockwright.console.access import Visitor
 from stockwright.console.pages import HEADERS, page, twin
 from stockwright.console.reading import Reader
-from stockwright.console.signing import Hasher
+from stockwright.console.signing import Hasher, proven
 from stockwright.domain.errors import Rejected
 from stockwright.domain.people import PERMISSIONS, Role
 from stockwright.store import positions, sessions, users
@@ -71,16 +71,10 @@ class Account:
             return await self._page(
                 request, note="The two new passwords differ.", about="again", status=400
             )
-        address = request.client.host if request.client else ""
-        attempt = await self._reader.run(sessions.begin_attempt, signed.name, address)
-        if attempt.wait_s > 0:
-            note = "Too many failed attempts. Try again later."
-            return await self._page(request, note=note, about="old", status=429)
-        right, _ = await self._hasher.judge(form.one("old"), attempt.kept)
-        if not right:
-            await self._reader.run(sessions.note_failure, attempt, address=address)
-            note = "The old password is wrong."
-            return await self._page(request, note=note, about="old", status=403)
+        wrong = "The old password is wrong."
+        doubt = await proven(self._reader, self._hasher, request, form.one("old"), wrong=wrong)
+        if doubt is not None:
+            return await self._page(request, note=doubt.note, about="old", status=doubt.status)
         try:
             await self._reader.run(_set_password, request.state.visitor, new)
         except Rejected as refused:

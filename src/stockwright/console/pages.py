@@ -39,8 +39,10 @@ NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
     ("/parked", "Parked", "look"),
     ("/reservations", "Reservations", "look"),
     ("/policies", "Policies", "look"),
+    ("/api-log", "API log", "look"),
     ("/audit", "Audit", "look"),
     ("/keys", "Keys", "key.look"),
+    ("/users", "Users", "user.change"),
 )
 """The pages that every page links to: address, name, and what one must be allowed to see it."""
 

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from stockwright.console import audit, parked, publications, reservations, work
+from stockwright.console import audit, calls, parked, publications, reservations, work
 from stockwright.console.account import Account
 from stockwright.console.boards import Board, Boards
 from stockwright.console.door import SIGN_IN, Door, Guarded, Handler, Static
@@ -18,9 +18,16 @@ from stockwright.console.reading import ConsoleServices, Reader
 from stockwright.console.search import SearchPages
 from stockwright.console.signing import Hasher, Signing
 from stockwright.console.trying import Trier
+from stockwright.console.users import UserPages
 from stockwright.domain.people import Action
 
-BOARDS: Final[Sequence[Board]] = (work.BOARD, parked.BOARD, reservations.BOARD, audit.BOARD)
+BOARDS: Final[Sequence[Board]] = (
+    work.BOARD,
+    parked.BOARD,
+    reservations.BOARD,
+    calls.BOARD,
+    audit.BOARD,
+)
 """Every list that people work through."""
 
 _Row = tuple[str, str, Handler, Action | Literal["free"]]
@@ -73,6 +80,7 @@ def _boards(reader: Reader) -> list[_Row]:
     """Lists, their rows' own pages, and what can be done to them."""
     boards = Boards(reader)
     one_item, one_payload = work.WorkPages(reader), parked.ParkedPages(reader)
+    one_call = calls.CallPages(reader)
     one_order, keys = reservations.ReservationPages(reader), KeyPages(reader)
     channels = publications.PublicationPages(reader)
     rows: list[_Row] = []
@@ -96,6 +104,7 @@ def _boards(reader: Reader) -> list[_Row]:
         ("POST", "/publications/act", channels.act, "look"),
         ("GET", "/reservation", one_order.one, "look"),
         ("GET", "/reservation.json", one_order.one, "look"),
+        ("GET", "/api-log/{id}", one_call.one, "look"),
         ("GET", "/done/{deed}", boards.done, "look"),
         ("POST", "/done/{deed}/undo", boards.undo(BOARDS), "look"),
         ("POST", "/console/views", boards.keep_view(BOARDS), "view.save"),
@@ -126,15 +135,19 @@ def _rules(reader: Reader) -> list[_Row]:
 
 
 def _personal(reader: Reader, door: Door) -> list[_Row]:
-    """Signing in and out, and one's own settings."""
+    """Signing in and out, one's own settings, and the users."""
     hasher = Hasher()
     signing, account = Signing(reader, door, hasher), Account(reader, hasher)
+    people = UserPages(reader, hasher)
     return [
         ("GET", "/account", account.show, "own.settings"),
         ("GET", "/account.json", account.show, "own.settings"),
         ("POST", "/account/settings", account.change_settings, "own.settings"),
         ("POST", "/account/password", account.change_password, "own.settings"),
         ("POST", "/account/end-session", account.end_session, "own.settings"),
+        ("GET", "/users", people.show, "user.change"),
+        ("GET", "/users.json", people.show, "user.change"),
+        ("POST", "/users/change", people.change, "user.change"),
         ("GET", SIGN_IN, signing.sign_in, "free"),
         ("POST", SIGN_IN, signing.sign_in, "free"),
         ("POST", "/console/sign-out", signing.sign_out, "own.settings"),

@@ -273,6 +273,39 @@ begin
 end
 $$;
 
+CREATE FUNCTION public.note_level_found_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into public.level_found (channel, listing, location, at, shown, why)
+    values (new.channel, new.listing, new.location, clock_timestamp(), new.acknowledged, new.last_error);
+    return null;
+end
+$$;
+
+CREATE FUNCTION public.note_level_seen_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update public.level_seen kept set last_at = new.verified_at
+    where kept.channel = new.channel and kept.listing = new.listing and kept.location = new.location
+      and kept.first_at = (
+          select max(newest.first_at) from public.level_seen newest
+          where newest.channel = new.channel and newest.listing = new.listing
+            and newest.location = new.location)
+      and kept.last_at <= new.verified_at
+      and kept.shown is not distinct from new.verified
+      and (new.acknowledged_at is null or new.acknowledged_at <= kept.first_at);
+    if not found and new.verified_at is not null then
+        insert into public.level_seen (channel, listing, location, first_at, last_at, shown)
+        values (new.channel, new.listing, new.location, new.verified_at, new.verified_at, new.verified)
+        on conflict (channel, listing, location, first_at)
+        do update set last_at = excluded.last_at, shown = excluded.shown;
+    end if;
+    return null;
+end
+$$;
+
 CREATE FUNCTION public.revision_v1() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -944,6 +977,57 @@ CREATE VIEW past.unit AS
    FROM history.unit
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
+CREATE TABLE public.api_call (
+    id bigint NOT NULL,
+    request_id text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    kept text NOT NULL COLLATE pg_catalog."C",
+    method text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL,
+    status smallint NOT NULL,
+    caller text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    peer text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    took_ms double precision NOT NULL,
+    bytes_in bigint NOT NULL,
+    bytes_out bigint NOT NULL,
+    items integer NOT NULL,
+    refused integer NOT NULL,
+    code text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    param text DEFAULT ''::text NOT NULL,
+    problem jsonb,
+    refusals jsonb DEFAULT '[]'::jsonb NOT NULL,
+    sequences bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    body text,
+    body_note text DEFAULT ''::text NOT NULL,
+    CONSTRAINT api_call_bytes_in_check CHECK ((bytes_in >= 0)),
+    CONSTRAINT api_call_bytes_out_check CHECK ((bytes_out >= 0)),
+    CONSTRAINT api_call_check CHECK (((refused >= 0) AND (refused <= items))),
+    CONSTRAINT api_call_items_check CHECK ((items >= 0)),
+    CONSTRAINT api_call_kept_check CHECK ((kept = ANY (ARRAY['failed'::text, 'refused'::text, 'slow'::text, 'sample'::text]))),
+    CONSTRAINT api_call_took_ms_check CHECK ((took_ms >= (0)::double precision))
+);
+
+CREATE TABLE public.api_call_count (
+    worker text NOT NULL COLLATE pg_catalog."C",
+    hour timestamp with time zone NOT NULL,
+    method text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    status smallint NOT NULL,
+    calls bigint NOT NULL,
+    CONSTRAINT api_call_count_calls_check CHECK ((calls > 0))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.api_call ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.api_call_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.api_key (
     id text NOT NULL COLLATE pg_catalog."C",
     name text NOT NULL,
@@ -1439,6 +1523,26 @@ CREATE TABLE public.level_change (
     after_sequence bigint NOT NULL
 );
 
+CREATE TABLE public.level_found (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    shown bigint,
+    why text NOT NULL
+);
+
+CREATE TABLE public.level_seen (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    shown bigint,
+    CONSTRAINT level_seen_check CHECK ((last_at >= first_at))
+)
+WITH (fillfactor='80');
+
 CREATE TABLE public.listing (
     channel text NOT NULL COLLATE pg_catalog."C",
     code text NOT NULL COLLATE pg_catalog."C",
@@ -1877,6 +1981,15 @@ ALTER TABLE ONLY history.system
 ALTER TABLE ONLY history.unit
     ADD CONSTRAINT unit_pkey PRIMARY KEY (sku, code, since);
 
+ALTER TABLE ONLY public.api_call_count
+    ADD CONSTRAINT api_call_count_pkey PRIMARY KEY (hour, worker, route, method, status);
+
+ALTER TABLE ONLY public.api_call
+    ADD CONSTRAINT api_call_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_call
+    ADD CONSTRAINT api_call_request_id_key UNIQUE (request_id);
+
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
 
@@ -2009,8 +2122,14 @@ ALTER TABLE ONLY public.ledger_head
 ALTER TABLE ONLY public.level_change
     ADD CONSTRAINT level_change_pkey PRIMARY KEY (channel, listing, location, sequence, version);
 
+ALTER TABLE ONLY public.level_found
+    ADD CONSTRAINT level_found_pkey PRIMARY KEY (channel, listing, location, at);
+
 ALTER TABLE ONLY public.level
     ADD CONSTRAINT level_pkey PRIMARY KEY (channel, listing, location);
+
+ALTER TABLE ONLY public.level_seen
+    ADD CONSTRAINT level_seen_pkey PRIMARY KEY (channel, listing, location, first_at);
 
 ALTER TABLE ONLY public.listing_component
     ADD CONSTRAINT listing_component_pkey PRIMARY KEY (channel, listing, sku);
@@ -2138,6 +2257,8 @@ CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (
 
 CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE (until IS NULL);
 
+CREATE INDEX api_call_by_time ON public.api_call USING btree (at);
+
 CREATE INDEX attempt_by_channel ON public.attempt USING btree (channel, call);
 
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
@@ -2167,6 +2288,12 @@ CREATE INDEX entry_by_sku ON ONLY public.entry USING btree (sku, sequence);
 CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequence);
 
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
+
+CREATE INDEX event_told_by_item ON ONLY public.event USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
+CREATE INDEX event_0_coalesce_system_coalesce1_sequence_idx ON public.event_0 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
+CREATE INDEX event_1_coalesce_system_coalesce1_sequence_idx ON public.event_1 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
 
@@ -2244,7 +2371,11 @@ ALTER INDEX public.entry_pkey ATTACH PARTITION public.entry_1_pkey;
 
 ALTER INDEX public.entry_by_sku ATTACH PARTITION public.entry_1_sku_sequence_idx;
 
+ALTER INDEX public.event_told_by_item ATTACH PARTITION public.event_0_coalesce_system_coalesce1_sequence_idx;
+
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_0_pkey;
+
+ALTER INDEX public.event_told_by_item ATTACH PARTITION public.event_1_coalesce_system_coalesce1_sequence_idx;
 
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_1_pkey;
 
@@ -2343,6 +2474,10 @@ CREATE TRIGGER history_of_update AFTER UPDATE ON public.sku REFERENCING OLD TABL
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.system REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.unit REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'sku', 'code');
+
+CREATE TRIGGER level_is_found AFTER UPDATE OF acknowledged ON public.level FOR EACH ROW WHEN (((new.acknowledged IS DISTINCT FROM old.acknowledged) AND (NOT (new.acknowledged_at IS DISTINCT FROM old.acknowledged_at)))) EXECUTE FUNCTION public.note_level_found_v1();
+
+CREATE TRIGGER level_is_seen AFTER UPDATE OF verified_at ON public.level FOR EACH ROW WHEN ((new.verified_at IS DISTINCT FROM old.verified_at)) EXECUTE FUNCTION public.note_level_seen_v1();
 
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
