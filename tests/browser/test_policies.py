@@ -144,10 +144,10 @@ def test_a_long_preview_shows_its_progress_and_then_itself(
     filled._run("update policy_trial_run set state = 'running', beat_at = now(), seen = 1500")
     page.goto(f"{console.url}/policy-trials/1")
     page.evaluate("window.notReloaded = true")
-    assert "1 500 listings looked at so far" in page.inner_text("#preview")
+    assert "1\u2009500 listings looked at so far" in page.inner_text("#preview")
     assert page.locator("#reason").count() == 0
     filled._run("update policy_trial_run set seen = 2500")
-    page.wait_for_selector("text=2 500 listings looked at so far")
+    page.wait_for_selector("text=2\u2009500 listings looked at so far")
     filled._run("update policy_trial_run set state = 'done'")
     page.wait_for_selector("text=Apply to market-a")
     assert page.locator("#preview [data-progress]").count() == 0
@@ -209,7 +209,7 @@ def test_quiet_text_of_rules_is_readable(filled: Seed, console: Served, page: An
     poor = {}
     looked_at = {
         "/policies": (".facts", ".short", ".rules .note", ".every summary", ".plain"),
-        "/policies/market-a": (".says", ".topic h3", ".was", ".primary", ".grave", ".rule .note"),
+        "/policies/market-a": (".says", ".topic-name", ".was", ".primary", ".grave", ".rule .note"),
         "/policy-trials/1": (".totals .note", ".num", ".primary", ".card .note"),
         f"/policy-trials/1/effect?channel=market-a&listing={HOT}": (".differs td", ".meaning"),
     }
@@ -217,6 +217,7 @@ def test_quiet_text_of_rules_is_readable(filled: Seed, console: Served, page: An
         page.goto(console.url + path)
         page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         for one in selectors:
+            assert page.locator(one).count(), f"{path} has no {one}"
             ratio = contrast(page, one)
             if ratio < 4.5:
                 poor[f"{path} {one}"] = ratio

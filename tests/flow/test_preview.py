@@ -67,6 +67,21 @@ def test_the_largest_effects_come_first_and_nothing_is_written(world, pool):
     assert world.rows("select count(*) from level") == [(0,)]
 
 
+def test_progress_is_told_and_what_it_raises_ends_the_work(world, pool):
+    told = []
+    show(pool, candidate(WEB=[{"ring_fence": 1}]), progress=told.append)
+    assert told == [5, 10], "both channels, since a fence concerns both"
+
+    class Enough(Exception):
+        pass
+
+    def enough(_seen):
+        raise Enough
+
+    with pytest.raises(Enough):
+        show(pool, candidate(WEB=[{"safety": 1}]), progress=enough)
+
+
 def test_effects_come_in_pages(world, pool):
     asked = candidate(WEB=[{"buffer_percent": 10}])
     first = show(pool, asked, limit=3)
@@ -185,6 +200,9 @@ def test_recorded_oversells_are_avoided_by_a_buffer_that_withholds_little(databa
         as_it_was = replay_policies(connection, candidate(WEB=[]))
         buffered = replay_policies(connection, candidate(WEB=[{"buffer": 17}]))
         long_ago = replay_policies(connection, candidate(WEB=[]), days=1e-9)
+        told: list[int] = []
+        replay_policies(connection, candidate(WEB=[]), progress=told.append)
+    assert told == [1]
     (one,) = as_it_was.channels
     assert (one.skus, one.result.orders, one.result.oversold, one.result.avoided) == (1, 1, 2, 0)
     assert one.result.withheld_sales == 0

@@ -29,6 +29,7 @@ _UNKNOWN: Final = {
 }
 _WHOLE: Final = re.compile(r"-?[0-9]{1,30}")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+_OTHER: Final = re.compile(r"policies\[(\d+)\]")
 _STEP: Final = re.compile(r"(up|down|remove)-([0-9]{1,3})")
 
 
@@ -191,7 +192,10 @@ def _placed(
         place = places.get(one.field)
         if place is not None:
             into = errors if one.level == "error" else notes
-            into[place[0]].setdefault(place[1], f"{one.problem}; {one.fix}")
+            told = f"{one.problem}; {one.fix}"
+            # The file counts from 0, people from 1.
+            told = _OTHER.sub(lambda found: f"rule {int(found[1]) + 1}", told)
+            into[place[0]].setdefault(place[1], told)
         elif one.level == "error":
             others.append(f"{one.field} {one.problem}; {one.fix}")
     return errors, notes, others

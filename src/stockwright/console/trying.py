@@ -38,6 +38,8 @@ class Trier:
                     pass
             except Transient as failure:
                 _log.warning("a trial of policies waits for the database", reason=str(failure))
+            except Exception:  # noqa: BLE001  logged; whoever asks next is served
+                _log.exception("trials of policies stopped")
 
     def _goes_on(self) -> bool:
         with self._mutex:

@@ -136,7 +136,7 @@ def apply(connection: Connection, trial: Trial, said: Said) -> Applied:
     edits = _edits(connection, trial)
     applied = configuring.apply_edits(connection, edits, said, if_revision=trial.revision)
     if applied.revision is not None:
-        policy_trials.mark_applied(connection, trial.id, applied.revision)
+        policy_trials.mark_applied(connection, trial.id, applied.revision, said.reason)
     return applied
 
 

@@ -113,9 +113,10 @@ def runs(connection: Connection, trial: int) -> dict[Kind, Run]:
     return {row[0]: Run(**dict(zip(Run.__struct_fields__, row, strict=True))) for row in rows}
 
 
-def mark_applied(connection: Connection, trial: int, revision: int) -> None:
-    """Notes which revision a trial's rules became."""
-    connection.execute(_SQL["mark_applied"], {"id": trial, "revision": revision})
+def mark_applied(connection: Connection, trial: int, revision: int, reason: str) -> None:
+    """Notes which revision a trial's rules became, and why."""
+    noted = {"id": trial, "revision": revision, "reason": reason}
+    connection.execute(_SQL["mark_applied"], noted)
 
 
 def ask(connection: Connection, trial: int, kind: Kind) -> None:

@@ -25,8 +25,8 @@ select id, channel, owner, made_at, revision, '[]'::jsonb, reason, applied
 from policy_trial where channel = %(channel)s order by id desc limit %(limit)s;
 
 -- name: mark_applied
--- Notes which revision a trial's rules became.
-update policy_trial set applied = %(revision)s where id = %(id)s;
+-- Notes which revision a trial's rules became, and why.
+update policy_trial set applied = %(revision)s, reason = %(reason)s where id = %(id)s;
 
 -- name: count_open
 -- How many computations wait or are under way.
