@@ -2289,11 +2289,11 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
-CREATE INDEX event_told_by_item ON ONLY public.event USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+CREATE INDEX event_told_by_item ON ONLY public.event USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)) COLLATE "C", system, COALESCE((body ->> 'location'::text), ''::text) COLLATE "C", sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
 
-CREATE INDEX event_0_coalesce_system_coalesce1_sequence_idx ON public.event_0 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+CREATE INDEX event_0_coalesce_system_coalesce1_sequence_idx ON public.event_0 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)) COLLATE "C", system, COALESCE((body ->> 'location'::text), ''::text) COLLATE "C", sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
 
-CREATE INDEX event_1_coalesce_system_coalesce1_sequence_idx ON public.event_1 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+CREATE INDEX event_1_coalesce_system_coalesce1_sequence_idx ON public.event_1 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)) COLLATE "C", system, COALESCE((body ->> 'location'::text), ''::text) COLLATE "C", sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
 
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
 
