@@ -150,17 +150,6 @@ def test_pages_work_without_scripts(seed: Seed, console: Served, browser: Any):
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/items", f"/items/{HOT}", f"/why?number=on_hand&sku={HOT}"])
-def test_at_200_percent_zoom_nothing_leaves_the_page(
-    seed: Seed, console: Served, page: Any, path: str
-):
-    seed_wholesaler(seed)
-    page.set_viewport_size({"width": 640, "height": 400})
-    page.goto(console.url + path)
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= 640
-
-
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
 def test_the_page_follows_the_persons_colour_scheme(
     console: Served, page: Any, scheme: str, is_dark: bool

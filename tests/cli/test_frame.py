@@ -22,6 +22,7 @@ GROUPS = {
     "config": ("plan", "apply", "rollback", "show", "history"),
     "key": ("create", "list", "revoke"),
     "policy": ("preview", "replay"),
+    "publish": ("list", "pause", "resume", "resync"),
     "user": ("add", "list", "password", "role", "disable"),
 }
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"

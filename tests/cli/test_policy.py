@@ -32,6 +32,26 @@ def test_a_preview_shows_numbers_and_the_steps_that_differ(world, tmp_path, caps
     assert json.loads(capsys.readouterr().out)["items"][0]["then"] == 7
 
 
+def test_a_configuration_file_is_taken_as_it_is(world, tmp_path, capsys):
+    """A copy of the one in force with other rules; of a channel without any, none."""
+    path = tmp_path / "tried.toml"
+    path.write_text(
+        '[systems.WEB]\nrole = "shop"\n[channels.WEB]\nsystem = "WEB"\npool = ["MAIN"]\n'
+        "[[channels.WEB.policies]]\nbuffer_percent = 25\n"
+    )
+    assert main(["policy", "preview", str(path)]) == 0
+    assert "0 pieces more, 10 fewer" in capsys.readouterr().out
+    for text, problem in (
+        ("x = 1", "has no [[channels.CODE.policies]]"),
+        ("[channels.WEB]\npolicies = 3", "channels"),
+        ("[[channels.WEB.policies]]\nbufer = 1", "bufer"),
+        ("[[", "is no set of policies"),
+    ):
+        path.write_text(text)
+        assert main(["policy", "preview", str(path)]) == 2
+        assert problem in capsys.readouterr().err
+
+
 def test_a_replay_without_sales_says_so(world, tmp_path, capsys):
     assert main(["policy", "replay", write(tmp_path, WEB=[{"buffer": 1}]), "--days", "7"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("WEB"))

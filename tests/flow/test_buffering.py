@@ -392,7 +392,47 @@ def test_a_failed_poll_is_silence_at_once(world, pool):
     with pool.connection() as connection:
         measured = measure_windows(connection)
         assert measured is not None
-        assert measured.silent["EBAY"].reason == "EBAY is silent: 1 polls failed"
+        assert measured.silent["EBAY"].reason == "EBAY is silent: its polls fail"
+
+
+def test_a_silence_that_lasts_changes_no_rule_with_every_poll_that_fails(world, pool):
+    """Each failed poll was a revision, and had all that is capped computed again."""
+    world.policy("WEB", degraded_cap=10)
+    world.run(
+        "insert into poll_cursor (connection, last_success_at, failures)"
+        " values ('EBAY', now() - interval '1 hour', 1)"
+    )
+    changed = []
+    for failures in (1, 2, 3):
+        world.run("update poll_cursor set failures = %s", failures)
+        world.run("delete from dirty")
+        with pool.connection() as connection:
+            measured = measure_windows(connection)
+        assert measured is not None
+        assert list(measured.silent) == ["EBAY"]
+        marks = world.rows("select count(*) from dirty")[0][0]
+        changed.append((measured.silence_changed, marks > 0))
+    assert changed == [(True, True), (False, False), (False, False)]
+
+
+def test_what_a_failure_kept_from_being_computed_is_computed_again(world, pool, monkeypatch):
+    world.policy("WEB", buffer_risk=0.01)
+    give_demand(pool, "SKU-000", per_day=200)
+    publish(world, "WEB", 2)
+    buffering = Buffering(pool)
+    settle(buffering)
+    world.run("delete from buffer_now")
+    for again in (buffering.begin, lambda: buffering._touched.add("SKU-000")):
+        again()
+        with monkeypatch.context() as broken:
+            broken.setattr(buffers, "write", lambda *_: 1 // 0)
+            with pytest.raises(ZeroDivisionError):
+                buffering.recompute()
+        assert buffering.recompute() > 0
+        assert buffer_of(pool).inputs.risk == 0.01
+        world.run("delete from buffer_now")
+        while buffering.recompute():
+            pass
 
 
 def test_changes_that_are_not_acknowledged_make_the_window_longer(world, pool):

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import threading
+import time
 
 import msgspec
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact
 from stockwright.domain.policies import PolicySet
+from stockwright.flow import exposing
+from stockwright.flow import preview as preview_of
 from stockwright.flow.buffering import Buffering
 from stockwright.flow.preview import preview
 from stockwright.flow.projection import Projection
@@ -109,6 +112,38 @@ def test_an_unknown_channel_is_told_and_odd_rules_are_noted(world, pool):
         "channels.WEB[0].buffer_most has no effect without buffer_risk: give buffer_risk, or"
         " remove it"
     ]
+
+
+def test_a_hostile_set_is_bounded_and_many_rules_by_group_cost_no_more_than_one(world, pool):
+    """Each SKU looked at every rule for any group: 20,000 of them held a thread for a minute."""
+    groups = [
+        {"sku_group": f"G-{n}", "cap": 0, "pack_size": 2} for n in range(preview_of.MOST_RULES)
+    ]
+    with pytest.raises(Rejected, match="20,000 rules; this has 20,001") as refused:
+        show(pool, candidate(WEB=[*groups, {}]))
+    assert (refused.value.reason, refused.value.field) == ("too_many", "channels")
+    asked = candidate(WEB=[*groups[1:], {"buffer": 1}])
+    assert len(show(pool, asked).notes) == preview_of.MOST_NOTES
+    rules = exposing.Rules({}, asked.rows(), {f"S-{n}": f"T-{n}" for n in range(20_000)})
+    began = time.process_time()
+    assert {rules.policy("WEB", f"S-{n}").buffer for n in range(20_000)} == {1}
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("first", ["sku", "group", "both", "any"])
+def test_of_rules_by_sku_and_by_group_the_first_applies(first):
+    names = {
+        "sku": {"sku": "A"},
+        "group": {"sku_group": "G"},
+        "both": {"sku": "A", "sku_group": "G"},
+        "any": {},
+    }
+    others = [{"sku": "B"}, {"sku_group": "H"}, {"sku": "A", "sku_group": "H"}]
+    ordered = [first, *(name for name in names if name != first)]
+    asked = candidate(
+        WEB=[*others, *({"cap": 7 if n == first else 1, **names[n]} for n in ordered)]
+    )
+    assert exposing.Rules({}, asked.rows(), {"A": "G"}).policy("WEB", "A").cap == 7
 
 
 def test_a_mistyped_rule_is_refused():

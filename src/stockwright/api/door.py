@@ -168,7 +168,10 @@ class Door:
         query = read_query(row.query, scope["query_string"]) if row.query is not None else None
         call = Call(self._services, caller, headers, parts, query, body)
         if row.stored:
-            return await answered_once(call, method, scope["path"], row.handler)
+            asked = scope["path"]
+            if scope["query_string"]:  # a dry run is another request than the real one
+                asked += "?" + scope["query_string"].decode("latin-1")
+            return await answered_once(call, method, asked, row.handler)
         return await row.handler(call)
 
     def _find(self, scope: Scope) -> tuple[_Place, dict[str, str]]:

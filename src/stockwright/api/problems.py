@@ -77,6 +77,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "outdated": Kind(
         409, "the configuration was changed since", "Read it again, plan again, then apply."
     ),
+    "incomplete": Kind(
+        409,
+        "the channel's levels are not complete enough to be sent again",
+        "Do what `detail` says, look with dry_run=true, then send the same again.",
+    ),
     "already_closed": Kind(409, "this was closed before", "Nothing is left to do."),
     "already_open": Kind(409, "this is open", "Nothing is left to do."),
     "not_bindable": Kind(

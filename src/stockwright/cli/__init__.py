@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, str]] = {
     "config": "Plan, apply and roll back the configuration.",
     "key": "Create, list and revoke API keys.",
     "user": "Add, list, change and disable users of the console.",
+    "publish": "Show, pause, resume and resync channels.",
     "why": "Explain every quantity of a SKU.",
     "policy": "Try exposure policies before they are in force.",
     "trace": "Follow one event from the door to the channels.",
@@ -32,7 +33,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"config", "key", "policy", "user"})
+_GROUPS: Final = frozenset({"config", "key", "policy", "publish", "user"})
 
 
 def build_app(chosen: str = "") -> App:

@@ -1,8 +1,9 @@
 """`stockwright policy`: what another exposure policy would change, now and over the last month."""
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from cyclopts import App, Parameter, validators
@@ -24,7 +25,10 @@ app = App(
     name="policy", help="Try exposure policies before they are in force.", help_format="plaintext"
 )
 MAX_FILE_BYTES: Final = 10_000_000
-_FILE = "JSON with the rules some channels would have: {channels: {CODE: [{field: value}]}}."
+_FILE = (
+    "What some channels would have: a configuration file with [[channels.CODE.policies]], of which "
+    "nothing else is looked at, or JSON: {channels: {CODE: [{field: value}]}}."
+)
 
 
 @app.command
@@ -87,9 +91,24 @@ def read_set(file: Path) -> PolicySet:
     if len(raw) > MAX_FILE_BYTES:
         raise Rejected("malformed", str(file), f"is larger than {MAX_FILE_BYTES} bytes")
     try:
+        if file.suffix.lower() == ".toml":
+            return msgspec.convert(_policies_of(raw.decode()), PolicySet)
         return msgspec.json.decode(raw, type=PolicySet)
-    except msgspec.MsgspecError as failure:
+    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
         raise Rejected("malformed", str(file), f"is no set of policies: {failure}") from failure
+
+
+def _policies_of(text: str) -> dict[str, Any]:
+    """The policies that a configuration file gives its channels; those without any have none."""
+    channels = tomllib.loads(text).get("channels")
+    if not isinstance(channels, dict):
+        raise msgspec.ValidationError("it has no [[channels.CODE.policies]]")
+    return {
+        "channels": {
+            code: channel.get("policies", []) if isinstance(channel, dict) else channel
+            for code, channel in channels.items()
+        }
+    }
 
 
 def _preview(found: Preview) -> Text:

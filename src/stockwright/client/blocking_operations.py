@@ -625,6 +625,46 @@ class BlockingOperations:
         """
         return self._run(self._client.post_heartbeat(body))
 
+    def get_publications(self) -> types.PublicationsAnswer:
+        """How the publication of every channel does: state, backlog by lane, lag, budget."""
+        return self._run(self._client.get_publications())
+
+    def get_publication(self, channel: str) -> types.PublicationView:
+        """How the publication of one channel does."""
+        return self._run(self._client.get_publication(channel))
+
+    def pause_channel(
+        self, channel: str, body: types.SteerAsk, *, idempotency_key: str | None = None
+    ) -> types.PublicationView:
+        """Sends a channel nothing until it is resumed; its levels go on being computed."""
+        return self._run(self._client.pause_channel(channel, body, idempotency_key=idempotency_key))
+
+    def resume_channel(
+        self, channel: str, body: types.SteerAsk, *, idempotency_key: str | None = None
+    ) -> types.PublicationView:
+        """Lets a paused channel go on: what differs by then is sent, and nothing else."""
+        return self._run(
+            self._client.resume_channel(channel, body, idempotency_key=idempotency_key)
+        )
+
+    def resync_channel(
+        self,
+        channel: str,
+        body: types.ResyncAsk,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> types.ResyncAnswer:
+        """Sends a channel all its settled levels once more; `dry_run` only tells how many, how
+        long. What differs goes first all the while. Refused where it could empty the
+        channel.
+        """
+        return self._run(
+            self._client.resync_channel(
+                channel, body, dry_run=dry_run, idempotency_key=idempotency_key
+            )
+        )
+
     def list_items(
         self, *, limit: int = 100, cursor: str = "", sku_group: str | None = None
     ) -> types.Page[Sku]:

@@ -888,6 +888,74 @@ class Operations(Transport):
         )
         return answer
 
+    async def get_publications(self) -> types.PublicationsAnswer:
+        """How the publication of every channel does: state, backlog by lane, lag, budget."""
+        answer: types.PublicationsAnswer = await self._call(
+            "GET", "/v1/publication", {200: types.PublicationsAnswer}
+        )
+        return answer
+
+    async def get_publication(self, channel: str) -> types.PublicationView:
+        """How the publication of one channel does."""
+        answer: types.PublicationView = await self._call(
+            "GET", "/v1/publication/{}", {200: types.PublicationView}, parts=[channel]
+        )
+        return answer
+
+    async def pause_channel(
+        self, channel: str, body: types.SteerAsk, *, idempotency_key: str | None = None
+    ) -> types.PublicationView:
+        """Sends a channel nothing until it is resumed; its levels go on being computed."""
+        answer: types.PublicationView = await self._call(
+            "POST",
+            "/v1/publication/{}/pause",
+            {200: types.PublicationView},
+            parts=[channel],
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+        return answer
+
+    async def resume_channel(
+        self, channel: str, body: types.SteerAsk, *, idempotency_key: str | None = None
+    ) -> types.PublicationView:
+        """Lets a paused channel go on: what differs by then is sent, and nothing else."""
+        answer: types.PublicationView = await self._call(
+            "POST",
+            "/v1/publication/{}/resume",
+            {200: types.PublicationView},
+            parts=[channel],
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+        return answer
+
+    async def resync_channel(
+        self,
+        channel: str,
+        body: types.ResyncAsk,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> types.ResyncAnswer:
+        """Sends a channel all its settled levels once more; `dry_run` only tells how many, how
+        long. What differs goes first all the while. Refused where it could empty the
+        channel.
+        """
+        answer: types.ResyncAnswer = await self._call(
+            "POST",
+            "/v1/publication/{}/resync",
+            {200: types.ResyncAnswer},
+            parts=[channel],
+            query={"dry_run": dry_run},
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+        return answer
+
     async def list_items(
         self, *, limit: int = 100, cursor: str = "", sku_group: str | None = None
     ) -> types.Page[Sku]:

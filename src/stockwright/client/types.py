@@ -16,6 +16,7 @@ from stockwright.domain.levels import Level
 from stockwright.domain.network import Channel, Location, System
 from stockwright.domain.network_changes import Difference
 from stockwright.domain.policies import CandidatePolicy
+from stockwright.domain.resync import Estimate
 
 T = TypeVar("T")
 
@@ -814,6 +815,76 @@ class HeartbeatAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     system: str
     seen_at: dt.datetime
+
+
+class PublicationView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How one channel's publication does.
+
+    state and why are those of the overview. Levels wait by lane: decreases, increases; first and
+    resends are parts of the increases. budget_used is the part of the calls a second that its
+    connection used in the last minute, null until a worker has told its limits.
+    """
+
+    channel: str
+    system: str
+    connector: str
+    state: Literal["paused", "failing", "backlog", "live", "idle"]
+    why: str
+    paused: bool
+    paused_by: str
+    paused_at: dt.datetime | None
+    paused_why: str
+    decreases: int
+    increases: int
+    first: int
+    resends: int
+    in_doubt: int
+    refused: int
+    oldest_at: dt.datetime | None
+    lag_p50_s: float | None
+    lag_p99_s: float | None
+    budget_used: float | None
+
+
+class PublicationsAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Every channel, by code."""
+
+    items: list[PublicationView]
+
+
+class SteerAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Why the channel is paused or resumed."""
+
+    why: str
+
+
+class ResyncAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Why everything is sent once more; a dry run needs no reason."""
+
+    why: str = ""
+
+
+class ResyncPlan(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a resync would do now. refused says why it may not be done, '' where it may.
+
+    left_alone counts the levels that are not sent, by why. paused: nothing leaves until the channel
+    is resumed, from when on the seconds count.
+    """
+
+    channel: str
+    listings: int
+    estimate: Estimate
+    zeroes: int
+    left_alone: dict[str, int]
+    paused: bool
+    refused: str = ""
+
+
+class ResyncAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The plan, and how many levels were made due; null after a dry run."""
+
+    plan: ResyncPlan
+    levels: int | None
 
 
 class SkuBody(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -20,7 +20,7 @@ from stockwright.domain.goods import Told
 from stockwright.domain.owing import settle_owed
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
-from stockwright.domain.revisions import post, reverse
+from stockwright.domain.revisions import note_observed, post, reverse
 from stockwright.domain.wellformed import Expiry, Prepared
 
 REQUESTS: Final[dict[str, Callable[[Overlay, Request], Outcome]]] = {
@@ -236,6 +236,8 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
         and fact.kind not in _SNAPSHOT_FED_APPLIES
         and catalog.locations[fact.location].feed == "snapshot"
     ):
+        if fact.kind == "receipt":
+            note_observed(overlay, told)  # the goods come with a snapshot, and are awaited no more
         return _observe(overlay, told, "this location is fed by snapshots")
     outcome = post(overlay, told)
     if outcome.answer is None and (fact.unit or told.units != fact.quantity):

@@ -35,18 +35,24 @@ def grantable_beside(
     return max(left, min(mine.owed, in_turn))
 
 
-def owed_to(overlay: Overlay, key: DemandKey) -> int:
-    """Units that a demand line is owed."""
+def owed_to(overlay: Overlay, key: DemandKey, sku: str = "") -> int:
+    """Units that a demand line is owed; of one SKU, where that is given."""
     own = overlay.rare_or_none.backorders if overlay.rare_or_none is not None else {}
     found = own.get(key) or overlay.books.backorders.get(key)
-    return 0 if found is None else found.owed
+    return 0 if found is None or (sku and found.sku != sku) else found.owed
 
 
-def promote(overlay: Overlay, key: DemandKey, units: int) -> None:
-    """Units granted to a demand line are not owed to it any more."""
-    found = overlay.backorder(key)
-    if found is not None:
-        found.settle(units)
+def promote(
+    overlay: Overlay, key: DemandKey, sku: str, units: int, *, cancelled: bool = False
+) -> None:
+    """Units of a SKU that a demand line got, or gave up, are not owed to it any more.
+
+    Goods that it got in place of those it is owed leave it owed those.
+    """
+    if owed_to(overlay, key, sku):
+        found = overlay.backorder(key)
+        assert found is not None
+        found.settle(units, cancelled=cancelled)
 
 
 def settle_owed(overlay: Overlay, kind: str) -> None:
@@ -59,12 +65,13 @@ def settle_owed(overlay: Overlay, kind: str) -> None:
     for key, line in overlay.demand.items():
         before = overlay.books.demand.get((key[0], key[1]), {}).get(key[2])
         more = _covered(line) - (0 if before is None else _covered(before))
-        if more > 0 and owed_to(overlay, key):
-            promote(overlay, key, more)
+        if more > 0:
+            promote(overlay, key, line.sku, more, cancelled=kind == "channel_cancel")
 
 
 def _covered(line: DemandLine) -> int:
-    return line.open + line.shipped + line.cancelled
+    # What was cancelled before it was ordered or claimed is only owed, if anything.
+    return line.open + line.shipped + line.cancelled + line.cancel_unmet
 
 
 def cancel_owed(overlay: Overlay, request: Request, order: str) -> dict[str, int]:

@@ -16,7 +16,7 @@ from stockwright.domain.demand import release_stage, settle, shift, trim, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request
 from stockwright.domain.lots import first_expired_first, room, rooms
-from stockwright.domain.owing import cancel_owed
+from stockwright.domain.owing import cancel_owed, promote
 from stockwright.domain.reserving import grantable_now, hold_until, order_of
 from stockwright.domain.sourcing import spread
 
@@ -103,6 +103,8 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
         shift(
             overlay, line, place, line.lot, "unclaimed", "reserved", units, overlay.books.now, after
         )
+    if overlay.books.backorders:
+        promote(overlay, own, line.sku, needed)
 
 
 def extend(overlay: Overlay, request: Request) -> Outcome:

@@ -139,7 +139,7 @@ def _ask(
         )
     ordered = known.ordered or quantity
     if catalog.owed:
-        ordered += owed_to(overlay, (request.system, order, line.line))
+        ordered += owed_to(overlay, (request.system, order, line.line), sku)
     if known.state in ("released", "expired"):
         ordered = max(ordered, quantity)
     gone = known.shipped + known.cancelled + known.cancel_unmet
@@ -173,7 +173,8 @@ def _grant(
         if one.granted:
             _claim(overlay, request, channel, one, n, until)
             if overlay.books.backorders:
-                promote(overlay, (request.system, order_of(request), one.line.line), one.granted)
+                own = (request.system, order_of(request), one.line.line)
+                promote(overlay, own, one.sku, one.granted)
             total += one.granted
     return total
 

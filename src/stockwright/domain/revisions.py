@@ -122,6 +122,16 @@ def _rule(overlay: Overlay, told: Told) -> Outcome:
     return outcome
 
 
+def note_observed(overlay: Overlay, told: Told) -> None:
+    """Supply that came in where a snapshot counts the goods.
+
+    What earlier revisions of an observation said is not kept, so later ones change nothing.
+    """
+    fact = told.fact
+    if fact.order and not (fact.revision and _replaces(overlay, told)):
+        overlay.note_received((*_line_of(fact), told.sku.code), told.units)
+
+
 def _undo(overlay: Overlay, former: Told) -> None:
     """Posts the opposite of all that stands of a statement."""
     units = 0 if former.fact.kind == "channel_order" else -former.units

@@ -6,7 +6,7 @@ says that they came. Each unit counts once, in whatever order this was told.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -114,6 +114,12 @@ def units_left(lines: Sequence[SupplyLine]) -> dict[LineKey, int]:
         if mine:
             _share(line, mine, left)
     return left
+
+
+def all_came(lines: Sequence[SupplyLine], left: Mapping[LineKey, int]) -> set[LineKey]:
+    """Lines of which nothing is to come any more, by themselves or by what their notices say."""
+    due = {line.of for line in lines if line.of is not None and left[line.key]}
+    return {line.key for line in lines if not left[line.key] and line.key not in due}
 
 
 def _own_left(line: SupplyLine) -> int:

@@ -58,7 +58,8 @@ def silence_of(state: SourceState, now: dt.datetime, poll_every_s: float) -> Sil
             return None
         late = (now - state.polled_at).total_seconds() > MISSED_POLLS * poll_every_s
         if state.failures or late:
-            why = f"{state.failures} polls failed" if state.failures else "it is not polled"
+            # The same words for as long as it lasts: other words would be a change of the rules.
+            why = "its polls fail" if state.failures else "it is not polled"
             return Silence(since=state.polled_at, reason=f"{state.system} is silent: {why}")
     if state.heartbeat_s > 0.0 and state.heard_at is not None:
         age = (now - state.heard_at).total_seconds()

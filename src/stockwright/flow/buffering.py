@@ -4,6 +4,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -237,30 +238,38 @@ class Buffering:
         self._after = ("", "")
 
     def recompute(self, limit: int = AT_ONCE) -> int:
-        """Looks at the buffers of at most `limit` pairs; answers how many it looked at."""
-        touched = {self._touched.pop() for _ in range(min(limit, len(self._touched)))}
+        """Looks at the buffers of at most `limit` pairs; answers how many it looked at.
+
+        What a failure kept from being looked at is looked at again.
+        """
+        touched = set(islice(self._touched, limit))
         if not touched and self._after is None:
             return 0
         with self._pool.connection() as connection:
             if not windows.try_lock(connection):
-                self._touched |= touched
                 return 0
             buffers.take_time(connection)
-            if touched:
-                wanted = buffers.wanted(connection, ("", ""), 10 * limit, touched)
-            else:
-                assert self._after is not None
-                wanted = buffers.wanted(connection, self._after, limit)
-                self._after = wanted[-1].pair if len(wanted) == limit else None
+            wanted = self._wanted(connection, touched, limit)
             found = compute(connection, wanted, rules_of(connection, wanted))
             # From here on nobody else changes rules: a number and what it follows from are one.
             said_by(connection, BUFFERING)
             if not touched:
                 buffers.forget(connection, limit)
             changed = buffers.write(connection, found, levels.clock(connection))
+        if touched:
+            self._touched -= touched
+        else:
+            self._after = wanted[-1].pair if len(wanted) == limit else None
         if changed:
             self._wake()
         return len(wanted)
+
+    def _wanted(self, connection: Connection, touched: set[str], limit: int) -> list[Wanted]:
+        """The pairs of touched SKUs, or else the next of all."""
+        if touched:
+            return buffers.wanted(connection, ("", ""), 10 * limit, touched)
+        assert self._after is not None
+        return buffers.wanted(connection, self._after, limit)
 
     def _is_measured(self) -> bool:
         with self._pool.connection() as connection:

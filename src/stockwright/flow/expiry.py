@@ -18,6 +18,8 @@ from stockwright.store.due import expired_lots, mark_shelf_life, next_due
 from stockwright.store.overdue import note_overdue
 
 LOTS_AT_ONCE: Final = 500
+MOST_LOOKS: Final = 20
+"""Pieces of the overdue supply that one sweep looks at; the next one goes on from there."""
 OWN_SYSTEM: Final = "stockwright"
 
 
@@ -41,6 +43,7 @@ class Sweeper:
         self._lots_every = dt.timedelta(seconds=lots_every_s)
         self._clock = clock or (lambda: dt.datetime.now(dt.UTC))
         self._lots_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._overdue_after = 0
 
     def step(self) -> float:
         """Records what is due now; returns the seconds until something else can be."""
@@ -90,7 +93,18 @@ class Sweeper:
         """
         with self._pool.connection() as connection:
             crossed = mark_shelf_life(connection, now.astimezone(dt.UTC).date())
-            late = note_overdue(connection, now)
+        late = self._note_overdue(now)
         with self._pool.connection() as connection:
             forget_owed(connection)
         return crossed + late
+
+    def _note_overdue(self, now: dt.datetime) -> int:
+        late = 0
+        for _ in range(MOST_LOOKS):
+            with self._pool.connection() as connection:
+                noted = note_overdue(connection, now, self._overdue_after)
+            late += noted.late
+            self._overdue_after = noted.last or 0
+            if noted.last is None:
+                break
+        return late

@@ -40,11 +40,11 @@ class Rules:
         self._ways = channels
         self._groups = groups
         self._channels = tuple(policies)
-        # A row for one SKU is found by that SKU: a thousand such rows cost no more than one.
-        self._rows: dict[tuple[str, str | None], list[Policy]] = {}
+        # A row for one SKU or group is found by it: a thousand such rows cost no more than one.
+        self._rows: dict[tuple[str, str | None, str | None], list[Policy]] = {}
         for channel, rows in policies.items():
             for row in rows:
-                self._rows.setdefault((channel, row.sku), []).append(row)
+                self._rows.setdefault((channel, row.sku, row.sku_group), []).append(row)
         self._matched: dict[tuple[str, str], Policy] = {}
         every = [row for rows in policies.values() for row in rows]
         self.has_fences = any(row.ring_fence for row in every)
@@ -68,8 +68,14 @@ class Rules:
         """The row of a channel's policy that applies to a SKU."""
         found = self._matched.get((channel, sku))
         if found is None:
-            rows = self._rows.get((channel, sku), []) + self._rows.get((channel, None), [])
-            found = match_policy(rows, sku, self._groups.get(sku, ""))
+            group = self._groups.get(sku, "")
+            rows = [
+                row
+                for own in (sku, None)
+                for its_group in (group, None)
+                for row in self._rows.get((channel, own, its_group), ())
+            ]
+            found = match_policy(rows, sku, group)
             self._matched[channel, sku] = found
         return found
 

@@ -1,6 +1,7 @@
 """What would change now if some channels had other policies: computed, and nothing written."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +28,9 @@ AT_ONCE: Final = 500
 MOST_LISTINGS: Final = 50_000
 MOST_BUFFERS: Final = 5_000
 """Risk-bounded buffers computed for one preview: some milliseconds each."""
+MOST_RULES: Final = 20_000
+"""Rules of one set, of all channels together."""
+MOST_NOTES: Final = 100
 
 
 class Place(NamedTuple):
@@ -72,13 +76,27 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     next_place: Place | None = None
 
 
+Progress = Callable[[int], None]
+"""Is told from time to time how much was looked at so far; what it raises ends the work."""
+
+
+def untold(_seen: int) -> None:
+    """Tells nobody."""
+
+
 def preview(
-    connection: Connection, candidate: PolicySet, *, after: Place | None = None, limit: int = 50
+    connection: Connection,
+    candidate: PolicySet,
+    *,
+    after: Place | None = None,
+    limit: int = 50,
+    progress: Progress = untold,
 ) -> Preview:
     """Compares what every listing shows now with what it would show; reads only.
 
     The numbers are of this moment; pages of one preview may differ by what happened between them.
-    Raises Rejected for a channel that does not exist.
+    progress is told the listings. Raises Rejected for a channel that does not exist, and for more
+    rules than MOST_RULES.
     """
     buffers.take_time(connection)
     channels = exposure.channels(connection)
@@ -87,6 +105,7 @@ def preview(
     effects: list[Effect] = []
     for listings in _pages(connection, comparison.channels):
         effects += comparison.effects(listings)
+        progress(comparison.examined)
         if not comparison.complete:
             break
     effects.sort(key=lambda one: _rank(one.place))
@@ -98,7 +117,7 @@ def preview(
         raised=sum(max(0, one.change) for one in effects),
         lowered=sum(max(0, -one.change) for one in effects),
         complete=comparison.complete,
-        notes=list(_notes(candidate)),
+        notes=list(islice(_notes(candidate), MOST_NOTES)),
         items=page,
         next_place=page[-1].place if len(behind) > limit else None,
     )
@@ -199,7 +218,11 @@ def _pages(connection: Connection, channels: Sequence[str]) -> Iterator[list[Lis
 
 
 def check_channels(candidate: PolicySet, channels: Mapping[str, Way]) -> None:
-    """Raises Rejected for a channel of the set that does not exist."""
+    """Raises Rejected for a channel of the set that does not exist, and for too many rules."""
+    rules = sum(len(some) for some in candidate.channels.values())
+    if rules > MOST_RULES:
+        message = f"A set holds at most {MOST_RULES:,} rules; this has {rules:,}."
+        raise Rejected("too_many", "channels", message)
     for channel in candidate.channels:
         if channel not in channels:
             near = did_you_mean(channel, channels) or f"there are: {', '.join(sorted(channels))}"

@@ -12,7 +12,7 @@ from stockwright.domain.replay import Change, Free, Past, Replayed
 from stockwright.domain.replay import replay as play
 from stockwright.flow.buffering import Background, compute, read_background
 from stockwright.flow.exposing import Reading, candidate_rules, read_by
-from stockwright.flow.preview import check_channels
+from stockwright.flow.preview import Progress, check_channels, untold
 from stockwright.store import buffers, exposure, levels
 from stockwright.store import replay as past_of
 from stockwright.store.connection import Connection
@@ -43,10 +43,16 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     channels: Sequence[ReplayedChannel]
 
 
-def replay_policies(connection: Connection, candidate: PolicySet, *, days: float = 30.0) -> Replay:
+def replay_policies(
+    connection: Connection,
+    candidate: PolicySet,
+    *,
+    days: float = 30.0,
+    progress: Progress = untold,
+) -> Replay:
     """Plays the last days again on every channel of the set; reads only.
 
-    Raises Rejected for a channel that does not exist.
+    progress is told the SKUs. Raises Rejected for a channel that does not exist.
     """
     buffers.take_time(connection)
     channels = exposure.channels(connection)
@@ -62,6 +68,7 @@ def replay_policies(connection: Connection, candidate: PolicySet, *, days: float
             player.play(some)
             played += len(some)
             after = (some[-1].channel, some[-1].sku)
+            progress(played)
         if len(some) < AT_ONCE:
             break
     return Replay(

@@ -57,8 +57,9 @@ class BackorderView(Struct, kw_only=True):
 def save(connection: Connection, told: Sequence[ToldOwed], actor: str) -> list[Saved | Rejected]:
     """Keeps what order lines are owed; one result per line, aligned. Safe to repeat.
 
-    A line told again with another quantity is owed the difference; one that was closed is owed
-    anew. The same again, closed or not, changes nothing. Told twice in one call, the last counts.
+    A line told again with another quantity is owed the difference to what it got or gave up. One
+    that was closed by hand is owed anew, as is a settled one that is owed since another time. The
+    same again, closed or not, changes nothing. Told twice in one call, the last counts.
     """
     _take_lane(connection)
     said_by(connection, Said(actor=actor, source="api", reason="backorders told"))

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from stockwright.domain.exposure import Policy
+from stockwright.domain.items import taken_apart
 from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
@@ -81,22 +82,25 @@ def _whole(connection: Connection, parts: list[Part]) -> list[Part]:
 
 def _taken_apart(connection: Connection, parts: Sequence[Part], kits: Sequence[str]) -> list[Part]:
     """The parts with what their kits are made of, summed by SKU where one comes by several ways."""
-    made_of: dict[str, list[tuple[str, str, int]]] = {}
+    bills: dict[str, dict[str, int]] = {}
+    groups: dict[str, str] = {}
     for kit, sku, group, quantity in connection.execute(_SQL["made_of"], {"kits": texts(kits)}):
-        made_of.setdefault(kit, []).append((sku, group, quantity))
+        bills.setdefault(kit, {})[sku] = quantity
+        groups[sku] = group
+    made_of = taken_apart(bills)
     found: dict[tuple[str, str, str], Part] = {}
     for part in parts:
         if part.is_kit:
             found[part.channel, part.listing, part.sku] = part
-        below = made_of[part.sku] if part.is_kit else [(part.sku, part.sku_group, 1)]
-        for sku, group, each in below:
+        below = made_of[part.sku] if part.is_kit else {part.sku: 1}
+        for sku, each in below.items():
             key = (part.channel, part.listing, sku)
             before = found.get(key)
             by_kit = part.is_kit and (before is None or bool(before.kit))
             found[key] = Part(
                 *key,
                 part.quantity * each + (before.quantity if before else 0),
-                group,
+                groups.get(sku, part.sku_group),
                 kit=part.sku if by_kit else "",
             )
     return [found[key] for key in sorted(found)]

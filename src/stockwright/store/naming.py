@@ -7,6 +7,7 @@ from stockwright.domain.backorders import ToldOwed
 from stockwright.domain.errors import Rejected
 from stockwright.domain.quantity import to_base
 from stockwright.domain.supply import ToldSupply
+from stockwright.domain.wellformed import check_time
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -20,7 +21,9 @@ Names = ToldSupply | ToldOwed
 def meant(
     connection: Connection, told: Sequence[ToldSupply] | Sequence[ToldOwed]
 ) -> list[Meant | Rejected]:
-    """What each means, aligned; a Rejected (unknown_sku, unknown_unit) where nobody knows."""
+    """What each means, aligned; a Rejected (unknown_sku, unknown_unit) where nobody knows, or
+    (malformed) where its time is none that the ledger can reckon with.
+    """
     own = [(one.system, one.item) for one in told if not one.sku]
     columns = ([system for system, _ in own], [code for _, code in own])
     bound = {
@@ -35,6 +38,10 @@ def meant(
 def _one(
     one: Names, bound: dict[tuple[str, str], tuple[str, str]], known: dict[str, tuple[Any, ...]]
 ) -> Meant | Rejected:
+    try:
+        _check_times(one)
+    except Rejected as refusal:
+        return refusal
     sku, unit = one.sku, one.unit
     if not sku:
         if (one.system, one.item) not in bound:
@@ -49,3 +56,10 @@ def _one(
         return sku, to_base(one.quantity, unit, base_unit, factors)
     except Rejected as refusal:
         return refusal
+
+
+def _check_times(one: Names) -> None:
+    if isinstance(one, ToldSupply):
+        check_time(one.due_at, "due_at")
+    else:
+        check_time(one.owed_since, "owed_since")

@@ -273,6 +273,39 @@ begin
 end
 $$;
 
+CREATE FUNCTION public.note_level_found_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into public.level_found (channel, listing, location, at, shown, why)
+    values (new.channel, new.listing, new.location, clock_timestamp(), new.acknowledged, new.last_error);
+    return null;
+end
+$$;
+
+CREATE FUNCTION public.note_level_seen_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update public.level_seen kept set last_at = new.verified_at
+    where kept.channel = new.channel and kept.listing = new.listing and kept.location = new.location
+      and kept.first_at = (
+          select max(newest.first_at) from public.level_seen newest
+          where newest.channel = new.channel and newest.listing = new.listing
+            and newest.location = new.location)
+      and kept.last_at <= new.verified_at
+      and kept.shown is not distinct from new.verified
+      and (new.acknowledged_at is null or new.acknowledged_at <= kept.first_at);
+    if not found and new.verified_at is not null then
+        insert into public.level_seen (channel, listing, location, first_at, last_at, shown)
+        values (new.channel, new.listing, new.location, new.verified_at, new.verified_at, new.verified)
+        on conflict (channel, listing, location, first_at)
+        do update set last_at = excluded.last_at, shown = excluded.shown;
+    end if;
+    return null;
+end
+$$;
+
 CREATE FUNCTION public.revision_v1() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1046,6 +1079,7 @@ CREATE TABLE public.attempt (
     finished_at timestamp with time zone,
     outcome text,
     detail text DEFAULT ''::text NOT NULL,
+    resent boolean DEFAULT false NOT NULL,
     CONSTRAINT attempt_outcome_check CHECK ((outcome = ANY (ARRAY['acknowledged'::text, 'superseded'::text, 'retry'::text, 'refused'::text, 'doubtful'::text])))
 )
 WITH (fillfactor='70');
@@ -1155,6 +1189,13 @@ CREATE TABLE public.channel (
     CONSTRAINT channel_hold_s_check CHECK ((hold_s > 0))
 );
 
+CREATE TABLE public.channel_pause (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    paused_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    paused_by text NOT NULL,
+    why text NOT NULL
+);
+
 CREATE TABLE public.connection_state (
     system text NOT NULL COLLATE pg_catalog."C",
     paused boolean DEFAULT false NOT NULL,
@@ -1168,6 +1209,7 @@ CREATE TABLE public.connection_state (
     tokens double precision DEFAULT 1 NOT NULL,
     refilled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     increase_credit double precision DEFAULT 0 NOT NULL,
+    limits jsonb,
     CONSTRAINT connection_state_circuit_check CHECK ((circuit = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])))
 )
 WITH (fillfactor='50');
@@ -1447,10 +1489,13 @@ CREATE TABLE public.level (
     waiting_since timestamp with time zone NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     last_error text DEFAULT ''::text NOT NULL,
+    resend boolean DEFAULT false NOT NULL,
+    behind boolean GENERATED ALWAYS AS (((acknowledged IS NULL) OR (resend AND (lane = 'increase'::text) AND (acknowledged = desired)))) STORED NOT NULL,
     CONSTRAINT level_check CHECK (((state = 'sending'::text) = (call IS NOT NULL))),
     CONSTRAINT level_check1 CHECK ((num_nulls(call, lease_until, sent, sent_version, sent_at) = ANY (ARRAY[0, 5]))),
     CONSTRAINT level_check2 CHECK ((num_nulls(doubt_low, doubt_high, doubt_until) = ANY (ARRAY[0, 3]))),
     CONSTRAINT level_check3 CHECK (((sent_version <= version) AND (acknowledged_version <= version))),
+    CONSTRAINT level_check4 CHECK (((NOT resend) OR (state <> 'settled'::text))),
     CONSTRAINT level_desired_check CHECK ((desired >= 0)),
     CONSTRAINT level_lane_check CHECK ((lane = ANY (ARRAY['decrease'::text, 'increase'::text]))),
     CONSTRAINT level_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sending'::text, 'settled'::text, 'refused'::text, 'kept'::text])))
@@ -1478,6 +1523,26 @@ CREATE TABLE public.level_change (
     after_sequence bigint NOT NULL
 );
 
+CREATE TABLE public.level_found (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    shown bigint,
+    why text NOT NULL
+);
+
+CREATE TABLE public.level_seen (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    shown bigint,
+    CONSTRAINT level_seen_check CHECK ((last_at >= first_at))
+)
+WITH (fillfactor='80');
+
 CREATE TABLE public.listing (
     channel text NOT NULL COLLATE pg_catalog."C",
     code text NOT NULL COLLATE pg_catalog."C",
@@ -1491,6 +1556,38 @@ CREATE TABLE public.listing_component (
     quantity bigint NOT NULL,
     CONSTRAINT listing_component_quantity_check CHECK ((quantity > 0))
 );
+
+CREATE VIEW public.level_standing AS
+ SELECT level.channel,
+    level.listing,
+    level.location,
+    level.desired,
+        CASE
+            WHEN (level.state = ANY (ARRAY['due'::text, 'sending'::text])) THEN 'waiting'::text
+            WHEN (level.state = ANY (ARRAY['refused'::text, 'kept'::text])) THEN level.state
+            WHEN (listing.active IS NOT TRUE) THEN 'unlisted'::text
+            WHEN (level.desired > 0) THEN 'again'::text
+            WHEN (EXISTS ( SELECT
+               FROM (public.listing_component part
+                 JOIN public.balance ON ((balance.sku = part.sku)))
+              WHERE ((part.channel = level.channel) AND (part.listing = level.listing))
+             OFFSET 0)) THEN 'again'::text
+            WHEN (EXISTS ( WITH RECURSIVE below(sku) AS (
+                     SELECT part.sku
+                       FROM public.listing_component part
+                      WHERE ((part.channel = level.channel) AND (part.listing = level.listing))
+                    UNION
+                     SELECT kit.component
+                       FROM (below below_1
+                         JOIN public.kit ON ((kit.sku = below_1.sku)))
+                    )
+             SELECT
+               FROM (below
+                 JOIN public.balance ON ((balance.sku = below.sku))))) THEN 'again'::text
+            ELSE 'unfounded'::text
+        END AS standing
+   FROM (public.level
+     LEFT JOIN public.listing ON (((listing.channel = level.channel) AND (listing.code = level.listing))));
 
 CREATE TABLE public.location (
     code text NOT NULL COLLATE pg_catalog."C",
@@ -1578,6 +1675,41 @@ CREATE TABLE public.payload (
 COMMENT ON COLUMN public.payload.parent IS 'The payload of which this is one part that could not be mapped or recorded; its body is there.';
 
 COMMENT ON COLUMN public.payload.place IS 'Where in the parent the part stands; the same for ever.';
+
+CREATE TABLE public.policy_trial (
+    id bigint NOT NULL,
+    channel text NOT NULL COLLATE pg_catalog."C",
+    owner text NOT NULL COLLATE pg_catalog."C",
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    revision bigint NOT NULL,
+    rules jsonb NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    applied bigint
+);
+
+ALTER TABLE public.policy_trial ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.policy_trial_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.policy_trial_run (
+    trial bigint NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    beat_at timestamp with time zone,
+    seen bigint DEFAULT 0 NOT NULL,
+    result jsonb,
+    error text DEFAULT ''::text NOT NULL,
+    CONSTRAINT policy_trial_run_kind_check CHECK ((kind = ANY (ARRAY['preview'::text, 'replay'::text]))),
+    CONSTRAINT policy_trial_run_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'done'::text, 'failed'::text, 'stopped'::text])))
+)
+WITH (fillfactor='60');
 
 CREATE TABLE public.poll_cursor (
     connection text NOT NULL COLLATE pg_catalog."C",
@@ -1897,6 +2029,9 @@ ALTER TABLE ONLY public.buffer_now
 ALTER TABLE ONLY public.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.channel_pause
+    ADD CONSTRAINT channel_pause_pkey PRIMARY KEY (channel);
+
 ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_pkey PRIMARY KEY (code);
 
@@ -1987,8 +2122,14 @@ ALTER TABLE ONLY public.ledger_head
 ALTER TABLE ONLY public.level_change
     ADD CONSTRAINT level_change_pkey PRIMARY KEY (channel, listing, location, sequence, version);
 
+ALTER TABLE ONLY public.level_found
+    ADD CONSTRAINT level_found_pkey PRIMARY KEY (channel, listing, location, at);
+
 ALTER TABLE ONLY public.level
     ADD CONSTRAINT level_pkey PRIMARY KEY (channel, listing, location);
+
+ALTER TABLE ONLY public.level_seen
+    ADD CONSTRAINT level_seen_pkey PRIMARY KEY (channel, listing, location, first_at);
 
 ALTER TABLE ONLY public.listing_component
     ADD CONSTRAINT listing_component_pkey PRIMARY KEY (channel, listing, sku);
@@ -2019,6 +2160,12 @@ ALTER TABLE ONLY public.owed_sku
 
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.policy_trial
+    ADD CONSTRAINT policy_trial_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.policy_trial_run
+    ADD CONSTRAINT policy_trial_run_pkey PRIMARY KEY (trial, kind);
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_pkey PRIMARY KEY (connection);
@@ -2112,6 +2259,8 @@ CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE 
 
 CREATE INDEX api_call_by_time ON public.api_call USING btree (at);
 
+CREATE INDEX attempt_by_channel ON public.attempt USING btree (channel, call);
+
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
 
 CREATE INDEX backorder_open_by_sku ON public.backorder USING btree (sku) WHERE (owed > 0);
@@ -2140,13 +2289,19 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
+CREATE INDEX event_told_by_item ON ONLY public.event USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
+CREATE INDEX event_0_coalesce_system_coalesce1_sequence_idx ON public.event_0 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
+CREATE INDEX event_1_coalesce_system_coalesce1_sequence_idx ON public.event_1 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)), system, COALESCE((body ->> 'location'::text), ''::text), sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
 
 CREATE INDEX kit_by_component ON public.kit USING btree (component);
 
 CREATE UNIQUE INDEX level_change_by_position ON public.level_change USING btree ("position");
 
-CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
+CREATE INDEX level_due ON public.level USING btree (channel, lane, behind, due_at) WHERE (state = 'due'::text);
 
 CREATE INDEX level_refused ON public.level USING btree (channel, last_error) WHERE (state = 'refused'::text);
 
@@ -2173,6 +2328,10 @@ CREATE INDEX payload_parked ON public.payload USING btree (system, missing) WHER
 CREATE INDEX payload_parked_by_id ON public.payload USING btree (id) WHERE (state = 'parked'::text);
 
 CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) WHERE (parent IS NOT NULL);
+
+CREATE INDEX policy_trial_by_time ON public.policy_trial USING btree (made_at);
+
+CREATE INDEX policy_trial_run_open ON public.policy_trial_run USING btree (asked_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 
 CREATE INDEX revision_by_time ON public.revision USING btree (at);
 
@@ -2212,7 +2371,11 @@ ALTER INDEX public.entry_pkey ATTACH PARTITION public.entry_1_pkey;
 
 ALTER INDEX public.entry_by_sku ATTACH PARTITION public.entry_1_sku_sequence_idx;
 
+ALTER INDEX public.event_told_by_item ATTACH PARTITION public.event_0_coalesce_system_coalesce1_sequence_idx;
+
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_0_pkey;
+
+ALTER INDEX public.event_told_by_item ATTACH PARTITION public.event_1_coalesce_system_coalesce1_sequence_idx;
 
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_1_pkey;
 
@@ -2312,6 +2475,10 @@ CREATE TRIGGER history_of_update AFTER UPDATE ON public.system REFERENCING OLD T
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.unit REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'sku', 'code');
 
+CREATE TRIGGER level_is_found AFTER UPDATE OF acknowledged ON public.level FOR EACH ROW WHEN (((new.acknowledged IS DISTINCT FROM old.acknowledged) AND (NOT (new.acknowledged_at IS DISTINCT FROM old.acknowledged_at)))) EXECUTE FUNCTION public.note_level_found_v1();
+
+CREATE TRIGGER level_is_seen AFTER UPDATE OF verified_at ON public.level FOR EACH ROW WHEN ((new.verified_at IS DISTINCT FROM old.verified_at)) EXECUTE FUNCTION public.note_level_seen_v1();
+
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
 
@@ -2332,6 +2499,9 @@ ALTER TABLE ONLY public.balance
 
 ALTER TABLE ONLY public.binding
     ADD CONSTRAINT binding_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.channel_pause
+    ADD CONSTRAINT channel_pause_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
 
 ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
@@ -2371,6 +2541,9 @@ ALTER TABLE ONLY public.owed_sku
 
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_parent_fkey FOREIGN KEY (parent) REFERENCES public.payload(id);
+
+ALTER TABLE ONLY public.policy_trial_run
+    ADD CONSTRAINT policy_trial_run_trial_fkey FOREIGN KEY (trial) REFERENCES public.policy_trial(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);

@@ -72,12 +72,16 @@ def save(connection: Connection, told: Sequence[ToldSupply], actor: str) -> list
         elif one.location not in places:
             message = f"no location {one.location!r}; name one of the item master"
             results.append(Rejected("unknown_location", "location", message))
+        elif _order_line(one) == (one.system, one.document, one.line):
+            message = "this names the line itself; name the purchase order line it specifies"
+            results.append(Rejected("malformed", "of_document", message))
         else:
             results.append(_judge(one, *found, before, rows))
     if rows:
-        given = msgspec.json.encode(list(rows.values())).decode()
+        # In one order by all who tell, so that no two wait for each other.
+        given = msgspec.json.encode([rows[key] for key in sorted(rows)]).decode()
         connection.execute(_SQL["save"], {"rows": given})
-        for key in rows:
+        for key in sorted(rows):
             connection.execute(_LEDGER["close_work"], ("supply_overdue", "/".join(key)))
         _log(connection, actor, "supply.put", list(rows))
     return results
@@ -91,11 +95,7 @@ def _judge(
     rows: dict[LineKey, dict[str, Any]],
 ) -> Saved:
     key = (one.system, one.document, one.line)
-    of_system = (one.of_system or one.system) if one.of_document else ""
-    of_line = (one.of_line or one.line) if one.of_document else ""
-    content = (
-        one.kind, sku, one.location, units, one.due_at, of_system, one.of_document, of_line,
-    )  # fmt: skip
+    content = (one.kind, sku, one.location, units, one.due_at, *_order_line(one))
     stood = before.get(key)
     if stood == content:
         return "unchanged"
@@ -106,6 +106,13 @@ def _judge(
     )
     rows[key] = dict(zip(names, (*key, *content), strict=True))
     return "new" if stood is None else "changed"
+
+
+def _order_line(one: ToldSupply) -> LineKey:
+    """The purchase order line that a notice specifies; empty names where it says none."""
+    if not one.of_document:
+        return ("", "", "")
+    return (one.of_system or one.system, one.of_document, one.of_line or one.line)
 
 
 def _known(connection: Connection, keys: Sequence[LineKey]) -> dict[LineKey, tuple[Any, ...]]:

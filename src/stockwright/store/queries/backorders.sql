@@ -13,31 +13,33 @@ where (system, order_ref, line) in (
 select code, demand_class from channel where code = any (%(codes)s::text[]);
 
 -- name: save
--- Keeps what order lines are owed: what was settled of an open one stays settled; a closed one is
--- owed anew.
+-- Keeps what order lines are owed: what was settled stays settled. One that was closed by hand is owed
+-- anew, and so is one that is settled and was owed since another time: that is another debt.
 insert into backorder (system, order_ref, line, sku, channel, demand_class, quantity, owed, owed_since,
-                       revision, sequence)
-select system, "order", line, sku, channel, demand_class, quantity, quantity,
-       coalesce(owed_since, clock_timestamp()), revision_v1(), (select max(sequence) from ledger_head)
+                       revision, sequence, promoted, cancelled, closed_at, closed_by)
+select told.system, told."order", told.line, told.sku, told.channel, told.demand_class, told.quantity,
+       greatest(0, told.quantity - kept.promoted - kept.cancelled),
+       coalesce(told.owed_since, clock_timestamp()), revision_v1(), (select max(sequence) from ledger_head),
+       kept.promoted, kept.cancelled,
+       case when told.quantity <= kept.promoted + kept.cancelled then clock_timestamp() end,
+       case when told.quantity <= kept.promoted + kept.cancelled then %(actor)s else '' end
 from jsonb_to_recordset(%(rows)s::jsonb) as told (
     system text, "order" text, line text, sku text, channel text, demand_class integer,
     quantity bigint, owed_since timestamptz)
+cross join lateral (
+    select coalesce(sum(stood.promoted), 0)::bigint as promoted,
+           coalesce(sum(stood.cancelled), 0)::bigint as cancelled
+    from backorder stood
+    where stood.system = told.system and stood.order_ref = told."order" and stood.line = told.line
+      and (stood.closed_at is null
+           or (stood.owed_since = told.owed_since and (stood.settled_by is not null or stood.closed_why = '')))
+) kept
 on conflict (system, order_ref, line) do update set
     sku = excluded.sku, channel = excluded.channel, demand_class = excluded.demand_class,
     quantity = excluded.quantity, owed_since = excluded.owed_since, settled_by = null,
-    revision = excluded.revision, sequence = excluded.sequence,
-    promoted = case when backorder.closed_at is null then backorder.promoted else 0 end,
-    cancelled = case when backorder.closed_at is null then backorder.cancelled else 0 end,
-    owed = case when backorder.closed_at is null
-                then greatest(0, excluded.quantity - backorder.promoted - backorder.cancelled)
-                else excluded.quantity end,
-    closed_at = case when backorder.closed_at is null
-                      and excluded.quantity <= backorder.promoted + backorder.cancelled
-                     then clock_timestamp() end,
-    closed_by = case when backorder.closed_at is null
-                      and excluded.quantity <= backorder.promoted + backorder.cancelled
-                     then %(actor)s else '' end,
-    closed_why = '';
+    revision = excluded.revision, sequence = excluded.sequence, promoted = excluded.promoted,
+    cancelled = excluded.cancelled, owed = excluded.owed, closed_at = excluded.closed_at,
+    closed_by = excluded.closed_by, closed_why = '';
 
 -- name: owe
 -- SKUs that are owed from now on and were not before; one row each.
@@ -71,9 +73,9 @@ order by id desc
 limit %(limit)s;
 
 -- name: close
--- Closes an open backorder by hand; its SKU.
+-- Closes an open backorder by hand; its SKU. No event of the ledger settled it.
 update backorder
-set owed = 0, cancelled = cancelled + owed, closed_at = clock_timestamp(), closed_by = %(actor)s,
+set owed = 0, cancelled = cancelled + owed, settled_by = null, closed_at = clock_timestamp(), closed_by = %(actor)s,
     closed_why = %(why)s, revision = revision_v1(), sequence = (select max(sequence) from ledger_head)
 where system = %(system)s and order_ref = %(order)s and line = %(line)s and owed > 0
 returning sku;

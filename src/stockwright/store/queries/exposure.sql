@@ -41,19 +41,17 @@ join sku on sku.code = part.sku
 order by part.channel, part.listing, part.sku;
 
 -- name: made_of
--- What these kits are made of in the end, kits within kits taken apart: (kit, SKU, its group, quantity).
-with recursive below (kit, sku, quantity) as (
-    select sku, component, quantity::numeric from kit where sku = any (%(kits)s::text[])
-    union all
-    select below.kit, kit.component, below.quantity * kit.quantity
-    from below join kit on kit.sku = below.sku
+-- What these kits, and the kits within them, are made of directly: (kit, SKU, its group, quantity).
+with recursive below (sku) as (
+    select distinct sku from kit where sku = any (%(kits)s::text[])
+    union
+    select kit.component from below join kit on kit.sku = below.sku
 )
-select below.kit, below.sku, sku.sku_group, sum(below.quantity)::bigint
+select kit.sku, kit.component, sku.sku_group, kit.quantity
 from below
-join sku on sku.code = below.sku
-where not exists (select from kit where kit.sku = below.sku)
-group by below.kit, below.sku, sku.sku_group
-order by below.kit, below.sku;
+join kit on kit.sku = below.sku
+join sku on sku.code = kit.component
+order by kit.sku, kit.component;
 
 -- name: kits_above
 -- Every kit that contains one of these SKUs, however deep.

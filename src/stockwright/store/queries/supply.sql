@@ -64,8 +64,8 @@ where system = %(system)s and document = %(document)s and line = %(line)s and cl
 returning sku;
 
 -- name: lines_of_skus
--- All that is expected of these SKUs, and closed notices of purchase orders that are open, with what
--- came in, and what left of planned transfers.
+-- All that is expected of these SKUs, closed notices of purchase orders that are open, and closed purchase
+-- orders with open notices, with what came in, and what left of planned transfers.
 select line.kind, line.system, line.document, line.line, line.sku, line.location, line.quantity,
        line.due_at,
        (select coalesce(sum(receipt.quantity), 0) from supply_receipt receipt
@@ -83,7 +83,10 @@ where line.sku = any (%(skus)s::text[])
   and (line.closed_at is null
        or exists (select from supply whole
                   where whole.system = line.of_system and whole.document = line.of_document
-                    and whole.line = line.of_line and whole.closed_at is null))
+                    and whole.line = line.of_line and whole.closed_at is null)
+       or exists (select from supply notice
+                  where notice.of_system = line.system and notice.of_document = line.document
+                    and notice.of_line = line.line and notice.closed_at is null))
 order by line.due_at, line.system, line.document, line.line;
 
 -- name: under_way
@@ -107,18 +110,21 @@ group by transfer.document, transfer.sku, place, coalesce(transfer.eta, plan.due
 order by transfer.document, transfer.sku, place;
 
 -- name: overdue
--- Open lines whose date is past by more than their place allows, not noted yet, and those that were
--- noted and may have come since: (system, document, line, sku, location, due_at, whether it was noted).
-select supply.system, supply.document, supply.line, supply.sku, supply.location, supply.due_at,
-       supply.overdue_at is not null
+-- The next open lines whose date is past by more than their place allows, noted or not: (id, system,
+-- document, line, sku, location, due_at, whether it was noted). They are locked: what is told of them
+-- meanwhile comes after. Those that somebody tells of right now are left for the next time.
+select supply.id, supply.system, supply.document, supply.line, supply.sku, supply.location,
+       supply.due_at, supply.overdue_at is not null
 from supply
 join location on location.code = supply.location
 where supply.closed_at is null
   and supply.due_at <= %(now)s
+  and supply.id > %(after)s
   and (supply.overdue_at is not null
        or supply.due_at + make_interval(secs => location.supply_grace_s) <= %(now)s)
-order by supply.overdue_at is not null, supply.due_at
-limit %(limit)s;
+order by supply.id
+limit %(limit)s
+for update of supply skip locked;
 
 -- name: note_overdue
 -- Notes that these lines are overdue, and has the numbers of their SKUs computed again.

@@ -36,9 +36,9 @@ order by system.code;
 -- (channel, seconds) from a change until its acknowledgement, of the newest attempts within a time; a
 -- level's version is the time of its change in milliseconds.
 select channel, greatest(extract(epoch from finished_at) - version / 1000.0, 0)::float8
-from (select channel, version, outcome, finished_at from attempt
+from (select channel, version, outcome, finished_at, resent from attempt
       order by call desc, n desc limit %(samples)s) newest
-where outcome = 'acknowledged' and finished_at > clock_timestamp() - make_interval(secs => %(within_s)s);
+where outcome = 'acknowledged' and not resent and finished_at > clock_timestamp() - make_interval(secs => %(within_s)s);
 
 -- name: waiting
 -- (channel, seconds) since changes that may be overdue: a channel may show more than it should.

@@ -1,0 +1,77 @@
+"""Every page that the console has, by its own table of routes: a new page cannot be forgotten."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+from starlette.routing import Route
+
+from stockwright.console import routes
+from stockwright.console.door import SIGN_IN
+from stockwright.console.reading import ConsoleServices
+from tests.console.seeding import HOT, Seed, seed_wholesaler
+from tests.console.test_boards import demand, parked, work_items
+
+NOT_PAGES: Final = frozenset({"/console/stream", "/parked/{id}/body"})
+"""What answers a GET and is no page: events for scripts, bytes to be saved."""
+
+REACHED_OTHERWISE: Final = frozenset({SIGN_IN, "/done/{deed}"})
+"""Pages that only follow something that a person does; tests go there that way."""
+
+NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
+    "/item": ("/item?sku=21212",),
+    "/items": ("/items", "/items?q=nothing+is+called+so"),
+    "/items/{sku:path}": (f"/items/{HOT}",),
+    "/why": (
+        f"/why?number=free&sku={HOT}",
+        f"/why?number=available_to_sell&sku={HOT}&channel=webshop&listing={HOT}",
+        f"/why?number=sent&sku={HOT}&channel=webshop&listing={HOT}",
+    ),
+    "/search": ("/search?q=O-", "/search?q="),
+    "/trace": ("/trace?sequence=5",),
+    "/work-items": ("/work-items", "/work-items?kind=shortage", "/work-items?kind=none"),
+    "/publications/{channel:path}": ("/publications/webshop",),
+    "/work-items/{id}": ("/work-items/1",),
+    "/parked/{id}": ("/parked/1",),
+    "/reservation": ("/reservation?system=shop&order=O-1",),
+}
+"""Where the bare address is no page, or not all of it: addresses in the wholesaler's database."""
+
+
+def templates() -> list[str]:
+    """Path of every page for people, as the table of routes writes it."""
+    # The routes are only read: nothing is asked of what they are served from.
+    found = routes(cast(ConsoleServices, None), open_to_all=True)
+    return sorted(
+        route.path
+        for route in found
+        if isinstance(route, Route)
+        and "GET" in (route.methods or ())
+        and not route.path.endswith(".json")
+        and route.path not in NOT_PAGES | REACHED_OTHERWISE
+    )
+
+
+def addresses(needing_more: Mapping[str, Sequence[str]] = NEEDING_MORE) -> list[str]:
+    """At least one address of every page; `needing_more` knows a database's own codes."""
+    return [one for path in templates() for one in needing_more.get(path, (path,))]
+
+
+def plain_addresses() -> list[str]:
+    """The pages that need no parameter: they are there while the database is still empty."""
+    return [one for one in addresses() if one in templates()]
+
+
+def seed_everything(seed: Seed) -> None:
+    """A wholesaler with something on every list, and with texts as long as they come."""
+    seed_wholesaler(seed)
+    work_items(seed, 60, sku=HOT)
+    parked(seed, 3)
+    for number in range(1, 5):
+        demand(seed, number, "open", 2, sku=HOT)
+    seed._run("insert into change_log (actor, action, subject) values ('cli', 'user.add', 'ada')")
+    for name in ("web shop", "warehouse"):
+        seed._run(
+            "insert into api_key (id, name, hash, scopes, revoked_at) values (%s, %s, %s,"
+            " '{events:write,stock:read}', case when %s = 'warehouse' then now() end)",
+            name.split()[0], name, name.encode(), name,
+        )  # fmt: skip
