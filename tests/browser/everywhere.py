@@ -1,5 +1,6 @@
 """Every page that the console has, by its own table of routes: a new page cannot be forgotten."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
@@ -32,6 +33,8 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/publications/{channel:path}": ("/publications/webshop",),
     "/work-items/{id}": ("/work-items/1",),
     "/parked/{id}": ("/parked/1",),
+    "/api-log": ("/api-log", "/api-log?code=none"),
+    "/api-log/{id}": ("/api-log/1", "/api-log/2"),
     "/reservation": ("/reservation?system=shop&order=O-1",),
 }
 """Where the bare address is no page, or not all of it: addresses in the wholesaler's database."""
@@ -69,9 +72,27 @@ def seed_everything(seed: Seed) -> None:
     for number in range(1, 5):
         demand(seed, number, "open", 2, sku=HOT)
     seed._run("insert into change_log (actor, action, subject) values ('cli', 'user.add', 'ada')")
+    call_row(seed, 422, "failed", param="lines[0].quantity")
+    call_row(seed, 207, "refused", refused=1)
+    seed._run("insert into app_user (name, role) values ('ada', 'admin'), ('bob', 'viewer')")
     for name in ("web shop", "warehouse"):
         seed._run(
             "insert into api_key (id, name, hash, scopes, revoked_at) values (%s, %s, %s,"
             " '{events:write,stock:read}', case when %s = 'warehouse' then now() end)",
             name.split()[0], name, name.encode(), name,
         )  # fmt: skip
+
+
+def call_row(seed: Seed, status: int, kept: str, *, param: str = "sku", refused: int = 0) -> None:
+    """A call in the API log, with its fault, its body and an event that it recorded."""
+    problem = {"detail": "Expected `int`, got `str`.", "title": "wrong", "next": "Correct it."}
+    refusal = {"index": 1, "status": 422, "code": "malformed", "param": param, "detail": "No."}
+    body = '[{"sku": "A"}, {"sku": "B"}]' if refused else '{"lines": [{"quantity": "many"}]}'
+    seed._run(
+        "insert into api_call (request_id, at, kept, method, route, address, status, caller,"
+        " took_ms, bytes_in, bytes_out, items, refused, code, param, problem, refusals, sequences,"
+        " body) values (%s, now(), %s, 'POST', '/v1/events', '/v1/events', %s, 'key web', 1.5, 40,"
+        " 200, 2, %s, 'malformed', %s, %s, %s, '{5}', %s)",
+        f"r-{status}", kept, status, refused, param,
+        None if refused else json.dumps(problem), json.dumps([refusal] * refused), body,
+    )  # fmt: skip
