@@ -1,5 +1,6 @@
 """Every page that the console has, by its own table of routes: a new page cannot be forgotten."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
@@ -35,12 +36,13 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/trace": ("/trace?sequence=5",),
     "/work-items": ("/work-items", "/work-items?kind=shortage", "/work-items?kind=none"),
     "/publications/{channel:path}": ("/publications/webshop",),
-    "/api-log/{id}": ("/api-log/1",),
     "/work-items/{id}": ("/work-items/1",),
     "/parked/{id}": ("/parked/1",),
     "/policies/{channel:path}": ("/policies/market-a", "/policies/webshop"),
     "/policy-trials/{trial}": ("/policy-trials/1",),
     "/policy-trials/{trial}/effect": (f"/policy-trials/1/effect?channel=market-a&listing={HOT}",),
+    "/api-log": ("/api-log", "/api-log?code=none"),
+    "/api-log/{id}": ("/api-log/1", "/api-log/2"),
     "/reservation": ("/reservation?system=shop&order=O-1",),
 }
 """Where the bare address is no page, or not all of it: addresses in the wholesaler's database."""
@@ -78,14 +80,9 @@ def seed_everything(seed: Seed) -> None:
     for number in range(1, 5):
         demand(seed, number, "open", 2, sku=HOT)
     seed._run("insert into change_log (actor, action, subject) values ('cli', 'user.add', 'ada')")
-    seed._run(
-        "insert into api_call (request_id, at, kept, method, route, address, status, took_ms,"
-        " bytes_in, bytes_out, items, refused, code, param, sequences, refusals, body)"
-        " values ('r-1', now(), 'refused', 'POST', '/v1/events', '/v1/events', 207, 1, 40, 2, 2, 1,"
-        " 'malformed', 'quantity', '{41}', %s, %s)",
-        '[{"index": 1, "status": 422, "code": "malformed", "param": "quantity", "detail": "No."}]',
-        '[{"sku": "A"}, {"sku": "B", "quantity": "many"}]',
-    )
+    call_row(seed, 422, "failed", param="lines[0].quantity")
+    call_row(seed, 207, "refused", refused=1)
+    seed._run("insert into app_user (name, role) values ('ada', 'admin'), ('bob', 'viewer')")
     for name in ("web shop", "warehouse"):
         seed._run(
             "insert into api_key (id, name, hash, scopes, revoked_at) values (%s, %s, %s,"
@@ -105,3 +102,18 @@ def try_policies(seed: Seed) -> None:
             policy_trials.ask(connection, 1, "replay")
         while trying.run_next(pool):
             pass
+
+
+def call_row(seed: Seed, status: int, kept: str, *, param: str = "sku", refused: int = 0) -> None:
+    """A call in the API log, with its fault, its body and an event that it recorded."""
+    problem = {"detail": "Expected `int`, got `str`.", "title": "wrong", "next": "Correct it."}
+    refusal = {"index": 1, "status": 422, "code": "malformed", "param": param, "detail": "No."}
+    body = '[{"sku": "A"}, {"sku": "B"}]' if refused else '{"lines": [{"quantity": "many"}]}'
+    seed._run(
+        "insert into api_call (request_id, at, kept, method, route, address, status, caller,"
+        " took_ms, bytes_in, bytes_out, items, refused, code, param, problem, refusals, sequences,"
+        " body) values (%s, now(), %s, 'POST', '/v1/events', '/v1/events', %s, 'key web', 1.5, 40,"
+        " 200, 2, %s, 'malformed', %s, %s, %s, '{5}', %s)",
+        f"r-{status}", kept, status, refused, param,
+        None if refused else json.dumps(problem), json.dumps([refusal] * refused), body,
+    )  # fmt: skip
