@@ -327,18 +327,17 @@ def test_a_time_without_a_zone_is_one_of_the_readers(shop: Seed):
 def test_a_number_of_the_past_is_explained_by_the_rules_of_then(database_url: str, console: Served):
     world = World(database_url)
     with Pool(database_url, size=2) as pool, Recorder(database_url) as recorder:
-        fact = Fact(kind="receipt", system="WMS", document="R", sku="SKU-000", location="MAIN",
-                    quantity=10)  # fmt: skip
-        recorder.submit([fact]).result(30)
+        common: dict[str, Any] = {"kind": "receipt", "system": "WMS", "location": "MAIN"}
+        recorder.submit([Fact(document="R", sku="SKU-000", quantity=10, **common)]).result(30)
         Projection(pool).step()
         (at,) = world.rows("select (clock_timestamp())::text")[0]
         world.policy("WEB", buffer=4)
-        world.stock("SKU-000", 10)
+        recorder.submit([Fact(document="R2", sku="SKU-000", quantity=1, **common)]).result(30)
         Projection(pool).step()
     asked = "number=available_to_sell&sku=SKU-000&channel=WEB&listing=SKU-000"
     now = console.get(f"/why.json?{asked}").json["answer"]
     then = console.get(f"/why.json?{asked}&at={quote(at)}").json["answer"]
-    assert now["explanation"]["result"] == 6
+    assert now["explanation"]["result"] == 7
     assert then["explanation"]["result"] == 10
     assert then["rules"]["id"] < now["rules"]["id"]
     assert [row["kind"] for row in then["entries"]] == ["receipt"]

@@ -79,8 +79,9 @@ def locked(shop: Shop, levels: list[LevelToSend]) -> Sequence[PublishResult]:
 
 
 BEHAVIOURS = (
-    *(honest, honest, honest, in_doubt, applied_but_500, shows_otherwise, knows_better, locked),
-    *(refuse("archived"), unreachable),
+    *(honest, honest, honest, locked, refuse("archived"), shows_otherwise, knows_better),
+    # What is in doubt is so for seconds, and hides how later tries went.
+    *(unreachable, applied_but_500, in_doubt),
 )
 
 

@@ -102,6 +102,7 @@ def read(
 
     `before` and `kind` choose what of the timeline is shown.
     """
+    positions.plan_for_its_values(connection)
     then = past.moment(connection, now if at is None else at)
     books = _books_now(connection, sku) if at is None else _books_then(connection, sku, then)
     if books is None:

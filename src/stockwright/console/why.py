@@ -133,6 +133,7 @@ def explain(connection: Connection, asked: Asked, zone: dt.tzinfo = dt.UTC) -> A
     Times within it are told in a zone. Raises Rejected where the number has no explanation of that
     name, or the moment has not come yet.
     """
+    positions.plan_for_its_values(connection)
     now = positions.moment(connection)
     check_past(asked.at, now)
     then = past.moment(connection, asked.at or now)
@@ -160,7 +161,7 @@ def _read_books(
     connection: Connection, asked: Asked
 ) -> tuple[positions.ItemCard | None, Sequence[positions.Place], Sequence[positions.OpenClaim]]:
     card = positions.item(connection, asked.sku)
-    if card is None or asked.channel or asked.system:
+    if card is None or asked.channel or asked.system or asked.number == "in_transit":
         return card, (), ()
     places = [
         place
@@ -201,7 +202,8 @@ def _in_transit(look: _Look) -> Answer:
         )
         steps.append(Step("under way", one.units, running, why))
     book = positions.in_transit(look.connection, look.asked.sku, look.upto)
-    return look.answer(_added(look, steps), book=book, entries=look.entries(["in_transit"]))
+    entries = look.entries(["in_transit"]) if steps else ()
+    return look.answer(_added(look, steps), book=book, entries=entries)
 
 
 def _account(look: _Look) -> Answer:

@@ -163,6 +163,13 @@ def read_one_moment(connection: Connection) -> None:
     connection.execute("set transaction isolation level repeatable read, read only")
 
 
+def plan_for_its_values(connection: Connection) -> None:
+    """Plans each query of this transaction for its own values: what is right for a SKU that nobody
+    buys is wrong for one that everybody does.
+    """
+    connection.execute(load("positions")["plan_for_its_values"].encode())
+
+
 def moment(connection: Connection) -> dt.datetime:
     """The database's clock."""
     row = connection.execute("select clock_timestamp()").fetchone()

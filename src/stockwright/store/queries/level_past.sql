@@ -112,7 +112,9 @@ with asked as (
      where sku = %(sku)s and sequence <= %(sequence)s
      order by sequence desc limit %(limit)s)
 ), happened as (
-    select recorded_at as at from event join moved using (sequence)
+    select told.recorded_at as at
+    from moved
+    cross join lateral (select recorded_at from event where sequence = moved.sequence offset 0) told
     union
     select changed.projected_at
     from asked
@@ -153,7 +155,9 @@ with asked as (
      where sku = %(sku)s and sequence > %(sequence)s
      order by sequence limit %(limit)s)
 ), happened as (
-    select recorded_at as at from event join moved using (sequence)
+    select told.recorded_at as at
+    from moved
+    cross join lateral (select recorded_at from event where sequence = moved.sequence offset 0) told
     union
     select changed.projected_at
     from asked

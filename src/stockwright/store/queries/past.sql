@@ -8,8 +8,10 @@ select coalesce((select last_sequence from batch where recorded_at <= %(at)s
 
 -- name: visit
 -- From here on, in this transaction, the tables are what they were; the search path until now.
--- The way back from today is taken where it is shorter than the way up from the first entry.
-select current_setting('search_path'),
+-- The way back from today is taken where it is shorter than the way up from the first entry. Queries are
+-- planned for the moment that is asked for: a plan for yesterday is wrong for last month.
+select current_setting('search_path'), current_setting('plan_cache_mode'),
+       set_config('plan_cache_mode', 'force_custom_plan', true),
        set_config('stockwright.past_moment', %(at)s::timestamptz::text, true),
        set_config('stockwright.past_sequence', %(sequence)s::bigint::text, true),
        set_config('stockwright.past_revision', %(revision)s::bigint::text, true),
@@ -20,7 +22,7 @@ select current_setting('search_path'),
 
 -- name: leave
 -- Back to the present.
-select set_config('search_path', %(path)s, true)
+select set_config('search_path', %(path)s, true), set_config('plan_cache_mode', %(plans)s, true)
 
 -- name: levels_then
 -- The number that each of these listings was last meant to show at a time, and what its channel had

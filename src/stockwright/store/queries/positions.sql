@@ -1,3 +1,7 @@
+-- name: plan_for_its_values
+-- From here on, in this transaction, each query is planned for its own values.
+select set_config('plan_cache_mode', 'force_custom_plan', true);
+
 -- name: items
 -- SKUs after a code, in order of code: (code, description, sku_group, on_hand, promised, free).
 -- `pattern` is an escaped ILIKE pattern over code, description and partner codes; '%' is everything.
@@ -129,15 +133,17 @@ order by sequence;
 -- at one location or (where it is empty) at all of them: as stock.ledger_before tells entries.
 select e.sequence, e.n, v.kind, v.system, v.occurred_at, v.recorded_at, e.lot, e.from_account::text,
        e.from_location, e.to_account::text, e.to_location, e.quantity
-from entry e
-join event v on v.sequence = e.sequence
-where e.sku = %(sku)s and e.sequence <= %(upto)s
-  and ((e.to_account = any (%(accounts)s::account[])
-        and %(location)s in ('', e.to_location))
-       or (e.from_account = any (%(accounts)s::account[])
-           and %(location)s in ('', e.from_location)))
-order by e.sequence desc, e.n desc
-limit %(limit)s;
+from (
+    select * from entry
+    where sku = %(sku)s and sequence <= %(upto)s
+      and ((to_account = any (%(accounts)s::account[]) and %(location)s in ('', to_location))
+           or (from_account = any (%(accounts)s::account[])
+               and %(location)s in ('', from_location)))
+    order by sequence desc, n desc
+    limit %(limit)s
+) e
+cross join lateral (select * from event where event.sequence = e.sequence offset 0) v
+order by e.sequence desc, e.n desc;
 
 -- name: under_way
 -- What is under way of one SKU, by document, up to a sequence number, largest first: (document, units,

@@ -72,11 +72,15 @@ limit %(limit)s;
 select entry.sequence, entry.n, event.kind, event.system, event.occurred_at, event.recorded_at,
        entry.lot, entry.from_account::text, entry.from_location, entry.to_account::text,
        entry.to_location, entry.quantity
-from entry
-join event on event.sequence = entry.sequence
-where entry.sku = %(sku)s and entry.sequence < %(before)s
-order by entry.sequence desc, entry.n desc
-limit %(limit)s;
+from (
+    select * from entry
+    where sku = %(sku)s and sequence < %(before)s
+    order by sequence desc, n desc
+    limit %(limit)s
+) entry
+-- One by one: a join may be planned through all events of the ledger.
+cross join lateral (select * from event where event.sequence = entry.sequence offset 0) event
+order by entry.sequence desc, entry.n desc;
 
 -- name: ledger_sums
 -- What the ledger's entries of one SKU up to a sequence number add up to, by place, account and kind

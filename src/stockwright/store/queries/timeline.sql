@@ -32,7 +32,8 @@ select fitting.sequence, ends.sequence
 from (select case when count(*) = %(most)s then min(sequence) end as sequence from looked) ends
 left join (
     select looked.sequence
-    from looked join event v on v.sequence = looked.sequence
+    from looked
+    cross join lateral (select kind from event where sequence = looked.sequence offset 0) v
     where v.kind = %(kind)s
     order by looked.sequence desc
     limit %(limit)s
@@ -45,7 +46,7 @@ select v.kind, count(*)
 from (select distinct sequence from entry
       where sku = %(sku)s and sequence < %(before)s
       order by sequence desc limit %(most)s) looked
-join event v on v.sequence = looked.sequence
+cross join lateral (select kind from event where sequence = looked.sequence offset 0) v
 group by v.kind
 order by count(*) desc, v.kind;
 
@@ -100,7 +101,7 @@ with changed as (
 )
 select v.recorded_at, changed.units
 from changed
-join event v using (sequence)
+cross join lateral (select recorded_at from event where sequence = changed.sequence offset 0) v
 where changed.units <> 0
 order by changed.sequence desc;
 
