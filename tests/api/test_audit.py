@@ -109,9 +109,13 @@ CHANGES = {
 """For each operation that changes something, a call that does."""
 
 
+ELSEWHERE = frozenset({"pause_channel", "resume_channel", "resync_channel"})
+"""Noted as well; shown in tests/flow/test_steering.py, where channels have a connector."""
+
+
 def test_every_operation_that_changes_something_is_accounted_for():
     changing = {row.name for row in TABLE if row.method != "GET"}
-    assert changing == CHANGES.keys() | NOT_NOTED.keys()
+    assert changing == CHANGES.keys() | NOT_NOTED.keys() | ELSEWHERE
 
 
 @pytest.mark.parametrize("name", CHANGES)
