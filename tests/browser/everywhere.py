@@ -8,8 +8,11 @@ from starlette.routing import Route
 from stockwright.console import routes
 from stockwright.console.door import SIGN_IN
 from stockwright.console.reading import ConsoleServices
+from tests.console.people import Browser
 from tests.console.seeding import HOT, Seed, seed_wholesaler
+from tests.console.serving import Served
 from tests.console.test_boards import demand, parked, work_items
+from tests.console.test_policies import put_rules, try_out
 
 NOT_PAGES: Final = frozenset({"/console/stream", "/parked/{id}/body"})
 """What answers a GET and is no page: events for scripts, bytes to be saved."""
@@ -29,7 +32,13 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/search": ("/search?q=O-", "/search?q="),
     "/trace": ("/trace?sequence=5",),
     "/work-items": ("/work-items", "/work-items?kind=shortage", "/work-items?kind=none"),
-    "/publications/{channel:path}": ("/publications/webshop",),
+    "/publication": ("/publication?channel=webshop",),
+    "/publications/{channel:path}": ("/publications/market-a",),
+    "/policy": ("/policy?channel=webshop",),
+    "/policies/{channel:path}": ("/policies/market-a",),
+    "/policy-trials/{trial}": ("/policy-trials/1",),
+    "/policy-trials/{trial}/effect": (f"/policy-trials/1/effect?channel=market-a&listing={HOT}",),
+    "/api-log/{id}": ("/api-log/1",),
     "/work-items/{id}": ("/work-items/1",),
     "/parked/{id}": ("/parked/1",),
     "/reservation": ("/reservation?system=shop&order=O-1",),
@@ -75,3 +84,17 @@ def seed_everything(seed: Seed) -> None:
             " '{events:write,stock:read}', case when %s = 'warehouse' then now() end)",
             name.split()[0], name, name.encode(), name,
         )  # fmt: skip
+    put_rules(seed, "market-a", {"sku": HOT, "cap": 3}, {"safety": 1}, reason="spring sale")
+    seed._run(
+        "insert into api_call (request_id, at, kept, method, route, address, status, caller,"
+        " took_ms, bytes_in, bytes_out, items, refused, code, param, problem, body)"
+        " values ('r-1', now(), 'refused', 'POST', '/v1/reservations', '/v1/reservations', 422,"
+        " 'web shop', 3.5, 120, 240, 1, 1, 'unknown_code', 'sku', %s, %s)",
+        '{"type": "unknown_code", "title": "Not known"}',
+        '{"items": [{"sku": "' + "A" * 200 + '"}]}',
+    )
+
+
+def begin_trial(served: Served) -> None:
+    """What only follows something that a person does: other rules, tried on the wholesaler."""
+    try_out(Browser(served), "market-a", {"sku": HOT, "cap": "1"}, {"safety": "2"})

@@ -26,7 +26,7 @@ CLICKS = 3
 VIEWS, ROUNDS = 20, 3
 
 NEEDING_MORE = {
-    "/item": ("/item?sku=S-004711",),
+    "/item": (),
     "/items": ("/items", "/items?q=S-0047"),
     "/items/{sku:path}": ("/items/S-004711", "/items/S-004711?before=1200000"),
     "/why": ("/why?number=reserved&sku=S-004711", "/why?number=free&sku=S-004711"),
@@ -40,10 +40,18 @@ NEEDING_MORE = {
         "/reservations", "/reservations?state=open", "/reservations?sku=S-004711",
     ),
     "/reservation": ("/reservation?system=webshop&order=W-777777",),
+    "/publication": (),
     "/publications/{channel:path}": ("/publications/web",),
+    "/policy": (),
+    "/policies/{channel:path}": ("/policies/web",),
+    # A trial reads every listing of its channel: it shows how far it is, and then itself.
+    "/policy-trials/{trial}": (),
+    "/policy-trials/{trial}/effect": (),
+    "/api-log/{id}": ("/api-log/70000",),
     "/audit": ("/audit", "/audit?subject=S-77"),
 }  # fmt: skip
-"""Addresses in the grown database, where the bare one is no page or not all of it."""
+"""Addresses in the grown database, where the bare one is no page or not all of it; a page with two
+addresses is measured at one."""
 
 # Pages work without scripts: a person reads from the first paint on.
 TIMES = """() => {
