@@ -9,13 +9,11 @@ from starlette.routing import Route
 from stockwright.console import routes
 from stockwright.console.door import SIGN_IN
 from stockwright.console.reading import ConsoleServices
-from stockwright.domain.network import ExposurePolicy
-from stockwright.flow import trying
-from stockwright.store import policy_trials
-from stockwright.store.connection import Pool
+from tests.console.people import Browser
 from tests.console.seeding import HOT, Seed, seed_wholesaler
+from tests.console.serving import Served
 from tests.console.test_boards import demand, parked, work_items
-from tests.console.test_policies import put_rules
+from tests.console.test_policies import put_rules, try_out
 
 NOT_PAGES: Final = frozenset({"/console/stream", "/parked/{id}/body"})
 """What answers a GET and is no page: events for scripts, bytes to be saved."""
@@ -35,12 +33,14 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/search": ("/search?q=O-", "/search?q="),
     "/trace": ("/trace?sequence=5",),
     "/work-items": ("/work-items", "/work-items?kind=shortage", "/work-items?kind=none"),
-    "/publications/{channel:path}": ("/publications/webshop",),
-    "/work-items/{id}": ("/work-items/1",),
-    "/parked/{id}": ("/parked/1",),
-    "/policies/{channel:path}": ("/policies/market-a", "/policies/webshop"),
+    "/publication": ("/publication?channel=webshop",),
+    "/publications/{channel:path}": ("/publications/market-a",),
+    "/policy": ("/policy?channel=webshop",),
+    "/policies/{channel:path}": ("/policies/market-a",),
     "/policy-trials/{trial}": ("/policy-trials/1",),
     "/policy-trials/{trial}/effect": (f"/policy-trials/1/effect?channel=market-a&listing={HOT}",),
+    "/work-items/{id}": ("/work-items/1",),
+    "/parked/{id}": ("/parked/1",),
     "/api-log": ("/api-log", "/api-log?code=none"),
     "/api-log/{id}": ("/api-log/1", "/api-log/2"),
     "/reservation": ("/reservation?system=shop&order=O-1",),
@@ -89,19 +89,12 @@ def seed_everything(seed: Seed) -> None:
             " '{events:write,stock:read}', case when %s = 'warehouse' then now() end)",
             name.split()[0], name, name.encode(), name,
         )  # fmt: skip
-    try_policies(seed)
+    put_rules(seed, "market-a", {"sku": HOT, "cap": 3}, {"safety": 1}, reason="spring sale")
 
 
-def try_policies(seed: Seed) -> None:
-    """Rules of a channel, and a trial of others with what it found."""
-    revision = put_rules(seed, "market-a", {"sku": HOT, "cap": 3}, {"buffer_risk": 0.01})
-    rules = [ExposurePolicy(sku=HOT, cap=1), ExposurePolicy(buffer_risk=0.01)]
-    with Pool(seed.connection.info.dsn) as pool:
-        with pool.connection() as connection:
-            trying.begin(connection, "market-a", rules, owner="ada", revision=revision)
-            policy_trials.ask(connection, 1, "replay")
-        while trying.run_next(pool):
-            pass
+def begin_trial(served: Served) -> None:
+    """What only follows something that a person does: other rules, tried on the wholesaler."""
+    try_out(Browser(served), "market-a", {"sku": HOT, "cap": "1"}, {"safety": "2"})
 
 
 def call_row(seed: Seed, status: int, kept: str, *, param: str = "sku", refused: int = 0) -> None:

@@ -30,9 +30,6 @@ _ONCE = (
     " from generate_series(1, 5) n",
     f"insert into balance (sku, location, sellable, reserved) values ('{HOT}', 'LON', 300000,"
     f" {2 * EVENTS // HOT_EVERY})",
-    "insert into api_call (request_id, at, kept, method, route, address, status, took_ms, bytes_in,"
-    " bytes_out, items, refused, code) values ('r-1', now(), 'failed', 'POST', '/v1/events',"
-    " '/v1/events', 422, 3, 200, 300, 0, 0, 'malformed')",
     # What is rules and master data here has been so for longer than the oldest event.
     f"update revision set at = now() - make_interval(secs => {2 * EVENTS})",
 )
@@ -85,6 +82,11 @@ _LISTS = (
     " 'item:A-' || n % 50 from generate_series(1, 1000000) n",
     "insert into change_log (actor, action, subject) select 'cli', 'skus.put', 'S-' || n % 1000"
     " from generate_series(1, 300000) n",
+    "insert into api_call (request_id, at, kept, method, route, address, status, caller, took_ms,"
+    " bytes_in, bytes_out, items, refused, code) select 'r-' || n,"
+    " now() - make_interval(secs => 100000 - n), (array['refused', 'slow', 'sample'])[1 + n % 3],"
+    " 'POST', '/v1/reservations', '/v1/reservations', 200, 'key ' || n % 7, n % 900, 120, 240, 1,"
+    " (n % 3 = 0)::int, '' from generate_series(1, 100000) n",
     "insert into level (channel, listing, desired, version, sequence, projected_at, state, lane,"
     " due_at, waiting_since) select 'web', code, 4, 1, 1, now(), 'settled', 'increase', now(),"
     " now() from sku",

@@ -28,7 +28,7 @@ CLICKS = 3
 VIEWS, ROUNDS = 20, 3
 
 NEEDING_MORE = {
-    "/item": ("/item?sku=S-004711",),
+    "/item": (),
     "/items": ("/items", "/items?q=S-0047"),
     "/items/{sku:path}": (
         "/items/S-004711", "/items/S-004711?before=1200000", f"/items/{SOLD_MOST}",
@@ -40,7 +40,6 @@ NEEDING_MORE = {
         f"/why?number=sent&sku={SOLD_MOST}&channel=c1&listing={SOLD_MOST}",
         f"/why?number=told&sku={SOLD_MOST}&system=wms&location=LON",
     ),
-    "/api-log/{id}": ("/api-log/1",),
     "/search": ("/search?q=W-12345", "/search?q=bound"),
     "/trace": ("/trace?id=W-777777", "/trace?sequence=1234567"),
     "/work-items": ("/work-items", "/work-items?state=closed", "/work-items?age=older"),
@@ -51,10 +50,18 @@ NEEDING_MORE = {
         "/reservations", "/reservations?state=open", "/reservations?sku=S-004711",
     ),
     "/reservation": ("/reservation?system=webshop&order=W-777777",),
+    "/publication": (),
     "/publications/{channel:path}": ("/publications/web",),
+    "/policy": (),
+    "/policies/{channel:path}": ("/policies/web",),
+    # A trial reads every listing of its channel: it shows how far it is, and then itself.
+    "/policy-trials/{trial}": (),
+    "/policy-trials/{trial}/effect": (),
+    "/api-log/{id}": ("/api-log/70000",),
     "/audit": ("/audit", "/audit?subject=S-77"),
 }  # fmt: skip
-"""Addresses in the grown database, where the bare one is no page or not all of it."""
+"""Addresses in the grown database, where the bare one is no page or not all of it; a page with two
+addresses is measured at one."""
 
 PAST_PAGES = (
     f"/items/{SOLD_MOST}", "/items/S-004711",

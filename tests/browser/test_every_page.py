@@ -12,6 +12,7 @@ from tests.browser import axe
 from tests.browser.everywhere import (
     NEEDING_MORE,
     addresses,
+    begin_trial,
     plain_addresses,
     seed_everything,
     templates,
@@ -81,6 +82,7 @@ def everything(cluster: EmbeddedServer, template: str) -> Iterator[Served]:
         seed_everything(seed)
         seed.close()
         with serve(cluster.url_of(name), open_to_all=True) as served:
+            begin_trial(served)
             yield served
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
