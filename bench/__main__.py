@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from bench import ground, latency, ledger, memory, over_http
+from bench import availability, backtest, ground, latency, ledger, memory, over_http
 from bench.measure import Measure, keep, tell
 
 BENCHES: dict[str, Callable[[str], Iterator[Measure]]] = {
@@ -15,9 +15,12 @@ BENCHES: dict[str, Callable[[str], Iterator[Measure]]] = {
     "http_spread": over_http.spread,
     "http_hot": over_http.hot,
     "http_bulk_events": over_http.bulk_events,
+    "availability_single": availability.single,
+    "availability_bulk": availability.bulk,
     "latency": latency.measure,
     "memory": memory.measure,
     "ledger_grown": ledger.grown,
+    "backtest": backtest.measure,
 }
 
 

@@ -56,8 +56,18 @@ _RECEIPT = (
     b'{"kind":"receipt","document":"%b-%d-%07d","quantity":1,"system":"bench",'
     b'"sku":"SKU-%06d","location":"MAIN"}'
 )
+_SKU = b'"SKU-%06d"'
+_AVAILABILITY = b'{"skus":[%b],"explain":true}'
+_SELECT = b'{"sku":"SKU-%06d"}'
 # Told apart by words the product and the procedure's server both use.
 _OUTCOMES = tuple(b'"code":"%b"' % code for code in (b"granted", b"insufficient", b"recorded"))
+# Each SKU that availability knows is answered with the sequence number it is of.
+_WORDS = {
+    "reserve": _OUTCOMES,
+    "receipt": _OUTCOMES,
+    "availability": (b'"sequence":',),
+    "select": (b'"sellable":',),
+}
 
 
 class Client(asyncio.Protocol):
@@ -67,7 +77,8 @@ class Client(asyncio.Protocol):
         self.run = run
         self.number = number
         self.sent = 0
-        self.received = b""
+        self.received: list[bytes] = []
+        self.missing = 0
         self.began = 0.0
         self.transport: asyncio.WriteTransport
 
@@ -81,15 +92,26 @@ class Client(asyncio.Protocol):
         self.transport.write(self.run.head + b"%d\r\n\r\n" % len(body) + body)
 
     def data_received(self, data: bytes) -> None:
-        self.received = data = self.received + data if self.received else data
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        at = data.lower().index(b"content-length:", 0, end + 2) + 15
-        size = int(data[at : data.index(b"\r", at)])
-        if len(data) < end + 4 + size:
-            return
-        self.received = b""
+        if self.missing:  # the rest of an answer whose head has come
+            self.received.append(data)
+            self.missing -= len(data)
+            if self.missing > 0:
+                return
+            data = b"".join(self.received)
+            end = data.index(b"\r\n\r\n")
+        else:
+            data = b"".join((*self.received, data))
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                self.received = [data]
+                return
+            head = data[: end + 2].lower()
+            at = head.index(b"content-length:") + 15
+            self.missing = end + 4 + int(head[at : head.index(b"\r", at)]) - len(data)
+            if self.missing > 0:
+                self.received = [data]
+                return
+        self.received, self.missing = [], 0
         self.run.note(data[9:12], data[end + 4 :], time.perf_counter() - self.began)
         if self.run.wants_more():
             self.send()
@@ -124,6 +146,11 @@ class Run:
     def body(self, client: int, n: int) -> bytes:
         self.to_send -= 1
         pick, items = self.random.random, self.load.items
+        if self.load.call == "select":
+            return _SELECT % int(pick() * items)
+        if self.load.call == "availability":
+            skus = [_SKU % int(pick() * items) for _ in range(self.load.batch)]
+            return _AVAILABILITY % b",".join(skus)
         template = _RESERVE if self.load.call == "reserve" else _RECEIPT
         if self.load.batch == 1:
             return template % (self.turn, client, n, int(pick() * items))
@@ -138,7 +165,7 @@ class Run:
     def note(self, status: bytes, body: bytes, latency: float) -> None:
         self.statuses[status] += 1
         self.latencies.append(latency)
-        for outcome in _OUTCOMES:
+        for outcome in _WORDS[self.load.call]:
             found = body.count(outcome) if self.load.batch > 1 else outcome in body
             if found:
                 self.outcomes[outcome] += found
@@ -177,7 +204,9 @@ class Run:
             answered=len(ordered),
             seconds=seconds,
             statuses={key.decode(): n for key, n in self.statuses.items()},
-            outcomes={key.decode().split('"')[3]: n for key, n in self.outcomes.items()},
+            outcomes={
+                key.decode().strip(':"').split('"')[-1]: n for key, n in self.outcomes.items()
+            },
             latency_ms_p50=ordered[len(ordered) // 2] * 1000,
             latency_ms_p99=ordered[len(ordered) * 99 // 100] * 1000,
         )

@@ -118,6 +118,11 @@ HTTP = _histogram(
     "Requests answered, by route, method and status.",
     ("route", "method", "status"),
 )
+API_LOG_DROPPED = _counter(
+    "stockwright_api_log_dropped_total",
+    "Calls left out of the API log, by cause (full, strangers, unwritable).",
+    ("cause",),
+)
 STREAMS = _gauge("stockwright_console_streams", "Browsers that follow the console's stream.")
 
 SPANS: Final[Mapping[str, str]] = {
@@ -158,7 +163,7 @@ _SECRET_KEY = re.compile(
 )
 # A password inside a URL, a bearer or basic credential, one of our own API keys.
 _SECRET_TEXT = re.compile(
-    r"(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)"
+    r"(?P<url>\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s@/]+(?=@)"
     r"|(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}"
     r"|(?P<query>\b(?:password|secret|token|api_?key)=)[^\s&;,'\"]+"
     r"|(?P<key>\bsw_)[\w-]{8,}",
@@ -185,6 +190,11 @@ def _redacted(key: str, value: Any) -> Any:
     if isinstance(value, BaseException):
         return hide_secrets(str(value))
     return value
+
+
+def hide_in(value: Any) -> Any:
+    """Plain data (of JSON) with secrets hidden, by the names of their fields and by their shape."""
+    return _redacted("", value)
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

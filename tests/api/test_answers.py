@@ -146,7 +146,7 @@ def test_who_closed_a_work_item_and_why_is_noted(house, work_item):
     closed = house.admin.get(f"/v1/work-items/{item}").json
     assert (closed["closed_by"], closed["closed_why"]) == (f"key {made.id}", "counted again")
     with house.services.pool.connection() as connection:
-        change = access.list_changes(connection, limit=1)[0]
+        change = access.list_changes(connection, access.WhichChanges(), limit=1)[0]
     assert (change.actor, change.action, change.subject) == (
         f"key {made.id}",
         "work_item.close",
@@ -158,11 +158,11 @@ def test_the_change_log_is_paged_newest_first_for_admins_alone(house, work_item)
     items = [work_item() for _ in range(3)]
     for item in items:
         house.admin.post(f"/v1/work-items/{item}/close", {"why": "x"})
-    first = house.admin.get("/v1/change-log?limit=2").json
+    first = house.admin.get("/v1/audit?limit=2").json
     assert [one["subject"] for one in first["items"]] == [str(items[2]), str(items[1])]
-    rest = house.admin.get(f"/v1/change-log?limit=1&cursor={first['next_cursor']}").json
+    rest = house.admin.get(f"/v1/audit?limit=1&cursor={first['next_cursor']}").json
     assert [one["subject"] for one in rest["items"]] == [str(items[0])]
-    assert house.client("work:read").get("/v1/change-log").status == 403
+    assert house.client("work:read").get("/v1/audit").status == 403
 
 
 def test_work_items_are_paged_newest_first_and_filtered(house, work_item):

@@ -50,7 +50,7 @@ def test_a_revision_tells_who_why_and_every_row(house, channel):
     assert found["revision"]["actor"].startswith("key ")
     (change,) = found["changes"]
     assert (change["before"]["hold_s"], change["after"]["hold_s"]) == (900, 60)
-    (logged,) = house.admin.get("/v1/change-log?limit=1").json["items"]
+    (logged,) = house.admin.get("/v1/audit?limit=1").json["items"]
     assert (logged["action"], logged["subject"]) == ("config.apply", f"revision {number}")
     assert logged["detail"]["changes"] == [
         {"field": "channels.web.hold_s", "before": 900, "after": 60}
@@ -91,7 +91,7 @@ def test_what_a_row_was_is_told_with_the_reason_of_each_change(house, new_sku):
         (1, "listed"),
     ]
     assert [one["until"] for one in found] == [None, found[0]["since"]]
-    (logged,) = house.admin.get("/v1/change-log?limit=1").json["items"]
+    (logged,) = house.admin.get("/v1/audit?limit=1").json["items"]
     quantities = [
         logged["detail"][when]["components"][0]["quantity"] for when in ("before", "after")
     ]

@@ -37,7 +37,7 @@ def test_a_role_carries_its_scopes(house, sign_in):
         assert nobody.get("/v1/items", headers=headers).status == 200
         answer = nobody.put(f"/v1/items/by-{role}", {}, headers=headers)
         assert answer.status == may_write, role
-    assert nobody.get("/v1/change-log", headers=sign_in("viewer")).status == 403
+    assert nobody.get("/v1/config", headers=sign_in("viewer")).status == 403
 
 
 def test_the_change_log_names_the_user(house, sign_in):

@@ -184,7 +184,16 @@ def test_a_process_tells_what_it_does_and_says_good_bye(database_url):
         assert process.worker == services.name
         assert process.roles == ["api", "workers", "console"]
         names = {part.name for part in process.parts}
-        assert names == {"wake-ups", "intake", "projection", "expiry", "partners", "housekeeping"}
+        assert names == {
+            "wake-ups",
+            "intake",
+            "projection",
+            "buffering",
+            "expiry",
+            "partners",
+            "api log",
+            "housekeeping",
+        }
         assert not process.lost
         url = services.url
     with open_services(network(url), ["api"]) as services:

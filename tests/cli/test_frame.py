@@ -21,6 +21,8 @@ from stockwright.store.errors import DatabaseUnavailable
 GROUPS = {
     "config": ("plan", "apply", "rollback", "show", "history"),
     "key": ("create", "list", "revoke"),
+    "policy": ("preview", "replay"),
+    "publish": ("list", "pause", "resume", "resync"),
     "user": ("add", "list", "password", "role", "disable"),
 }
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"

@@ -114,6 +114,23 @@ def test_why_asks_for_a_time_with_its_zone(shown, capsys, time):
     assert "at: " in capsys.readouterr().err
 
 
+def test_why_tells_what_may_be_promised_by_a_day(shown, capsys):
+    assert (
+        main(["why", "SKU-000", "--channel", "WEB", "--by", "2999-12-24", "--quantity", "1"]) == 0
+    )
+    text = capsys.readouterr().out
+    assert "available_to_promise through WEB by 2999-12-24 23:59 UTC" in text
+    assert "1 may be promised by" in text
+    assert main(["why", "SKU-000", "--by", "2999-12-24", "--json"]) == 0
+    (told, *_) = json.loads(capsys.readouterr().out)["promised"]
+    assert told["promise"]["by"].startswith("2999-12-24")
+
+
+def test_why_says_how_a_day_is_written(shown, capsys):
+    assert main(["why", "SKU-000", "--by", "Christmas"]) == 2
+    assert "2026-12-24" in capsys.readouterr().err
+
+
 def test_why_understands_a_partners_code(shown, capsys):
     assert main(["why", "shop-0"]) == 0
     assert "SKU-000 at ledger sequence 2" in capsys.readouterr().out

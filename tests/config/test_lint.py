@@ -32,7 +32,7 @@ CASES: list[tuple[str, str, list[Expected]]] = [
         [
             (1, "system", "error", "is unknown", "did you mean systems?"),
             (4, "server.prot", "error", "is unknown", "did you mean port?"),
-            (5, "zzz", "error", "is unknown", "known here: server, database, systems"),
+            (5, "zzz", "error", "is unknown", "known here: server, database, api_log, systems"),
         ],
     ),
     (
@@ -64,6 +64,33 @@ CASES: list[tuple[str, str, list[Expected]]] = [
             (5, "systems.A.clock_error_s", "error", "is out of range", "0 to"),
             (6, "systems.A.latency_budget_s", "error", "is out of range", "0 to"),
             (8, "locations.L.priority", "error", "is out of range", "0 to 1000000"),
+        ],
+    ),
+    (
+        "proxies are networks, and not all the world",
+        "[server]\ntrusted_proxies = ['10.0.0.0/24', '10.0.0.7/24', 'proxy', '0.0.0.0/0', 7]\n",
+        [
+            (2, "server.trusted_proxies[4]", "error", "is a whole number", "text"),
+        ],
+    ),
+    (
+        "each network of proxies is told by itself",
+        "[server]\ntrusted_proxies = [\n'10.0.0.0/24',\n'10.0.0.7/24',\n'proxy',\n'::/0']\n",
+        [
+            (4, "server.trusted_proxies[1]", "error", "bits set", "write 10.0.0.0/24"),
+            (5, "server.trusted_proxies[2]", "error", "is no network", "10.0.0.0/24"),
+            (6, "server.trusted_proxies[3]", "error", "every address", "the proxies' networks"),
+        ],
+    ),
+    (
+        "the API log has its bounds",
+        "[api_log]\nsample = -1\nrows = 10\ndays = 0\nbodies = 'no'\nslow_ms = 1.5\n",
+        [
+            (2, "api_log.sample", "error", "is out of range", "0 to 1000000"),
+            (3, "api_log.rows", "error", "is out of range", "1000 to 10000000"),
+            (4, "api_log.days", "error", "is out of range", "1 to 400"),
+            (5, "api_log.bodies", "error", "is text", "true or false"),
+            (6, "api_log.slow_ms", "error", "is a number", "a whole number, 1 to 600000"),
         ],
     ),
     (
@@ -199,6 +226,30 @@ CASES: list[tuple[str, str, list[Expected]]] = [
             (18, "channels.WEB.policies[4].group", "error", "is unknown", "mean sku_group?"),
             (19, "channels.WEB.policies[5]", "warning", "policies[3] matches before", "last"),
             (19, "channels.WEB.policies[5].pack_size", "error", "is out of range", "1 to"),
+        ],
+    ),
+    (
+        "policies: buffers and fences that do nothing, or nothing but harm",
+        GOOD + "policies = [\n"
+        "  { sku = '1', buffer_most = 3, blind_s = 5.0 },\n"
+        "  { sku = '2', buffer_risk = 0.0001 },\n"
+        "  { sku = '3', buffer_risk = 0.01, buffer = 9, buffer_most = 3 },\n"
+        "  { sku = '4', buffer_percent = 100.0 },\n"
+        "  { sku = '5', ring_fence_mode = 'standing' },\n"
+        "  { sku = '6', degraded_cap = 5 },\n"
+        "  { sku = '7', buffer_risk = 1.0 },\n"
+        "  { sku = '8', ring_fence_mode = 'stading' },\n"
+        "]\n",
+        [
+            (14, "channels.WEB.policies[0].blind_s", "warning", "no effect", "buffer_risk"),
+            (14, "channels.WEB.policies[0].buffer_most", "warning", "no effect", "buffer_risk"),
+            (15, "channels.WEB.policies[1].buffer_risk", "warning", "smaller than", "0.001"),
+            (16, "channels.WEB.policies[2].buffer_most", "warning", "below buffer", "raise"),
+            (17, "channels.WEB.policies[3].buffer_percent", "warning", "is 100", "less"),
+            (18, "channels.WEB.policies[4].ring_fence_mode", "warning", "no effect", "ring_fence"),
+            (19, "channels.WEB.policies[5].degraded_cap", "warning", "never holds", "heartbeat_s"),
+            (20, "channels.WEB.policies[6].buffer_risk", "error", "out of range", "below 1"),
+            (21, "channels.WEB.policies[7].ring_fence_mode", "error", "is not", "standing"),
         ],
     ),
     (

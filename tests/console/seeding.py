@@ -10,11 +10,11 @@ import psycopg
 SYSTEMS = {
     "erp": ("erp", "json_http", "high"),
     "wms": ("wms", "json_http", "high"),
-    "webshop": ("channel", "json_http", "high"),
-    "b2b": ("channel", "json_http", "normal"),
-    "market-a": ("channel", "json_http", "normal"),
-    "market-b": ("channel", "json_http", "normal"),
-    "dropship": ("channel", "csv_drop", "low"),
+    "webshop": ("shop", "json_http", "high"),
+    "b2b": ("shop", "json_http", "normal"),
+    "market-a": ("shop", "json_http", "normal"),
+    "market-b": ("shop", "json_http", "normal"),
+    "dropship": ("shop", "csv_drop", "low"),
 }
 CHANNELS = ("webshop", "b2b", "market-a", "market-b", "dropship")
 LOCATIONS = {"LON": "London", "BER": "Berlin", "SHOP": "Shop, Covent Garden"}
@@ -48,7 +48,7 @@ class Seed:
     def ago(self, seconds: float) -> dt.datetime:
         return self.now - dt.timedelta(seconds=seconds)
 
-    def system(self, code: str, role: str = "channel", connector: str = "json_http") -> None:
+    def system(self, code: str, role: str = "shop", connector: str = "json_http") -> None:
         self._run(
             "insert into system (code, role, connector) values (%s, %s, %s) on conflict do nothing",
             code, role, connector,
@@ -131,8 +131,9 @@ class Seed:
         version = int(at.timestamp() * 1000)
         self._run(
             "insert into level_change (channel, listing, location, sequence, since_sequence,"
-            " version, value, projected_at) values (%s, %s, '', %s, %s, %s, %s, %s)",
-            channel, listing, self.sequence, self.sequence, version, value, at,
+            " version, value, projected_at, after_sequence)"
+            " values (%s, %s, '', %s, %s, %s, %s, %s, %s)",
+            channel, listing, self.sequence, self.sequence, version, value, at, self.sequence,
         )  # fmt: skip
         return version
 
@@ -165,6 +166,30 @@ class Seed:
             acknowledged, None if acknowledged is None else version - (acknowledged != desired),
             None if acknowledged is None else at, state, at, at, attempts, last_error,
         )  # fmt: skip
+
+    def rules_since(self, seconds_ago: float) -> None:
+        """Lets the rules and the item master be as they are since then."""
+        self._run("update revision set at = %s where at > %s", *[self.ago(seconds_ago)] * 2)
+
+    def told(
+        self, system: str, sku: str, location: str, quantity: int, difference: int | None,
+        *, seconds_ago: float = 60, kind: str = "snapshot", outcome: str = "observed", **body: Any,
+    ) -> int:  # fmt: skip
+        """A count or snapshot as the ledger keeps one that moved nothing; answers its sequence."""
+        self.sequence += 1
+        at = self.ago(seconds_ago)
+        fact = {"kind": kind, "document": f"N-{self.sequence}", "quantity": quantity, **body}
+        fact |= {"sku": sku} if "item" not in body else {}
+        fact |= {"location": location}
+        answer = None if difference is None else {"difference": difference}
+        self._run(
+            "insert into event values (%s, %s, %s, %s, %s, %s, null, %s, %s, %s)",
+            self.sequence, kind, system, at, at, at, outcome, json.dumps(fact),
+            json.dumps({"answer": answer, "field": "", "message": ""}),
+        )  # fmt: skip
+        self._run("insert into batch values (%s, %s, %s)", self.sequence, self.sequence, at)
+        self._run("update ledger_head set sequence = %s where lane = 0", self.sequence)
+        return self.sequence
 
     def connection_state(self, system: str, **columns: Any) -> None:
         self._run("insert into connection_state (system) values (%s)", system)

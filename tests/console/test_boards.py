@@ -15,7 +15,7 @@ from tests.console.serving import Served
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
-BOARDS = ("work-items", "parked", "reservations", "audit")
+BOARDS = ("work-items", "parked", "reservations", "api-log", "audit")
 
 
 def work_items(seed: Seed, count: int, kind: str = "shortage", **columns) -> None:
@@ -85,6 +85,11 @@ def test_the_twin_holds_what_the_page_shows(seed: Seed, console: Served, board: 
     parked(seed, 3)
     demand(seed, 1, "confirmed", 4)
     seed._run("insert into change_log (actor, action, subject) values ('cli', 'user.add', 'ada')")
+    seed._run(
+        "insert into api_call (request_id, at, kept, method, route, address, status, took_ms,"
+        " bytes_in, bytes_out, items, refused)"
+        " values ('r-1', now(), 'sample', 'GET', '/v1/stock', '/v1/stock', 200, 1, 0, 2, 0, 0)"
+    )
     page, found = console.get(f"/{board}").text, console.get(f"/{board}.json").json
     assert len(found["rows"]) == len(re.findall(r"<tr data-row>", page)) > 0
     for one in found["facets"]:

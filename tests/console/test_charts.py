@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from stockwright.console.charts import HEIGHT, WIDTH, shown_against_true
+from stockwright.console.charts import HEIGHT, WIDTH, lag_by_period, shown_against_true
 
 SVG = "{http://www.w3.org/2000/svg}"
 EIGHT = dt.datetime(2026, 3, 2, 8, 0, tzinfo=dt.UTC)
@@ -122,3 +122,47 @@ def test_the_picture_has_no_inline_style_or_script_for_the_content_policy_to_ref
     for element in parsed(svg).iter():
         assert "style" not in element.attrib
         assert element.tag not in (f"{SVG}style", f"{SVG}script")
+
+
+def lag_chart(*lags: tuple[float, float, float], budget_s: float = 5.0) -> str:
+    """Lags of one hour: (minute, p50, p99)."""
+    return lag_by_period(
+        [(EIGHT + dt.timedelta(minutes=minute), p50, p99) for minute, p50, p99 in lags],
+        "lag",
+        span=(EIGHT, EIGHT + dt.timedelta(hours=1)),
+        period_s=60,
+        budget_s=budget_s,
+    )
+
+
+def test_lags_stand_in_the_middle_of_their_period_on_a_scale_of_time():
+    svg = lag_chart((0, 0.5, 1.0), (1, 0.25, 2.0), budget_s=60.0)
+    (p99,) = paths(svg, "chart-c1")
+    (p50,) = paths(svg, "chart-c0")
+    minute = (WIDTH - 64 - 16) / 60
+    assert p99.startswith(f"M{64 + minute / 2:.1f} ")
+    assert f"L{64 + 1.5 * minute:.1f} 82" in p99, "the highest is at the top"
+    assert p50 != p99
+    assert {"500 ms", "1 s", "2 s", "0"} <= set(texts(svg))
+
+
+def test_a_period_without_any_lag_breaks_the_line():
+    (line,) = paths(lag_chart((0, 1, 1), (1, 1, 1), (30, 1, 1)), "chart-c1")
+    assert (line.count("M"), line.count("L")) == (2, 1)
+
+
+def test_the_budget_is_drawn_where_it_is_near_and_told_where_it_is_not():
+    def budgets(svg: str) -> list[str]:
+        lines = parsed(svg).iter(f"{SVG}line")
+        return [one.attrib["y1"] for one in lines if "stroke-dasharray" in one.attrib]
+
+    near = lag_chart((0, 1, 4.0), budget_s=5.0)
+    assert len(budgets(near)) == 1
+    assert "latency budget 5 s" in texts(near)
+    far = lag_chart((0, 0.01, 0.02), budget_s=5.0)
+    assert budgets(far) == []
+    assert "latency budget 5 s, above the picture" in texts(far)
+
+
+def test_a_lag_chart_of_nothing_says_so():
+    assert "Nothing was acknowledged in this time." in texts(lag_chart())

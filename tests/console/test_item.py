@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockwright.console import item
+from stockwright.console import folding, item
 from stockwright.store.positions import ShownLevel
 from stockwright.store.timeline import LevelChange, Timeline
 
@@ -19,7 +19,7 @@ LEVEL = ShownLevel(
     channel="shop", listing="A", location="", quantity=1, desired=5, version=9, sequence=3,
     projected_at=NOW, sent=None, sent_version=None, sent_at=None, acknowledged=5,
     acknowledged_version=9, acknowledged_at=NOW, doubt_until=None, state="settled",
-    lane="decrease", due_at=NOW, waiting_since=NOW, attempts=0, last_error="",
+    waiting_since=NOW, attempts=0, last_error="", verified=None, verified_at=None,
 )  # fmt: skip
 
 STANDINGS: list[tuple[dict[str, Any], str, bool]] = [
@@ -64,7 +64,7 @@ def change(channel: str, before: int | None, value: int, listing: str = "A") -> 
 
 def test_channels_that_go_the_same_way_are_told_in_one_breath():
     changes = [change("b", 5, 4), change("a", 5, 4), change("c", 5, 2), change("c", 5, 2, "A-6")]
-    (moment,) = item.moments(Timeline((), changes, None))
+    (moment,) = folding.moments(Timeline((), changes, None))
     assert [(group.names, group.before, group.value) for group in moment.groups("A")] == [
         (["a", "b"], 5, 4),
         (["c", "c A-6"], 5, 2),

@@ -78,7 +78,7 @@ def test_the_first_page_is_small_and_loads_nothing_from_elsewhere(seed: Seed, co
         if source:
             assert source.startswith("/console/static/")
             size += len(console.get(source).body)
-    for module in ("board.js", "keys.js", "live.js", "why.js"):
+    for module in ("board.js", "keys.js", "live.js", "travel.js", "why.js"):
         size += len(console.get(f"/console/static/{module}").body)
     assert size < 150_000
 
@@ -159,7 +159,7 @@ def test_every_number_of_the_page_is_explained_by_steps_that_add_up_to_it(
             sum(step["amount"] for step in steps[: n + 1]) for n in range(len(steps))
         ]
         explained += 1
-    assert explained == 3 * 9
+    assert explained == 3 * 9 + len(("promised", "in_transit"))
 
 
 def test_a_balance_that_differs_from_its_ledger_is_said_plainly(seed: Seed, console: Served):

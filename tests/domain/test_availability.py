@@ -9,6 +9,7 @@ from stockwright.domain.availability import (
     Component,
     Explanation,
     Fence,
+    RiskBuffer,
     Stock,
     available_to_sell,
     explain_free,
@@ -64,6 +65,32 @@ EXAMPLES = [
         32,
     ),
     ("a fixed buffer", Policy(buffer=6), [], 1, [("buffer", -6)], 59),
+    ("a share of the pool, rounded up", Policy(buffer_percent=10), [], 1, [("buffer", -7)], 58),
+    (
+        "of several buffers the largest",
+        Policy(buffer=6, buffer_percent=10, buffer_risk=0.01),
+        [],
+        1,
+        [("buffer", -9)],
+        56,
+    ),
+    (
+        "a risk may hold back a share of the pool at most",
+        Policy(buffer_risk=0.01, buffer_most_percent=10),
+        [],
+        1,
+        [("buffer", -6)],
+        59,
+    ),
+    (
+        "a standing fence, whatever was claimed",
+        Policy(),
+        [Fence(channel="B2B", ring_fence=40, claimed=12, mode="standing")],
+        1,
+        [("ring_fence", -40)],
+        25,
+    ),
+    ("a cap for silences, and nobody is silent", Policy(degraded_cap=3), [], 1, [], 65),
     ("a cap that bites", Policy(cap=10), [], 1, [("cap", -55)], 10),
     ("a cap that does not", Policy(cap=1000), [], 1, [("cap", 0)], 65),
     ("whole packs", Policy(pack_size=12), [], 1, [("pack_size", -5)], 60),
@@ -101,10 +128,34 @@ EXAMPLES = [
 )
 def test_what_a_channel_may_sell_and_why(policy, fences, quantity, expected, result):
     explained = available_to_sell(
-        [Component(sku="S", quantity=quantity, places=POOL_OF_65, policy=policy, fences=fences)]
+        [
+            Component(
+                sku="S",
+                quantity=quantity,
+                places=POOL_OF_65,
+                policy=policy,
+                fences=fences,
+                risk=RiskBuffer(units=9, why="risk"),
+            )
+        ]
     )
     assert [(step.name, step.amount) for step in explained.steps] == [("free", 65), *expected]
     assert explained.result == result
+
+
+def test_while_a_source_is_silent_what_is_open_counts_against_the_cap():
+    silent = Component(
+        sku="S",
+        places=POOL_OF_65,
+        policy=Policy(degraded_cap=30),
+        degraded="WMS is silent",
+        claimed=12,
+    )
+    for explained in (explain_grantable(silent), available_to_sell([silent])):
+        assert steps(explained) == [("free", 65, 65), ("degraded_cap", -47, 18)]
+        assert explained.steps[-1].why == "WMS is silent: at most 30 open, 12 are"
+    more = msgspec.structs.replace(silent, claimed=31)
+    assert explain_grantable(more).result == 0
 
 
 def test_a_channel_does_not_give_up_its_own_ring_fence():
@@ -178,10 +229,20 @@ policies = st.builds(
     hard_safety=units,
     ring_fence=units,
     buffer=units,
+    buffer_percent=st.floats(0, 100),
+    buffer_risk=st.none() | st.just(0.01),
+    buffer_most_percent=st.floats(0, 100),
+    degraded_cap=st.none() | units,
     cap=st.none() | units,
     pack_size=st.integers(1, 50),
 )
-fences = st.builds(Fence, channel=st.just("B2B"), ring_fence=units, claimed=units)
+fences = st.builds(
+    Fence,
+    channel=st.just("B2B"),
+    ring_fence=units,
+    claimed=units,
+    mode=st.sampled_from(["consumed", "standing"]),
+)
 components = st.builds(
     Component,
     sku=st.sampled_from(["S", "T"]),
@@ -189,6 +250,9 @@ components = st.builds(
     places=st.lists(stocks, max_size=4),
     policy=policies,
     fences=st.lists(fences, max_size=3),
+    risk=st.none() | st.builds(RiskBuffer, units=units, why=st.just("risk")),
+    degraded=st.sampled_from(["", "WMS is silent"]),
+    claimed=units,
 )
 
 
@@ -231,6 +295,7 @@ def test_a_channel_never_shows_more_than_it_would_be_granted(part):
         free_units,
         hard_safety=part.policy.hard_safety,
         other_fences_unused=sum(fence.unused for fence in part.fences),
+        most=explain_grantable(part).result if part.degraded else None,
     )
     assert shown <= max(0, granted)
 

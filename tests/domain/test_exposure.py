@@ -78,10 +78,16 @@ def test_whoever_is_owed_more_leaves_less_to_grant(free, safety, fences, backord
 def test_the_documented_order_of_rules_is_the_one_of_the_design():
     assert [name for name, _ in RULES] == [
         "free",
+        "shelf_life",
+        "supply",
         "safety",
+        "backorder",
         "ring_fence",
+        "degraded_cap",
         "buffer",
         "component",
+        "places",
+        "assembled",
         "cap",
         "pack_size",
         "floor",

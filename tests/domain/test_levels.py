@@ -67,6 +67,42 @@ def test_it_is_a_decrease_where_the_channel_may_be_showing_more(
     assert levels.lane_of(level) == lane
 
 
+def test_a_settled_level_is_sent_again_once_and_settles_by_any_number_the_channel_takes():
+    level = settled(10)
+    assert levels.send_again(level, after(60))
+    assert (level.state, level.lane, level.is_resent) == ("due", "increase", True)
+    assert not levels.send_again(level, after(61)), "it is on its way"
+    levels.start(level, 2, after(62), LEASE)
+    levels.applied(level, after(63), after(64), None, None)
+    assert (level.state, level.resend, level.acknowledged) == ("settled", False, 10)
+
+
+def test_a_number_that_changes_while_it_is_sent_again_goes_in_its_own_lane():
+    level = settled(10)
+    levels.send_again(level, after(60))
+    levels.desire(level, 8, 2, after(61))
+    assert (level.state, level.lane, level.is_resent) == ("due", "decrease", False)
+    levels.desire(level, 10, 3, after(62))
+    assert (level.state, level.is_resent) == ("due", True), "it came back, and is still asked for"
+
+
+def test_what_was_not_applied_is_still_to_be_sent_again():
+    for what in ("retry", "doubtful", "abandoned", "refused"):
+        level = settled(10)
+        levels.send_again(level, after(60))
+        levels.start(level, 2, after(61), LEASE)
+        if what == "retry":
+            levels.retry(level, after(70), "locked")
+        elif what == "doubtful":
+            levels.doubtful(level, after(70), after(80), "500")
+        elif what == "abandoned":
+            levels.abandoned(level, after(95), DELAY)
+        else:
+            levels.refused(level, after(62), "unknown listing")
+        assert level.state == ("refused" if what == "refused" else "due"), what
+        assert level.resend, what
+
+
 def test_the_version_follows_the_clock_and_never_goes_back():
     level = new_level()
     for value, second, expected in ((1, 0, 0), (2, 0, 1), (3, -50, 2), (4, 60, 60_000)):

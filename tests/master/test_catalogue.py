@@ -72,10 +72,10 @@ def test_a_file_is_imported_and_the_second_time_nothing_changes(
 @pytest.mark.parametrize("kind", FILES)
 def test_an_export_is_read_back_without_any_change(connection: Connection, kind: str) -> None:
     run(connection, kind, FILES[kind])
-    target = io.StringIO()
+    target = io.BytesIO()
     written = export_csv(connection, kind, target)
     assert written >= FILES[kind].count("\n") - 1
-    assert counts(run(connection, kind, target.getvalue())) == (0, 0, written, 0)
+    assert counts(run(connection, kind, target.getvalue().decode())) == (0, 0, written, 0)
 
 
 # kind, file, then for each refused row: line, field, words of the reason
@@ -441,9 +441,9 @@ def test_case_and_leading_zeros_survive_import_and_export(
     )
     assert run(connection, "bindings", bindings.getvalue()).refused == 0
     for kind, column in (("skus", "code"), ("bindings", "partner_code")):
-        target = io.StringIO()
+        target = io.BytesIO()
         export_csv(connection, kind, target)
-        exported = {row[column] for row in csv.DictReader(io.StringIO(target.getvalue()))}
+        exported = {row[column] for row in csv.DictReader(io.StringIO(target.getvalue().decode()))}
         assert set(codes) <= exported
 
 

@@ -13,23 +13,27 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from msgspec.structs import replace
 
 from stockwright.domain.availability import Explanation
+from stockwright.domain.backorders import ToldOwed
 from stockwright.domain.events import Fact, Item, Request, RequestLine
-from stockwright.domain.items import Component, Listing, Sku
+from stockwright.domain.items import Component, Kit, Listing, Sku
 from stockwright.domain.network import Channel, ExposurePolicy, Location, Network, System
+from stockwright.flow.buffering import Buffering
 from stockwright.flow.explaining import Quantities, quantities, why
 from stockwright.flow.looking_back import explain_level
 from stockwright.flow.projection import Projection
 from stockwright.flow.recording import Recorder
-from stockwright.store import master, past
+from stockwright.store import backorders, master, past
 from stockwright.store.connection import Connection, Pool, connect
 from stockwright.store.network import apply_config
 from stockwright.store.past import LevelThen
 from tests.proof.test_state_machine import settings_for
 
-SKUS = ("A", "B", "C")
+SKUS = ("A", "B", "C", "L", "K")
 PLACES = ("EAST", "WEST")
 CHANNELS = ("web", "b2b")
-SKU = st.sampled_from(SKUS)
+SKU = st.sampled_from(("A", "B", "C"))
+SOLD = st.sampled_from(SKUS)
+"""L is kept by lot; K is a kit of two A and one B."""
 PLACE = st.sampled_from(PLACES)
 CHANNEL = st.sampled_from(CHANNELS)
 SMALL = st.integers(1, 6)
@@ -37,7 +41,7 @@ PICK = st.integers(0, 30)
 ODDS = st.integers(0, 5)
 
 NETWORK = Network(
-    systems=(System(code="wms", role="wms"), System(code="web", role="shop")),
+    systems=(System(code="wms", role="wms"), System(code="web", role="shop", heartbeat_s=60.0)),
     locations=(
         Location(code="EAST", groups=("ALL",), priority=1),
         Location(code="WEST", groups=("ALL",), priority=2),
@@ -60,6 +64,12 @@ def policies() -> st.SearchStrategy[tuple[ExposurePolicy, ...]]:
         buffer=ODDS,
         cap=st.sampled_from((None, 3, 9)),
         pack_size=st.sampled_from((1, 1, 2)),
+        safety_per=st.sampled_from(("network", "place")),
+        min_shelf_life_days=st.sampled_from((0, 0, 30)),
+        ring_fence_mode=st.sampled_from(("consumed", "standing")),
+        buffer_percent=st.sampled_from((0.0, 0.0, 30.0)),
+        buffer_risk=st.sampled_from((None, 0.05)),
+        degraded_cap=st.sampled_from((None, 2)),
     )
     return st.lists(one, max_size=3).map(tuple)
 
@@ -68,7 +78,10 @@ def furnish(url: str) -> None:
     """The network, three SKUs, and what each channel lists of them."""
     with connect(url) as connection:
         apply_config(connection, NETWORK)
-        master.save(connection, "skus", [Sku(code=sku) for sku in SKUS])
+        rows = [Sku(code=sku, control="lot" if sku == "L" else "none") for sku in SKUS]
+        master.save(connection, "skus", rows)
+        made_of = (Component(sku="A", quantity=2), Component(sku="B"))
+        master.save_one(connection, "kits", Kit(sku="K", components=made_of))
         for channel in CHANNELS:
             master.list_all(connection, channel)
         parts = (Component(sku="A", quantity=2), Component(sku="B"))
@@ -126,6 +139,7 @@ class Histories(RuleBasedStateMachine):
         self.recorder = Recorder(self.url)
         self.recorder.start()
         self.projection = Projection(self.pool)
+        self.buffering = Buffering(self.pool)
         self.network = NETWORK
         self.names = 0
         self.orders: list[tuple[str, str]] = []
@@ -150,28 +164,56 @@ class Histories(RuleBasedStateMachine):
     def move(self, sku: str, place: str, units: int, kind: str) -> None:
         self.tell(fact(kind, self.name(), sku, units, location=place))
 
+    @rule(place=PLACE, units=SMALL, days=st.sampled_from((10, 40, 90)), lot=st.sampled_from("XYZ"))
+    def receive_a_lot(self, place: str, units: int, days: int, lot: str) -> None:
+        expires = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=days)
+        more = {"location": place, "lot": lot, "expires_on": expires}
+        self.tell(fact("receipt", self.name(), "L", units, **more))
+
+    @rule(sku=SOLD, channel=CHANNEL, units=SMALL)
+    def owe(self, sku: str, channel: str, units: int) -> None:
+        order = self.order(sku)["order"]
+        told = ToldOwed(
+            system="web", order=order, line="1", channel=channel, sku=sku, quantity=units
+        )
+        self.change(lambda connection: backorders.save(connection, [told], "test"))
+
+    @precondition(lambda self: self.orders)
+    @rule(n=PICK)
+    def close_what_is_owed(self, n: int) -> None:
+        key = ("web", self.orders[n % len(self.orders)][0], "1")
+        self.change(lambda connection: backorders.close(connection, key, actor="me", why="done"))
+
+    @precondition(lambda self: self.orders)
+    @rule(n=PICK, channel=CHANNEL, units=SMALL)
+    def reserve_for_a_known_order(self, n: int, channel: str, units: int) -> None:
+        order, sku = self.orders[n % len(self.orders)]
+        self.ask(order, sku, channel, units)
+
     def order(self, sku: str) -> dict[str, Any]:
         """A new order's line, as facts name it."""
         order = self.name()
         self.orders.append((order, sku))
         return {"order_system": "web", "order": order, "order_line": "1"}
 
-    @rule(sku=SKU, channel=CHANNEL, units=SMALL)
+    @rule(sku=SOLD, channel=CHANNEL, units=SMALL)
     def sell(self, sku: str, channel: str, units: int) -> None:
         line = self.order(sku)
         self.tell(
             fact("channel_order", self.name(), sku, units, system="web", channel=channel, **line)
         )
 
-    @rule(sku=SKU, channel=CHANNEL, units=SMALL)
+    @rule(sku=SOLD, channel=CHANNEL, units=SMALL)
     def reserve(self, sku: str, channel: str, units: int) -> None:
-        order = self.order(sku)["order"]
+        self.ask(self.order(sku)["order"], sku, channel, units)
+
+    def ask(self, order: str, sku: str, channel: str, units: int) -> None:
         lines = [RequestLine(line="1", sku=sku, quantity=units)]
         self.tell(
             Request(
                 kind="reserve",
                 system="web",
-                document=order,
+                document=self.name(),
                 order=order,
                 channel=channel,
                 lines=lines,
@@ -227,7 +269,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         channel=CHANNEL,
-        parts=st.dictionaries(SKU, st.integers(1, 3), min_size=1),
+        parts=st.dictionaries(SOLD, st.integers(1, 3), min_size=1),
         active=st.booleans(),
         code=st.sampled_from(("SET", "A", "NEW")),
     )
@@ -254,6 +296,26 @@ class Histories(RuleBasedStateMachine):
             )
 
         self.change(work)
+
+    @rule()
+    def compute_buffers(self) -> None:
+        while self.buffering.follow():
+            pass
+        self.buffering.begin()
+        while self.buffering.recompute():
+            pass
+
+    @rule(silent=st.booleans())
+    def the_shop_is_silent_or_speaks(self, silent: bool) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(
+                "insert into heartbeat (system, seen_at) values ('web', %s) "
+                "on conflict (system) do update set seen_at = excluded.seen_at",
+                [dt.datetime.now(dt.UTC) - dt.timedelta(hours=1 if silent else 0)],
+            )
+
+        self.change(work)
+        self.buffering.measure()
 
     # ------------------------------------------------------------ looking
 
@@ -369,7 +431,7 @@ def test_numbers_computed_while_rules_and_stock_change_are_explained_afterwards(
         def edit() -> None:
             n = next(numbers)
             web = ExposurePolicy(safety=n % 5, ring_fence=n % 3)
-            b2b = ExposurePolicy(ring_fence=n % 4, buffer=n % 2)
+            b2b = ExposurePolicy(ring_fence=n % 4, buffer_risk=(None, 0.05, 0.2)[n % 3])
             channels = tuple(
                 replace(one, policies=(policy,))
                 for one, policy in zip(NETWORK.channels, (web, b2b), strict=True)
@@ -390,7 +452,14 @@ def test_numbers_computed_while_rules_and_stock_change_are_explained_afterwards(
             )  # fmt: skip
             recorder.submit([fact("receipt", name, sku, 3, location="EAST"), ask]).result(60)
 
-        threads = [run(edit), run(trade), run(trade)]
+        buffering = Buffering(pool)
+
+        def buffer() -> None:
+            buffering.follow()
+            buffering.begin()
+            buffering.recompute()
+
+        threads = [run(edit), run(trade), run(trade), run(buffer)]
         threads += [run(Projection(pool).step) for _ in range(2)]
         stop.wait(6.0)
         stop.set()
@@ -411,8 +480,8 @@ def stood(url: str) -> Iterator[Connection]:
 def test_a_table_without_a_history_is_not_there_in_the_past(stood: Connection) -> None:
     then = past.moment(stood, dt.datetime.now(dt.UTC))
     with pytest.raises(psycopg.errors.UndefinedTable), past.visit(stood, then):
-        stood.execute("select * from lot")
-    assert stood.execute("select count(*) from sku").fetchone() == (4,)
+        stood.execute("select * from transfer")
+    assert stood.execute("select count(*) from sku").fetchone() == (6,)
 
 
 def test_a_claim_counts_for_its_channel_only_from_when_that_was_known(url: str) -> None:

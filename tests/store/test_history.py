@@ -167,11 +167,11 @@ def test_a_column_that_the_history_lacks_fails_and_is_not_forgotten(
 
 
 def test_a_new_table_joins_the_history_with_one_line(connection: Connection) -> None:
-    connection.execute("create table blind_window (channel text primary key, seconds bigint)")
-    connection.execute("insert into blind_window values ('WEB', 3)")
-    connection.execute("select keep_history_v1('blind_window')")
-    connection.execute("update blind_window set seconds = 9")
-    found = versions_of(connection, "blind_window", ["WEB"])
+    connection.execute("create table tolerance (channel text primary key, seconds bigint)")
+    connection.execute("insert into tolerance values ('WEB', 3)")
+    connection.execute("select keep_history_v1('tolerance')")
+    connection.execute("update tolerance set seconds = 9")
+    found = versions_of(connection, "tolerance", ["WEB"])
     assert [one.row["seconds"] for one in found] == [9, 3]
     assert [one.since == 0 for one in found] == [False, True]
 

@@ -1,6 +1,6 @@
 """POST /v1/availability: every quantity by its own name, explained where asked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -8,14 +8,17 @@ import msgspec
 from stockwright.api.bodies import decode, require_json
 from stockwright.api.call import Call
 from stockwright.api.problems import KINDS
-from stockwright.api.reply import Reply, reply
+from stockwright.api.reply import Reply, encode_json
 from stockwright.domain.availability import Explanation
 from stockwright.domain.codes import Code
 from stockwright.domain.network import Instant
 from stockwright.flow import explaining
 from stockwright.flow.explaining import ChannelQuantity, ListingQuantity, Quantities
+from stockwright.store.connection import Connection
 
 MAX_SKUS: Final = 1_000
+FEW_SKUS: Final = 20
+"""Questions up to this size are read together with others asked at the same time."""
 
 
 class AvailabilityAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -84,12 +87,23 @@ async def post_availability(call: Call) -> Reply:
     """The quantities of up to 1,000 SKUs, each by its own name; an unknown one is told in place."""
     require_json(call.headers)
     ask = decode(_ASK, call.body)
-    found = await call.run(explaining.quantities, ask.skus, ask.channel, ask.at)
+    if ask.at is not None or len(ask.skus) > FEW_SKUS:
+        return Reply(200, await call.run(_read_and_write, ask))
+    return Reply(200, _written(ask, await call.services.gatherer.quantities(ask.skus, ask.channel)))
+
+
+def _read_and_write(connection: Connection, ask: AvailabilityAsk) -> bytes:
+    """The whole answer to a large question, on a reader's thread: it would hold others up."""
+    found = explaining.quantities(connection, ask.skus, ask.channel, ask.at, with_levels=False)
+    return _written(ask, found)
+
+
+def _written(ask: AvailabilityAsk, found: Sequence[Quantities | None]) -> bytes:
     items = [
         _unknown(sku, place) if one is None else _known(one, ask.explain)
         for place, (sku, one) in enumerate(zip(ask.skus, found, strict=True))
     ]
-    return reply(AvailabilityAnswer(items=items))
+    return encode_json(AvailabilityAnswer(items=items))
 
 
 def _unknown(sku: str, place: int) -> SkuAvailability:
@@ -124,11 +138,10 @@ def _channel(one: ChannelQuantity, explain: bool) -> ChannelAvailability:
 
 
 def _listing(one: ListingQuantity, explain: bool) -> ListingAvailability:
-    level = one.level or one.then
     return ListingAvailability(
         listing=one.listing,
         available_to_sell=one.available_to_sell.result,
-        published=level.acknowledged if level else None,
+        published=one.published,
         shown=one.then.value if one.then else None,
         explained={"available_to_sell": one.available_to_sell} if explain else {},
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from stockwright.api.reply import Reply
@@ -12,6 +13,16 @@ from stockwright.store.session import session, translated
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Heard:
+    """What is known of a call by the time it is answered, however it ends."""
+
+    __slots__ = ("body", "caller")
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.caller: Caller | None = None
 
 
 class Call:
@@ -49,13 +60,23 @@ class Call:
 
     async def block(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs blocking work that takes its own connection on a reader's thread."""
+        return await _run(self.services.threads, work, *args, **kwargs)
 
-        def inside() -> T:
-            with translated():
-                return work(*args, **kwargs)
+    async def slowly(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `block`, for work that may take seconds: few at a time, and no read behind them."""
+        return await _run(self.services.slow_threads, work, *args, **kwargs)
 
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.services.threads, inside)
+    async def follow(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `block`, for those who follow the feed, of whom hundreds want the same at once."""
+        return await _run(self.services.followers, work, *args, **kwargs)
+
+
+async def _run(threads: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def inside() -> T:
+        with translated():
+            return work(*args, **kwargs)
+
+    return await asyncio.get_running_loop().run_in_executor(threads, inside)
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]

@@ -6,7 +6,7 @@ so there is no middleware stack, and the busiest addresses are found by one look
 
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -18,16 +18,21 @@ from starlette.types import Receive, Scope, Send
 from stockwright import telemetry
 from stockwright.api import openapi
 from stockwright.api.answers import answered_once
-from stockwright.api.bodies import explain, read_body
-from stockwright.api.call import Call
+from stockwright.api.bodies import read_body
+from stockwright.api.call import Call, Heard
 from stockwright.api.gate import ANYBODY, Gate, refuse_strangers
+from stockwright.api.noting import Notes
 from stockwright.api.operations import Operation
 from stockwright.api.problems import as_problem, problem, retry_after
-from stockwright.api.reply import Reply
+from stockwright.api.proxied import seen_through
+from stockwright.api.queries import read_query
+from stockwright.api.reply import Reply, Stream
 from stockwright.api.routes import TABLE
+from stockwright.api.sending import Streams, send_whole
 from stockwright.app import Services
 from stockwright.domain.codes import code_problem
 from stockwright.domain.errors import StockwrightError
+from stockwright.domain.proxies import networks
 
 SLOW_S: Final = 1.0
 MAX_CALLS: Final = 2_000
@@ -42,6 +47,7 @@ class _Place(NamedTuple):
 
     path: str
     methods: dict[str, Operation]
+    noted: bool = True
 
 
 class Door:
@@ -56,7 +62,9 @@ class Door:
         table: Iterable[Operation] = TABLE,
     ) -> None:
         self._services = services
+        self._notes = Notes(services.call_log)
         self._open = open_to_all
+        self._proxies = networks(services.config.server.trusted_proxies)
         self.gate = Gate(services.pool, services.threads, open_to_all=open_to_all)
         rows = tuple(table)
         self._exact: dict[str, _Place] = {}
@@ -65,12 +73,13 @@ class Door:
             self._add(row)
         self._pages = Router(routes=list(routes), redirect_slashes=False, default=_no_page)
         self._under_way = 0
+        self.streams = Streams()
         self._timers: dict[tuple[str, str, int], Any] = {}
 
     def _add(self, row: Operation) -> None:
         place = next((p for p in self._places() if p.path == row.path), None)
         if place is None:
-            place = _Place(row.path, {})
+            place = _Place(row.path, {}, noted=row.path.startswith("/v1/"))
             if "{" in row.path:
                 self._patterns.append((compile_path(row.path)[0], place))
             else:
@@ -81,11 +90,17 @@ class Door:
         yield from self._exact.values()
         yield from (place for _, place in self._patterns)
 
+    def let_go(self) -> None:
+        """Ends the streams and the waiting of all callers, so that the process can stop."""
+        self._services.bell.close()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request, as ASGI has it."""
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
+        if self._proxies:
+            scope = seen_through(scope, self._proxies)
         path: str = scope["path"]
         place = self._exact.get(path)
         if place is None and not path.startswith(_OWN):
@@ -94,13 +109,16 @@ class Door:
         started = time.perf_counter()
         method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
         parts: dict[str, str] = {}
+        heard = Heard()
         self._under_way += 1
         try:
             if place is None:
                 place, parts = self._find(scope)
             if self._under_way > MAX_CALLS:
                 raise problem("busy", headers=retry_after(1))
-            answer = await self._answer(scope, place, parts, method, receive)
+            answer = await self._answer(scope, place, parts, method, receive, heard)
+            if isinstance(answer, Stream):
+                await self.streams.begin(answer)
         except StockwrightError as failure:
             answer = as_problem(failure).as_reply()
         except Exception:  # noqa: BLE001  the last net: told to the log, and as a problem
@@ -108,12 +126,29 @@ class Door:
             answer = problem("internal").as_reply()
         finally:
             self._under_way -= 1
-        await _send(send, answer)
+        noted = place.noted if place is not None else path.startswith("/v1/")
+        request_id = self._notes.name(answer) if noted else b""
+        took_s = time.perf_counter() - started
+        if isinstance(answer, Stream):
+            await self.streams.send(answer, receive, send, head=scope["method"] == "HEAD")
+        else:
+            await send_whole(send, answer)
+            took_s = time.perf_counter() - started
         route = place.path if place else "other"
-        self._note(method, route, answer.status, time.perf_counter() - started)
+        patient = place is not None and method in place.methods and place.methods[method].patient
+        self._note(method, route, answer.status, took_s, patient)
+        if noted:
+            patience_s = took_s if patient else 0.0
+            self._notes.note(request_id, scope, method, route, answer, heard, took_s, patience_s)
 
     async def _answer(
-        self, scope: Scope, place: _Place, parts: dict[str, str], method: str, receive: Receive
+        self,
+        scope: Scope,
+        place: _Place,
+        parts: dict[str, str],
+        method: str,
+        receive: Receive,
+        heard: Heard,
     ) -> Reply:
         headers = dict(scope["headers"])
         row = place.methods.get(method)
@@ -122,15 +157,21 @@ class Door:
         caller = ANYBODY
         if self._open:
             refuse_strangers(headers)
+            heard.caller = ANYBODY
         elif row.scope:
             caller = self.gate.remembered(headers) or await self.gate.caller(headers)
+            heard.caller = caller
             if not caller.may(row.scope):
                 raise problem("forbidden", f"This needs the scope {row.scope}.")
         body = await read_body(receive, headers) if method != "GET" else b""
-        query = _query(row, scope["query_string"]) if row.query is not None else None
+        heard.body = body
+        query = read_query(row.query, scope["query_string"]) if row.query is not None else None
         call = Call(self._services, caller, headers, parts, query, body)
         if row.stored:
-            return await answered_once(call, method, scope["path"], row.handler)
+            asked = scope["path"]
+            if scope["query_string"]:  # a dry run is another request than the real one
+                asked += "?" + scope["query_string"].decode("latin-1")
+            return await answered_once(call, method, asked, row.handler)
         return await row.handler(call)
 
     def _find(self, scope: Scope) -> tuple[_Place, dict[str, str]]:
@@ -166,7 +207,7 @@ class Door:
             answer = problem("internal").as_reply()
         else:
             return
-        await _send(watched, answer)
+        await send_whole(watched, answer)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Starting and stopping is the process's own affair; sockets are not spoken here."""
@@ -181,7 +222,9 @@ class Door:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    def _note(self, method: str, route: str, status: int, took_s: float) -> None:
+    def _note(
+        self, method: str, route: str, status: int, took_s: float, patient: bool = False
+    ) -> None:
         key = (route, method, status)
         timer = self._timers.get(key)
         if timer is None:
@@ -189,7 +232,7 @@ class Door:
         timer.observe(took_s)
         if status == 429:
             telemetry.BUSY.labels("api").inc()
-        if took_s > SLOW_S or status >= 500:
+        if (took_s > SLOW_S and not patient) or status >= 500:
             seconds = round(took_s, 3)
             _log.warning(
                 "slow or failed", method=method, route=route, status=status, took_s=seconds
@@ -217,23 +260,6 @@ def _code(part: str) -> str:
     return code
 
 
-def _query(row: Operation, raw: bytes) -> msgspec.Struct:
-    assert row.query is not None
-    try:
-        pairs = urllib.parse.parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
-        )
-        told: Mapping[str, str] = dict(pairs)
-        for name, value in told.items():
-            if "\0" in value:
-                raise problem("malformed", "A value holds a NUL character.", param=name)
-        return msgspec.convert(told, row.query, strict=False)
-    except msgspec.ValidationError as failure:
-        raise explain(failure, row.query.__struct_fields__) from None
-    except ValueError:
-        raise problem("bad_path", "The query is not percent-encoded UTF-8.") from None
-
-
 def _no_method(method: str, place: _Place) -> StockwrightError:
     allowed = ", ".join(sorted(place.methods))
     detail = f"{place.path} has no {method}; it has {allowed}."
@@ -249,13 +275,3 @@ def _page_problem(failure: HTTPException) -> Reply:
 
 async def _no_page(scope: Scope, _receive: Receive, _send: Send) -> None:
     raise problem("not_found", f"There is nothing at {scope['path'][:200]}.")
-
-
-async def _send(send: Send, answer: Reply) -> None:
-    headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", str(len(answer.body)).encode()),
-        *answer.headers,
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})

@@ -134,7 +134,10 @@ def answer_batch(results: list[ItemResult]) -> Reply:
     for index, result in enumerate(results):
         result.index = index
     counts = Counter(result.code for result in results)
-    return reply(BatchResult(results=results, counts=dict(counts)), 207)
+    answer = reply(BatchResult(results=results, counts=dict(counts)), 207)
+    answer.items = len(results)
+    answer.refused = sum(many for code, many in counts.items() if STATUS[code] >= 400)
+    return answer
 
 
 def _answer_single(result: ItemResult) -> Reply:

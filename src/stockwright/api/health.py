@@ -1,5 +1,7 @@
 """Whether the process lives, whether it can serve, and its metrics."""
 
+from typing import Final
+
 import msgspec
 
 from stockwright import __version__, telemetry
@@ -7,6 +9,8 @@ from stockwright.api.call import Call
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
 from stockwright.store.connection import Connection
+
+METRICS: Final = {telemetry.METRICS_CONTENT_TYPE: None}
 
 
 class Health(msgspec.Struct, kw_only=True):

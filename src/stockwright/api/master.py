@@ -9,7 +9,7 @@ from msgspec.structs import fields
 
 from stockwright.api.bodies import decode, explain, require_json
 from stockwright.api.call import Call, Handler
-from stockwright.api.operations import Operation
+from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import Page, PageQuery, cursor_of, position_of
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
@@ -168,8 +168,18 @@ def _operations(shelf: _Shelf) -> list[Operation]:
             body=body,
             answers={200: SavedAnswer, 201: SavedAnswer},
             problems=("bad_path", *(("forbidden_system",) if shelf.kind == "bindings" else ())),
+            links=_links(shelf),
         ),
     ]
+
+
+def _links(shelf: _Shelf) -> tuple[Link, ...]:
+    """What was put can be got, and shows elsewhere where it is an item."""
+    key = {part: f"$request.path.{part}" for part in shelf.parts.values()}
+    links = [Link(to=f"get_{shelf.name}", parameters=key)]
+    if shelf.kind == "skus":
+        links += [Link(to=to, parameters=key) for to in ("get_stock_of_sku", "get_ledger")]
+    return tuple(links)
 
 
 def _named(handler: Handler, name: str, doc: str) -> Handler:

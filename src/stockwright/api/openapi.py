@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 import msgspec
 
@@ -14,8 +14,9 @@ from stockwright.store.history import MAX_REASON
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
-_ALWAYS: Final = ("internal", "unavailable")
+_ALWAYS: Final = ("busy", "internal", "unavailable")
 _WITH_KEY: Final = ("no_key", "wrong_key", "forbidden")
+_WITH_BYTES: Final = ("too_slow", "too_large", "bad_encoding", "unsupported_media_type")
 _WITH_BODY: Final = ("bad_json", "too_slow", "too_large", "unsupported_media_type", "malformed")
 
 DESCRIPTION: Final = """\
@@ -60,8 +61,8 @@ def document(table: Sequence[Operation]) -> dict[str, Any]:
 def _types_of(table: Sequence[Operation]) -> list[Any]:
     types: list[Any] = [Problem]
     for row in table:
-        for kind in (row.body, row.query, *row.answers.values()):
-            if kind is not None and kind not in types:
+        for kind in (row.body, row.query, *row.answers.values(), *row.produces.values()):
+            if kind is not None and kind is not bytes and kind not in types:
                 types.append(kind)
     return types
 
@@ -85,7 +86,8 @@ def _operation(
         "security": [{"key": [row.scope]}] if row.scope else [],
     }
     if row.body is not None:
-        content = {media: {"schema": schemas[row.body]} for media in row.media}
+        body = _TEXT if row.body is bytes else schemas[row.body]
+        content = {media: {"schema": body} for media in row.media}
         told["requestBody"] = {"required": True, "content": content}
     if not told["parameters"]:
         del told["parameters"]
@@ -129,13 +131,21 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, kind in row.answers.items():
         told: dict[str, Any] = {"description": _PHRASES[status]}
-        if kind is not None:
-            told["content"] = {"application/json": {"schema": schemas[kind]}}
+        content = {} if kind is None else {"application/json": {"schema": schemas[kind]}}
+        if status == 200:
+            content |= {media: _part(media, part, schemas) for media, part in row.produces.items()}
+        if content:
+            told["content"] = content
+        links = _links(row, kind)
+        if links:
+            told["links"] = links
         responses[str(status)] = told
     codes = [*row.problems, *(_WITH_KEY if row.scope else ())]
-    codes += [*(_WITH_BODY if row.body is not None else ()), *_ALWAYS]
+    codes += [*_with_body(row), *_ALWAYS]
+    codes += ["malformed"] if row.stored or row.own_key else []
     codes += ["key_reused", "in_progress"] if row.stored else []
-    codes += ["malformed"] if row.query is not None else []
+    codes += ["malformed", "bad_path"] if row.query is not None else []
+    codes += ["bad_path"] if "{" in row.path else []
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(codes):
         by_status.setdefault(KINDS[code].status, []).append(code)
@@ -145,6 +155,36 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
             "content": {"application/problem+json": {"schema": schemas[Problem]}},
         }
     return responses
+
+
+def _links(row: Operation, kind: Any) -> dict[str, Any]:
+    """What may be asked next; of a page, the next one."""
+    links = {
+        link.to: {"operationId": link.to, "parameters": dict(link.parameters)} for link in row.links
+    }
+    paged = row.query is not None and "cursor" in row.query.__struct_fields__
+    fields = getattr(get_origin(kind) or kind, "__struct_fields__", ())
+    name = next((field for field in ("next_cursor", "cursor") if field in fields), "")
+    if paged and name:
+        cursor = f"$response.body#/{name}"
+        links[row.name] = {"operationId": row.name, "parameters": {"cursor": cursor}}
+    return links
+
+
+def _part(media: str, kind: Any, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    """The schema of a body that is no single JSON document; its lines are described beside it."""
+    if kind is None:
+        return {"schema": _TEXT}
+    return {"schema": _TEXT, "x-line-schema": schemas[kind]}
+
+
+_TEXT: Final = {"type": "string"}
+
+
+def _with_body(row: Operation) -> tuple[str, ...]:
+    if row.body is None:
+        return ()
+    return _WITH_BYTES if row.body is bytes else _WITH_BODY
 
 
 _PHRASES: Final = {

@@ -11,14 +11,26 @@ Method = Literal["GET", "PUT", "POST", "DELETE"]
 DOORS: Final = ("key", "signature", "open")
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be asked next with what an answer told: an operation, and where its parameters are.
+
+    parameters maps a parameter to a runtime expression of OpenAPI.
+    """
+
+    to: str
+    parameters: Mapping[str, str]
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One row: method and path, who may call it, what goes in and comes out, and the handler.
 
     scope is what the caller's key needs; without one the call is for everybody (`signature`: the
     handler checks one). body and query are the types that are decoded and documented. answers
     maps each good status to the type of its body. stored says that an Idempotency-Key is honoured
-    by keeping the answer, reasoned that the header Change-Reason is. The summary is the handler's
-    docstring.
+    by keeping the answer, reasoned that the header Change-Reason is. produces maps further media
+    types of the 200 answer to the type of one of their lines or events, None where it has no
+    schema; callers name one in Accept. patient marks what may take long because the caller asked
+    it to wait. links follow from a good answer. The summary is the handler's docstring.
     """
 
     method: Method
@@ -34,6 +46,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     stored: bool = False
     reasoned: bool = False
     own_key: bool = False
+    produces: Mapping[str, Any] = {}
+    patient: bool = False
+    links: Sequence[Link] = ()
 
     @property
     def name(self) -> str:

@@ -77,7 +77,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     "outdated": Kind(
         409, "the configuration was changed since", "Read it again, plan again, then apply."
     ),
+    "incomplete": Kind(
+        409,
+        "the channel's levels are not complete enough to be sent again",
+        "Do what `detail` says, look with dry_run=true, then send the same again.",
+    ),
     "already_closed": Kind(409, "this was closed before", "Nothing is left to do."),
+    "already_open": Kind(409, "this is open", "Nothing is left to do."),
+    "not_bindable": Kind(
+        422, "no binding cures this payload", "Add what `missing` names, or mend the mapping."
+    ),
     "too_large": Kind(413, "the body is too large", "Split the call into smaller ones."),
     "too_many": Kind(413, "too many items in one call", "Split the call into smaller ones."),
     "unsupported_media_type": Kind(
@@ -157,7 +166,15 @@ class ProblemRaised(StockwrightError):
 
     def as_reply(self) -> Reply:
         """The problem document as an answer."""
-        return Reply(self.problem.status, encode_json(self.problem), MEDIA_TYPE, self.headers)
+        refused = 0 if self.problem.outcome is None else 1
+        return Reply(
+            self.problem.status,
+            encode_json(self.problem),
+            MEDIA_TYPE,
+            self.headers,
+            items=refused,
+            refused=refused,
+        )
 
 
 def problem(

@@ -77,6 +77,7 @@ class WebServer:
     def ask_to_stop(self) -> None:
         """Takes no more calls and lets those under way end; returns at once. For any thread."""
         self._server.should_exit = True
+        self.door.let_go()
 
     def start(self) -> None:
         """Serves in a thread of its own, and returns once it answers."""

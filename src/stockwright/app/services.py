@@ -13,12 +13,20 @@ import structlog
 from msgspec.structs import replace
 
 from stockwright import telemetry
+from stockwright.app.bell import Bell
 from stockwright.app.connections import open_connections
 from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
-from stockwright.app.workers import add_housekeeping, add_workers
+from stockwright.app.workers import (
+    add_call_log,
+    add_housekeeping,
+    add_listening,
+    add_workers,
+)
 from stockwright.config import Config, database_url
+from stockwright.flow.call_log import CallLog
 from stockwright.flow.configuring import start_with
+from stockwright.flow.gathering import Gatherer
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.verbs import Connection
@@ -32,6 +40,10 @@ Role = Literal["api", "workers", "console"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 READERS: Final = 8
 """Threads, and with them database connections, that answer reads."""
+SLOW: Final = 2
+"""Threads, and connections, for what takes seconds, such as imports: no read waits behind them."""
+FOLLOWERS: Final = 2
+"""Threads, and connections, that read the feed of changes for all who follow it."""
 SHOWN_DIFFERENCES: Final = 20
 WORKER_POOL: Final = 12
 """Connections of the loops: apart from the readers', so that neither waits for the other."""
@@ -56,12 +68,19 @@ class Services:
         # Containers share host names and process ids; leases must not be shared.
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.connections = connections
-        self.pool = Pool(url, size=READERS, application_name="stockwright reader")
+        connected = READERS + SLOW + FOLLOWERS
+        self.pool = Pool(url, size=connected, application_name="stockwright reader")
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.slow_threads = ThreadPoolExecutor(SLOW, thread_name_prefix="slow")
+        self.followers = ThreadPoolExecutor(FOLLOWERS, thread_name_prefix="follower")
+        self.gatherer = Gatherer(self.pool, self.threads)
         self.worker_pool = Pool(url, size=WORKER_POOL, application_name="stockwright worker")
         self.recorder = Recorder(url)
         watch(self.recorder)
+        self.bell = Bell()
+        self.recorder.listeners.append(lambda _sequence: self.bell.ring())
         self.intake = Intake(self.worker_pool, self.recorder, connections, worker=self.name)
+        self.call_log = CallLog(config.api_log, worker=self.name)
         self.workers = Supervisor()
         self._systems = frozenset(system.code for system in config.systems)
         self._received: dict[tuple[str, str], Callable[[float], None]] = {}
@@ -140,11 +159,16 @@ def open_services(
         services = Services(config, url, connections)
         stack.callback(services.pool.close)
         stack.callback(services.worker_pool.close)
-        stack.callback(services.threads.shutdown)
+        for threads in (services.threads, services.slow_threads, services.followers):
+            stack.callback(threads.shutdown, cancel_futures=True)
         services.recorder.start()
         stack.callback(services.recorder.stop)
         if "workers" in roles:
             add_workers(services)
+        elif "api" in roles:
+            add_listening(services)
+        if "api" in roles or "console" in roles:
+            add_call_log(services)
         add_housekeeping(services, roles)
         # From here on the loops are stopped first, while what they hand to is still there.
         stack.callback(services.workers.stop)

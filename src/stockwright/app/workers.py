@@ -12,6 +12,7 @@ from stockwright import telemetry
 from stockwright.app.signals import measure
 from stockwright.config import Config
 from stockwright.domain.errors import Transient
+from stockwright.flow.buffering import Buffering
 from stockwright.flow.calls import Link
 from stockwright.flow.expiry import Sweeper
 from stockwright.flow.intake import Intake
@@ -33,6 +34,7 @@ SHORTEST_S: Final = 0.01
 POLL_EVERY_S: Final = 10.0
 WAKE_UPS_REST_S: Final = 0.02
 """After a notification the next ones may gather for so long: a busy ledger sends one per batch."""
+_NEWS: Final = frozenset({LEDGER, LEVELS})
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +70,8 @@ def add_workers(services: "Services") -> None:
             if WAKE_UP in channels:
                 services.intake.wake.set()
             publication.wake(code for channel, code in notes if channel == LEVELS)
+            if channels & _NEWS:
+                services.bell.ring()
             if notes:
                 # Most of them are of our own commits, whose followers are awake already.
                 stop.wait(WAKE_UPS_REST_S)
@@ -76,10 +80,33 @@ def add_workers(services: "Services") -> None:
     parts.add("wake-ups", wake_ups)
     parts.add("intake", lambda stop: run_intake(services.intake, stop))
     parts.add("projection", projection.run)
+    buffering = Buffering(services.worker_pool, wake=projection.wake, poll_every_s=POLL_EVERY_S)
+    parts.add("buffering", buffering.run)
     parts.add(
         "expiry", lambda stop: run_expiry(Sweeper(services.worker_pool, services.recorder), stop)
     )
     parts.add_async("partners", partners)
+
+
+def add_listening(services: "Services") -> None:
+    """Rings for what other processes recorded and projected, where no worker listens anyway."""
+
+    def news(stop: threading.Event) -> None:
+        for notes in listen(services.url, *sorted(_NEWS), stop=stop):
+            if notes:
+                services.bell.ring()
+                stop.wait(WAKE_UPS_REST_S)
+
+    services.workers.add("news", news)
+
+
+def add_call_log(services: "Services") -> None:
+    """Writes down what the API's event loop noted of its calls."""
+
+    def calls(stop: threading.Event) -> None:
+        services.call_log.run(services.worker_pool, stop)
+
+    services.workers.add("api log", calls)
 
 
 def links(config: Config, connections: Mapping[str, Connection]) -> list[tuple[Publishes, Link]]:

@@ -18,11 +18,14 @@ COMMANDS: Final[dict[str, str]] = {
     "up": "Run the API, the workers and the console.",
     "status": "Show whether everything runs, and what waits.",
     "doctor": "Check this machine, the database and the configuration.",
-    "import": "Import items, units, kits, listings, bindings or locations from CSV.",
+    "import": "Import items, units, kits, listings, bindings or locations.",
+    "export": "Export items, units, kits, listings, bindings or locations.",
     "config": "Plan, apply and roll back the configuration.",
     "key": "Create, list and revoke API keys.",
     "user": "Add, list, change and disable users of the console.",
+    "publish": "Show, pause, resume and resync channels.",
     "why": "Explain every quantity of a SKU.",
+    "policy": "Try exposure policies before they are in force.",
     "trace": "Follow one event from the door to the channels.",
     "audit": "Prove that the books add up.",
     "demo": "Replay a wholesaler's real days, live in the console.",
@@ -30,7 +33,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"config", "key", "user"})
+_GROUPS: Final = frozenset({"config", "key", "policy", "publish", "user"})
 
 
 def build_app(chosen: str = "") -> App:

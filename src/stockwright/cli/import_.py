@@ -1,29 +1,25 @@
-"""`stockwright import`: the item master from CSV files."""
+"""`stockwright import`: the item master from CSV files or from lines of JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO
 
 from cyclopts import Parameter
 from msgspec import Struct
-from msgspec.structs import replace
 from rich.markup import escape
 
 from stockwright.cli import output
-from stockwright.config import Config, database_url, load_config
+from stockwright.cli.master_files import Form, MasterKind, connected, form_of
+from stockwright.config import load_config
 from stockwright.domain.errors import Rejected
 from stockwright.flow.catalogue import import_csv
 from stockwright.flow.configuring import start_with
 from stockwright.flow.csv_report import ImportReport, RefusedRows
-from stockwright.store.access import log_change
-from stockwright.store.connection import Pool
-from stockwright.store.embedded import EmbeddedServer
-from stockwright.store.history import Said, said_by
-from stockwright.store.migrate import migrate
-from stockwright.store.session import session
-
-CsvKind = Literal["skus", "units", "bindings", "kits", "listings", "locations"]
+from stockwright.flow.ndjson_master import WHOLE, RefusedLines, import_ndjson
+from stockwright.flow.row_import import Importer
+from stockwright.store.connection import Connection
+from stockwright.store.history import Said
 
 
 class Imported(Struct, kw_only=True):
@@ -33,8 +29,15 @@ class Imported(Struct, kw_only=True):
     refused_file: str
 
 
+class ImportedAll(Struct, kw_only=True):
+    """The reports of an import of all kinds, and where refused rows are ('' if there are none)."""
+
+    reports: list[ImportReport]
+    refused_file: str
+
+
 def command(
-    kind: CsvKind,
+    kind: MasterKind,
     file: Path,
     /,
     *,
@@ -42,47 +45,108 @@ def command(
         Path | None,
         Parameter(help="Where refused rows go; by default beside FILE, as NAME.refused.csv."),
     ] = None,
+    form: Annotated[
+        Form | None,
+        Parameter(name="--format", help="csv or ndjson; by default what the file's name says."),
+    ] = None,
     config: output.ConfigFile = None,
     as_json: output.AsJson = False,
 ) -> int:
-    """Import items, units, kits, listings, bindings or locations from a CSV file.
+    """Import items, units, kits, listings, bindings or locations, or all of them.
 
     Good rows are imported. Every other row goes to the file of refused rows with its line, field
     and reason; correct it there and import that file. Ends with 1 where a row was refused.
-    Importing the same file again changes nothing.
+    Importing the same file again changes nothing. `all` takes what `stockwright export all` wrote:
+    a file of JSON lines, or a folder with a CSV file for each kind.
     """
     settings = load_config(config)
-    target = refused or file.with_name(f"{file.stem}.refused.csv")
-    with _opened(file, target) as source, _address(settings) as url:
-        migrate(url)
-        total = _count_lines(source)
-        # A chunk holds no lane of the ledger, so that a busy machine may take its time over one.
-        pool = Pool(url, size=1, application_name="stockwright import", idle_in_transaction_s=60)
-        try:
-            with (
-                session(pool) as connection,
-                RefusedRows(target) as rows,
-                output.progress(f"Importing {kind}", total, as_json) as advance,
-            ):
-                said = Said(actor=output.person(), source="file", reason=f"import {kind}")
-                start_with(connection, settings, said)
-                connection.commit()
-                imports = replace(said, source="import", reason=f"import of {file.name}")
-                said_by(connection, imports, for_session=True)
-                connection.commit()
-                report = import_csv(connection, kind, source, refused=rows, progress=advance)
-                log_change(
-                    connection,
-                    said.actor,
-                    f"{kind}.import",
-                    file.name,
-                    {"new": report.new, "changed": report.changed, "refused": report.refused},
-                )
-        finally:
-            pool.close()
+    with connected(settings, "import") as connection:
+        said = Said(actor=output.person(), source="file", reason=f"import {kind}")
+        start_with(connection, settings, said)
+        connection.commit()
+        if kind == "all" and file.is_dir():
+            reports = [
+                _file(connection, one, path, None, "csv", as_json) for one, path in _in(file)
+            ]
+            written = str(file / "*.refused.csv")
+            return _told(ImportedAll(reports=reports, refused_file=written), as_json)
+        if kind == "all":
+            lines, target = _all(connection, file, refused, as_json)
+            return _told(ImportedAll(reports=lines, refused_file=str(target)), as_json)
+        chosen = form_of(file, form, "csv")
+        report = _file(connection, kind, file, refused, chosen, as_json)
+    target = _beside(file, refused, chosen)
     imported = Imported(report=report, refused_file=str(target) if report.refused else "")
-    output.emit(imported, as_json, _render)
+    output.emit(imported, as_json, lambda one: _render([one.report], one.refused_file))
     return output.FINDINGS if report.refused else output.OK
+
+
+def _told(imported: ImportedAll, as_json: bool) -> int:
+    refused = any(report.refused for report in imported.reports)
+    if not refused:
+        imported.refused_file = ""
+    output.emit(imported, as_json, lambda one: _render(one.reports, one.refused_file))
+    return output.FINDINGS if refused else output.OK
+
+
+def _in(folder: Path) -> list[tuple[MasterKind, Path]]:
+    """The files of a folder that an export wrote, in the order in which they can be imported."""
+    found: list[tuple[MasterKind, Path]] = [
+        (kind, folder / f"{kind}.csv") for kind in WHOLE if (folder / f"{kind}.csv").is_file()
+    ]
+    if not found:
+        names = ", ".join(f"{kind}.csv" for kind in WHOLE)
+        raise Rejected("unreadable", "file", f"{folder} holds none of {names}")
+    return found
+
+
+def _beside(file: Path, refused: Path | None, form: Form) -> Path:
+    return refused or file.with_name(f"{file.stem}.refused.{form}")
+
+
+def _file(
+    connection: Connection,
+    kind: MasterKind,
+    file: Path,
+    refused: Path | None,
+    form: Form,
+    as_json: bool,
+) -> ImportReport:
+    target = _beside(file, refused, form)
+    importer = Importer(actor=output.person(), origin=file.name)
+    with _opened(file, target) as source, _progress(kind, source, as_json) as advance:
+        if form == "csv":
+            with RefusedRows(target) as rows:
+                return import_csv(
+                    connection, kind, source, importer=importer, refused=rows, progress=advance
+                )
+        with RefusedLines(target) as lines:
+            (report,) = import_ndjson(
+                connection, kind, source, importer=importer, refused=lines, progress=advance
+            )
+            return report
+
+
+def _all(
+    connection: Connection, file: Path, refused: Path | None, as_json: bool
+) -> tuple[list[ImportReport], Path]:
+    target = _beside(file, refused, "ndjson")
+    importer = Importer(actor=output.person(), origin=file.name)
+    with (
+        _opened(file, target) as source,
+        _progress("all", source, as_json) as advance,
+        RefusedLines(target) as lines,
+    ):
+        reports = import_ndjson(
+            connection, None, source, importer=importer, refused=lines, progress=advance
+        )
+    return reports, target
+
+
+@contextmanager
+def _progress(kind: MasterKind, source: BinaryIO, as_json: bool) -> Iterator[Callable[[int], None]]:
+    with output.progress(f"Importing {kind}", _count_lines(source), as_json) as advance:
+        yield advance
 
 
 @contextmanager
@@ -99,20 +163,6 @@ def _opened(file: Path, target: Path) -> Iterator[BinaryIO]:
         yield source
 
 
-@contextmanager
-def _address(settings: Config) -> Iterator[str]:
-    url = database_url(settings)
-    if url is not None:
-        yield url
-        return
-    with EmbeddedServer.start(settings.database.data_dir or None, _tell) as server:
-        yield server.url
-
-
-def _tell(message: str) -> None:
-    output.err().print(message)
-
-
 def _count_lines(source: BinaryIO) -> int:
     """Lines of the file, for the progress bar only: rows may span several."""
     count = 0
@@ -122,8 +172,14 @@ def _count_lines(source: BinaryIO) -> int:
     return count
 
 
-def _render(imported: Imported) -> str:
-    report = imported.report
+def _render(reports: list[ImportReport], refused_file: str) -> str:
+    lines = [line for report in reports for line in _lines(report)]
+    if refused_file:
+        lines.append(escape(f"Refused rows are in {refused_file}; correct and import it."))
+    return "\n".join(lines)
+
+
+def _lines(report: ImportReport) -> list[str]:
     rows = "1 row" if report.rows == 1 else f"{report.rows:,} rows"
     lines = [
         f"{rows} of {report.kind}: {report.new:,} new, {report.changed:,} changed, "
@@ -136,6 +192,4 @@ def _render(imported: Imported) -> str:
     more = report.refused - len(report.first_refusals)
     if more:
         lines.append(f"  and {more:,} more")
-    if report.refused:
-        lines.append(escape(f"Refused rows are in {imported.refused_file}; correct and import it."))
-    return "\n".join(lines)
+    return lines

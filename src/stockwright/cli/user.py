@@ -2,7 +2,6 @@
 
 import datetime as dt
 import getpass
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ app = App(
     name="user", help="Add, list, change and disable users of the console.", help_format="plaintext"
 )
 _ROLES: Final = "; ".join(f"{role}: {meaning}" for role, meaning in MEANINGS.items())
-_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 
 Name = Annotated[str, Parameter(help="The name to sign in with; small and capital are the same.")]
 RoleOption = Annotated[Role, Parameter(help=f"{_ROLES}.")]
@@ -143,7 +141,7 @@ def _password(stdin: bool, generate: bool) -> str:
     if stdin and generate:
         raise Rejected("malformed", "generate", "Choose one: --generate or --stdin.")
     if generate:
-        return "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(4))
+        return users.new_password()
     if stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():

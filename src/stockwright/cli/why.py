@@ -1,7 +1,7 @@
 """`stockwright why SKU`: every quantity of a SKU, step by step."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,8 +13,10 @@ from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.cli.status import running_database
 from stockwright.config import load_config
 from stockwright.domain.availability import Explanation
+from stockwright.domain.errors import Rejected
 from stockwright.domain.levels import Level
 from stockwright.flow.explaining import ChannelQuantity, ListingQuantity, Why, why
+from stockwright.flow.promising import Promised, promise_of
 from stockwright.store import positions
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
@@ -28,6 +30,13 @@ def command(
     at: Annotated[
         str | None, Parameter(help="An earlier time with its zone: 2026-01-31T14:05:00Z.")
     ] = None,
+    by: Annotated[
+        str | None,
+        Parameter(help="Also what may be promised by the end of this day (UTC), as 2026-12-24."),
+    ] = None,
+    quantity: Annotated[
+        int, Parameter(help="With --by: also the earliest date of so many base units.")
+    ] = 0,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> int:
@@ -35,10 +44,14 @@ def command(
 
     Each number is followed by the steps that add up to it; then come the entries of the ledger
     that the balances are the sum of, and who is promised units. With --at, all is told as it was
-    then: each number a channel was meant to show, by the rules of then, and when it was sent. Ends
-    with 2 where there is no such SKU or channel.
+    then: each number a channel was meant to show, by the rules of then, and when it was sent. With
+    --by also what each channel may promise by the end of a day, as of now. Ends with 2 where there
+    is no such SKU or channel.
     """
     then = output.time_of(at, "at")
+    if then is not None and by is not None:
+        message = "What may be promised is told as of now only; leave out --at or --by."
+        raise Rejected("malformed", "by", message)
     with (
         running_database(load_config(config)) as url,
         Pool(url, size=1) as pool,
@@ -46,11 +59,44 @@ def command(
     ):
         meant = positions.sku_of(connection, sku) or sku
         found = why(connection, meant, channel, then)
-    output.emit(found, as_json, _render)
+        promised = []
+        if by is not None:
+            until = _end_of(by)
+            promised = [
+                promise_of(connection, meant, channel=one.channel, by=until, quantity=quantity)
+                for one in found.quantities.channels
+            ]
+    output.emit(_with_promises(found, promised), as_json, _render)
     return output.OK
 
 
-def _render(found: Why) -> RenderableType:
+class Answer(Why, frozen=True):
+    """What explains a SKU's numbers, and what each channel may promise where a day is asked for."""
+
+    promised: Sequence[Promised] = ()
+
+
+def _with_promises(found: Why, promised: Sequence[Promised]) -> Answer:
+    return Answer(
+        quantities=found.quantities,
+        ledger_sums=found.ledger_sums,
+        ledger=found.ledger,
+        claims=found.claims,
+        moment=found.moment,
+        promised=promised,
+    )
+
+
+def _end_of(day: str) -> dt.datetime:
+    """The last second of a day in UTC. Raises Rejected: malformed."""
+    try:
+        return dt.datetime.combine(dt.date.fromisoformat(day), dt.time(23, 59, 59), dt.UTC)
+    except ValueError:
+        message = f"{day!r} is no day; write it as year-month-day, 2026-12-24."
+        raise Rejected("malformed", "by", message) from None
+
+
+def _render(found: Answer) -> RenderableType:
     quantities = found.quantities
     head = f"{quantities.sku} at ledger sequence {quantities.sequence:,}"
     if found.moment is not None:
@@ -60,6 +106,8 @@ def _render(found: Why) -> RenderableType:
     lines += _steps("free", quantities.free)
     for one in quantities.channels:
         lines += _channel(one, found.moment is not None)
+    for told in found.promised:
+        lines += _promise(told)
     lines += _ledger(found)
     lines += _claims(found)
     return Text("\n".join(lines))
@@ -76,6 +124,16 @@ def _channel(one: ChannelQuantity, past: bool) -> Iterator[str]:
         yield from _steps(title, explained, *notes)
         for other in explained.others:
             yield from _steps(f"    its component {other.sku} alone", other)
+
+
+def _promise(one: Promised) -> Iterator[str]:
+    told = one.promise
+    notes = []
+    if told.quantity:
+        first = f"{told.earliest:%Y-%m-%d %H:%M} UTC" if told.earliest else "no date that is known"
+        notes.append(f"{told.quantity:,} may be promised by {first}")
+    title = f"available_to_promise through {one.channel} by {told.by:%Y-%m-%d %H:%M} UTC"
+    yield from _steps(title, told.available_to_promise, *notes)
 
 
 def _steps(title: str, explanation: Explanation, *notes: str) -> Iterator[str]:

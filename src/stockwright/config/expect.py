@@ -39,6 +39,8 @@ def _words(info: mi.Type) -> str:
             return "one of " + ", ".join(str(value) for value in values)
         case mi.IntType(ge=low, le=high):
             return "a whole number" + _range(low, high)
+        case mi.FloatType(gt=above, lt=below) if above is not None and below is not None:
+            return f"a number above {above:g} and below {below:g}"
         case mi.FloatType(ge=low, le=high):
             return "a number" + _range(low, high)
         case mi.BoolType():

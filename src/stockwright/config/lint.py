@@ -15,6 +15,7 @@ from stockwright.config.locator import locate
 from stockwright.config.model import Config, Database, Server
 from stockwright.config.secrets import absolute_references
 from stockwright.config.sections import Values, build, read_family, read_table, values_of
+from stockwright.domain.call_log import ApiLog
 from stockwright.domain.codes import did_you_mean, field_name
 from stockwright.domain.network import Channel, Location, Network, System
 
@@ -24,7 +25,11 @@ FAMILIES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "channels": Channel,
 }
 """Tables of tables: [systems.CODE] and so on."""
-TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {"server": Server, "database": Database}
+TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "server": Server,
+    "database": Database,
+    "api_log": ApiLog,
+}
 MAX_FILE_BYTES: Final = 10_000_000
 
 
@@ -151,6 +156,7 @@ def _configuration(path: Path, top: Values, families: dict[str, dict[str, Values
     return Config(
         server=Server(**top["server"]),
         database=Database(**database),
+        api_log=ApiLog(**top["api_log"]),
         imported_places=top.get("imported_places", ()),
         file=str(path),
         **_families(families),

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from stockwright.domain.call_log import ApiLog
 from stockwright.domain.codes import Code
 from stockwright.domain.network import Network
 
@@ -18,6 +19,12 @@ class Server(Struct, frozen=True, kw_only=True):
     base: Annotated[
         str, Meta(description="address under which others reach us; empty for the one above")
     ] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="networks of our own proxies, whose X-Forwarded-For and -Proto we believe"
+        ),
+    ] = ()
 
 
 class Database(Struct, frozen=True, kw_only=True):
@@ -38,6 +45,7 @@ class Config(Network, frozen=True, kw_only=True):
 
     server: Server = Server()
     database: Database = Database()
+    api_log: ApiLog = ApiLog()
     imported_places: Annotated[
         tuple[Code, ...],
         Meta(description="locations and groups that come by CSV import; pools may name them"),

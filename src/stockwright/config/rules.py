@@ -13,6 +13,8 @@ from stockwright.config.secrets import carries_password, is_reference, literal_s
 from stockwright.config.sections import Values
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.network import BEGINNING
+from stockwright.domain.policies import oddities
+from stockwright.domain.proxies import network_problem
 
 Family = Mapping[str, Values]
 
@@ -47,10 +49,14 @@ def check_database(report: Report, database: Values) -> None:
 
 
 def check_server(report: Report, server: Values) -> None:
-    """An outside address that a browser can follow."""
+    """An outside address that a browser can follow, and networks of proxies that are networks."""
     base = server.get("base", "")
     if base and (urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).netloc):
         report.add(("server", "base"), "is no web address", "give https://host or http://host:port")
+    for index, text in enumerate(server.get("trusted_proxies", ())):
+        problem, fix = network_problem(text)
+        if problem:
+            report.add(("server", "trusted_proxies", index), problem, fix)
 
 
 def check_connectors(report: Report, systems: Family) -> None:
@@ -186,6 +192,23 @@ def check_channels(
             elif member in pool[:index]:
                 report.add((*path, "pool", index), f"{member} stands twice", "remove one")
         _check_policies(report, (*path, "policies"), channel.get("policies", ()))
+        _check_caps(report, (*path, "policies"), channel.get("policies", ()), systems)
+
+
+def _check_caps(
+    report: Report, path: Path, policies: list[Values] | tuple[()], systems: Family
+) -> None:
+    """A cap while a source is silent needs a source of which silence can be told."""
+    if any(system.get("heartbeat_s") or system.get("connector") for system in systems.values()):
+        return
+    for index, policy in enumerate(policies):
+        if policy.get("degraded_cap") is not None:
+            report.add(
+                (*path, index, "degraded_cap"),
+                "never holds: no system promises heartbeats or is polled by a connector",
+                "give the systems that tell of sales or goods a heartbeat_s",
+                "warning",
+            )
 
 
 def _check_policies(report: Report, path: Path, policies: list[Values] | tuple[()]) -> None:
@@ -203,11 +226,5 @@ def _check_policies(report: Report, path: Path, policies: list[Values] | tuple[(
                 )
                 break
         seen.setdefault((sku, group), index)
-        cap, pack = policy.get("cap"), policy.get("pack_size", 1)
-        if cap is not None and cap < pack:
-            report.add(
-                (*path, index, "cap"),
-                "is below pack_size, so that nothing is ever shown",
-                "raise cap, or set it to 0 and pack_size to 1",
-                "warning",
-            )
+        for field, problem, fix in oddities(policy):
+            report.add((*path, index, field), problem, fix, "warning")

@@ -22,6 +22,7 @@ _INTRODUCTIONS: Final[Mapping[str, str]] = {
     "[server]": "Where the API and the console are served.",
     "[database]": "The database. Without any setting Stockwright runs its own PostgreSQL.\n"
     "# The environment variable STOCKWRIGHT_DATABASE_URL overrides this table.",
+    "[api_log]": "What is kept of calls to the API, for the console's API log.",
     "[systems.CODE]": "One table for each partner system, under the code you give it.",
     "[locations.CODE]": "One table for each place that holds goods.",
     "[[locations.CODE.authority]]": "Whose word counts for which movements at this location. "
@@ -40,6 +41,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "[server].host": '"127.0.0.1"',
     "[server].port": "8080",
     "[server].base": '"https://stock.example.com"',
+    "[server].trusted_proxies": '["10.0.0.0/24"]',
     "[database].url": '"env:STOCKWRIGHT_DATABASE_URL"',
     "[database].data_dir": '"stockwright-data"',
     "[systems.CODE].role": '"wms"',
@@ -47,6 +49,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "[systems.CODE].latency_budget_s": "5",
     "[systems.CODE].criticality": '"high"',
     "[systems.CODE].clock_error_s": "2",
+    "[systems.CODE].heartbeat_s": "60",
     "[systems.CODE].time_zone": '"Europe/Berlin"',
     "[systems.CODE].connector": '""',
     "[systems.CODE].settings": '{ url = "https://wms.example.com", token = "env:WMS_TOKEN" }',
@@ -61,6 +64,12 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "[[channels.CODE.policies]].sku": '"10002"',
     "[[channels.CODE.policies]].sku_group": '"GIFTS"',
     "[[channels.CODE.policies]].safety": "2",
+    "[[channels.CODE.policies]].ring_fence": "5",
+    "[[channels.CODE.policies]].buffer_percent": "5",
+    "[[channels.CODE.policies]].buffer_risk": "0.01",
+    "[[channels.CODE.policies]].buffer_most": "50",
+    "[[channels.CODE.policies]].buffer_most_percent": "25",
+    "[[channels.CODE.policies]].degraded_cap": "20",
     "[[channels.CODE.policies]].cap": "500",
     "imported_places": '["STORES"]',
 }

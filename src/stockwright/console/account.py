@@ -13,7 +13,7 @@ from stockwright.console import formatting
 from stockwright.console.access import Visitor
 from stockwright.console.pages import HEADERS, page, twin
 from stockwright.console.reading import Reader
-from stockwright.console.signing import Hasher
+from stockwright.console.signing import Doubt, Hasher, proven
 from stockwright.domain import passwords
 from stockwright.domain.errors import Rejected
 from stockwright.domain.people import PERMISSIONS, Role
@@ -72,21 +72,15 @@ class Account:
             return await self._page(
                 request, note="The two new passwords differ.", about="again", status=400
             )
-        address = request.client.host if request.client else ""
-        attempt = await self._reader.run(sessions.begin_attempt, signed.name, address)
-        if attempt.wait_s > 0:
-            note = "Too many failed attempts. Try again later."
-            return await self._page(request, note=note, about="old", status=429)
-        right, _ = await self._hasher.judge(form.one("old"), attempt.kept)
-        if not right:
-            await self._reader.run(sessions.note_failure, attempt, address=address)
-            note = "The old password is wrong."
-            return await self._page(request, note=note, about="old", status=403)
+        wrong = "The old password is wrong."
+        proof = await proven(self._reader, self._hasher, request, form.one("old"), wrong=wrong)
+        if isinstance(proof, Doubt):
+            return await self._page(request, note=proof.note, about="old", status=proof.status)
         if passwords.same(new, form.one("old")):
             note = "This is the old password. Choose one that nobody else knows."
             return await self._page(request, note=note, about="new", status=400)
         try:
-            await self._reader.run(_set_password, request.state.visitor, new, attempt.kept)
+            await self._reader.run(_set_password, request.state.visitor, new, proof.kept)
         except Rejected as refused:
             return await self._page(request, note=refused.message, about="new", status=400)
         return RedirectResponse("/account?changed=password", 303, HEADERS)

@@ -45,7 +45,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     """One list. filters are the names a query string may give a value to; facets those counted.
 
     read(connection, asked, now, before, limit) answers rows, cube(connection, asked, now) counts,
-    ids names the rows of an id's kind among rows. counted: how many rows the facets look at.
+    ids names the rows of an id's kind among rows. counted: how many rows the facets look at. told:
+    what else the page says, about all rows and whatever is asked.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     read: Callable[[Connection, Asked, dt.datetime, int, int], Rows]
     cube: Callable[[Connection, Asked, dt.datetime], Sequence[Count]]
     counted: int
+    told: Callable[[Connection], Any] | None = None
     mark: Callable[[Connection], str] | None = None
     actions: Sequence[Action] = ()
 
@@ -74,7 +76,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-class BoardPage(msgspec.Struct, frozen=True, kw_only=True):
+class BoardPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One page of a board, as its twin shows it. total counts what matches the facets, among the
     newest `counted`; capped says that there are more than these.
     """
@@ -87,6 +89,7 @@ class BoardPage(msgspec.Struct, frozen=True, kw_only=True):
     capped: bool
     next: str | None
     views: Sequence[SavedView]
+    told: Any = None
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -323,6 +326,7 @@ def _page(
         capped=counted >= board.counted,
         next=None if found.older is None else f"{board.path}?{query_of(asked, found.older)}",
         views=desk.saved_views(connection, request.state.visitor.owner, board.name),
+        told=board.told(connection) if board.told else None,
     )
     return shown, board.mark(connection) if board.mark else ""
 

@@ -6,8 +6,9 @@ inline style, which its content security policy forbids.
 """
 
 import datetime as dt
+import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby, pairwise
@@ -15,6 +16,8 @@ from typing import Final
 
 Point = tuple[dt.datetime, int]
 """A quantity from a moment on, until the next point."""
+LagPoint = tuple[dt.datetime, float, float]
+"""Of what was acknowledged from a moment on: the seconds within which half and 99 of 100 came."""
 
 WIDTH: Final = 1100
 HEIGHT: Final = 320
@@ -78,6 +81,75 @@ def shown_against_true(
     return _document(title, "".join(parts))
 
 
+def lag_by_period(
+    lags: Sequence[LagPoint],
+    title: str,
+    *,
+    span: tuple[dt.datetime, dt.datetime],
+    period_s: int,
+    budget_s: float,
+) -> str:
+    """How late a channel was, period by period, as one SVG element, WIDTH by HEIGHT.
+
+    Lags are in order of time and stand in the middle of their period; a period without any breaks
+    the lines. span is what the picture reaches over, in whose zone times are written. The latency
+    budget is drawn where it is near.
+    """
+    if not lags:
+        words = "Nothing was acknowledged in this time."
+        return _document(title, _text(WIDTH / 2, HEIGHT / 2, words, "middle"))
+    highest_ms = max(1, math.ceil(max(p99_s for _, _, p99_s in lags) * 1000))
+    budget_ms = budget_s * 1000
+    near = budget_ms <= 3 * highest_ms
+    frame = _span_frame(span, math.ceil(max(highest_ms, budget_ms if near else 0)))
+    parts = [*_quantity_axis(frame, _duration), *_time_axis(frame, span[0].tzinfo)]
+    if near:
+        y = frame.y(budget_ms)
+        parts.append(
+            f'<line class="chart-budget" stroke="#dc2626" stroke-dasharray="6 4" x1="{_LEFT}"'
+            f' x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+    for slot, values in ((1, [(at, p99) for at, _, p99 in lags]),
+                         (0, [(at, p50) for at, p50, _ in lags])):  # fmt: skip
+        path = _broken_path(values, frame, period_s)
+        parts.append(
+            f'<path class="chart-c{slot}" fill="none" stroke="{_CHANNEL_COLOURS[slot]}"'
+            f' stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" d="{path}"/>'
+        )
+    above = "" if near else ", above the picture"
+    entries = [
+        ("p50", "chart-c0", _CHANNEL_COLOURS[0]),
+        ("p99", "chart-c1", _CHANNEL_COLOURS[1]),
+        (f"latency budget {_duration(round(budget_ms))}{above}", "chart-budget", "#dc2626"),
+    ]
+    parts.extend(_legend_of(entries))
+    return _document(title, "".join(parts))
+
+
+def _span_frame(span: tuple[dt.datetime, dt.datetime], highest: int) -> _Frame:
+    step = _round_step(highest)
+    return _Frame(span[0].timestamp(), span[1].timestamp(), 0, -(-highest // step) * step)
+
+
+def _broken_path(values: Sequence[tuple[dt.datetime, float]], frame: _Frame, period_s: int) -> str:
+    """Straight lines between neighbouring periods; one that stands alone is a dot."""
+    text, before = "", None
+    for at, seconds in values:
+        middle = at.timestamp() + period_s / 2
+        follows = before is not None and middle - before < 1.5 * period_s
+        x, y = _n(frame.x_of(middle)), _n(frame.y(seconds * 1000))
+        text += f"L{x} {y}" if follows else f"M{x} {y}h0.01"
+        before = middle
+    return text
+
+
+def _duration(milliseconds: int) -> str:
+    if milliseconds < 1000:
+        return f"{milliseconds} ms" if milliseconds else "0"
+    seconds = milliseconds / 1000
+    return f"{seconds:g} s" if seconds < 600 else f"{seconds / 60:g} min"
+
+
 def _frame(points: Sequence[Point]) -> _Frame:
     seconds = [at.timestamp() for at, _ in points]
     quantities = [quantity for _, quantity in points]
@@ -99,7 +171,9 @@ def _round_step(span: int) -> int:
     )
 
 
-def _quantity_axis(frame: _Frame) -> Iterator[str]:
+def _quantity_axis(
+    frame: _Frame, label: Callable[[int], str] = lambda quantity: f"{quantity:,}"
+) -> Iterator[str]:
     step = _round_step(frame.high - frame.low)
     for quantity in range(-(-frame.low // step) * step, frame.high + 1, step):
         y = frame.y(quantity)
@@ -109,7 +183,7 @@ def _quantity_axis(frame: _Frame) -> Iterator[str]:
             f'<line class="{zero}" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"'
             f' stroke="{colour}"/>'
         )
-        yield _text(_LEFT - 8, y + 4, f"{quantity:,}".replace(",", "\u2009"), "end")
+        yield _text(_LEFT - 8, y + 4, label(quantity).replace(",", "\u2009"), "end")
 
 
 def _time_axis(frame: _Frame, zone: dt.tzinfo | None) -> Iterator[str]:
@@ -230,6 +304,11 @@ def _legend(channels: Sequence[str]) -> Iterator[str]:
         slot = index % len(_CHANNEL_COLOURS)
         entries.append((f"shown by {channel}", f"chart-c{slot}", _CHANNEL_COLOURS[slot]))
     entries.append(("shown but not there", "chart-oversell", "#dc2626"))
+    yield from _legend_of(entries)
+
+
+def _legend_of(entries: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """Label, class and colour of each, side by side."""
     x, y = float(_LEFT), 44
     for label, name, colour in entries:
         width = 46 + 6.7 * len(label)

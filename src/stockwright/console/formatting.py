@@ -5,6 +5,7 @@ A page shows one time zone, its reader's: that of the `now` a time is written ag
 
 import datetime as dt
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -78,6 +79,11 @@ def exact(at: dt.datetime | None, zone: dt.tzinfo = dt.UTC) -> str:
     return "" if at is None else at.astimezone(zone).isoformat(timespec="milliseconds")
 
 
+def moment(at: dt.datetime) -> str:
+    """A moment as addresses carry it: to the microsecond, so that it finds itself again."""
+    return at.astimezone(dt.UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
 @cache
 def zone_of(name: str) -> ZoneInfo:
     """The zone of this name; the server's own for '' and for a name that is none (any more)."""
@@ -113,12 +119,23 @@ def words(code: str) -> str:
 def item_url(sku: str, *, twin: bool = False, **query: str | int) -> str:
     """The address of an item's page, or of its JSON twin, for any code.
 
-    Codes that a browser or the twin's ending would misread travel as a parameter instead.
+    Codes that a browser or the twin's ending would misread travel as a parameter instead. Empty
+    parameters are left out.
     """
+    return _url("item", "sku", sku, twin, query)
+
+
+def channel_url(channel: str, *, twin: bool = False, **query: str | int) -> str:
+    """The address of a channel's publication, or of its JSON twin, for any code."""
+    return _url("publication", "channel", channel, twin, query)
+
+
+def _url(page: str, name: str, code: str, twin: bool, query: Mapping[str, str | int]) -> str:
+    query = {name: value for name, value in query.items() if value != ""}
     ending = ".json" if twin else ""
-    if sku in (".", "..") or sku.endswith(".json"):
-        return f"/item{ending}?{urlencode({'sku': sku, **query})}"
-    return f"/items/{quote(sku, safe='')}{ending}" + (f"?{urlencode(query)}" if query else "")
+    if code in (".", "..") or code.endswith(".json"):
+        return f"/{page}{ending}?{urlencode({name: code, **query})}"
+    return f"/{page}s/{quote(code, safe='')}{ending}" + (f"?{urlencode(query)}" if query else "")
 
 
 def why_url(number_name: str, sku: str, **where: str) -> str:

@@ -10,10 +10,11 @@ from starlette.responses import Response, StreamingResponse
 
 from stockwright.console import item, overview, why
 from stockwright.console.door import Door
-from stockwright.console.formatting import item_url
+from stockwright.console.formatting import item_url, moment
 from stockwright.console.pages import HEADERS, message, page, twin, zone_of
 from stockwright.console.reading import Reader
 from stockwright.console.stream import Snapshot, Topics, while_allowed
+from stockwright.console.travel import asked_moment, check_past
 from stockwright.domain.errors import Rejected
 from stockwright.store import links, positions
 from stockwright.store.connection import Connection
@@ -65,41 +66,45 @@ class Handlers:
     async def item(self, request: Request) -> Response:
         """One item's page."""
         sku, as_json = _sku_of(request)
-        _check_text(sku)
-        before = _before(request)
+        kind, before = request.query_params.get("kind", ""), _before(request)
+        _check_text(sku, kind)
+        at = asked_moment(request.query_params.get("at", ""), zone_of(request))
 
         def read(connection: Connection) -> tuple[item.ItemPage, str] | None:
             now = positions.moment(connection)
-            found = item.read(connection, sku, now, before=before)
+            check_past(at, now)
+            found = item.read(connection, sku, now, before=before, kind=kind, at=at)
             return None if found is None else (found, item.chart(connection, found))
 
         found = await self._reader.read(read)
         if found is None:
-            return _no_such_item(request, sku)
+            return _no_such_item(request, sku, at)
         if as_json:
             return twin(found[0])
         cursor = {} if before is None else {"before": before}
-        live = "" if before is not None else f"/console/stream?{_query(sku=sku)}"
+        address = item_url(sku, twin=True, at=moment(at) if at else "", kind=kind, **cursor)
+        # What is past does not change, and nor do older pages of the timeline.
+        live = "" if at or before is not None else f"/console/stream?{_query(sku=sku)}"
         return page(
-            request, "item.html", shape=found[0].mark, stream=live,
-            twin=item_url(sku, twin=True, **cursor), **item.content(*found),
+            request, "item.html", shape=found[0].mark, stream=live, twin=address,
+            **item.content(*found, zone_of(request)),
         )  # fmt: skip
 
     async def why(self, request: Request) -> Response:
         """The explanation of one number."""
-        known = why.Asked.__struct_fields__
-        given = {name: request.query_params.get(name, "") for name in known}
+        given = {name: request.query_params.get(name, "") for name in why.TEXTS}
         _check_text(*given.values())
-        asked = why.Asked(**given)
+        at = asked_moment(request.query_params.get("at", ""), zone_of(request))
+        asked = why.Asked(**given, at=at)
         answer = await self._reader.read(why.explain, asked, zone_of(request))
         if answer is None:
-            return _no_such_item(request, asked.sku)
+            return _no_such_item(request, asked.sku, at)
         if request.url.path.endswith(".json"):
             return twin({"adds_up": answer.adds_up, "answer": answer})
         return page(
             request,
             "why.html",
-            now=dt.datetime.now(dt.UTC),
+            now=at or dt.datetime.now(dt.UTC),
             twin=f"/why.json?{request.url.query}",
             **why.content(answer),
         )
@@ -158,7 +163,10 @@ def _check_text(*texts: str) -> None:
             raise Rejected("malformed", "q", "A code has no NUL character and at most 512 others.")
 
 
-def _no_such_item(request: Request, sku: str) -> Response:
+def _no_such_item(request: Request, sku: str, at: dt.datetime | None = None) -> Response:
+    if at is not None:
+        text = f"No such SKU or listing at {moment(at)}. Ask for a later time, or leave `at` away."
+        return message(request, 404, f"{sku or 'Nothing'} was not known then", text)
     text = "No such SKU or listing. Search by SKU or by a partner's code, or import it first."
     return message(request, 404, f"{sku or 'Nothing'} is not known", text)
 

@@ -34,11 +34,15 @@ HEADERS: Final = {
 NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
     ("/", "Overview", "look"),
     ("/items", "Items", "look"),
+    ("/publications", "Publishing", "look"),
     ("/work-items", "Work", "look"),
     ("/parked", "Parked", "look"),
     ("/reservations", "Reservations", "look"),
+    ("/policies", "Policies", "look"),
+    ("/api-log", "API log", "look"),
     ("/audit", "Audit", "look"),
     ("/keys", "Keys", "key.look"),
+    ("/users", "Users", "user.change"),
 )
 """The pages that every page links to: address, name, and what one must be allowed to see it."""
 
@@ -55,6 +59,7 @@ def _environment() -> jinja2.Environment:
         environment.filters[name] = getattr(formatting, name)
     environment.filters["exact"] = _exact
     environment.globals["item_url"] = formatting.item_url
+    environment.globals["channel_url"] = formatting.channel_url
     environment.globals["why_url"] = formatting.why_url
     environment.globals["nav"] = _navigation
     return environment

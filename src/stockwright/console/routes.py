@@ -5,19 +5,29 @@ from typing import Final, Literal
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from stockwright.console import audit, parked, reservations, work
+from stockwright.console import audit, calls, parked, publications, reservations, work
 from stockwright.console.account import Account
 from stockwright.console.boards import Board, Boards
 from stockwright.console.door import SIGN_IN, Door, Guarded, Handler, Static
 from stockwright.console.handlers import Handlers
 from stockwright.console.keys import KeyPages
 from stockwright.console.pages import FOLDER
+from stockwright.console.policies import PolicyPages
+from stockwright.console.policy_trials import TrialPages
 from stockwright.console.reading import ConsoleServices, Reader
 from stockwright.console.search import SearchPages
 from stockwright.console.signing import Hasher, Signing
+from stockwright.console.trying import Trier
+from stockwright.console.users import UserPages
 from stockwright.domain.people import Action
 
-BOARDS: Final[Sequence[Board]] = (work.BOARD, parked.BOARD, reservations.BOARD, audit.BOARD)
+BOARDS: Final[Sequence[Board]] = (
+    work.BOARD,
+    parked.BOARD,
+    reservations.BOARD,
+    calls.BOARD,
+    audit.BOARD,
+)
 """Every list that people work through."""
 
 _Row = tuple[str, str, Handler, Action | Literal["free"]]
@@ -34,7 +44,7 @@ def routes(
     """
     reader = Reader(services)
     door = Door(reader, open_to_all=open_to_all, behind_tls=base.startswith("https://"))
-    rows = [*_looking(reader, door), *_boards(reader), *_personal(reader, door)]
+    rows = [*_looking(reader, door), *_boards(reader), *_rules(reader), *_personal(reader, door)]
     return [
         *(Route(path, Guarded(door, handler, needs), methods=[method])
           for method, path, handler, needs in rows),
@@ -45,6 +55,7 @@ def routes(
 def _looking(reader: Reader, door: Door) -> list[_Row]:
     """Pages that only show."""
     marks = {board.name: board.mark for board in BOARDS if board.mark is not None}
+    marks[publications.NAME] = publications.mark
     pages, search = Handlers(reader, door, marks), SearchPages(reader)
     answers = {
         "/": pages.overview,
@@ -69,7 +80,9 @@ def _boards(reader: Reader) -> list[_Row]:
     """Lists, their rows' own pages, and what can be done to them."""
     boards = Boards(reader)
     one_item, one_payload = work.WorkPages(reader), parked.ParkedPages(reader)
+    one_call = calls.CallPages(reader)
     one_order, keys = reservations.ReservationPages(reader), KeyPages(reader)
+    channels = publications.PublicationPages(reader)
     rows: list[_Row] = []
     for board in BOARDS:
         rows.append(("GET", board.path, boards.show(board), board.needs))
@@ -82,8 +95,16 @@ def _boards(reader: Reader) -> list[_Row]:
         ("GET", "/work-items/{id}", one_item.one, "look"),
         ("GET", "/parked/{id}", one_payload.one, "look"),
         ("GET", "/parked/{id}/body", one_payload.body, "payload.read_raw"),
+        ("GET", "/publications", channels.all, "look"),
+        ("GET", "/publications.json", channels.all, "look"),
+        ("GET", "/publication", channels.one, "look"),
+        ("GET", "/publication.json", channels.one, "look"),
+        ("GET", "/publications/{channel:path}", channels.one, "look"),
+        # Each action asks for its own right; whoever may look may ask what it would do.
+        ("POST", "/publications/act", channels.act, "look"),
         ("GET", "/reservation", one_order.one, "look"),
         ("GET", "/reservation.json", one_order.one, "look"),
+        ("GET", "/api-log/{id}", one_call.one, "look"),
         ("GET", "/done/{deed}", boards.done, "look"),
         ("POST", "/done/{deed}/undo", boards.undo(BOARDS), "look"),
         ("POST", "/console/views", boards.keep_view(BOARDS), "view.save"),
@@ -93,16 +114,40 @@ def _boards(reader: Reader) -> list[_Row]:
     ]
 
 
+def _rules(reader: Reader) -> list[_Row]:
+    """The channels' rules, and trying others before they hold."""
+    trier = Trier(reader)
+    rules = PolicyPages(reader, trier)
+    trials = TrialPages(reader, trier, rules)
+    return [
+        ("GET", "/policies", rules.all, "look"),
+        ("GET", "/policies.json", rules.all, "look"),
+        ("GET", "/policy", rules.one, "look"),
+        ("GET", "/policy.json", rules.one, "look"),
+        ("GET", "/policies/{channel:path}", rules.one, "look"),
+        ("POST", "/policy", rules.edit, "policy.change"),
+        ("POST", "/policies/{channel:path}", rules.edit, "policy.change"),
+        ("GET", "/policy-trials/{trial}", trials.one, "look"),
+        ("GET", "/policy-trials/{trial}/effect", trials.effect, "look"),
+        ("GET", "/policy-trials/{trial}/effect.json", trials.effect, "look"),
+        ("POST", "/policy-trials/{trial}", trials.act, "policy.change"),
+    ]
+
+
 def _personal(reader: Reader, door: Door) -> list[_Row]:
-    """Signing in and out, and one's own settings."""
+    """Signing in and out, one's own settings, and the users."""
     hasher = Hasher()
     signing, account = Signing(reader, door, hasher), Account(reader, hasher)
+    people = UserPages(reader, hasher)
     return [
         ("GET", "/account", account.show, "own.settings"),
         ("GET", "/account.json", account.show, "own.settings"),
         ("POST", "/account/settings", account.change_settings, "own.settings"),
         ("POST", "/account/password", account.change_password, "own.settings"),
         ("POST", "/account/end-session", account.end_session, "own.settings"),
+        ("GET", "/users", people.show, "user.change"),
+        ("GET", "/users.json", people.show, "user.change"),
+        ("POST", "/users/change", people.change, "user.change"),
         ("GET", SIGN_IN, signing.sign_in, "free"),
         ("POST", SIGN_IN, signing.sign_in, "free"),
         ("POST", "/console/sign-out", signing.sign_out, "own.settings"),

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from starlette.requests import Request
@@ -54,6 +54,40 @@ def _judge(password: str, kept: str) -> tuple[bool, str]:
         return False, ""
     renewed = passwords.outdated(kept)
     return True, passwords.hashed(password, secrets.token_bytes(16)) if renewed else ""
+
+
+class Doubt(NamedTuple):
+    """Why a password did not prove who somebody is, in words and as a status."""
+
+    note: str
+    status: int
+
+
+async def proven(
+    reader: Reader,
+    hasher: Hasher,
+    request: Request,
+    password: str,
+    *,
+    wrong: str = "Your password is wrong.",
+) -> Attempt | Doubt:
+    """The attempt by which the signed-in visitor proved to know the own password, or a doubt.
+
+    Guesses are counted. What is kept of the password may be another by now: the attempt tells which
+    one was judged.
+    """
+    signed = request.state.visitor.signed
+    assert signed is not None
+    address = request.client.host if request.client else ""
+    attempt = await reader.run(sessions.begin_attempt, signed.name, address)
+    if attempt.wait_s > 0:
+        return Doubt("Too many failed attempts. Try again later.", 429)
+    right, _ = await hasher.judge(password, attempt.kept)
+    if not right:
+        await reader.run(sessions.note_failure, attempt, address=address)
+        return Doubt(wrong, 403)
+    await reader.run(sessions.forgive, attempt)
+    return attempt
 
 
 class Signing:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from stockwright.domain.accounts import (
     CELLS,
@@ -20,12 +21,16 @@ from stockwright.domain.accounts import (
     Transfer,
     Waiting,
 )
+from stockwright.domain.backorders import Backorder, DemandKey
 from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Fact, Outcome
 
 Move = tuple[str, str, str, str, str, str, int, dt.datetime, int | None, str, int | None]
 """(sku, lot, from_account, from_location, to_account, to_location, quantity, occurred_at, line_id,
 transfer, free_after): one entry of the ledger."""
+
+Received = tuple[str, str, str, str]
+"""(system, document, line, sku): a line of expected supply, whether it was told or not."""
 
 WorkNote = tuple[str, str, str, str, str, str, dict[str, Any]]
 """("open" or "close", kind, subject, sku, location, system, detail)."""
@@ -83,6 +88,7 @@ class Books:
         self.revisions: dict[str, Statement] = {}
         self.recounted: dict[int, Recounted] = {}
         self.channel_claims: dict[tuple[str, str], int] = {}
+        self.backorders: dict[DemandKey, Backorder] = {}
         self.contained: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self.journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]] | None = (
             None
@@ -123,6 +129,8 @@ class Rare(msgspec.Struct, eq=False, gc=False):
     fact: Fact | None = None
     observations: list[tuple[str, str, str, str, str, str, int]] = []
     channel_claims: dict[tuple[str, str], int] = {}
+    backorders: dict[DemandKey, Backorder] = {}
+    received: dict[Received, int] = {}
 
 
 class Overlay(msgspec.Struct, eq=False, gc=False):
@@ -207,7 +215,25 @@ class Overlay(msgspec.Struct, eq=False, gc=False):
         lines = self.books.demand.get((system, order))
         return lines.get(line) if lines else None
 
+    def owed_on(self, sku: str) -> list[Backorder]:
+        """The backorders of a SKU, not to be changed."""
+        own = self.rare_or_none.backorders if self.rare_or_none is not None else {}
+        return [own.get(one.key, one) for one in self.books.backorders.values() if one.sku == sku]
+
     # ------------------------------------------------------------ changing
+
+    def note_received(self, key: Received, units: int) -> None:
+        """Goods that came in against a line of supply; below zero what was taken back."""
+        self.rare.received[key] = self.rare.received.get(key, 0) + units
+
+    def backorder(self, key: DemandKey) -> Backorder | None:
+        """The backorder of a demand line, to be changed by this item, or None."""
+        if key not in self.books.backorders:
+            return None
+        found = self.rare.backorders.get(key)
+        if found is None:
+            found = self.rare.backorders[key] = replace(self.books.backorders[key])
+        return found
 
     def balance(self, key: Key) -> Balance:
         """The balance at a key, to be changed by this item. Raises Unread."""
@@ -351,6 +377,11 @@ class Overlay(msgspec.Struct, eq=False, gc=False):
             for one in waiting:
                 written.waiting[one.sequence] = (key, one)
         written.observations.extend([(sequence, *one) for one in rare.observations])
+        books.backorders.update(rare.backorders)
+        written.backorders.update({key: (sequence, one) for key, one in rare.backorders.items()})
+        written.received.extend(
+            [(sequence, *key, units) for key, units in rare.received.items() if units]
+        )
 
     def _keep_journal(
         self, journal: dict[tuple[str, str, str, str], list[tuple[dt.datetime, int, str]]]
@@ -382,6 +413,8 @@ class Written:
         self.owners: dict[tuple[str, str, str], str] = {}
         self.documents: dict[str, Statement] = {}
         self.observations: list[tuple[int, str, str, str, str, str, str, int]] = []
+        self.backorders: dict[DemandKey, tuple[int, Backorder]] = {}
+        self.received: list[tuple[int, str, str, str, str, int]] = []
 
     def absorb(self, later: "Written") -> None:
         """Adds what a later part of the same batch leaves; its state replaces ours."""

@@ -30,7 +30,10 @@ class Location(msgspec.Struct, frozen=True):
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """One seller. pool: its places in order of priority, then code."""
+    """One seller. pool: its places in order of priority, then code.
+
+    degraded says which source of its stock is silent, '' where none is.
+    """
 
     code: str
     system: str
@@ -38,6 +41,8 @@ class Channel(msgspec.Struct, frozen=True):
     allow_split: bool = True
     hold_s: int = 900
     policies: tuple[Policy, ...] = ()
+    demand_class: int = 100
+    degraded: str = ""
 
 
 class System(msgspec.Struct, frozen=True):
@@ -54,7 +59,8 @@ class Catalog(msgspec.Struct):
 
     authorities: per (location, movement group) the systems in force, sorted by their start.
     bindings: per (system, partner code) the SKU and, where declared, the unit.
-    places: per (system, partner code) the location.
+    places: per (system, partner code) the location. owed: SKUs of which order lines may be owed
+    units. has_fences: open claims by channel decide: there are ring-fences, or a cap is in force.
     """
 
     skus: Mapping[str, Sku]
@@ -64,12 +70,20 @@ class Catalog(msgspec.Struct):
     authorities: Mapping[tuple[str, str], Sequence[tuple[dt.datetime, str]]]
     bindings: Mapping[tuple[str, str], tuple[str, str]]
     places: Mapping[tuple[str, str], str] = {}
+    owed: frozenset[str] = frozenset()
     has_fences: bool = False
 
     def __post_init__(self) -> None:
         self.has_fences = any(
-            policy.ring_fence for channel in self.channels.values() for policy in channel.policies
+            policy.ring_fence or (channel.degraded and policy.degraded_cap is not None)
+            for channel in self.channels.values()
+            for policy in channel.policies
         )
+
+    @property
+    def pools(self) -> dict[str, tuple[str, ...]]:
+        """The places of every channel."""
+        return {code: channel.pool for code, channel in self.channels.items()}
 
     def authority(self, location: str, group: str, at: dt.datetime) -> str:
         """The system that may record these movements there at that time; '' where none is

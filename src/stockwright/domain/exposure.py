@@ -5,7 +5,7 @@ the units the channel sells (pieces of its listing). Order and meaning of the ru
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,7 +14,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a channel's exposure policy; sku and sku_group None match every SKU.
 
     safety is withheld from publication, hard_safety from publication and from requests. ring_fence
-    is held for this channel against all others. buffer and cap shape publication only.
+    is held for this channel against all others. The buffers and cap shape publication only; of
+    several buffers the largest holds. degraded_cap is the most units the channel may have open
+    while a source of its stock is silent. safety_per says whether safety is kept at every place or
+    once for the whole pool. Of lots only those count that have min_shelf_life_days left.
     """
 
     channel: str = ""
@@ -24,9 +27,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     safety: int = 0
     hard_safety: int = 0
     ring_fence: int = 0
+    ring_fence_mode: Literal["consumed", "standing"] = "consumed"
     buffer: int = 0
+    buffer_percent: float = 0.0
+    buffer_risk: float | None = None
+    buffer_most: int | None = None
+    buffer_most_percent: float = 100.0
+    blind_s: float = 0.0
+    degraded_cap: int | None = None
     cap: int | None = None
     pack_size: int = 1
+    safety_per: Literal["network", "place"] = "network"
+    min_shelf_life_days: int = 0
 
     def matches(self, sku: str, sku_group: str) -> bool:
         """True where this row speaks of the SKU."""
@@ -41,10 +53,16 @@ RULES: Final = (
         "free",
         "what is free at each place of the pool; a shortage at one place counts against the rest",
     ),
+    ("shelf_life", "units of lots that have too few days left, and are not promised already"),
+    ("supply", "expected supply, dated until the day asked for; never part of what is shown"),
     ("safety", "safety stock withheld, at most what is free"),
+    ("backorder", "units owed to order lines that come first"),
     ("ring_fence", "units held for other channels that they have not claimed yet"),
+    ("degraded_cap", "what may be open while a source of the stock is silent, less what is"),
     ("buffer", "units held back for sales that we learn of too late"),
     ("component", "base units to listing units: whole sets of the component's quantity"),
+    ("places", "sets whose parts do not lie together at one place, where an order is not split"),
+    ("assembled", "kits that are ready-made, or below zero: promised and still to be made"),
     ("cap", "the most this channel may see"),
     ("pack_size", "whole packs only"),
     ("floor", "never below zero"),
@@ -61,17 +79,28 @@ def match_policy(policies: Sequence[Policy], sku: str, sku_group: str) -> Policy
     return NEUTRAL if found is None else found
 
 
-def unused_fence(ring_fence: int, open_claims: int) -> int:
-    """The part of a channel's ring-fence it has not claimed yet, in base units."""
+def unused_fence(ring_fence: int, open_claims: int, mode: str = "consumed") -> int:
+    """The part of a channel's ring-fence that others may not touch, in base units.
+
+    A consumed one is what the channel has not claimed yet; a standing one is all of it, always.
+    """
+    if mode == "standing":
+        return ring_fence
     return max(0, ring_fence - max(0, open_claims))
 
 
 def grantable(
-    pool_free: int, *, hard_safety: int, other_fences_unused: int, backorders: int = 0
+    pool_free: int,
+    *,
+    hard_safety: int,
+    other_fences_unused: int,
+    backorders: int = 0,
+    most: int | None = None,
 ) -> int:
     """What a request of a channel is compared with, in base units; below zero after a shortage.
 
-    backorders are those owed to the same or a higher class. Buffers and caps are no part of it: a
-    channel that asks is not blind.
+    backorders are those owed to the same or a higher class; most is what a degraded_cap leaves.
+    Buffers and caps are no part of it: a channel that asks is not blind.
     """
-    return pool_free - backorders - other_fences_unused - hard_safety
+    units = pool_free - backorders - other_fences_unused - hard_safety
+    return units if most is None else min(units, most)

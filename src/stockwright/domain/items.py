@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from stockwright.domain.codes import Code
 from stockwright.domain.events import MAX_QUANTITY
+from stockwright.domain.quantity import LIMIT
 
 Control = Literal["none", "lot", "serial"]
 Subject = Literal["item", "location"]
@@ -78,6 +79,29 @@ class Listing(Struct, frozen=True, kw_only=True):
     code: Code
     components: Annotated[tuple[Component, ...], Meta(min_length=1)]
     active: bool = True
+
+
+def taken_apart(bills: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """What each kit is made of in the end, kits within kits taken apart: base units by SKU.
+
+    bills are what kits are made of directly, those within them included; no kit is within itself.
+    More of a SKU than any place can hold says no more than that, however much more it is.
+    """
+    whole: dict[str, dict[str, int]] = {}
+
+    def of(kit: str) -> dict[str, int]:
+        found = whole.get(kit)
+        if found is None:
+            found = whole[kit] = {}
+            for part, quantity in bills[kit].items():
+                below = of(part) if part in bills else {part: 1}
+                for sku, each in below.items():
+                    found[sku] = min(LIMIT, found.get(sku, 0) + quantity * each)
+        return found
+
+    for kit in bills:
+        of(kit)
+    return whole
 
 
 def path_to(kits: Mapping[str, Iterable[str]], start: str, goal: str) -> list[str]:

@@ -17,9 +17,10 @@ from stockwright.domain.demand import crossed, settle, trim, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Item, Outcome, Request
 from stockwright.domain.goods import Told
+from stockwright.domain.owing import settle_owed
 from stockwright.domain.postings import POSTINGS, Posting
 from stockwright.domain.quantity import to_base
-from stockwright.domain.revisions import post, reverse
+from stockwright.domain.revisions import note_observed, post, reverse
 from stockwright.domain.wellformed import Expiry, Prepared
 
 REQUESTS: Final[dict[str, Callable[[Overlay, Request], Outcome]]] = {
@@ -113,6 +114,8 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
         else:
             assert isinstance(item, Expiry)
             outcome = reservations.expire(overlay, item.system, item.order, item.lines)
+        if books.backorders:
+            settle_owed(overlay, item.kind)
     except Rejected as refusal:
         if refusal.reason == "malformed":
             return Outcome(code="malformed", field=refusal.field, message=refusal.message)
@@ -233,6 +236,8 @@ def _decide_fact(overlay: Overlay, fact: Fact, prepared: Prepared, at: dt.dateti
         and fact.kind not in _SNAPSHOT_FED_APPLIES
         and catalog.locations[fact.location].feed == "snapshot"
     ):
+        if fact.kind == "receipt":
+            note_observed(overlay, told)  # the goods come with a snapshot, and are awaited no more
         return _observe(overlay, told, "this location is fed by snapshots")
     outcome = post(overlay, told)
     if outcome.answer is None and (fact.unit or told.units != fact.quantity):

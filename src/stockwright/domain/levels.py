@@ -22,7 +22,8 @@ class Level(msgspec.Struct, kw_only=True):
     acknowledged is None where we never learned what the channel shows. call, lease_until and the
     sent fields are set together while a call carries the level; the doubt fields while an earlier
     call may still be applied (any number from doubt_low to doubt_high, until doubt_until). A level
-    is `kept` where nothing is sent to the channel: its system asks us.
+    is `kept` where nothing is sent to the channel: its system asks us. resend says that an operator
+    wants the number sent once more, whatever the channel acknowledged.
     """
 
     channel: str
@@ -49,6 +50,12 @@ class Level(msgspec.Struct, kw_only=True):
     waiting_since: dt.datetime
     attempts: int = 0
     last_error: str = ""
+    resend: bool = False
+
+    @property
+    def is_resent(self) -> bool:
+        """True where the channel acknowledged this very number, and it is only asserted again."""
+        return self.resend and self.acknowledged == self.desired
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -74,8 +81,9 @@ def lane_of(level: Level) -> Lane:
 
 
 def is_settled(level: Level) -> bool:
-    """True where the channel can only be showing the desired number."""
-    return level.acknowledged == level.desired and possible(level) == {level.desired}
+    """True where the channel can only be showing the desired number, and nobody doubts that."""
+    known = level.acknowledged == level.desired and possible(level) == {level.desired}
+    return known and not level.resend
 
 
 def desire(level: Level, value: int, sequence: int, now: dt.datetime, *, told: bool = True) -> bool:
@@ -142,6 +150,7 @@ def applied(
         # Whatever was in doubt has been applied or lost by now; this call came after it.
         _clear_doubt(level)
     _release(level)
+    level.resend = level.resend and not took_it
     level.attempts = 0 if took_it else level.attempts + 1
     level.last_error = "" if took_it else f"the channel shows {now_shown}"
     level.waiting_since = max(level.waiting_since, level.projected_at)
@@ -222,6 +231,20 @@ def read_back(level: Level, shown: int, now: dt.datetime) -> bool:
     level.acknowledged = shown
     level.waiting_since = now
     level.last_error = f"the channel was found to show {shown}"
+    _schedule(level, now)
+    return True
+
+
+def send_again(level: Level, now: dt.datetime) -> bool:
+    """An operator doubts what the channel shows: the number goes once more, behind all that differ.
+
+    Answers whether it does: what is not settled is on its way already, or must not go.
+    """
+    if level.state != "settled":
+        return False
+    level.resend = True
+    level.waiting_since = now
+    level.attempts = 0
     _schedule(level, now)
     return True
 

@@ -33,6 +33,7 @@ class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
     ready are those of `waiting` whose time has come; leased is true while a worker holds some.
     last_activity is when something last changed (out) or came in (in). samples is how many
     acknowledgements the lags were measured on. worker_at is when a publisher last looked at it.
+    resending are those of `waiting` that are only sent once more, because an operator asked for it.
     """
 
     direction: Direction
@@ -62,6 +63,8 @@ class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
     lag_p99_s: float | None = None
     samples: int = 0
     worker_at: dt.datetime | None = None
+    paused_why: str = ""
+    resending: int = 0
 
     @property
     def key(self) -> str:
@@ -107,7 +110,8 @@ def clock(at: dt.datetime, now: dt.datetime) -> str:
 def _paused(facts: LinkFacts, now: dt.datetime) -> str:
     who = f" by {facts.paused_by}" if facts.paused_by else " by an operator"
     since = f" since {clock(facts.paused_at, now)}" if facts.paused_at else ""
-    return f"paused{who}{since}{_pending(facts)}"
+    why = f" ({facts.paused_why})" if facts.paused_why else ""
+    return f"paused{who}{since}{why}{_pending(facts)}"
 
 
 def _failing(facts: LinkFacts, now: dt.datetime) -> str:
@@ -135,7 +139,8 @@ def _unattended(facts: LinkFacts, now: dt.datetime) -> bool:
 def _under_way(facts: LinkFacts) -> str:
     if facts.throttled and facts.ready:
         return f"throttled by its limit{_pending(facts)}"
-    return f"{_counted(facts)} on the way"
+    again = f", {facts.resending} of them sent again" if facts.resending else ""
+    return f"{_counted(facts)} on the way{again}"
 
 
 def _idle(facts: LinkFacts, now: dt.datetime) -> str:

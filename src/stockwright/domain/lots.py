@@ -4,8 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from stockwright.domain.books import Overlay
-
-NEVER = dt.date.max
+from stockwright.domain.shelf_life import NEVER
 
 
 def expiry_of(overlay: Overlay, sku: str, lot: str) -> dt.date:

@@ -19,9 +19,12 @@ SnapshotBasis = Literal["gross", "net"]
 Revisions = Literal["increment", "cumulative", "replacement"]
 MovementGroup = Literal["inbound", "outbound", "internal", "count", "pos"]
 Feed = Literal["movement", "snapshot"]
+SafetyPer = Literal["network", "place"]
+RingFenceMode = Literal["consumed", "standing"]
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Units = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
 TimeZone = Annotated[str, Meta(extra={"check": "time_zone"})]
 Instant = Annotated[dt.datetime, Meta(tz=True)]
 BEGINNING: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -41,6 +44,13 @@ class System(Struct, frozen=True, kw_only=True):
     ] = "normal"
     clock_error_s: Annotated[
         Seconds, Meta(description="seconds its clock may be wrong; closer events are recounted")
+    ] = 0.0
+    heartbeat_s: Annotated[
+        Seconds,
+        Meta(
+            description="seconds within which it promises a sign of life, if only a heartbeat;"
+            " later it counts as silent; 0 promises nothing"
+        ),
     ] = 0.0
     time_zone: Annotated[
         TimeZone, Meta(description="IANA zone of its times where they carry none")
@@ -84,6 +94,14 @@ class Location(Struct, frozen=True, kw_only=True):
     priority: Annotated[
         int, Meta(ge=0, le=1_000_000, description="lower goes first when an order seeks a place")
     ] = 100
+    supply_grace_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=31_536_000,
+            description="seconds that supply may be overdue here before nothing is promised on it",
+        ),
+    ] = 86_400
     groups: Annotated[
         tuple[Code, ...], Meta(description="groups it belongs to; a channel's pool may name them")
     ] = ()
@@ -108,9 +126,46 @@ class ExposurePolicy(Struct, frozen=True, kw_only=True):
     ring_fence: Annotated[
         Units, Meta(description="kept for this channel alone, also against requests of others")
     ] = 0
+    ring_fence_mode: Annotated[
+        RingFenceMode,
+        Meta(
+            description="whether this channel's open claims use its fence up (consumed), or it is"
+            " kept in full on top of them (standing)"
+        ),
+    ] = "consumed"
     buffer: Annotated[
         Units, Meta(description="held back because this channel learns of sales late")
     ] = 0
+    buffer_percent: Annotated[
+        Percent, Meta(description="held back likewise, as a share of the pool, rounded up")
+    ] = 0.0
+    buffer_risk: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        Meta(
+            description="held back likewise, as much as keeps the share of stock-outs in which this"
+            " channel sells what is gone at most here"
+        ),
+    ] = None
+    buffer_most: Annotated[
+        Units | None, Meta(description="the most that buffer_risk may hold back")
+    ] = None
+    buffer_most_percent: Annotated[
+        Percent, Meta(description="the most that buffer_risk may hold back, as a share of the pool")
+    ] = 100.0
+    blind_s: Annotated[
+        Seconds,
+        Meta(
+            description="seconds this channel goes on selling an old number that we cannot measure,"
+            " such as its own cache; added to what is measured"
+        ),
+    ] = 0.0
+    degraded_cap: Annotated[
+        Units | None,
+        Meta(
+            description="the most units of a SKU it may have open while a source of its stock is"
+            " silent; requests beyond are refused"
+        ),
+    ] = None
     cap: Annotated[
         Units | None, Meta(description="never show more than this, in the channel's own pieces")
     ] = None
@@ -118,6 +173,14 @@ class ExposurePolicy(Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=MAX_QUANTITY)],
         Meta(description="show whole packs of this many pieces only"),
     ] = 1
+    safety_per: Annotated[
+        SafetyPer,
+        Meta(description="whether safety is kept once for the pool, or at every place of it"),
+    ] = "network"
+    min_shelf_life_days: Annotated[
+        int,
+        Meta(ge=0, le=36_500, description="count and grant only lots that have these days left"),
+    ] = 0
 
 
 class Channel(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 MEANINGS: Final[Mapping[Role, str]] = {
     "viewer": "looks at everything but secrets and raw messages; changes nothing but own settings",
-    "operator": "also decides: work items, parked payloads, bindings, reservations, connections",
+    "operator": "also decides: work items, parked payloads, bindings, reservations, channels",
     "admin": "also changes the rules: users, API keys, policies",
 }
 
@@ -28,8 +28,8 @@ Action = Literal[
     "payload.discard",
     "binding.put",
     "reservation.release",
-    "connection.pause",
-    "level.resync",
+    "channel.pause",
+    "channel.resync",
     "key.look",
     "key.revoke",
     "policy.change",
@@ -55,8 +55,8 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = {
     "payload.discard": Permission("operator", "set parked payloads aside, and undo that"),
     "binding.put": Permission("operator", "bind a partner's code to one of ours"),
     "reservation.release": Permission("operator", "give back what reservations hold"),
-    "connection.pause": Permission("operator", "pause a connection and let it go on"),
-    "level.resync": Permission("operator", "send a channel its levels again"),
+    "channel.pause": Permission("operator", "pause a channel and let it go on"),
+    "channel.resync": Permission("operator", "send a channel all its levels again"),
     "key.look": Permission("admin", "see the API keys, never their secrets"),
     "key.revoke": Permission("admin", "revoke API keys"),
     "policy.change": Permission("admin", "change exposure policies"),
@@ -65,7 +65,9 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = {
 """The permission table: every action of the console with the least role that may do it."""
 
 SCOPES: Final[Mapping[Role, frozenset[str]]] = {
-    "viewer": frozenset({"console", "stock:read", "master:read", "work:read", "metrics:read"}),
+    "viewer": frozenset(
+        {"console", "stock:read", "master:read", "work:read", "metrics:read", "audit:read"}
+    ),
     "operator": frozenset(
         {
             "console",
@@ -73,6 +75,7 @@ SCOPES: Final[Mapping[Role, frozenset[str]]] = {
             "master:read",
             "work:read",
             "metrics:read",
+            "audit:read",
             "work:write",
             "master:write",
             "reservations:write",

@@ -8,12 +8,15 @@ once.
 import datetime as dt
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from stockwright.domain.accounts import DemandLine
 from stockwright.domain.books import Overlay
 from stockwright.domain.demand import release_stage, settle, shift, trim, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request
 from stockwright.domain.lots import first_expired_first, room, rooms
+from stockwright.domain.owing import cancel_owed, promote
 from stockwright.domain.reserving import grantable_now, hold_until, order_of
 from stockwright.domain.sourcing import spread
 
@@ -77,8 +80,9 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
         return
     before = [place for place, lot in sorted(line.claims) if lot == line.lot]
     pool = tuple(dict.fromkeys([*before, *(channel.pool if channel else ())]))
-    if channel is not None and (
-        grantable_now(overlay, channel, line.sku, overlay.free_at(line.sku, channel.pool)) < needed
+    own = (line.system, line.order, line.line)
+    if channel is not None and needed > grantable_now(
+        overlay, channel, line.sku, overlay.free_at(line.sku, channel.pool), own
     ):
         raise Rejected(
             "expired",
@@ -99,6 +103,8 @@ def _regrant(overlay: Overlay, line: DemandLine) -> None:
         shift(
             overlay, line, place, line.lot, "unclaimed", "reserved", units, overlay.books.now, after
         )
+    if overlay.books.backorders:
+        promote(overlay, own, line.sku, needed)
 
 
 def extend(overlay: Overlay, request: Request) -> Outcome:
@@ -142,10 +148,22 @@ def release(overlay: Overlay, request: Request) -> Outcome:
 
 
 def cancel(overlay: Overlay, request: Request) -> Outcome:
-    """Cancels units of order lines, all that remain where no quantity is given."""
+    """Cancels units of order lines, all that remain where no quantity is given.
+
+    What a line is owed goes first; an order that is only owed has no line in the books.
+    """
+    owed: dict[str, int] = {}
+    if overlay.books.backorders:
+        owed = cancel_owed(overlay, request, order_of(request))
+        rest = _rest_of(overlay, request, owed)
+        if rest is None:
+            return Outcome(code="done", answer=_owed_answer(owed))
+        request = rest
     lines = lines_asked(overlay, request)
     asked = {line.line: line.quantity for line in request.lines}
     found = any(line.remaining for line in lines)
+    if not found and owed:
+        return Outcome(code="done", answer=_state_answer(lines))
     if not found:
         if all(line.state == "cancelled" for line in lines):
             return Outcome(code="done", answer=_state_answer(lines))
@@ -154,6 +172,21 @@ def cancel(overlay: Overlay, request: Request) -> Outcome:
     for line in lines:
         waits = cancel_units(overlay, line, asked.get(line.line, 0) or line.remaining) or waits
     return Outcome(code="cancel_requested" if waits else "done", answer=_state_answer(lines))
+
+
+def _rest_of(overlay: Overlay, request: Request, owed: dict[str, int]) -> Request | None:
+    """What is left to cancel of what is claimed; None where it was all owed."""
+    if not owed:
+        return request
+    known = {line.line for line in overlay.lines_of(request.system, order_of(request))}
+    if not request.lines:
+        return request if known else None
+    rest = []
+    for line in request.lines:
+        left = line.quantity - owed.get(line.line, 0)
+        if line.line not in owed or (line.line in known and (not line.quantity or left > 0)):
+            rest.append(replace(line, quantity=max(0, left) if line.quantity else 0))
+    return replace(request, lines=rest) if rest else None
 
 
 def cancel_units(overlay: Overlay, line: DemandLine, units: int) -> bool:
@@ -347,6 +380,11 @@ def _state_answer(lines: list[DemandLine]) -> dict[str, Any]:
             for line in lines
         ],
     }
+
+
+def _owed_answer(owed: dict[str, int]) -> dict[str, Any]:
+    lines = [{"line": line, "cancelled": units} for line, units in owed.items()]
+    return {"state": "cancelled", "lines": lines}
 
 
 def order_state(states: list[str]) -> str:

@@ -7,14 +7,17 @@ from typing import Any
 import msgspec
 
 from stockwright.domain.accounts import DemandLine
+from stockwright.domain.backorders import DemandKey
 from stockwright.domain.books import Overlay
 from stockwright.domain.catalog import Channel
 from stockwright.domain.demand import LINES_PER_EVENT, shift, weigh
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Outcome, Request, RequestLine
-from stockwright.domain.exposure import grantable, match_policy
+from stockwright.domain.exposure import grantable, match_policy, unused_fence
 from stockwright.domain.lots import room, rooms
+from stockwright.domain.owing import grantable_beside, owed_to, promote
 from stockwright.domain.quantity import to_base
+from stockwright.domain.shelf_life import good_until
 from stockwright.domain.sourcing import Wanted, place_units, place_whole
 
 Placed = tuple[str, int]
@@ -73,7 +76,9 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
     """Grants all lines, or by choice what there is. Raises Rejected with the refusal's code."""
     channel = channel_of(overlay, request)
     order = order_of(request)
-    asked = [_ask(overlay, request, order, line, n) for n, line in enumerate(request.lines)]
+    asked = [
+        _ask(overlay, request, channel, order, line, n) for n, line in enumerate(request.lines)
+    ]
     open_asks = [one for one in asked if one.claimable > 0]
     if not open_asks:
         done = all(one.known is not None and not one.known.remaining for one in asked)
@@ -92,7 +97,14 @@ def reserve(overlay: Overlay, request: Request) -> Outcome:
     return Outcome(code="partial" if short else "granted", answer=answer)
 
 
-def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: int) -> Asked:
+def _ask(
+    overlay: Overlay,
+    request: Request,
+    channel: Channel | None,
+    order: str,
+    line: RequestLine,
+    n: int,
+) -> Asked:
     catalog = overlay.books.catalog
     sku = line.sku
     unit = line.unit
@@ -113,9 +125,11 @@ def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: i
     if line.location and line.location not in catalog.locations:
         raise Rejected("unknown_location", f"lines[{n}].location", f"no location {line.location!r}")
     quantity = to_base(line.quantity, unit, item.base_unit, item.factors)
-    fresh = None
-    if line.min_shelf_life_days:
-        fresh = overlay.books.now.date() + dt.timedelta(days=line.min_shelf_life_days)
+    fresh, days = None, line.min_shelf_life_days
+    if item.control != "none":
+        days = max(days, shelf_life_of(channel, sku, item.group))
+    if days:
+        fresh = good_until(overlay.books.now.date(), days)
     known = overlay.find_line(request.system, order, line.line)
     if known is None:
         return Asked(line, sku, quantity, quantity, fresh, None)
@@ -124,11 +138,20 @@ def _ask(overlay: Overlay, request: Request, order: str, line: RequestLine, n: i
             "already_claimed", f"lines[{n}].sku", f"this order line is for SKU {known.sku!r}"
         )
     ordered = known.ordered or quantity
+    if catalog.owed:
+        ordered += owed_to(overlay, (request.system, order, line.line), sku)
     if known.state in ("released", "expired"):
         ordered = max(ordered, quantity)
     gone = known.shipped + known.cancelled + known.cancel_unmet
     left = 0 if known.finals else max(0, ordered - gone) - known.open
     return Asked(line, sku, quantity, min(quantity, max(0, left)), fresh, known)
+
+
+def shelf_life_of(channel: Channel | None, sku: str, group: str) -> int:
+    """The days of shelf life that a channel's policy asks of a SKU's lots."""
+    if channel is None or not channel.policies:
+        return 0
+    return match_policy(channel.policies, sku, group).min_shelf_life_days
 
 
 def _grant(
@@ -149,6 +172,9 @@ def _grant(
             raise Rejected("insufficient", f"lines[{n}].quantity", _missing(one))
         if one.granted:
             _claim(overlay, request, channel, one, n, until)
+            if overlay.books.backorders:
+                own = (request.system, order_of(request), one.line.line)
+                promote(overlay, own, one.sku, one.granted)
             total += one.granted
     return total
 
@@ -190,7 +216,8 @@ def _places(
     """Where one line's units come from, within what may be granted to this channel."""
     fixed = one.line.location
     one.free = free = overlay.free_at(one.sku, _grant_pool(channel, fixed))
-    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free))
+    own = (request.system, order_of(request), one.line.line)
+    limit = min(one.claimable, grantable_now(overlay, channel, one.sku, free, own))
     if limit <= 0 or (limit < one.claimable and request.mode == "all"):
         return []
     if fixed:
@@ -209,21 +236,37 @@ def _grant_pool(channel: Channel | None, fixed: str) -> tuple[str, ...]:
 
 
 def grantable_now(
-    overlay: Overlay, channel: Channel | None, sku: str, free: Mapping[str, int]
+    overlay: Overlay,
+    channel: Channel | None,
+    sku: str,
+    free: Mapping[str, int],
+    own: DemandKey | None = None,
 ) -> int:
     """What this channel may be granted of a SKU now: see domain.exposure.grantable.
+
+    own is the demand line that asks: what it is owed itself does not hinder it.
 
     `free` is what is free at each place that counts: the channel's pool, or a fixed place outside
     of it. The fences of others and the hard safety stock bind there as well.
     """
     catalog = overlay.books.catalog
     hard = fences = 0
+    most = None
     if channel is not None and channel.policies:
-        hard = match_policy(channel.policies, sku, catalog.skus[sku].group).hard_safety
+        policy = match_policy(channel.policies, sku, catalog.skus[sku].group)
+        hard = policy.hard_safety
+        if policy.min_shelf_life_days:
+            until = good_until(overlay.books.now.date(), policy.min_shelf_life_days)
+            free = rooms(overlay, sku, free, until)
+        if channel.degraded and policy.degraded_cap is not None:
+            most = max(0, policy.degraded_cap - _held(overlay, channel.code, sku))
     if catalog.has_fences:
         code = channel.code if channel is not None else ""
         fences = _fences_unused(overlay, code, free, sku, catalog.skus[sku].group)
-    return grantable(sum(free.values()), hard_safety=hard, other_fences_unused=fences)
+    found = grantable(sum(free.values()), hard_safety=hard, other_fences_unused=fences)
+    if sku in catalog.owed:
+        found = grantable_beside(overlay, channel, sku, free.keys(), found, own)
+    return found if most is None else min(found, most)
 
 
 def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, group: str) -> int:
@@ -232,12 +275,17 @@ def _fences_unused(overlay: Overlay, code: str, pool: Iterable[str], sku: str, g
     for other in overlay.books.catalog.channels.values():
         if other.code == code or set(other.pool).isdisjoint(pool):
             continue
-        fence = match_policy(other.policies, sku, group).ring_fence
-        if fence:
-            key = (other.code, sku)
-            held = overlay.rare.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
-            unused += max(0, fence - held)
+        policy = match_policy(other.policies, sku, group)
+        if policy.ring_fence:
+            held = _held(overlay, other.code, sku)
+            unused += unused_fence(policy.ring_fence, held, policy.ring_fence_mode)
     return unused
+
+
+def _held(overlay: Overlay, code: str, sku: str) -> int:
+    """Units of a SKU that a channel has open; kept only where the catalog says they decide."""
+    key = (code, sku)
+    return overlay.rare.channel_claims.get(key, overlay.books.channel_claims.get(key, 0))
 
 
 def _claim(
@@ -253,6 +301,10 @@ def _claim(
     line.lot = one.line.lot
     if not line.ordered or line.state in ("released", "expired"):
         line.ordered = max(line.ordered, _whole_ask(request, one, line))
+    elif overlay.books.catalog.owed:
+        # What it was owed on top of what it could be granted before is ordered as well.
+        covered = line.open + line.shipped + line.cancelled + one.granted
+        line.ordered = max(line.ordered, covered)
     if not line.shipped:
         overlay.change_state(line, "open" if until else "confirmed")
         line.expires_at = until[0] if until else None

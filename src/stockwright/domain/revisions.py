@@ -111,15 +111,31 @@ def _post_difference(overlay: Overlay, told: Told, last: Statement, former: Told
 
 def _apply(overlay: Overlay, told: Told) -> Outcome:
     note_lot(overlay, told.sku, told.fact, told.lot)
-    return RULES_BY_KIND[told.fact.kind](overlay, told)
+    return _rule(overlay, told)
+
+
+def _rule(overlay: Overlay, told: Told) -> Outcome:
+    fact = told.fact
+    outcome = RULES_BY_KIND[fact.kind](overlay, told)
+    if fact.kind == "receipt" and fact.order:
+        overlay.note_received((*_line_of(fact), told.sku.code), told.units)
+    return outcome
+
+
+def note_observed(overlay: Overlay, told: Told) -> None:
+    """Supply that came in where a snapshot counts the goods.
+
+    What earlier revisions of an observation said is not kept, so later ones change nothing.
+    """
+    fact = told.fact
+    if fact.order and not (fact.revision and _replaces(overlay, told)):
+        overlay.note_received((*_line_of(fact), told.sku.code), told.units)
 
 
 def _undo(overlay: Overlay, former: Told) -> None:
     """Posts the opposite of all that stands of a statement."""
     units = 0 if former.fact.kind == "channel_order" else -former.units
-    RULES_BY_KIND[former.fact.kind](
-        overlay, replace(former, units=units, into=-former.into, tells=-1)
-    )
+    _rule(overlay, replace(former, units=units, into=-former.into, tells=-1))
 
 
 def _next(overlay: Overlay) -> int:

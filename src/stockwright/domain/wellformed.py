@@ -156,8 +156,8 @@ def _check_fact(fact: Fact) -> None:
     if fact.position or fact.contained or fact.reverses:
         _check_numbers(fact)
     _check_quantity(fact)
-    _check_time(fact.occurred_at, "occurred_at")
-    _check_time(fact.eta, "eta")
+    check_time(fact.occurred_at, "occurred_at")
+    check_time(fact.eta, "eta")
     _check_needs(fact)
 
 
@@ -201,7 +201,8 @@ def _check_quantity(fact: Fact) -> None:
         raise Rejected("malformed", "quantity", f"a {fact.kind} cannot be below zero")
 
 
-def _check_time(value: dt.datetime | None, field: str) -> None:
+def check_time(value: dt.datetime | None, field: str) -> None:
+    """Raises Rejected (malformed) where a time has no zone, or lies outside what can be counted."""
     if value is None:
         return
     if value.tzinfo is None:

@@ -6,7 +6,7 @@ two leaves its lease to run out; its values stay in doubt, and another worker go
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -83,14 +83,15 @@ def claim(connection: Connection, link: Link) -> Claimed:
     now = link.clock() if link.clock else now
     limits = link.limits
     budgets.refill(budget, now, limits.calls_per_s, limits.burst)
-    under_way, lost = levels.under_way(connection, link.channels, now)
-    if lost:
+    under_way = levels.under_way(connection, link.channels, now)
+    if under_way.lost:
         _take_over(connection, link, now)
-    wait_s = budgets.wait_s(budget, now, limits.calls_per_s, limits.concurrency, under_way)
+    wait_s = budgets.wait_s(budget, now, limits.calls_per_s, limits.concurrency, under_way.calls)
+    running = [channel for channel in link.channels if channel not in under_way.paused]
     chosen: list[Level] = []
     if wait_s == 0.0:
-        chosen = _choose(connection, link, budget, now)
-        wait_s = None if chosen else _until_due(connection, link, now)
+        chosen = _choose(connection, link, running, budget, now)
+        wait_s = None if chosen else _until_due(connection, running, now)
     beats = budget.heartbeat is None or (now - budget.heartbeat).total_seconds() > HEARTBEAT_S
     if not chosen and not beats:
         return Claimed(None, wait_s)
@@ -126,19 +127,21 @@ def _take_over(connection: Connection, link: Link, now: dt.datetime) -> None:
     levels.write_levels(connection, lost)
 
 
-def _until_due(connection: Connection, link: Link, now: dt.datetime) -> float | None:
-    if attempts.resend_decided(connection, link.channels):
+def _until_due(connection: Connection, running: Sequence[str], now: dt.datetime) -> float | None:
+    if attempts.resend_decided(connection, running):
         return 0.0
-    due = levels.next_due(connection, link.channels)
+    due = levels.next_due(connection, running)
     # A level that is due and was skipped is locked by a worker whose commit will wake us.
     return None if due is None or due <= now else (due - now).total_seconds()
 
 
-def _choose(connection: Connection, link: Link, budget: Budget, now: dt.datetime) -> list[Level]:
-    """Levels of one channel; the connection's channels take turns."""
-    count = len(link.channels)
+def _choose(
+    connection: Connection, link: Link, running: Sequence[str], budget: Budget, now: dt.datetime
+) -> list[Level]:
+    """Levels of one channel; the connection's channels that are not paused take turns."""
+    count = len(running)
     for turn in range(link.turn, link.turn + count):
-        chosen = _choose_of(connection, link, budget, link.channels[turn % count], now)
+        chosen = _choose_of(connection, link, budget, running[turn % count], now)
         if chosen:
             link.turn = (turn + 1) % count
             return chosen

@@ -1,7 +1,9 @@
-"""What becomes due by itself: holds that ran out, and lots that reached their date.
+"""What becomes due by itself: holds that ran out, lots that reached their date or fell short of the
+days a channel asks for.
 
-Both are found in the database, so that they survive a restart; recording them is the ledger's
-work, and doing it twice changes nothing.
+All are found in the database, so that they survive a restart, and doing it twice changes nothing.
+What moves goods or promises is recorded by the ledger; what only changes a level is marked for the
+projection.
 """
 
 import datetime as dt
@@ -10,10 +12,14 @@ from typing import Final
 
 from stockwright.domain.events import Fact
 from stockwright.flow.recording import Recorder
+from stockwright.store.backorders import forget_owed
 from stockwright.store.connection import Pool
-from stockwright.store.due import expired_lots, next_due
+from stockwright.store.due import expired_lots, mark_shelf_life, next_due
+from stockwright.store.overdue import note_overdue
 
 LOTS_AT_ONCE: Final = 500
+MOST_LOOKS: Final = 20
+"""Pieces of the overdue supply that one sweep looks at; the next one goes on from there."""
 OWN_SYSTEM: Final = "stockwright"
 
 
@@ -37,6 +43,7 @@ class Sweeper:
         self._lots_every = dt.timedelta(seconds=lots_every_s)
         self._clock = clock or (lambda: dt.datetime.now(dt.UTC))
         self._lots_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._overdue_after = 0
 
     def step(self) -> float:
         """Records what is due now; returns the seconds until something else can be."""
@@ -44,6 +51,7 @@ class Sweeper:
         if now - self._lots_at >= self._lots_every:
             self._lots_at = now
             self.expire_lots(now)
+            self.mark(now)
         with self._pool.connection() as connection:
             due = next_due(connection)
         if due is None:
@@ -78,3 +86,25 @@ class Sweeper:
         if facts:
             self._recorder.submit(facts, bulk=True).result()
         return len(facts)
+
+    def mark(self, now: dt.datetime) -> int:
+        """Has the numbers computed again that the calendar changes; returns of how many SKUs and
+        lines of supply.
+        """
+        with self._pool.connection() as connection:
+            crossed = mark_shelf_life(connection, now.astimezone(dt.UTC).date())
+        late = self._note_overdue(now)
+        with self._pool.connection() as connection:
+            forget_owed(connection)
+        return crossed + late
+
+    def _note_overdue(self, now: dt.datetime) -> int:
+        late = 0
+        for _ in range(MOST_LOOKS):
+            with self._pool.connection() as connection:
+                noted = note_overdue(connection, now, self._overdue_after)
+            late += noted.late
+            self._overdue_after = noted.last or 0
+            if noted.last is None:
+                break
+        return late

@@ -8,6 +8,7 @@ import msgspec
 
 from stockwright.domain.availability import (
     Explanation,
+    Stock,
     explain_free,
     explain_grantable,
     explain_on_hand,
@@ -29,8 +30,9 @@ CLAIM_ROWS: Final = 200
 class ListingQuantity(msgspec.Struct, frozen=True):
     """What a channel may sell of a listing, in pieces, and the level that tells it so.
 
-    level is None where the listing was never projected. Of an earlier moment, `then` is the level
-    as it was, and `shown` its way to the channel, where the explanation was asked for: then
+    published is what the channel acknowledged last. level is None where the listing was never
+    projected, and where levels were not asked for. Of an earlier moment, `then` is the level as it
+    was, and `shown` its way to the channel, where the explanation was asked for: then
     available_to_sell is that of the number shown, by the ledger and the rules it was computed by.
     """
 
@@ -38,6 +40,7 @@ class ListingQuantity(msgspec.Struct, frozen=True):
     listing: str
     available_to_sell: Explanation
     level: Level | None = None
+    published: int | None = None
     then: LevelThen | None = None
     shown: Shown | None = None
 
@@ -88,6 +91,8 @@ def quantities(
     skus: Sequence[str],
     channel: str | None = None,
     at: dt.datetime | None = None,
+    *,
+    with_levels: bool = True,
 ) -> list[Quantities | None]:
     """The quantities of these SKUs, aligned; None for one the item master does not know.
 
@@ -95,7 +100,20 @@ def quantities(
     has a grantable quantity. With `at`, all is as the ledger and the rules stood at that time.
     Raises Rejected for a channel that does not exist.
     """
-    return _of_moment(connection, skus, channel, past.moment(connection, at) if at else None)
+    moment = past.moment(connection, at) if at else None
+    return _of_moment(connection, skus, channel, moment, with_levels)
+
+
+def standing(connection: Connection, sku: str) -> tuple[list[Stock], dict[str, int]]:
+    """A SKU's stock by place and what a request of each channel is compared with, as of whatever
+    moment the connection stands at.
+    """
+    computed = _compute(connection, [sku], None)
+    reading = computed.reading
+    granted = {
+        code: explain_grantable(reading.component(code, sku)).result for code in computed.channels
+    }
+    return reading.books.places.get(sku, []), granted
 
 
 def why(
@@ -132,46 +150,55 @@ def why(
 
 
 def _of_moment(
-    connection: Connection, skus: Sequence[str], channel: str | None, moment: Moment | None
+    connection: Connection,
+    skus: Sequence[str],
+    channel: str | None,
+    moment: Moment | None,
+    with_levels: bool = True,
 ) -> list[Quantities | None]:
-    if moment is None:
-        computed = _compute(connection, skus, channel)
-        pooled = {
-            (level.channel, level.listing): level
-            for level in levels.levels_of_listings(connection, sorted(computed.explained))
-            if not level.location
-        }
-        return _told(skus, computed, pooled, {})
-    with past.visit(connection, moment):
-        computed = _compute(connection, skus, channel)
-    levels_then = past.levels_then(connection, sorted(computed.explained), moment.at)
-    return _told(skus, computed, {}, {(then.channel, then.listing): then for then in levels_then})
+    if moment is not None:
+        with past.visit(connection, moment):
+            computed = _compute(connection, skus, channel)
+        then = past.levels_then(connection, sorted(computed.explained), moment.at)
+        shown_then = {(one.channel, one.listing): one for one in then}
+        taken = {key: one.acknowledged for key, one in shown_then.items()}
+        return _told(skus, computed, taken, {}, shown_then)
+    computed = _compute(connection, skus, channel)
+    keys = sorted(computed.explained)
+    if not with_levels:
+        return _told(skus, computed, exposure.published(connection, keys), {}, {})
+    pooled = {
+        (level.channel, level.listing): level
+        for level in levels.levels_of_listings(connection, keys)
+        if not level.location
+    }
+    taken = {key: level.acknowledged for key, level in pooled.items()}
+    return _told(skus, computed, taken, pooled, {})
 
 
 def _compute(connection: Connection, skus: Sequence[str], channel: str | None) -> _Computed:
     """The same for today and for a moment that the connection visits."""
-    listed = exposure.listings_by_sku(connection, skus)
-    keys = sorted({key for some in listed.values() for key in some if channel in (None, key[0])})
-    parts = exposure.components(connection, keys)
+    sold = exposure.listed(connection, skus, channel)
+    keys = sorted({key for some in sold.by_sku.values() for key in some})
     groups = exposure.groups_of_skus(connection, skus)
-    reading = read(connection, groups | {part.sku: part.sku_group for part in parts})
-    return _Computed(reading, _channels(reading, channel), listed, reading.explain(keys, parts))
+    reading = read(connection, groups | {part.sku: part.sku_group for part in sold.parts})
+    explained = reading.explain(keys, sold.parts)
+    return _Computed(reading, _channels(reading, channel), sold.by_sku, explained)
 
 
 def _told(
     skus: Sequence[str],
     computed: _Computed,
+    published: Mapping[Listing, int | None],
     now: Mapping[Listing, Level],
     then: Mapping[Listing, LevelThen],
 ) -> list[Quantities | None]:
     listings = {
-        key: ListingQuantity(*key, explained, now.get(key), then.get(key))
+        key: ListingQuantity(*key, explained, now.get(key), published.get(key), then.get(key))
         for key, explained in computed.explained.items()
     }
     found = {
-        sku: _quantities(
-            computed.reading, sku, computed.channels, [listings[k] for k in some if k in listings]
-        )
+        sku: _quantities(computed.reading, sku, computed.channels, [listings[key] for key in some])
         for sku, some in computed.listed.items()
         if computed.reading.rules.knows(sku)
     }

@@ -3,12 +3,24 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from stockwright.domain.availability import Component, Explanation, Fence, available_to_sell
+from stockwright.domain.availability import (
+    Component,
+    Explanation,
+    Fence,
+    Kit,
+    RiskBuffer,
+    Stock,
+    available_to_sell,
+    free,
+)
+from stockwright.domain.backorders import Owed, owed_first
 from stockwright.domain.exposure import Policy, match_policy
-from stockwright.store import exposure, stock
+from stockwright.domain.shelf_life import good_until, room
+from stockwright.store import buffers, exposure, stock, windows
 from stockwright.store.connection import Connection
-from stockwright.store.exposure import Part
+from stockwright.store.exposure import Part, Way
 from stockwright.store.history import revision_in_force
 
 Listing = tuple[str, str]
@@ -16,24 +28,37 @@ Listing = tuple[str, str]
 
 
 class Rules:
-    """Pools of all channels, and the policy rows that may apply to the SKUs asked for."""
+    """How all channels sell, and the policy rows that may apply to the SKUs asked for."""
 
     def __init__(
         self,
-        pools: Mapping[str, tuple[str, ...]],
+        channels: Mapping[str, Way],
         policies: Mapping[str, Sequence[Policy]],
         groups: Mapping[str, str],
     ) -> None:
-        self.pools = pools
+        self.pools = {code: way.pool for code, way in channels.items()}
+        self._ways = channels
         self._groups = groups
         self._channels = tuple(policies)
-        # A row for one SKU is found by that SKU: a thousand such rows cost no more than one.
-        self._rows: dict[tuple[str, str | None], list[Policy]] = {}
+        # A row for one SKU or group is found by it: a thousand such rows cost no more than one.
+        self._rows: dict[tuple[str, str | None, str | None], list[Policy]] = {}
         for channel, rows in policies.items():
             for row in rows:
-                self._rows.setdefault((channel, row.sku), []).append(row)
+                self._rows.setdefault((channel, row.sku, row.sku_group), []).append(row)
         self._matched: dict[tuple[str, str], Policy] = {}
-        self.has_fences = any(row.ring_fence for rows in policies.values() for row in rows)
+        every = [row for rows in policies.values() for row in rows]
+        self.has_fences = any(row.ring_fence for row in every)
+        self.has_risks = any(row.buffer_risk is not None for row in every)
+        self.has_caps = any(row.degraded_cap is not None for row in every)
+        self.has_shelf_life = any(row.min_shelf_life_days for row in every)
+
+    def splits(self, channel: str) -> bool:
+        """Whether a channel's order may be served from several places."""
+        return self._ways[channel].allow_split if channel in self._ways else True
+
+    def demand_class(self, channel: str) -> int | None:
+        """The class of a channel's backorders; None, after all classes, where there is none."""
+        return self._ways[channel].demand_class if channel in self._ways else None
 
     def knows(self, sku: str) -> bool:
         """True where the item master has the SKU."""
@@ -43,21 +68,27 @@ class Rules:
         """The row of a channel's policy that applies to a SKU."""
         found = self._matched.get((channel, sku))
         if found is None:
-            rows = self._rows.get((channel, sku), []) + self._rows.get((channel, None), [])
-            found = match_policy(rows, sku, self._groups.get(sku, ""))
+            group = self._groups.get(sku, "")
+            rows = [
+                row
+                for own in (sku, None)
+                for its_group in (group, None)
+                for row in self._rows.get((channel, own, its_group), ())
+            ]
+            found = match_policy(rows, sku, group)
             self._matched[channel, sku] = found
         return found
 
-    def fenced(self, channel: str, sku: str) -> list[tuple[str, int]]:
-        """Other channels' ring-fences on a SKU, as (channel, units); only where pools meet."""
+    def fenced(self, channel: str, sku: str) -> list[Policy]:
+        """Other channels' policy rows that fence a SKU off; only where pools meet."""
         if not self.has_fences:
             return []
         pool = set(self.pools.get(channel, ()))
         return [
-            (other, units)
+            row
             for other in self._channels
             if other != channel
-            and (units := self.policy(other, sku).ring_fence)
+            and (row := self.policy(other, sku)).ring_fence
             and pool.intersection(self.pools.get(other, ()))
         ]
 
@@ -65,48 +96,140 @@ class Rules:
 def read_rules(connection: Connection, groups: Mapping[str, str]) -> Rules:
     """The rules as they are now for these SKUs, given with the group of each."""
     rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
-    return Rules(exposure.pools(connection), rows, groups)
+    return Rules(exposure.channels(connection), rows, groups)
+
+
+def candidate_rules(
+    connection: Connection,
+    groups: Mapping[str, str],
+    candidate: Mapping[str, Sequence[Policy]],
+    channels: Mapping[str, Way],
+) -> Rules:
+    """The rules for these SKUs as they would be with other policies on some channels."""
+    rows = exposure.policies(connection, list(groups), sorted(set(groups.values())))
+    return Rules(channels, {**rows, **candidate}, groups)
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """All that decides about some SKUs: rules, and the books at one sequence number."""
+    """All that decides about some SKUs: rules, and the books at one sequence number.
+
+    buffers are the risk-bounded ones; degraded says by channel which source of it is silent. made
+    holds the components that were asked for.
+    """
 
     rules: Rules
     books: stock.Books
+    buffers: Mapping[tuple[str, str], RiskBuffer] = {}
+    degraded: Mapping[str, str] = {}
+    made: dict[tuple[str, str, int], Component] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
         """What decides how much a channel may sell of one SKU, of which a piece takes quantity."""
+        key = (channel, sku, quantity)
+        found = self.made.get(key)
+        if found is None:
+            found = self.made[key] = self._component(channel, sku, quantity)
+        return found
+
+    def _component(self, channel: str, sku: str, quantity: int) -> Component:
+        policy = self.rules.policy(channel, sku)
         return Component(
             sku=sku,
             quantity=quantity,
-            places=self.books.at(sku, self.rules.pools.get(channel, ())),
-            policy=self.rules.policy(channel, sku),
+            places=self.stock_at(sku, self.rules.pools.get(channel, ()), policy),
+            policy=policy,
             fences=[
                 Fence(
-                    channel=other, ring_fence=units, claimed=self.books.claims.get((other, sku), 0)
+                    channel=row.channel,
+                    ring_fence=row.ring_fence,
+                    claimed=self.books.claims.get((row.channel, sku), 0),
+                    mode=row.ring_fence_mode,
                 )
-                for other, units in self.rules.fenced(channel, sku)
+                for row in self.rules.fenced(channel, sku)
             ],
+            owed=self.owed(channel, sku),
+            risk=self.buffers.get((channel, sku)),
+            degraded=self.degraded.get(channel, ""),
+            claimed=self.books.claims.get((channel, sku), 0),
         )
+
+    def owed(self, channel: str, sku: str) -> Owed | None:
+        """What is owed of a SKU before a channel's requests."""
+        if sku not in self.books.owed:
+            return None
+        pools = self.rules.pools
+        demand_class = self.rules.demand_class(channel)
+        return owed_first(self.books.owed[sku], demand_class, pools.get(channel, ()), pools)
+
+    def stock_at(self, sku: str, places: Sequence[str], policy: Policy) -> list[Stock]:
+        """A SKU's stock at these places, with what has the shelf life that the policy asks for."""
+        found = self.books.at(sku, places)
+        days = policy.min_shelf_life_days
+        if not days or sku not in self.books.by_lot:
+            return found
+        until = good_until(self.books.read_at.date(), days)
+        return [
+            replace(one, fresh=room(free(one), self.books.lots_at(sku, one.location), until))
+            for one in found
+        ]
 
     def explain(
         self, listings: Sequence[Listing], parts: Sequence[Part]
     ) -> dict[Listing, Explanation]:
         """What each listing may sell, given its parts; one without parts sells nothing."""
-        components: dict[Listing, list[Component]] = {listing: [] for listing in listings}
+        found: dict[Listing, list[Part]] = {listing: [] for listing in listings}
         for part in parts:
-            components[part.channel, part.listing].append(
-                self.component(part.channel, part.sku, part.quantity)
-            )
-        return {listing: available_to_sell(some) for listing, some in components.items()}
+            found[part.channel, part.listing].append(part)
+        return {
+            listing: self._explain(listing[0], some) if some else available_to_sell(())
+            for listing, some in found.items()
+        }
+
+    def _explain(self, channel: str, parts: Sequence[Part]) -> Explanation:
+        ready = [part for part in parts if part.is_kit]
+        alone = len(ready) == 1 and all(part.is_kit or part.kit for part in parts)
+        kits = [
+            Kit(component=self.component(channel, part.sku, part.quantity), alone=alone)
+            for part in ready
+        ]
+        components = [self._part(channel, part) for part in parts if not part.is_kit]
+        split = self.rules.splits(channel)
+        return available_to_sell(components, allow_split=split, kits=kits)
+
+    def _part(self, channel: str, part: Part) -> Component:
+        component = self.component(channel, part.sku, part.quantity)
+        if not part.kit:
+            return component
+        return replace(component, pieces=self.rules.policy(channel, part.kit))
 
 
 def read(connection: Connection, groups: Mapping[str, str]) -> Reading:
     """Rules, stock and claims as they are now of these SKUs, given with the group of each."""
-    rules = read_rules(connection, groups)
-    skus = list(groups)
-    # Claims are needed only where a ring-fence counts them.
-    return Reading(rules, stock.stock_of_skus(connection, skus, with_claims=rules.has_fences))
+    return read_by(connection, read_rules(connection, groups), list(groups))
+
+
+def read_by(
+    connection: Connection, rules: Rules, skus: Sequence[str], also: Rules | None = None
+) -> Reading:
+    """Stock, claims and buffers as they are now of these SKUs, under some rules; the books with
+    what other rules need as well. The books are read last: they name the revision all is of.
+    """
+    asked = (rules,) if also is None else (rules, also)
+    silent: Mapping[str, str] = {}
+    bounded: Mapping[tuple[str, str], RiskBuffer] = {}
+    if any(one.has_caps for one in asked):
+        silent = windows.degraded_channels(connection, rules.pools)
+    if any(one.has_risks for one in asked):
+        stored = buffers.buffers(connection, skus)
+        bounded = {pair: one.explained for pair, one in stored.items()}
+    # Claims are needed only where a fence or a cap counts them, lots where shelf life is asked for.
+    books = stock.stock_of_skus(
+        connection,
+        skus,
+        with_claims=any(one.has_fences or one.has_caps for one in asked),
+        with_lots=any(one.has_shelf_life for one in asked),
+    )
+    return Reading(rules, books, bounded, silent)
 
 
 def read_listings(

@@ -15,11 +15,12 @@ from stockwright import telemetry
 from stockwright.domain.errors import Throttled
 from stockwright.flow.handover import Handover, Records
 from stockwright.flow.keeping import Keeper, new_payload
-from stockwright.flow.unpacking import WHOLE, Codes, Unpacked, codes_in, map_item, mapped, unpack
-from stockwright.sdk.messages import Failure, Mapped, Payload
+from stockwright.flow.parts import Parts, codes_of
+from stockwright.flow.unpacking import WHOLE, Unpacked, unpack
+from stockwright.sdk.messages import Failure, Payload
 from stockwright.sdk.verbs import Maps
 from stockwright.store import payloads as store
-from stockwright.store.connection import Connection, Pool
+from stockwright.store.connection import Pool
 from stockwright.store.handed_in import RawPayload
 from stockwright.store.payloads import Claimed, Part
 from stockwright.store.session import session
@@ -62,7 +63,7 @@ class Intake:
         self._lease_s = lease_s
         self._swept_revision = -1
         self._sweep_due = 0.0
-        self._parent: tuple[int, dict[str, list[Mapped]]] = (0, {})
+        self._parts = Parts(pool, connections)
         self.wake = threading.Event()
 
     # ---------------------------------------------------------------- the door
@@ -93,7 +94,7 @@ class Intake:
                 connection, self._worker, systems, lease_s=self._lease_s, limit=limit
             )
         if not any(one.parent for one in claimed):
-            self._parent = (0, {})
+            self._parts.forget()
         handover = Handover(self._recorder, self._park_parts, self._lease_s)
         begun = parked = 0
         try:
@@ -117,11 +118,11 @@ class Intake:
         """Maps payloads and parks what cannot go on; those with something to record, and how much
         was parked.
         """
-        parts = [self._parts_of(one) for one in group]
+        parts = [self._parts.of(one) for one in group]
         ready: list[tuple[Claimed, Unpacked]] = []
         parked = 0
         with session(self._pool) as connection:
-            codes = _codes(connection, group, parts)
+            codes = codes_of(connection, group, parts)
             for one, its_parts in zip(group, parts, strict=True):
                 unpacked = unpack(its_parts, one.system, one.received_at, codes[one.system])
                 failure = self._why_not_at_all(one, unpacked)
@@ -179,40 +180,6 @@ class Intake:
 
     # ---------------------------------------------------------------- parts of the work
 
-    def _parts_of(self, claimed: Claimed) -> list[Mapped]:
-        """A payload's parts; of one that is a part itself, those at its place in the parent.
-
-        The parent is mapped once for all its parts that resume one after the other.
-        """
-        if claimed.parent is None:
-            return self._mapped(claimed.id, claimed)
-        if self._parent[0] != claimed.parent:
-            by_place: dict[str, list[Mapped]] = {}
-            for part in self._mapped(claimed.parent, claimed._replace(body=None)):
-                by_place.setdefault(part.place, []).append(part)
-            self._parent = (claimed.parent, by_place)
-        gone = Failure(
-            path=claimed.place, reason="the mapping finds nothing at this place any more"
-        )
-        return self._parent[1].get(claimed.place) or [Mapped(place=claimed.place, item=gone)]
-
-    def _mapped(self, payload_id: int, source: Claimed) -> list[Mapped]:
-        if source.body is None:
-            with session(self._pool) as connection:
-                found = store.body_of(connection, payload_id)
-            assert found is not None, "a payload is never deleted while it waits"
-            source = source._replace(**found._asdict())
-        connected = self._connections.get(source.system)
-        payload = Payload(
-            body=bytes(source.body or b""),
-            content_type=source.content_type,
-            headers=source.headers,
-            raw_key=source.raw_key,
-        )
-        if source.door == "item" or connected is None:
-            return mapped(map_item, payload)
-        return mapped(connected.map, payload)
-
     def _park_parts(self, payload_id: int, parts: Sequence[Part]) -> None:
         with session(self._pool) as connection:
             store.park_parts(connection, payload_id, parts)
@@ -249,23 +216,6 @@ def _groups(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:
         size += weight
     if group:
         yield group
-
-
-def _codes(
-    connection: Connection, group: Sequence[Claimed], parts: Sequence[Sequence[Mapped]]
-) -> dict[str, Codes]:
-    """What is known of the codes that payloads name, by system."""
-    by_system: dict[str, list[Mapped]] = {one.system: [] for one in group}
-    for one, its_parts in zip(group, parts, strict=True):
-        by_system[one.system] += its_parts
-    found = {}
-    for system, all_parts in by_system.items():
-        asked = codes_in(all_parts)
-        locations = [code for subject, code in asked if subject == "location"]
-        places = store.places_of(connection, system, locations) if locations else {}
-        unknown = store.unknown_codes(connection, system, asked) if asked else set()
-        found[system] = Codes(places, unknown)
-    return found
 
 
 def _raw(claimed: Claimed) -> RawPayload:

@@ -46,11 +46,23 @@ def explain_level(connection: Connection, level: LevelThen) -> Explanation:
 
 def shown(connection: Connection, level: LevelThen, sku: str, by_then: Explanation) -> Shown:
     """All that is known of a number; by_then explains what the moment asked for asked for."""
+    return came_about(connection, level, sku, explain_level(connection, level), by_then)
+
+
+def came_about(
+    connection: Connection,
+    level: LevelThen,
+    sku: str,
+    explanation: Explanation,
+    by_then: Explanation | None = None,
+) -> Shown:
+    """The same around an explanation that is known already."""
     newest = stock.ledger_before(connection, sku, level.sequence + 1, CAUSE_ROWS)
+    asked_for = explanation if by_then is None else by_then
     return Shown(
-        explanation=explain_level(connection, level),
+        explanation=explanation,
         rules=history.revision(connection, past.moment_of(connection, level).revision),
         causes=[row for row in newest if row.sequence > level.since_sequence],
         carried=past.attempts_of(connection, level),
-        due=by_then.result if by_then.result != level.value else None,
+        due=asked_for.result if asked_for.result != level.value else None,
     )

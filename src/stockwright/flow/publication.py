@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import msgspec
+
 from stockwright import telemetry
 from stockwright.flow.calls import Call, Claimed, Failed, Link, claim
 from stockwright.flow.settling import Settled, settle
@@ -153,7 +155,9 @@ class Publisher:
 
     def _claim_now(self, connection: Connection) -> Claimed:
         if not self._known:
-            attempts.ensure_connection(connection, self.link.system, self.link.limits.burst)
+            limits = self.link.limits
+            attempts.ensure_connection(connection, self.link.system, limits.burst)
+            attempts.note_limits(connection, self.link.system, msgspec.structs.asdict(limits))
             self._known = True
         return claim(connection, self.link)
 
@@ -224,6 +228,6 @@ def database_threads(connections: int) -> ThreadPoolExecutor:
 def _measure(call: Call, settled: Settled) -> None:
     for level, one in zip(call.levels, settled.finished, strict=True):
         telemetry.ATTEMPTS.labels(level.channel, one.outcome).inc()
-        if one.outcome == "acknowledged":
+        if one.outcome == "acknowledged" and not level.is_resent:
             latency_s = (settled.at - level.projected_at).total_seconds()
             telemetry.PUBLISH_LATENCY.labels(level.channel).observe(max(0.0, latency_s))

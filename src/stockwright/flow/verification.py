@@ -37,12 +37,14 @@ def choose(connection: Connection, link: Link) -> list[Level]:
     budgets.refill(budget, now, link.limits.calls_per_s, link.limits.burst)
     if budget.circuit != "closed":
         return []
-    under_way, _ = levels.under_way(connection, link.channels, now)
+    under_way = levels.under_way(connection, link.channels, now)
     limits = link.limits
-    if budgets.wait_s(budget, now, limits.calls_per_s, limits.concurrency, under_way) != 0.0:
+    if budgets.wait_s(budget, now, limits.calls_per_s, limits.concurrency, under_way.calls) != 0.0:
         return []
     before = now - dt.timedelta(seconds=READ_AGAIN_AFTER_S)
     for channel in link.channels:
+        if channel in under_way.paused:
+            continue
         chosen = levels.unverified_levels(connection, channel, before, LEVELS_AT_ONCE)
         if chosen:
             budgets.take_call(budget)

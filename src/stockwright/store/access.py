@@ -23,12 +23,14 @@ from stockwright.store.connection import Connection
 SCOPES: Final[Mapping[str, str]] = {
     "events:write": "record facts",
     "reservations:write": "reserve, and move a reservation on",
-    "stock:read": "read availability, reservations and the ledger",
+    "stock:read": "read stock, availability, reservations, the ledger and its feed of changes",
     "master:read": "read items, units, listings, bindings and locations",
     "master:write": "change items, units, listings, bindings and locations",
-    "work:read": "read work items and parked payloads",
-    "work:write": "close work items, resume and discard parked payloads",
+    "work:read": "read work items, parked payloads and how publication does",
+    "work:write": "close, reopen and assign work items, resume and discard parked payloads, "
+    "pause, resume and resync channels",
     "metrics:read": "read /metrics",
+    "audit:read": "read the audit log",
     "console": "read the console's pages as JSON",
     "systems:any": "speak for other systems than the one the key is bound to",
     "admin": "all of the above",
@@ -268,10 +270,28 @@ class Change(msgspec.Struct, kw_only=True):
     detail: dict[str, Any]
 
 
+class WhichChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of the change log; what is left empty lets all pass. until is not included."""
+
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+EVERY_CHANGE: Final = WhichChanges()
+
+
 def list_changes(
-    connection: Connection, *, before: int = 2**63 - 1, limit: int = 100
+    connection: Connection,
+    which: WhichChanges = EVERY_CHANGE,
+    *,
+    before: int = 2**63 - 1,
+    limit: int = 100,
 ) -> list[Change]:
     """The change log, newest first, below the id `before`."""
     fields = Change.__struct_fields__
-    rows = connection.execute(_SQL["changes"], {"before": before, "limit": limit})
+    arguments = {**msgspec.structs.asdict(which), "before": before, "limit": limit}
+    rows = connection.execute(_SQL["changes"], arguments)
     return [Change(**dict(zip(fields, row, strict=True))) for row in rows]

@@ -1,10 +1,11 @@
 """Calls to partners: what each carried, what became of it, and the budget all workers share."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from stockwright.domain.budget import Budget
 from stockwright.domain.levels import Level, Outcome
@@ -91,6 +92,11 @@ def finish_attempts(
 def ensure_connection(connection: Connection, system: str, tokens: float) -> None:
     """Makes the row of a connection with that many calls to start with. Safe to repeat."""
     connection.execute(_SQL["ensure_connection"], {"system": system, "tokens": tokens})
+
+
+def note_limits(connection: Connection, system: str, limits: Mapping[str, float]) -> None:
+    """Keeps what a worker keeps to when it calls a partner. Safe to repeat."""
+    connection.execute(_SQL["note_limits"], {"system": system, "limits": Jsonb(dict(limits))})
 
 
 def lock_connection(connection: Connection, system: str) -> tuple[dt.datetime, Budget]:

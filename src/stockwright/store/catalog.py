@@ -4,10 +4,15 @@ It is valid for one revision of the master; the lane's first read tells which on
 that a change made by any process holds from the next batch on.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+from msgspec.structs import replace
 
 from stockwright.domain.catalog import Catalog, Channel, Location, Sku, System
 from stockwright.domain.exposure import Policy
+from stockwright.domain.windows import reason_of, sources_of
+from stockwright.store.exposure import to_policy
 from stockwright.store.queries import load
 from stockwright.store.wire import Wire
 
@@ -78,21 +83,11 @@ def _read(
     for group, location in rows("groups"):
         groups.setdefault(group, []).append(location)
     policies: dict[str, list[Policy]] = {}
-    for channel, position, sku, group, safety, hard, fence, buffer, cap, pack in rows("policies"):
-        policies.setdefault(channel, []).append(
-            Policy(
-                channel=channel,
-                position=position,
-                sku=sku,
-                sku_group=group,
-                safety=safety,
-                hard_safety=hard,
-                ring_fence=fence,
-                buffer=buffer,
-                cap=cap,
-                pack_size=pack,
-            )
-        )
+    for row in rows("policies"):
+        policies.setdefault(row[0], []).append(to_policy(row))
+    authorities: dict[tuple[str, str], list[Any]] = {}
+    for location, group, valid_from, system in rows("authorities"):
+        authorities.setdefault((location, group), []).append((valid_from, system))
     channels = {
         code: Channel(
             code,
@@ -101,15 +96,36 @@ def _read(
             split,
             hold_s,
             tuple(policies.get(code, ())),
+            demand_class=demand_class,
         )
-        for code, system, pool, split, hold_s in rows("channels")
+        for code, system, pool, split, hold_s, demand_class in rows("channels")
     }
-    authorities: dict[tuple[str, str], list[Any]] = {}
-    for location, group, valid_from, system in rows("authorities"):
-        authorities.setdefault((location, group), []).append((valid_from, system))
+    silent: dict[str, str] = dict(rows("degraded"))
+    if silent:
+        channels = _degraded(channels, authorities, silent)
     systems = {row[0]: System(*row) for row in rows("systems")}
     places = {(system, partner): code for system, partner, code in rows("location_bindings")}
-    return Catalog(skus, locations, channels, systems, authorities, bindings, places)
+    owed = frozenset(sku for (sku,) in rows("owed_skus"))
+    return Catalog(skus, locations, channels, systems, authorities, bindings, places, owed)
+
+
+def _degraded(
+    channels: Mapping[str, Channel],
+    authorities: Mapping[tuple[str, str], list[Any]],
+    silent: Mapping[str, str],
+) -> dict[str, Channel]:
+    """The channels, each with the reason of a silent system that its stock depends on."""
+    speakers: dict[str, set[str]] = {}
+    for (place, _), holders in authorities.items():
+        speakers.setdefault(place, set()).update(system for _, system in holders)
+    systems = {code: channel.system for code, channel in channels.items()}
+    pools = {code: channel.pool for code, channel in channels.items()}
+    return {
+        code: replace(
+            channel, degraded=reason_of(sources_of(code, systems, pools, speakers), silent)
+        )
+        for code, channel in channels.items()
+    }
 
 
 def _pool(

@@ -1,4 +1,4 @@
-"""What is due: the next hold to run out, and lots past their date."""
+"""What is due: the next hold to run out, lots past their date or short of the days asked for."""
 
 import datetime as dt
 
@@ -6,6 +6,7 @@ from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _sql = load("ledger")
+_DUE = load("due")
 
 
 def next_due(connection: Connection) -> dt.datetime | None:
@@ -22,3 +23,11 @@ def expired_lots(
     first.
     """
     return list(connection.execute(_sql["expired_lots"], (now, limit)).fetchall())
+
+
+def mark_shelf_life(connection: Connection, today: dt.date) -> int:
+    """Marks SKUs with lots that lost the shelf life some policy asks for since the day it was done
+    last; returns how many. Safe to repeat.
+    """
+    row = connection.execute(_DUE["mark_shelf_life"], {"today": today}).fetchone()
+    return int(row[0]) if row else 0

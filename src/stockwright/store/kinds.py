@@ -70,13 +70,14 @@ def _listing(row: Sequence[Any]) -> Listing:
 
 
 def _location(row: Sequence[Any]) -> Location:
-    code, name, time_zone, feed, priority, groups = row
+    code, name, time_zone, feed, priority, grace_s, groups = row
     return Location(
         code=code,
         name=name,
         time_zone=time_zone,
         feed=feed,
         priority=priority,
+        supply_grace_s=grace_s,
         groups=tuple(groups),
     )
 

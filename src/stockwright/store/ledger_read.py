@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from stockwright.domain.accounts import Balance, Claim, Count, DemandLine, Lot, Transfer, Waiting
+from stockwright.domain.backorders import Backorder
 from stockwright.domain.books import Books, Statement
 from stockwright.domain.catalog import Catalog
 from stockwright.domain.events import Fact, Outcome, Request
@@ -137,6 +138,8 @@ class Scope:
         self.everywhere: set[str] = set()
         self.controlled: set[str] = set()
         self.fenced: set[str] = set()
+        self.owed: set[str] = set()
+        self.owed_orders: Pairs = set()
         self.dated: dict[tuple[str, str], dt.datetime] = {}
         self.inspected: Pairs = set()
         self.transfers: set[str] = set()
@@ -163,6 +166,8 @@ class Scope:
             code = line.sku or catalog.bindings.get((request.system, line.item), ("", ""))[0]
             if code:
                 self._add_places(code, (line.location, *(channel.pool if channel else ())), catalog)
+        if request.kind == "cancel" and catalog.owed:
+            self.owed_orders.add((request.system, order_of(request)))
 
     def _add_places(self, sku: str, places: Iterable[str], catalog: Catalog) -> None:
         for place in places:
@@ -173,6 +178,8 @@ class Scope:
             self.controlled.add(sku)
         if catalog.has_fences:
             self.fenced.add(sku)
+        if sku in catalog.owed:
+            self.owed.add(sku)
 
     def _add_fact(self, fact: Fact, prepared: Prepared, catalog: Catalog) -> None:
         code = fact.sku or catalog.bindings.get((fact.system, fact.item), ("", ""))[0]
@@ -228,6 +235,7 @@ class Scope:
             self.everywhere
             or self.controlled
             or self.fenced
+            or self.owed
             or self.transfers
             or self.documents
             or self.statements
@@ -299,6 +307,11 @@ class Scope:
             asked.append((self._put_fresh, self._by("fresh", wire, self.controlled)))
         if self.fenced:
             asked.append((self._put_channel_claims, self._by("channel_claims", wire, self.fenced)))
+        if self.owed:
+            asked.append((self._put_backorders, self._by("backorders", wire, self.owed)))
+        if self.owed_orders:
+            rows = self._pairs("backorders_of_orders", wire, self.owed_orders)
+            asked.append((self._put_backorders, rows))
         if self.snapshots:
             asked.append((self._put_contained, self._by("contained", wire, self.snapshots)))
         if self.counts:
@@ -409,6 +422,11 @@ class Scope:
     def _put_channel_claims(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for channel, sku, units in rows:
             self.books.channel_claims[(channel, sku)] = units
+
+    def _put_backorders(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for row in rows:
+            found = Backorder(*row)
+            self.books.backorders[found.key] = found
 
     def _put_contained(self, rows: Iterable[tuple[Any, ...]]) -> None:
         for sku, location, line_id, units in rows:

@@ -83,6 +83,7 @@ def write_rest(wire: Wire, decision: Decision, books: Books, before: int) -> Non
     for parked in decision.parked:
         _park(wire, parked)
     _write_rare(wire, written)
+    _write_owed(wire, written, books.now)
 
 
 def _run(wire: Wire, name: str, parameters: Any) -> None:
@@ -281,7 +282,9 @@ def _old_claim_columns(claims: Sequence[PlacedClaim]) -> tuple[str, ...]:
 
 
 def _write_head(wire: Wire, books: Books, written: Written, before: int) -> None:
-    skus = texts(sorted({key[0] for key in written.balances}))
+    touched = {key[0] for key in written.balances}
+    touched |= {one.sku for _, one in written.backorders.values()}
+    skus = texts(sorted(touched))
     values = {"last": books.sequence, "before": before, "at": books.now, "skus": skus}
     _run(wire, "advance_head", values)
 
@@ -360,3 +363,12 @@ def _write_rare(wire: Wire, written: Written) -> None:
         _run(wire, "save_revisions", _revision_columns(written.documents))
     for observation in written.observations:
         _run(wire, "save_observation", observation)
+
+
+def _write_owed(wire: Wire, written: Written, now: dt.datetime) -> None:
+    for (system, order, line), (sequence, one) in written.backorders.items():
+        why = "promoted to a reservation" if one.promoted else "cancelled"
+        units = (one.owed, one.promoted, one.cancelled, sequence, sequence)
+        _run(wire, "save_backorder", (*units, now, why, one.owed, system, order, line))
+    for received in written.received:
+        _run(wire, "save_receipt", received)

@@ -12,6 +12,9 @@ from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _SQL = load("levels")
+# Any number will do that no other advisory lock of ours has ("swfeed" in bytes).
+FEED_LOCK: Final = int.from_bytes(b"swfeed", "big")
+"""Held by whoever writes changes of levels, from then until the commit; see `store.feed`."""
 _FIELDS: Final = Level.__struct_fields__
 _DESIRED: Final = (
     *("channel", "listing", "location", "desired", "version", "sequence", "projected_at"),
@@ -84,6 +87,7 @@ def write_desired(
     is the revision of the rules they follow.
     """
     if levels:
+        connection.execute(_SQL["feed_lock"], {"lock": FEED_LOCK})
         columns = _columns(levels, _DESIRED) | {"since": numbers(since), "rules": rules}
         _write(connection, "write_desired", levels, columns)
 
@@ -124,13 +128,21 @@ def abandoned_levels(
     return _levels(connection, "abandoned_levels", channels=texts(channels), now=now, limit=limit)
 
 
-def under_way(connection: Connection, channels: Sequence[str], now: dt.datetime) -> tuple[int, int]:
-    """How many calls hold levels of these channels, and how many levels have lost their sender."""
+class UnderWay(msgspec.Struct, frozen=True):
+    """Calls that hold levels of some channels, levels that lost their sender, paused channels."""
+
+    calls: int
+    lost: int
+    paused: frozenset[str]
+
+
+def under_way(connection: Connection, channels: Sequence[str], now: dt.datetime) -> UnderWay:
+    """What goes on in these channels. Ask it after locking the connection they belong to."""
     row = connection.execute(
         _SQL["under_way"], {"channels": texts(channels), "now": now}
     ).fetchone()
     assert row is not None
-    return int(row[0]), int(row[1])
+    return UnderWay(int(row[0]), int(row[1]), frozenset(row[2]))
 
 
 def next_due(connection: Connection, channels: Sequence[str]) -> dt.datetime | None:

@@ -58,24 +58,35 @@ class Overview(msgspec.Struct, frozen=True):
 def overview(connection: Connection, *, window_s: int = LAG_WINDOW_S) -> Overview:
     """Every link with its state, and the totals. Lags are measured over the last `window_s`."""
     now = _now(connection)
-    parameters = {"window_s": window_s, "samples": NEWEST}
-    facts = [
-        LinkFacts(**dict(zip(LinkFacts.__struct_fields__, row, strict=True)))
-        for query in ("out", "in")
-        for row in _rows(connection, query, parameters)
-    ]
+    found = [link for query in ("out", "in") for link in _links(connection, query, now, window_s)]
     return Overview(
         at=now,
         totals=totals(connection),
-        links=[Link(fact, judge(fact, now)) for fact in facts],
+        links=found,
         work=[WorkCount(*row) for row in _rows(connection, "work_by_kind", {})],
     )
+
+
+def outgoing(connection: Connection, channel: str = "") -> list[Link]:
+    """The links to channels, or to this one, by code; empty where there is no such channel."""
+    return _links(connection, "out", _now(connection), LAG_WINDOW_S, channel)
 
 
 def totals(connection: Connection) -> Totals:
     """The hub in a few numbers."""
     (row,) = _rows(connection, "totals", {"window_s": RATE_WINDOW_S})
     return Totals(*row)
+
+
+def _links(
+    connection: Connection, query: str, now: dt.datetime, window_s: int, channel: str = ""
+) -> list[Link]:
+    parameters = {"window_s": window_s, "samples": NEWEST, "channel": channel}
+    facts = [
+        LinkFacts(**dict(zip(LinkFacts.__struct_fields__, row, strict=True)))
+        for row in _rows(connection, query, parameters)
+    ]
+    return [Link(fact, judge(fact, now)) for fact in facts]
 
 
 def _now(connection: Connection) -> dt.datetime:

@@ -43,6 +43,13 @@ def raise_revision(connection: Connection) -> int:
     return int(row[0])
 
 
+def revision(connection: Connection) -> int:
+    """The revision of the master data; any change of it, or of a policy, raises it."""
+    row = connection.execute(_SQL["revision"]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def save(
     connection: Connection, kind: str, rows: Sequence[Row], kept: Collection[str] = ()
 ) -> list[Result]:
@@ -232,17 +239,28 @@ def list_locations(
     return _page(connection, "locations", after, limit)
 
 
-def iterate(connection: Connection, kind: str) -> Iterator[Row]:
-    """Every row of a kind in the order of its keys, read page by page."""
+def fix_snapshot(connection: Connection) -> None:
+    """All that this connection reads from here on is of one moment, until it commits."""
+    connection.commit()
+    connection.execute(_SQL["fix_snapshot"])
+
+
+def page(connection: Connection, kind: str, after: Key | None, limit: int) -> Page[Any]:
+    """The rows of a kind after a key, in the order of their keys."""
     filters = {"skus": ["sku_group"], "units": ["sku"], "listings": ["channel"]}
     unset = dict.fromkeys([*filters.get(kind, ()), *(["system", "code"] * (kind == "bindings"))])
+    return _page(connection, kind, after, limit, **unset)
+
+
+def iterate(connection: Connection, kind: str) -> Iterator[Row]:
+    """Every row of a kind in the order of its keys, read page by page."""
     cursor: Key | None = None
     while True:
-        page: Page[Any] = _page(connection, kind, cursor, MAX_PAGE, **unset)
-        yield from page.items
-        if page.next_cursor is None:
+        some = page(connection, kind, cursor, MAX_PAGE)
+        yield from some.items
+        if some.next_cursor is None:
             return
-        cursor = page.next_cursor
+        cursor = some.next_cursor
 
 
 def _page(

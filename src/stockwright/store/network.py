@@ -10,7 +10,7 @@ from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.network import Channel, Network
 from stockwright.store import queries
 from stockwright.store.connection import Connection
-from stockwright.store.master import lock_master, raise_revision, save
+from stockwright.store.master import lock_master, raise_revision, revision, save
 
 _SQL: Final = queries.load("network")
 _MASTER: Final = queries.load("master")
@@ -44,7 +44,7 @@ def apply_config(connection: Connection, network: Network) -> Applied:
     """
     lock_master(connection)
     if not (network.systems or network.locations or network.channels):
-        return Applied(revision=_revision(connection))
+        return Applied(revision=revision(connection))
     systems = _changed(connection, "write_systems", rows=_rows(network.systems))
     declared = [system.code for system in network.systems]
     disconnected = _changed(connection, "disconnect_systems", declared=declared)
@@ -59,8 +59,8 @@ def apply_config(connection: Connection, network: Network) -> Applied:
         channels=channels,
         disconnected=disconnected,
     )
-    revision = raise_revision(connection) if outcome.changed else _revision(connection)
-    return msgspec.structs.replace(outcome, revision=revision)
+    in_force = raise_revision(connection) if outcome.changed else revision(connection)
+    return msgspec.structs.replace(outcome, revision=in_force)
 
 
 def _apply_locations(connection: Connection, network: Network) -> tuple[str, ...]:
@@ -123,7 +123,6 @@ def _changed(connection: Connection, query: str, **parameters: Any) -> tuple[str
     return tuple(sorted({code for (code,) in connection.execute(_SQL[query], parameters)}))
 
 
-def _revision(connection: Connection) -> int:
-    row = connection.execute(_MASTER["revision"]).fetchone()
-    assert row is not None
-    return int(row[0])
+def location_codes(connection: Connection) -> list[str]:
+    """The codes of all locations, sorted."""
+    return [code for (code,) in connection.execute(_SQL["location_codes"])]

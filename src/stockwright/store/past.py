@@ -84,7 +84,7 @@ def visit(connection: Connection, then: Moment) -> Iterator[None]:
         assert row is not None
         yield
         # A failed block rolls back, and the path with it.
-        connection.execute(_SQL["leave"], {"path": row[0]})
+        connection.execute(_SQL["leave"], {"path": row[0], "plans": row[1]})
 
 
 def levels_then(

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from stockwright.store.connection import Connection
+from stockwright.store.facets import Facets, facets_of
 from stockwright.store.queries import load
 
 _SQL: Final = load("payloads")
@@ -125,6 +126,12 @@ def claim(
     return sorted(Claimed(*row) for row in rows)
 
 
+def look_at(connection: Connection, payload_id: int) -> Claimed | None:
+    """One payload as `claim` answers it, without a lease; None where there is none of that id."""
+    row = connection.execute(_SQL["look_at"], {"id": payload_id}).fetchone()
+    return Claimed(*row) if row else None
+
+
 def body_of(connection: Connection, payload_id: int) -> Body | None:
     """The content of a payload; None where there is none of that id."""
     row = connection.execute(_SQL["body_of"], {"id": payload_id}).fetchone()
@@ -235,18 +242,36 @@ def payloads(
     state: str = "parked",
     system: str = "",
     missing: str = "",
+    text: str = "",
     before: int = 2**63 - 1,
     limit: int = 100,
 ) -> list[PayloadView]:
-    """Payloads in one state with an id below `before`, newest first, at most `limit`."""
+    """Payloads in one state with an id below `before`, newest first, at most `limit`.
+
+    text is looked for in their reason and path.
+    """
     arguments = {
         "state": state,
         "system": system,
         "missing": missing,
+        "text": text,
         "before": before,
         "limit": limit,
     }
     return views(connection.execute(_SQL["page"], arguments))
+
+
+def payload_facets(
+    connection: Connection,
+    *,
+    state: str = "parked",
+    system: str = "",
+    missing: str = "",
+    text: str = "",
+) -> Facets:
+    """How many payloads pass such a filter, by system, by missing code and by reason."""
+    arguments = {"state": state, "system": system, "missing": missing, "text": text}
+    return facets_of(connection.execute(_SQL["facets"], arguments))
 
 
 def find_payload(connection: Connection, payload_id: int) -> PayloadView | None:

@@ -11,8 +11,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from stockwright.domain.availability import Stock
+from stockwright.store.arrays import texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
+from stockwright.store.stock import TOP, LedgerRow
 
 ENTRIES_BY_KIND: Final = 5_000
 
@@ -81,7 +84,12 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class ShownLevel(msgspec.Struct, frozen=True):
-    """Desired, sent and acknowledged of one listing; `quantity` base units make one piece of it."""
+    """Desired, sent, acknowledged and verified of one listing, of which a piece takes `quantity`
+    base units.
+
+    verified is what the channel was found to show when it was read back last, at verified_at; None
+    with a time where it showed nothing.
+    """
 
     channel: str
     listing: str
@@ -99,11 +107,11 @@ class ShownLevel(msgspec.Struct, frozen=True):
     acknowledged_at: dt.datetime | None
     doubt_until: dt.datetime | None
     state: str
-    lane: str
-    due_at: dt.datetime
     waiting_since: dt.datetime
     attempts: int
     last_error: str
+    verified: int | None
+    verified_at: dt.datetime | None
 
 
 class KindSum(msgspec.Struct, frozen=True):
@@ -129,9 +137,19 @@ class OpenClaim(msgspec.Struct, frozen=True):
     expires_at: dt.datetime | None
 
 
+class UnderWay(msgspec.Struct, frozen=True):
+    """What a transfer document has under way between two places."""
+
+    document: str
+    units: int
+    entries: int
+    last_at: dt.datetime
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """One try to bring a number to a channel; outcome None is not known yet."""
 
+    call: int
     version: int
     value: int
     started_at: dt.datetime
@@ -143,6 +161,13 @@ class Attempt(msgspec.Struct, frozen=True):
 def read_one_moment(connection: Connection) -> None:
     """Lets the transaction that begins here see one moment only, and change nothing."""
     connection.execute("set transaction isolation level repeatable read, read only")
+
+
+def plan_for_its_values(connection: Connection) -> None:
+    """Plans each query of this transaction for its own values: what is right for a SKU that nobody
+    buys is wrong for one that everybody does.
+    """
+    connection.execute(load("positions")["plan_for_its_values"].encode())
 
 
 def moment(connection: Connection) -> dt.datetime:
@@ -182,10 +207,24 @@ def matrix(connection: Connection, sku: str) -> list[Place]:
     return [Place(*row) for row in _rows(connection, "matrix", sku=sku)]
 
 
-def in_transit(connection: Connection, sku: str) -> int:
-    """Units on the way between locations, in nobody's on_hand."""
-    found = _row(connection, "in_transit", sku=sku)
+def places(connection: Connection, stocks: Sequence[Stock]) -> list[Place]:
+    """What is known of some locations as the matrix tells it, in order of priority."""
+    known = {stock.location: stock for stock in stocks}
+    return [
+        Place(code, name, *(getattr(known[code], account) for account in ACCOUNTS))
+        for code, name in _rows(connection, "places", codes=texts(list(known)))
+    ]
+
+
+def in_transit(connection: Connection, sku: str, upto: int = TOP) -> int:
+    """Units on the way between locations, in nobody's on_hand, as of a sequence number."""
+    found = _row(connection, "in_transit", sku=sku, upto=upto)
     return int(found[0]) if found else 0
+
+
+def under_way(connection: Connection, sku: str, upto: int = TOP) -> list[UnderWay]:
+    """The same by transfer document, as the ledger's entries say, largest first."""
+    return [UnderWay(*row) for row in _rows(connection, "under_way", sku=sku, upto=upto)]
 
 
 def shown_levels(connection: Connection, sku: str) -> list[ShownLevel]:
@@ -199,9 +238,9 @@ def unpublished_listings(connection: Connection, sku: str) -> list[tuple[str, st
 
 
 def account_by_kind(
-    connection: Connection, sku: str, location: str, account: Account
+    connection: Connection, sku: str, location: str, account: Account, upto: int = TOP
 ) -> list[KindSum]:
-    """How one balance came about, by kind of event; the units sum to the balance.
+    """How one balance came about up to a sequence number, by kind of event; the units sum to it.
 
     Beyond the newest ENTRIES_BY_KIND entries, the older ones are one sum without a kind.
     """
@@ -212,8 +251,31 @@ def account_by_kind(
         location=location,
         account=account,
         newest=ENTRIES_BY_KIND,
+        upto=upto,
     )
     return [KindSum(*row[:4]) for row in found]
+
+
+def account_entries(
+    connection: Connection,
+    sku: str,
+    accounts: Sequence[str],
+    location: str = "",
+    upto: int = TOP,
+    *,
+    limit: int = 20,
+) -> list[LedgerRow]:
+    """The newest entries that moved units into or out of some accounts, at one place or at all."""
+    found = _rows(
+        connection,
+        "account_entries",
+        sku=sku,
+        accounts=texts(accounts),
+        location=location,
+        upto=upto,
+        limit=limit,
+    )
+    return [LedgerRow(*row) for row in found]
 
 
 def open_claims(
@@ -225,11 +287,23 @@ def open_claims(
 
 
 def attempts(
-    connection: Connection, channel: str, listing: str, location: str = "", *, limit: int = 20
+    connection: Connection,
+    channel: str,
+    listing: str,
+    at: dt.datetime,
+    location: str = "",
+    *,
+    limit: int = 20,
 ) -> list[Attempt]:
-    """The newest attempts to publish one level."""
+    """The newest attempts to publish one level, as they were known at a time."""
     found = _rows(
-        connection, "attempts", channel=channel, listing=listing, location=location, limit=limit
+        connection,
+        "attempts",
+        channel=channel,
+        listing=listing,
+        location=location,
+        at=at,
+        limit=limit,
     )
     return [Attempt(*row) for row in found]
 

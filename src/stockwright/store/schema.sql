@@ -43,6 +43,16 @@ begin
 end
 $_$;
 
+CREATE FUNCTION history.keep_backorder_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into history.backorder
+    select new.*, coalesce(max(n), 0) + 1 from history.backorder kept where kept.id = new.id;
+    return null;
+end
+$$;
+
 CREATE FUNCTION history.keep_v1() RETURNS trigger
     LANGUAGE plpgsql
     AS $_$
@@ -252,6 +262,50 @@ begin
 end
 $$;
 
+CREATE FUNCTION public.note_demand_freshness_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into public.demand_freshness (line_id, after_sequence, fresh_until)
+    values (new.id, history.number_v1('ledger') - 1, old.fresh_until)
+    on conflict do nothing;
+    return null;
+end
+$$;
+
+CREATE FUNCTION public.note_level_found_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into public.level_found (channel, listing, location, at, shown, why)
+    values (new.channel, new.listing, new.location, clock_timestamp(), new.acknowledged, new.last_error);
+    return null;
+end
+$$;
+
+CREATE FUNCTION public.note_level_seen_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update public.level_seen kept set last_at = new.verified_at
+    where kept.channel = new.channel and kept.listing = new.listing and kept.location = new.location
+      and kept.first_at = (
+          select max(newest.first_at) from public.level_seen newest
+          where newest.channel = new.channel and newest.listing = new.listing
+            and newest.location = new.location)
+      and kept.last_at <= new.verified_at
+      and kept.shown is not distinct from new.verified
+      and (new.acknowledged_at is null or new.acknowledged_at <= kept.first_at);
+    if not found and new.verified_at is not null then
+        insert into public.level_seen (channel, listing, location, first_at, last_at, shown)
+        values (new.channel, new.listing, new.location, new.verified_at, new.verified_at, new.verified)
+        on conflict (channel, listing, location, first_at)
+        do update set last_at = excluded.last_at, shown = excluded.shown;
+    end if;
+    return null;
+end
+$$;
+
 CREATE FUNCTION public.revision_v1() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -286,6 +340,28 @@ CREATE TABLE history.authority (
     CONSTRAINT authority_check CHECK ((until > since))
 );
 
+CREATE TABLE history.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    owed bigint NOT NULL,
+    promoted bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    settled_by bigint,
+    revision bigint NOT NULL,
+    sequence bigint NOT NULL,
+    closed_at timestamp with time zone,
+    closed_by text NOT NULL,
+    closed_why text NOT NULL,
+    n bigint NOT NULL
+);
+
 CREATE TABLE history.binding (
     system text NOT NULL COLLATE pg_catalog."C",
     subject text NOT NULL,
@@ -295,6 +371,17 @@ CREATE TABLE history.binding (
     since bigint NOT NULL,
     until bigint,
     CONSTRAINT binding_check CHECK ((until > since))
+);
+
+CREATE TABLE history.buffer_now (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    units bigint NOT NULL,
+    inputs jsonb NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    CONSTRAINT buffer_now_check CHECK ((until > since))
 );
 
 CREATE TABLE history.channel (
@@ -307,6 +394,15 @@ CREATE TABLE history.channel (
     since bigint NOT NULL,
     until bigint,
     CONSTRAINT channel_check CHECK ((until > since))
+);
+
+CREATE TABLE history.degraded (
+    system text NOT NULL COLLATE pg_catalog."C",
+    silent_since timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    CONSTRAINT degraded_check CHECK ((until > since))
 );
 
 CREATE TABLE history.exposure_policy (
@@ -322,6 +418,15 @@ CREATE TABLE history.exposure_policy (
     pack_size bigint NOT NULL,
     since bigint NOT NULL,
     until bigint,
+    safety_per text NOT NULL,
+    min_shelf_life_days integer NOT NULL,
+    ring_fence_mode text NOT NULL,
+    buffer_percent double precision NOT NULL,
+    buffer_risk double precision,
+    buffer_most bigint,
+    buffer_most_percent double precision NOT NULL,
+    blind_s double precision NOT NULL,
+    degraded_cap bigint,
     CONSTRAINT exposure_policy_check CHECK ((until > since))
 );
 
@@ -361,6 +466,7 @@ CREATE TABLE history.location (
     priority integer NOT NULL,
     since bigint NOT NULL,
     until bigint,
+    supply_grace_s integer NOT NULL,
     CONSTRAINT location_check CHECK ((until > since))
 );
 
@@ -370,6 +476,16 @@ CREATE TABLE history.location_group (
     since bigint NOT NULL,
     until bigint,
     CONSTRAINT location_group_check CHECK ((until > since))
+);
+
+CREATE TABLE history.lot (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    code text NOT NULL COLLATE pg_catalog."C",
+    expires_on date,
+    recalled boolean NOT NULL,
+    since bigint NOT NULL,
+    until bigint,
+    CONSTRAINT lot_check CHECK ((until > since))
 );
 
 CREATE TABLE history.sku (
@@ -400,6 +516,7 @@ CREATE TABLE history.system (
     settings jsonb NOT NULL,
     since bigint NOT NULL,
     until bigint,
+    heartbeat_s numeric NOT NULL,
     CONSTRAINT system_check CHECK ((until > since))
 );
 
@@ -419,6 +536,31 @@ CREATE VIEW past.authority AS
     system
    FROM history.authority
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE VIEW past.backorder AS
+ SELECT id,
+    system,
+    order_ref,
+    line,
+    sku,
+    channel,
+    demand_class,
+    quantity,
+    owed,
+    promoted,
+    cancelled,
+    owed_since,
+    settled_by,
+    revision,
+    sequence,
+    closed_at,
+    closed_by,
+    closed_why,
+    n
+   FROM history.backorder told
+  WHERE ((revision <= past.revision_asked()) AND (sequence <= past.sequence_asked()) AND (NOT (EXISTS ( SELECT
+           FROM history.backorder newer
+          WHERE ((newer.id = told.id) AND (newer.n > told.n) AND (newer.revision <= past.revision_asked()) AND (newer.sequence <= past.sequence_asked()))))));
 
 CREATE TABLE public.entry (
     sequence bigint NOT NULL,
@@ -541,6 +683,15 @@ CREATE VIEW past.binding AS
    FROM history.binding
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
+CREATE VIEW past.buffer_now AS
+ SELECT channel,
+    sku,
+    units,
+    inputs,
+    computed_at
+   FROM history.buffer_now
+  WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
 CREATE VIEW past.channel AS
  SELECT code,
     system,
@@ -604,9 +755,22 @@ CREATE VIEW past.claim AS
           WHERE ((moved.line_id IS NOT NULL) AND (moved.account = ANY (ARRAY['reserved'::public.account, 'allocated'::public.account, 'picked'::public.account])))) claimed
   GROUP BY line_id, location, lot, sku;
 
+CREATE VIEW past.degraded AS
+ SELECT system,
+    silent_since,
+    reason
+   FROM history.degraded
+  WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
 CREATE TABLE public.demand_channel (
     line_id bigint NOT NULL,
     after_sequence bigint NOT NULL
+);
+
+CREATE TABLE public.demand_freshness (
+    line_id bigint NOT NULL,
+    after_sequence bigint NOT NULL,
+    fresh_until date
 );
 
 CREATE TABLE public.demand_line (
@@ -646,24 +810,34 @@ CREATE TABLE public.transition (
 );
 
 CREATE VIEW past.demand_line AS
- SELECT id,
-    system,
-    order_ref,
-    line,
-    sku,
+ SELECT line.id,
+    line.system,
+    line.order_ref,
+    line.line,
+    line.sku,
         CASE
             WHEN (EXISTS ( SELECT
                FROM public.demand_channel known
               WHERE ((known.line_id = line.id) AND (known.after_sequence >= past.sequence_asked())))) THEN ''::text
-            ELSE channel
+            ELSE line.channel
         END AS channel,
     ( SELECT moved.state
            FROM public.transition moved
           WHERE ((moved.line_id = line.id) AND (moved.sequence <= past.sequence_asked()))
           ORDER BY moved.n DESC
          LIMIT 1) AS state,
-    NULL::timestamp with time zone AS expires_at
-   FROM public.demand_line line;
+    NULL::timestamp with time zone AS expires_at,
+        CASE
+            WHEN (later.line_id IS NULL) THEN line.fresh_until
+            ELSE later.fresh_until
+        END AS fresh_until
+   FROM (public.demand_line line
+     LEFT JOIN LATERAL ( SELECT noted.line_id,
+            noted.fresh_until
+           FROM public.demand_freshness noted
+          WHERE ((noted.line_id = line.id) AND (noted.after_sequence >= past.sequence_asked()))
+          ORDER BY noted.after_sequence
+         LIMIT 1) later ON (true));
 
 CREATE VIEW past.exposure_policy AS
  SELECT channel,
@@ -675,7 +849,16 @@ CREATE VIEW past.exposure_policy AS
     ring_fence,
     buffer,
     cap,
-    pack_size
+    pack_size,
+    safety_per,
+    min_shelf_life_days,
+    ring_fence_mode,
+    buffer_percent,
+    buffer_risk,
+    buffer_most,
+    buffer_most_percent,
+    blind_s,
+    degraded_cap
    FROM history.exposure_policy
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -718,7 +901,8 @@ CREATE VIEW past.location AS
     name,
     time_zone,
     feed,
-    priority
+    priority,
+    supply_grace_s
    FROM history.location
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -727,6 +911,14 @@ CREATE VIEW past.location_group AS
     location
    FROM history.location_group
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE VIEW past.lot AS
+ SELECT sku,
+    code,
+    expires_on,
+    recalled
+   FROM history.lot
+  WHERE ((since <= past.sequence_asked()) AND ((until IS NULL) OR (until > past.sequence_asked())));
 
 CREATE TABLE public.revision (
     id bigint NOT NULL,
@@ -773,7 +965,8 @@ CREATE VIEW past.system AS
     snapshot_basis,
     revisions,
     connector,
-    settings
+    settings,
+    heartbeat_s
    FROM history.system
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -783,6 +976,57 @@ CREATE VIEW past.unit AS
     factor
    FROM history.unit
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE TABLE public.api_call (
+    id bigint NOT NULL,
+    request_id text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    kept text NOT NULL COLLATE pg_catalog."C",
+    method text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL,
+    status smallint NOT NULL,
+    caller text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    peer text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    took_ms double precision NOT NULL,
+    bytes_in bigint NOT NULL,
+    bytes_out bigint NOT NULL,
+    items integer NOT NULL,
+    refused integer NOT NULL,
+    code text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    param text DEFAULT ''::text NOT NULL,
+    problem jsonb,
+    refusals jsonb DEFAULT '[]'::jsonb NOT NULL,
+    sequences bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    body text,
+    body_note text DEFAULT ''::text NOT NULL,
+    CONSTRAINT api_call_bytes_in_check CHECK ((bytes_in >= 0)),
+    CONSTRAINT api_call_bytes_out_check CHECK ((bytes_out >= 0)),
+    CONSTRAINT api_call_check CHECK (((refused >= 0) AND (refused <= items))),
+    CONSTRAINT api_call_items_check CHECK ((items >= 0)),
+    CONSTRAINT api_call_kept_check CHECK ((kept = ANY (ARRAY['failed'::text, 'refused'::text, 'slow'::text, 'sample'::text]))),
+    CONSTRAINT api_call_took_ms_check CHECK ((took_ms >= (0)::double precision))
+);
+
+CREATE TABLE public.api_call_count (
+    worker text NOT NULL COLLATE pg_catalog."C",
+    hour timestamp with time zone NOT NULL,
+    method text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    status smallint NOT NULL,
+    calls bigint NOT NULL,
+    CONSTRAINT api_call_count_calls_check CHECK ((calls > 0))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.api_call ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.api_call_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.api_key (
     id text NOT NULL COLLATE pg_catalog."C",
@@ -835,6 +1079,7 @@ CREATE TABLE public.attempt (
     finished_at timestamp with time zone,
     outcome text,
     detail text DEFAULT ''::text NOT NULL,
+    resent boolean DEFAULT false NOT NULL,
     CONSTRAINT attempt_outcome_check CHECK ((outcome = ANY (ARRAY['acknowledged'::text, 'superseded'::text, 'retry'::text, 'refused'::text, 'doubtful'::text])))
 )
 WITH (fillfactor='70');
@@ -845,6 +1090,41 @@ CREATE TABLE public.authority (
     valid_from timestamp with time zone NOT NULL,
     system text NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT authority_movement_group_check CHECK ((movement_group = ANY (ARRAY['inbound'::text, 'outbound'::text, 'internal'::text, 'count'::text, 'pos'::text])))
+);
+
+CREATE TABLE public.backorder (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    order_ref text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    demand_class integer NOT NULL,
+    quantity bigint NOT NULL,
+    owed bigint NOT NULL,
+    promoted bigint DEFAULT 0 NOT NULL,
+    cancelled bigint DEFAULT 0 NOT NULL,
+    owed_since timestamp with time zone NOT NULL,
+    settled_by bigint,
+    revision bigint NOT NULL,
+    sequence bigint NOT NULL,
+    closed_at timestamp with time zone,
+    closed_by text DEFAULT ''::text NOT NULL,
+    closed_why text DEFAULT ''::text NOT NULL,
+    CONSTRAINT backorder_cancelled_check CHECK ((cancelled >= 0)),
+    CONSTRAINT backorder_check CHECK (((owed >= 0) AND (owed <= quantity))),
+    CONSTRAINT backorder_check1 CHECK (((owed = 0) = (closed_at IS NOT NULL))),
+    CONSTRAINT backorder_promoted_check CHECK ((promoted >= 0)),
+    CONSTRAINT backorder_quantity_check CHECK ((quantity > 0))
+);
+
+ALTER TABLE public.backorder ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.backorder_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.batch (
@@ -861,6 +1141,25 @@ CREATE TABLE public.binding (
     unit text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT binding_subject_check CHECK ((subject = ANY (ARRAY['item'::text, 'location'::text])))
 );
+
+CREATE TABLE public.blind_window (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    valid_from timestamp with time zone NOT NULL,
+    seconds double precision NOT NULL,
+    why text NOT NULL,
+    CONSTRAINT blind_window_seconds_check CHECK ((seconds >= (0)::double precision))
+);
+
+CREATE TABLE public.buffer_now (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    units bigint NOT NULL,
+    inputs jsonb NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    CONSTRAINT buffer_now_units_check CHECK ((units >= 0))
+)
+WITH (fillfactor='70');
 
 CREATE TABLE public.change_log (
     id bigint NOT NULL,
@@ -890,6 +1189,13 @@ CREATE TABLE public.channel (
     CONSTRAINT channel_hold_s_check CHECK ((hold_s > 0))
 );
 
+CREATE TABLE public.channel_pause (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    paused_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    paused_by text NOT NULL,
+    why text NOT NULL
+);
+
 CREATE TABLE public.connection_state (
     system text NOT NULL COLLATE pg_catalog."C",
     paused boolean DEFAULT false NOT NULL,
@@ -903,6 +1209,7 @@ CREATE TABLE public.connection_state (
     tokens double precision DEFAULT 1 NOT NULL,
     refilled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     increase_credit double precision DEFAULT 0 NOT NULL,
+    limits jsonb,
     CONSTRAINT connection_state_circuit_check CHECK ((circuit = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])))
 )
 WITH (fillfactor='50');
@@ -952,6 +1259,40 @@ CREATE TABLE public.console_setting (
     time_zone text DEFAULT ''::text NOT NULL,
     theme text DEFAULT ''::text NOT NULL,
     CONSTRAINT console_setting_theme_check CHECK ((theme = ANY (ARRAY[''::text, 'light'::text, 'dark'::text])))
+);
+
+CREATE TABLE public.degraded (
+    system text NOT NULL COLLATE pg_catalog."C",
+    silent_since timestamp with time zone NOT NULL,
+    reason text NOT NULL
+);
+
+CREATE TABLE public.demand_cursor (
+    one boolean DEFAULT true NOT NULL,
+    sequence bigint DEFAULT 0 NOT NULL,
+    since timestamp with time zone,
+    hours double precision[] DEFAULT array_fill((0)::double precision, ARRAY[168]) NOT NULL,
+    hours_as_of timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
+    CONSTRAINT demand_cursor_one_check CHECK (one)
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.demand_seen (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    sku_group text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    system text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL COLLATE pg_catalog."C",
+    as_of timestamp with time zone NOT NULL,
+    lines double precision NOT NULL,
+    units double precision NOT NULL,
+    sizes double precision[] NOT NULL,
+    CONSTRAINT demand_seen_check CHECK (((sku = ''::text) OR (sku_group = ''::text)))
+)
+WITH (fillfactor='60');
+
+CREATE TABLE public.demand_sku (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.dirty (
@@ -1063,13 +1404,37 @@ CREATE TABLE public.exposure_policy (
     buffer bigint DEFAULT 0 NOT NULL,
     cap bigint,
     pack_size bigint DEFAULT 1 NOT NULL,
+    safety_per text DEFAULT 'network'::text NOT NULL,
+    min_shelf_life_days integer DEFAULT 0 NOT NULL,
+    ring_fence_mode text DEFAULT 'consumed'::text NOT NULL,
+    buffer_percent double precision DEFAULT 0 NOT NULL,
+    buffer_risk double precision,
+    buffer_most bigint,
+    buffer_most_percent double precision DEFAULT 100 NOT NULL,
+    blind_s double precision DEFAULT 0 NOT NULL,
+    degraded_cap bigint,
+    CONSTRAINT exposure_policy_blind_s_check CHECK ((blind_s >= (0)::double precision)),
     CONSTRAINT exposure_policy_buffer_check CHECK ((buffer >= 0)),
+    CONSTRAINT exposure_policy_buffer_most_check CHECK ((buffer_most >= 0)),
+    CONSTRAINT exposure_policy_buffer_most_percent_check CHECK (((buffer_most_percent >= (0)::double precision) AND (buffer_most_percent <= (100)::double precision))),
+    CONSTRAINT exposure_policy_buffer_percent_check CHECK (((buffer_percent >= (0)::double precision) AND (buffer_percent <= (100)::double precision))),
+    CONSTRAINT exposure_policy_buffer_risk_check CHECK (((buffer_risk > (0)::double precision) AND (buffer_risk < (1)::double precision))),
     CONSTRAINT exposure_policy_cap_check CHECK ((cap >= 0)),
+    CONSTRAINT exposure_policy_degraded_cap_check CHECK ((degraded_cap >= 0)),
     CONSTRAINT exposure_policy_hard_safety_check CHECK ((hard_safety >= 0)),
+    CONSTRAINT exposure_policy_min_shelf_life_days_check CHECK ((min_shelf_life_days >= 0)),
     CONSTRAINT exposure_policy_pack_size_check CHECK ((pack_size > 0)),
     CONSTRAINT exposure_policy_ring_fence_check CHECK ((ring_fence >= 0)),
-    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0))
+    CONSTRAINT exposure_policy_ring_fence_mode_check CHECK ((ring_fence_mode = ANY (ARRAY['consumed'::text, 'standing'::text]))),
+    CONSTRAINT exposure_policy_safety_check CHECK ((safety >= 0)),
+    CONSTRAINT exposure_policy_safety_per_check CHECK ((safety_per = ANY (ARRAY['network'::text, 'place'::text])))
 );
+
+CREATE TABLE public.heartbeat (
+    system text NOT NULL COLLATE pg_catalog."C",
+    seen_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.idempotency (
     caller text NOT NULL COLLATE pg_catalog."C",
@@ -1124,15 +1489,25 @@ CREATE TABLE public.level (
     waiting_since timestamp with time zone NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     last_error text DEFAULT ''::text NOT NULL,
+    resend boolean DEFAULT false NOT NULL,
+    behind boolean GENERATED ALWAYS AS (((acknowledged IS NULL) OR (resend AND (lane = 'increase'::text) AND (acknowledged = desired)))) STORED NOT NULL,
     CONSTRAINT level_check CHECK (((state = 'sending'::text) = (call IS NOT NULL))),
     CONSTRAINT level_check1 CHECK ((num_nulls(call, lease_until, sent, sent_version, sent_at) = ANY (ARRAY[0, 5]))),
     CONSTRAINT level_check2 CHECK ((num_nulls(doubt_low, doubt_high, doubt_until) = ANY (ARRAY[0, 3]))),
     CONSTRAINT level_check3 CHECK (((sent_version <= version) AND (acknowledged_version <= version))),
+    CONSTRAINT level_check4 CHECK (((NOT resend) OR (state <> 'settled'::text))),
     CONSTRAINT level_desired_check CHECK ((desired >= 0)),
     CONSTRAINT level_lane_check CHECK ((lane = ANY (ARRAY['decrease'::text, 'increase'::text]))),
     CONSTRAINT level_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sending'::text, 'settled'::text, 'refused'::text, 'kept'::text])))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05');
+
+CREATE SEQUENCE public.level_change_position
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
 
 CREATE TABLE public.level_change (
     channel text NOT NULL COLLATE pg_catalog."C",
@@ -1143,8 +1518,30 @@ CREATE TABLE public.level_change (
     value bigint NOT NULL,
     projected_at timestamp with time zone NOT NULL,
     since_sequence bigint DEFAULT 0 NOT NULL,
-    rules bigint
+    rules bigint,
+    "position" bigint DEFAULT nextval('public.level_change_position'::regclass) NOT NULL,
+    after_sequence bigint NOT NULL
 );
+
+CREATE TABLE public.level_found (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone NOT NULL,
+    shown bigint,
+    why text NOT NULL
+);
+
+CREATE TABLE public.level_seen (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    shown bigint,
+    CONSTRAINT level_seen_check CHECK ((last_at >= first_at))
+)
+WITH (fillfactor='80');
 
 CREATE TABLE public.listing (
     channel text NOT NULL COLLATE pg_catalog."C",
@@ -1160,13 +1557,47 @@ CREATE TABLE public.listing_component (
     CONSTRAINT listing_component_quantity_check CHECK ((quantity > 0))
 );
 
+CREATE VIEW public.level_standing AS
+ SELECT level.channel,
+    level.listing,
+    level.location,
+    level.desired,
+        CASE
+            WHEN (level.state = ANY (ARRAY['due'::text, 'sending'::text])) THEN 'waiting'::text
+            WHEN (level.state = ANY (ARRAY['refused'::text, 'kept'::text])) THEN level.state
+            WHEN (listing.active IS NOT TRUE) THEN 'unlisted'::text
+            WHEN (level.desired > 0) THEN 'again'::text
+            WHEN (EXISTS ( SELECT
+               FROM (public.listing_component part
+                 JOIN public.balance ON ((balance.sku = part.sku)))
+              WHERE ((part.channel = level.channel) AND (part.listing = level.listing))
+             OFFSET 0)) THEN 'again'::text
+            WHEN (EXISTS ( WITH RECURSIVE below(sku) AS (
+                     SELECT part.sku
+                       FROM public.listing_component part
+                      WHERE ((part.channel = level.channel) AND (part.listing = level.listing))
+                    UNION
+                     SELECT kit.component
+                       FROM (below below_1
+                         JOIN public.kit ON ((kit.sku = below_1.sku)))
+                    )
+             SELECT
+               FROM (below
+                 JOIN public.balance ON ((balance.sku = below.sku))))) THEN 'again'::text
+            ELSE 'unfounded'::text
+        END AS standing
+   FROM (public.level
+     LEFT JOIN public.listing ON (((listing.channel = level.channel) AND (listing.code = level.listing))));
+
 CREATE TABLE public.location (
     code text NOT NULL COLLATE pg_catalog."C",
     name text DEFAULT ''::text NOT NULL,
     time_zone text DEFAULT 'UTC'::text NOT NULL,
     feed text DEFAULT 'movement'::text NOT NULL,
     priority integer DEFAULT 100 NOT NULL,
-    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text])))
+    supply_grace_s integer DEFAULT 86400 NOT NULL,
+    CONSTRAINT location_feed_check CHECK ((feed = ANY (ARRAY['movement'::text, 'snapshot'::text]))),
+    CONSTRAINT location_supply_grace_s_check CHECK ((supply_grace_s >= 0))
 );
 
 CREATE TABLE public.location_group (
@@ -1206,6 +1637,10 @@ CREATE TABLE public.observation (
     quantity bigint NOT NULL
 );
 
+CREATE TABLE public.owed_sku (
+    sku text NOT NULL COLLATE pg_catalog."C"
+);
+
 CREATE SEQUENCE public.payload_id
     START WITH 1
     INCREMENT BY 1
@@ -1240,6 +1675,41 @@ CREATE TABLE public.payload (
 COMMENT ON COLUMN public.payload.parent IS 'The payload of which this is one part that could not be mapped or recorded; its body is there.';
 
 COMMENT ON COLUMN public.payload.place IS 'Where in the parent the part stands; the same for ever.';
+
+CREATE TABLE public.policy_trial (
+    id bigint NOT NULL,
+    channel text NOT NULL COLLATE pg_catalog."C",
+    owner text NOT NULL COLLATE pg_catalog."C",
+    made_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    revision bigint NOT NULL,
+    rules jsonb NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    applied bigint
+);
+
+ALTER TABLE public.policy_trial ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.policy_trial_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.policy_trial_run (
+    trial bigint NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    beat_at timestamp with time zone,
+    seen bigint DEFAULT 0 NOT NULL,
+    result jsonb,
+    error text DEFAULT ''::text NOT NULL,
+    CONSTRAINT policy_trial_run_kind_check CHECK ((kind = ANY (ARRAY['preview'::text, 'replay'::text]))),
+    CONSTRAINT policy_trial_run_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'running'::text, 'done'::text, 'failed'::text, 'stopped'::text])))
+)
+WITH (fillfactor='60');
 
 CREATE TABLE public.poll_cursor (
     connection text NOT NULL COLLATE pg_catalog."C",
@@ -1279,6 +1749,12 @@ CREATE TABLE public.saved_view (
     saved_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
+CREATE TABLE public.shelf_life_day (
+    one boolean DEFAULT true NOT NULL,
+    day date NOT NULL,
+    CONSTRAINT shelf_life_day_one_check CHECK (one)
+);
+
 CREATE TABLE public.sign_in_failure (
     id bigint NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1308,6 +1784,13 @@ CREATE TABLE public.sku (
     CONSTRAINT sku_unit_cost_check CHECK ((unit_cost >= (0)::numeric))
 );
 
+CREATE TABLE public.source_lag (
+    system text NOT NULL COLLATE pg_catalog."C",
+    as_of timestamp with time zone NOT NULL,
+    lags double precision[] NOT NULL
+)
+WITH (fillfactor='60');
+
 CREATE TABLE public.stock_count (
     sku text NOT NULL COLLATE pg_catalog."C",
     location text NOT NULL COLLATE pg_catalog."C",
@@ -1319,6 +1802,46 @@ CREATE TABLE public.stock_count (
     system text NOT NULL COLLATE pg_catalog."C",
     "position" bigint,
     reverses boolean DEFAULT true NOT NULL
+);
+
+CREATE TABLE public.supply (
+    id bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    of_system text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_document text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    of_line text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    told_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    overdue_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    closed_by text DEFAULT ''::text NOT NULL,
+    closed_why text DEFAULT ''::text NOT NULL,
+    CONSTRAINT supply_kind_check CHECK ((kind = ANY (ARRAY['purchase_order'::text, 'asn'::text, 'transfer'::text]))),
+    CONSTRAINT supply_quantity_check CHECK ((quantity > 0))
+);
+
+ALTER TABLE public.supply ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.supply_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.supply_receipt (
+    sequence bigint NOT NULL,
+    system text NOT NULL COLLATE pg_catalog."C",
+    document text NOT NULL COLLATE pg_catalog."C",
+    line text NOT NULL COLLATE pg_catalog."C",
+    sku text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL
 );
 
 CREATE TABLE public.system (
@@ -1333,6 +1856,7 @@ CREATE TABLE public.system (
     revisions text DEFAULT 'increment'::text NOT NULL,
     connector text DEFAULT ''::text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    heartbeat_s numeric DEFAULT 0 NOT NULL,
     CONSTRAINT system_revisions_check CHECK ((revisions = ANY (ARRAY['increment'::text, 'cumulative'::text, 'replacement'::text]))),
     CONSTRAINT system_snapshot_basis_check CHECK ((snapshot_basis = ANY (ARRAY['gross'::text, 'net'::text])))
 );
@@ -1412,11 +1936,20 @@ ALTER TABLE ONLY public.event ATTACH PARTITION public.event_1 FOR VALUES FROM ('
 ALTER TABLE ONLY history.authority
     ADD CONSTRAINT authority_pkey PRIMARY KEY (location, movement_group, valid_from, since);
 
+ALTER TABLE ONLY history.backorder
+    ADD CONSTRAINT backorder_pkey PRIMARY KEY (id, n);
+
 ALTER TABLE ONLY history.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (system, subject, partner_code, since);
 
+ALTER TABLE ONLY history.buffer_now
+    ADD CONSTRAINT buffer_now_pkey PRIMARY KEY (channel, sku, since);
+
 ALTER TABLE ONLY history.channel
     ADD CONSTRAINT channel_pkey PRIMARY KEY (code, since);
+
+ALTER TABLE ONLY history.degraded
+    ADD CONSTRAINT degraded_pkey PRIMARY KEY (system, since);
 
 ALTER TABLE ONLY history.exposure_policy
     ADD CONSTRAINT exposure_policy_pkey PRIMARY KEY (channel, "position", since);
@@ -1436,6 +1969,9 @@ ALTER TABLE ONLY history.location_group
 ALTER TABLE ONLY history.location
     ADD CONSTRAINT location_pkey PRIMARY KEY (code, since);
 
+ALTER TABLE ONLY history.lot
+    ADD CONSTRAINT lot_pkey PRIMARY KEY (sku, code, since);
+
 ALTER TABLE ONLY history.sku
     ADD CONSTRAINT sku_pkey PRIMARY KEY (code, since);
 
@@ -1444,6 +1980,15 @@ ALTER TABLE ONLY history.system
 
 ALTER TABLE ONLY history.unit
     ADD CONSTRAINT unit_pkey PRIMARY KEY (sku, code, since);
+
+ALTER TABLE ONLY public.api_call_count
+    ADD CONSTRAINT api_call_count_pkey PRIMARY KEY (hour, worker, route, method, status);
+
+ALTER TABLE ONLY public.api_call
+    ADD CONSTRAINT api_call_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_call
+    ADD CONSTRAINT api_call_request_id_key UNIQUE (request_id);
 
 ALTER TABLE ONLY public.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
@@ -1460,6 +2005,12 @@ ALTER TABLE ONLY public.attempt
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_pkey PRIMARY KEY (location, movement_group, valid_from);
 
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_system_order_ref_line_key UNIQUE (system, order_ref, line);
+
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_pkey PRIMARY KEY (sku, location, lot);
 
@@ -1469,8 +2020,17 @@ ALTER TABLE ONLY public.batch
 ALTER TABLE ONLY public.binding
     ADD CONSTRAINT binding_pkey PRIMARY KEY (system, subject, partner_code);
 
+ALTER TABLE ONLY public.blind_window
+    ADD CONSTRAINT blind_window_pkey PRIMARY KEY (channel, source, valid_from);
+
+ALTER TABLE ONLY public.buffer_now
+    ADD CONSTRAINT buffer_now_pkey PRIMARY KEY (channel, sku);
+
 ALTER TABLE ONLY public.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.channel_pause
+    ADD CONSTRAINT channel_pause_pkey PRIMARY KEY (channel);
 
 ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_pkey PRIMARY KEY (code);
@@ -1493,14 +2053,29 @@ ALTER TABLE ONLY public.console_session
 ALTER TABLE ONLY public.console_setting
     ADD CONSTRAINT console_setting_pkey PRIMARY KEY (owner);
 
+ALTER TABLE ONLY public.degraded
+    ADD CONSTRAINT degraded_pkey PRIMARY KEY (system);
+
 ALTER TABLE ONLY public.demand_channel
     ADD CONSTRAINT demand_channel_pkey PRIMARY KEY (line_id);
+
+ALTER TABLE ONLY public.demand_cursor
+    ADD CONSTRAINT demand_cursor_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY public.demand_freshness
+    ADD CONSTRAINT demand_freshness_pkey PRIMARY KEY (line_id, after_sequence);
 
 ALTER TABLE ONLY public.demand_line
     ADD CONSTRAINT demand_line_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.demand_line
     ADD CONSTRAINT demand_line_system_order_ref_line_key UNIQUE (system, order_ref, line);
+
+ALTER TABLE ONLY public.demand_seen
+    ADD CONSTRAINT demand_seen_pkey PRIMARY KEY (sku, sku_group, system, channel);
+
+ALTER TABLE ONLY public.demand_sku
+    ADD CONSTRAINT demand_sku_pkey PRIMARY KEY (sku);
 
 ALTER TABLE ONLY public.document_line
     ADD CONSTRAINT document_line_pkey PRIMARY KEY (key);
@@ -1529,6 +2104,9 @@ ALTER TABLE ONLY public.event_1
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_pkey PRIMARY KEY (channel, "position");
 
+ALTER TABLE ONLY public.heartbeat
+    ADD CONSTRAINT heartbeat_pkey PRIMARY KEY (system);
+
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (caller, key);
 
@@ -1544,8 +2122,14 @@ ALTER TABLE ONLY public.ledger_head
 ALTER TABLE ONLY public.level_change
     ADD CONSTRAINT level_change_pkey PRIMARY KEY (channel, listing, location, sequence, version);
 
+ALTER TABLE ONLY public.level_found
+    ADD CONSTRAINT level_found_pkey PRIMARY KEY (channel, listing, location, at);
+
 ALTER TABLE ONLY public.level
     ADD CONSTRAINT level_pkey PRIMARY KEY (channel, listing, location);
+
+ALTER TABLE ONLY public.level_seen
+    ADD CONSTRAINT level_seen_pkey PRIMARY KEY (channel, listing, location, first_at);
 
 ALTER TABLE ONLY public.listing_component
     ADD CONSTRAINT listing_component_pkey PRIMARY KEY (channel, listing, sku);
@@ -1571,8 +2155,17 @@ ALTER TABLE ONLY public.migration
 ALTER TABLE ONLY public.observation
     ADD CONSTRAINT observation_pkey PRIMARY KEY (sequence);
 
+ALTER TABLE ONLY public.owed_sku
+    ADD CONSTRAINT owed_sku_pkey PRIMARY KEY (sku);
+
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.policy_trial
+    ADD CONSTRAINT policy_trial_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.policy_trial_run
+    ADD CONSTRAINT policy_trial_run_pkey PRIMARY KEY (trial, kind);
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_pkey PRIMARY KEY (connection);
@@ -1586,14 +2179,29 @@ ALTER TABLE ONLY public.revision
 ALTER TABLE ONLY public.saved_view
     ADD CONSTRAINT saved_view_pkey PRIMARY KEY (owner, page, name);
 
+ALTER TABLE ONLY public.shelf_life_day
+    ADD CONSTRAINT shelf_life_day_pkey PRIMARY KEY (one);
+
 ALTER TABLE ONLY public.sign_in_failure
     ADD CONSTRAINT sign_in_failure_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.sku
     ADD CONSTRAINT sku_pkey PRIMARY KEY (code);
 
+ALTER TABLE ONLY public.source_lag
+    ADD CONSTRAINT source_lag_pkey PRIMARY KEY (system);
+
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.supply_receipt
+    ADD CONSTRAINT supply_receipt_pkey PRIMARY KEY (sequence, system, document, line, sku);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_system_document_line_key UNIQUE (system, document, line);
 
 ALTER TABLE ONLY public.system
     ADD CONSTRAINT system_pkey PRIMARY KEY (code);
@@ -1615,9 +2223,17 @@ ALTER TABLE ONLY public.work_item
 
 CREATE UNIQUE INDEX authority_in_force ON history.authority USING btree (location, movement_group, valid_from) WHERE (until IS NULL);
 
+CREATE INDEX backorder_by_sku ON history.backorder USING btree (sku);
+
 CREATE UNIQUE INDEX binding_in_force ON history.binding USING btree (system, subject, partner_code) WHERE (until IS NULL);
 
+CREATE INDEX buffer_now_by_sku ON history.buffer_now USING btree (sku);
+
+CREATE UNIQUE INDEX buffer_now_in_force ON history.buffer_now USING btree (channel, sku) WHERE (until IS NULL);
+
 CREATE UNIQUE INDEX channel_in_force ON history.channel USING btree (code) WHERE (until IS NULL);
+
+CREATE UNIQUE INDEX degraded_in_force ON history.degraded USING btree (system) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX exposure_policy_in_force ON history.exposure_policy USING btree (channel, "position") WHERE (until IS NULL);
 
@@ -1633,17 +2249,29 @@ CREATE UNIQUE INDEX location_group_in_force ON history.location_group USING btre
 
 CREATE UNIQUE INDEX location_in_force ON history.location USING btree (code) WHERE (until IS NULL);
 
+CREATE UNIQUE INDEX lot_in_force ON history.lot USING btree (sku, code) WHERE (until IS NULL);
+
 CREATE UNIQUE INDEX sku_in_force ON history.sku USING btree (code) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX system_in_force ON history.system USING btree (code) WHERE (until IS NULL);
 
 CREATE UNIQUE INDEX unit_in_force ON history.unit USING btree (sku, code) WHERE (until IS NULL);
 
+CREATE INDEX api_call_by_time ON public.api_call USING btree (at);
+
+CREATE INDEX attempt_by_channel ON public.attempt USING btree (channel, call);
+
 CREATE INDEX attempt_by_level ON public.attempt USING btree (channel, listing, location, version);
+
+CREATE INDEX backorder_open_by_sku ON public.backorder USING btree (sku) WHERE (owed > 0);
 
 CREATE INDEX batch_by_time ON public.batch USING btree (recorded_at);
 
 CREATE INDEX binding_by_code ON public.binding USING btree (subject, code);
+
+CREATE INDEX buffer_now_by_sku ON public.buffer_now USING btree (sku);
+
+CREATE INDEX change_log_by_actor ON public.change_log USING btree (actor, id);
 
 CREATE INDEX change_log_by_subject ON public.change_log USING btree (subject, id);
 
@@ -1661,9 +2289,19 @@ CREATE INDEX entry_0_sku_sequence_idx ON public.entry_0 USING btree (sku, sequen
 
 CREATE INDEX entry_1_sku_sequence_idx ON public.entry_1 USING btree (sku, sequence);
 
+CREATE INDEX event_told_by_item ON ONLY public.event USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)) COLLATE "C", system, COALESCE((body ->> 'location'::text), ''::text) COLLATE "C", sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
+CREATE INDEX event_0_coalesce_system_coalesce1_sequence_idx ON public.event_0 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)) COLLATE "C", system, COALESCE((body ->> 'location'::text), ''::text) COLLATE "C", sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
+CREATE INDEX event_1_coalesce_system_coalesce1_sequence_idx ON public.event_1 USING btree (COALESCE((body ->> 'sku'::text), (body ->> 'item'::text)) COLLATE "C", system, COALESCE((body ->> 'location'::text), ''::text) COLLATE "C", sequence) WHERE (kind = ANY (ARRAY['count'::text, 'snapshot'::text]));
+
 CREATE INDEX idempotency_by_expiry ON public.idempotency USING btree (expires_at);
 
-CREATE INDEX level_due ON public.level USING btree (channel, lane, ((acknowledged IS NULL)), due_at) WHERE (state = 'due'::text);
+CREATE INDEX kit_by_component ON public.kit USING btree (component);
+
+CREATE UNIQUE INDEX level_change_by_position ON public.level_change USING btree ("position");
+
+CREATE INDEX level_due ON public.level USING btree (channel, lane, behind, due_at) WHERE (state = 'due'::text);
 
 CREATE INDEX level_refused ON public.level USING btree (channel, last_error) WHERE (state = 'refused'::text);
 
@@ -1691,6 +2329,10 @@ CREATE INDEX payload_parked_by_id ON public.payload USING btree (id) WHERE (stat
 
 CREATE UNIQUE INDEX payload_part ON public.payload USING btree (parent, place) WHERE (parent IS NOT NULL);
 
+CREATE INDEX policy_trial_by_time ON public.policy_trial USING btree (made_at);
+
+CREATE INDEX policy_trial_run_open ON public.policy_trial_run USING btree (asked_at) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
+
 CREATE INDEX revision_by_time ON public.revision USING btree (at);
 
 CREATE INDEX revision_of_files ON public.revision USING btree (id) WHERE (content IS NOT NULL);
@@ -1702,6 +2344,16 @@ CREATE INDEX sign_in_failure_by_address ON public.sign_in_failure USING btree (a
 CREATE INDEX sign_in_failure_by_time ON public.sign_in_failure USING btree (at);
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
+
+CREATE INDEX supply_due ON public.supply USING btree (due_at) WHERE ((closed_at IS NULL) AND (overdue_at IS NULL));
+
+CREATE INDEX supply_of_order ON public.supply USING btree (of_system, of_document, of_line) WHERE (of_document <> ''::text);
+
+CREATE INDEX supply_open_by_sku ON public.supply USING btree (sku) WHERE (closed_at IS NULL);
+
+CREATE INDEX supply_receipt_by_line ON public.supply_receipt USING btree (system, document, line);
+
+CREATE INDEX transfer_by_sku ON public.transfer USING btree (sku, to_location, lot);
 
 CREATE INDEX waiting_inspection_by_cell ON public.waiting_inspection USING btree (sku, location, lot) WHERE (quantity > 0);
 
@@ -1719,17 +2371,29 @@ ALTER INDEX public.entry_pkey ATTACH PARTITION public.entry_1_pkey;
 
 ALTER INDEX public.entry_by_sku ATTACH PARTITION public.entry_1_sku_sequence_idx;
 
+ALTER INDEX public.event_told_by_item ATTACH PARTITION public.event_0_coalesce_system_coalesce1_sequence_idx;
+
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_0_pkey;
+
+ALTER INDEX public.event_told_by_item ATTACH PARTITION public.event_1_coalesce_system_coalesce1_sequence_idx;
 
 ALTER INDEX public.event_pkey ATTACH PARTITION public.event_1_pkey;
 
 CREATE TRIGGER demand_channel_is_known AFTER UPDATE OF channel ON public.demand_line FOR EACH ROW WHEN ((old.channel IS DISTINCT FROM new.channel)) EXECUTE FUNCTION public.note_demand_channel_v1();
 
+CREATE TRIGGER demand_freshness_changes AFTER UPDATE OF fresh_until ON public.demand_line FOR EACH ROW WHEN ((old.fresh_until IS DISTINCT FROM new.fresh_until)) EXECUTE FUNCTION public.note_demand_freshness_v1();
+
+CREATE TRIGGER history_of_backorder AFTER INSERT OR UPDATE ON public.backorder FOR EACH ROW EXECUTE FUNCTION history.keep_backorder_v1();
+
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.authority REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'location', 'movement_group', 'valid_from');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.binding REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system', 'subject', 'partner_code');
 
+CREATE TRIGGER history_of_delete AFTER DELETE ON public.buffer_now REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'sku');
+
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.channel REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
+
+CREATE TRIGGER history_of_delete AFTER DELETE ON public.degraded REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.exposure_policy REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'position');
 
@@ -1743,6 +2407,8 @@ CREATE TRIGGER history_of_delete AFTER DELETE ON public.location REFERENCING OLD
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.location_group REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code', 'location');
 
+CREATE TRIGGER history_of_delete AFTER DELETE ON public.lot REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('ledger', 'sku', 'code');
+
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.sku REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_delete AFTER DELETE ON public.system REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
@@ -1753,7 +2419,11 @@ CREATE TRIGGER history_of_insert AFTER INSERT ON public.authority REFERENCING NE
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.binding REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system', 'subject', 'partner_code');
 
+CREATE TRIGGER history_of_insert AFTER INSERT ON public.buffer_now REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'sku');
+
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.channel REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
+
+CREATE TRIGGER history_of_insert AFTER INSERT ON public.degraded REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system');
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.exposure_policy REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'position');
 
@@ -1767,6 +2437,8 @@ CREATE TRIGGER history_of_insert AFTER INSERT ON public.location REFERENCING NEW
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.location_group REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code', 'location');
 
+CREATE TRIGGER history_of_insert AFTER INSERT ON public.lot REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('ledger', 'sku', 'code');
+
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.sku REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.system REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
@@ -1777,7 +2449,11 @@ CREATE TRIGGER history_of_update AFTER UPDATE ON public.authority REFERENCING OL
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.binding REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system', 'subject', 'partner_code');
 
+CREATE TRIGGER history_of_update AFTER UPDATE ON public.buffer_now REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'sku');
+
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.channel REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
+
+CREATE TRIGGER history_of_update AFTER UPDATE ON public.degraded REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system');
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.exposure_policy REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'channel', 'position');
 
@@ -1791,17 +2467,29 @@ CREATE TRIGGER history_of_update AFTER UPDATE ON public.location REFERENCING OLD
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.location_group REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code', 'location');
 
+CREATE TRIGGER history_of_update AFTER UPDATE ON public.lot REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('ledger', 'sku', 'code');
+
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.sku REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.system REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'code');
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.unit REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'sku', 'code');
 
+CREATE TRIGGER level_is_found AFTER UPDATE OF acknowledged ON public.level FOR EACH ROW WHEN (((new.acknowledged IS DISTINCT FROM old.acknowledged) AND (NOT (new.acknowledged_at IS DISTINCT FROM old.acknowledged_at)))) EXECUTE FUNCTION public.note_level_found_v1();
+
+CREATE TRIGGER level_is_seen AFTER UPDATE OF verified_at ON public.level FOR EACH ROW WHEN ((new.verified_at IS DISTINCT FROM old.verified_at)) EXECUTE FUNCTION public.note_level_seen_v1();
+
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
 
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.backorder
+    ADD CONSTRAINT backorder_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.balance
     ADD CONSTRAINT balance_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
@@ -1812,6 +2500,9 @@ ALTER TABLE ONLY public.balance
 ALTER TABLE ONLY public.binding
     ADD CONSTRAINT binding_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
+ALTER TABLE ONLY public.channel_pause
+    ADD CONSTRAINT channel_pause_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
 ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
@@ -1820,6 +2511,9 @@ ALTER TABLE ONLY public.console_session
 
 ALTER TABLE ONLY public.exposure_policy
     ADD CONSTRAINT exposure_policy_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.heartbeat
+    ADD CONSTRAINT heartbeat_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
 ALTER TABLE ONLY public.kit
     ADD CONSTRAINT kit_component_fkey FOREIGN KEY (component) REFERENCES public.sku(code);
@@ -1842,11 +2536,23 @@ ALTER TABLE ONLY public.location_group
 ALTER TABLE ONLY public.lot
     ADD CONSTRAINT lot_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
+ALTER TABLE ONLY public.owed_sku
+    ADD CONSTRAINT owed_sku_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
+
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_parent_fkey FOREIGN KEY (parent) REFERENCES public.payload(id);
 
+ALTER TABLE ONLY public.policy_trial_run
+    ADD CONSTRAINT policy_trial_run_trial_fkey FOREIGN KEY (trial) REFERENCES public.policy_trial(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
+
+ALTER TABLE ONLY public.supply
+    ADD CONSTRAINT supply_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
 ALTER TABLE ONLY public.unit
     ADD CONSTRAINT unit_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);

@@ -132,6 +132,11 @@ def note_failure(connection: Connection, attempt: Attempt, *, address: str) -> N
     log_change(connection, "nobody", "user.sign_in_failed", subject, detail)
 
 
+def forgive(connection: Connection, attempt: Attempt) -> None:
+    """Forgets the attempts on an account, after its password was given."""
+    connection.execute(_SQL["forget_failures"], {"account": digest_of_account(attempt.name)})
+
+
 def find_session(connection: Connection, token: str, *, touch: bool = True) -> Signed | None:
     """Whose session a token is; None where it is unknown, over, or its user disabled.
 
@@ -144,6 +149,14 @@ def find_session(connection: Connection, token: str, *, touch: bool = True) -> S
         return None
     if touch and row[5]:
         connection.execute(_SQL["touch"], {"id": row[0]})
+    return Signed(session=row[0], user_id=row[1], name=row[2], role=row[3], must_change=row[4])
+
+
+def still(connection: Connection, signed: Signed) -> Signed | None:
+    """A session as it is now; None where it is over, or its user disabled."""
+    row = connection.execute(_SQL["still"], {"id": signed.session, **_LIMITS}).fetchone()
+    if row is None:
+        return None
     return Signed(session=row[0], user_id=row[1], name=row[2], role=row[3], must_change=row[4])
 
 

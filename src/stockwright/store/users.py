@@ -19,6 +19,7 @@ IDLE_S: Final = 3600.0
 LONGEST_S: Final = 12 * 3600.0
 """A session is over after this long, used or not."""
 
+_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 _SQL: Final = queries.load("users")
 
 
@@ -41,6 +42,11 @@ class Settings(msgspec.Struct, frozen=True):
 
     time_zone: str = ""
     theme: str = ""
+
+
+def new_password() -> str:
+    """A password of one use that is easily read out: 98 random bits."""
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(4))
 
 
 def digest_of_account(name: str) -> bytes:
@@ -73,6 +79,11 @@ def add_user(
         raise Rejected("conflict", "name", f"There is a user {name} already.")
     log_change(connection, actor, "user.add", name, {"role": role})
     return name
+
+
+def lock(connection: Connection) -> None:
+    """Waits for whoever changes users at the moment, until the end of the transaction."""
+    connection.execute(_SQL["lock_users"])
 
 
 def list_users(connection: Connection) -> list[UserEntry]:
@@ -126,7 +137,7 @@ def set_role(connection: Connection, name: str, role: str, *, actor: str = "cli"
     """
     name, role = user_name(name), _checked_role(role)
     _check_known(connection, name)
-    connection.execute(_SQL["lock_users"])
+    lock(connection)
     if role != "admin":
         _check_admins_left(connection, name)
     row = connection.execute(_SQL["set_role"], {"name": name, "role": role}).fetchone()
@@ -143,7 +154,7 @@ def disable_user(connection: Connection, name: str, *, actor: str = "cli") -> bo
     """
     name = user_name(name)
     _check_known(connection, name)
-    connection.execute(_SQL["lock_users"])
+    lock(connection)
     _check_admins_left(connection, name)
     arguments = {"name": name, "disabled": True}
     if connection.execute(_SQL["set_disabled"], arguments).fetchone() is None:
@@ -151,6 +162,19 @@ def disable_user(connection: Connection, name: str, *, actor: str = "cli") -> bo
     connection.execute(_SQL["end_sessions"], {"name": name, "but": None})
     log_change(connection, actor, "user.disable", name, {})
     return True
+
+
+def end_sessions(
+    connection: Connection, name: str, *, keep_session: int | None = None, actor: str = "cli"
+) -> int:
+    """Ends every session of a user, but for one; how many. Raises Rejected for no such user."""
+    name = user_name(name)
+    _check_known(connection, name)
+    arguments = {"name": name, "but": keep_session}
+    ended = connection.execute(_SQL["end_sessions"], arguments).rowcount
+    if ended:
+        log_change(connection, actor, "user.end_sessions", name, {"sessions": ended})
+    return ended
 
 
 def enable_user(connection: Connection, name: str, *, actor: str = "cli") -> bool:

@@ -4,11 +4,15 @@
 import { work } from "./board.js";
 import { listen } from "./keys.js";
 import { follow } from "./live.js";
+import { travel } from "./travel.js";
+import { awaitParts } from "./waiting.js";
 import { explainInPlace } from "./why.js";
 
 listen();
 explainInPlace(document);
+awaitParts();
 for (const form of document.querySelectorAll("[data-board]")) work(form);
+for (const form of document.querySelectorAll("[data-travel]")) travel(form);
 // What failed in a payload is in sight at once.
 const fault = document.getElementById("fault");
 const box = fault?.closest(".raw");

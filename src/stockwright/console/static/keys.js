@@ -8,11 +8,11 @@ const HELP = [
   ["/", "search"],
   ["r", "show the page as it is now"],
   ["u", "take back what was just done"],
-  ["g then o, i, w, p, r, a", "go to overview, items, work, parked, reservations, audit"],
+  ["g then o, i, l, w, p, r, c, a", "go to overview, items, publishing (levels), work, parked, reservations, API log (calls), audit"],
   ["Esc", "leave a field, close what is open"],
   ["?", "this help"],
 ];
-const GO = { o: "/", i: "/items", w: "/work-items", p: "/parked", r: "/reservations", a: "/audit" };
+const GO = { o: "/", i: "/items", l: "/publications", w: "/work-items", p: "/parked", r: "/reservations", c: "/api-log", a: "/audit" };
 
 let here = null;
 let going = 0;
@@ -86,7 +86,11 @@ export function listen() {
     const field = event.target.closest?.("input:not([type=checkbox]), textarea, select");
     if (event.key === "Escape") {
       if (field) field.blur();
-      for (const open of document.querySelectorAll("details.me[open], details.save[open]")) open.open = false;
+      for (const open of document.querySelectorAll("details.me[open], details.save[open]")) {
+        // The focus goes back to what opened it, not to the top of the page.
+        if (open.contains(event.target)) open.querySelector("summary").focus();
+        open.open = false;
+      }
       here?.classList.remove("here");
       here = null;
       return;

@@ -4,6 +4,14 @@ import { announce, busy } from "./board.js";
 
 const badge = document.getElementById("live");
 const RETRY_MS = 3000;
+let left = false;
+
+// A page that looks at the past follows no more; whoever goes back to now loads the page.
+export function leave() {
+  left = true;
+  document.dispatchEvent(new Event("visibilitychange"));
+  if (badge) say("off", "standing still");
+}
 
 export function follow(page) {
   let source = null;
@@ -11,6 +19,7 @@ export function follow(page) {
   const open = () => {
     clearTimeout(timer);
     source?.close();
+    if (left) return;
     source = new EventSource(page.stream);
     source.addEventListener("cells", (event) => receive(page, JSON.parse(event.data)));
     source.addEventListener("open", () => say("on", "live"));
@@ -23,9 +32,9 @@ export function follow(page) {
   // A hidden page holds no connection: browsers allow few to one host.
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (document.hidden) {
+    if (document.hidden || left) {
       source?.close();
-      say("off", "paused");
+      if (!left) say("off", "paused");
     } else open();
   });
   if (!document.hidden) open();
@@ -57,6 +66,7 @@ let renewing = false;
 let again = false;
 
 async function renew() {
+  if (left) return;
   if (renewing) {
     again = true;
     return;
@@ -65,7 +75,8 @@ async function renew() {
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok || answer.redirected) return location.reload();
-    swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!left) swap(fresh);
   } catch {
     again = true;
   } finally {
@@ -77,8 +88,12 @@ async function renew() {
   }
 }
 
-// Parts by name where the page has them, else its whole content; focus and scrolling stay.
-function swap(fresh) {
+// Runs of a timeline that are open, as the first and last number of each.
+const openFolds = (root) =>
+  [...root.querySelectorAll("details[data-fold][open]")].map((one) => one.dataset.fold.split(" ").map(Number));
+
+// Parts by name where the page has them, else its whole content; focus, scrolling and what is open stay.
+export function swap(fresh) {
   const parts = document.querySelectorAll("[data-part]");
   if (!parts.length) {
     document.querySelector("main").replaceChildren(...fresh.querySelector("main").childNodes);
@@ -90,7 +105,12 @@ function swap(fresh) {
     const newer = fresh.querySelector(`[data-part="${CSS.escape(name)}"]`);
     if (!newer) continue;
     const aside = [...part.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+    const open = openFolds(part);
     part.replaceChildren(...newer.childNodes);
+    for (const fold of open.length ? part.querySelectorAll("details[data-fold]") : []) {
+      const [first, last] = fold.dataset.fold.split(" ").map(Number);
+      fold.open = open.some(([from, to]) => from <= last && first <= to);
+    }
     [...part.querySelectorAll(".scroll")].forEach((box, n) => (box.scrollLeft = aside[n] ?? 0));
   }
   for (const form of document.querySelectorAll("[data-board]")) {

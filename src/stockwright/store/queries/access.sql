@@ -74,7 +74,12 @@ INSERT INTO change_log (actor, action, subject, detail)
 VALUES (%(actor)s, %(action)s, %(subject)s, %(detail)s);
 
 -- name: changes
--- The change log, newest first.
+-- The change log, newest first, as far as it passes the filters.
 SELECT id, changed_at, actor, action, subject, detail FROM change_log
 WHERE id < %(before)s
+  AND (%(actor)s = '' OR actor = %(actor)s)
+  AND (%(action)s = '' OR action = %(action)s)
+  AND (%(subject)s = '' OR subject = %(subject)s)
+  AND (%(since)s::timestamptz IS NULL OR changed_at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR changed_at < %(until)s)
 ORDER BY id DESC LIMIT %(limit)s;

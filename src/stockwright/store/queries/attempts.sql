@@ -12,12 +12,12 @@ with this as (
     where level.channel = chosen.channel and level.listing = chosen.listing
       and level.location = chosen.location
     returning this.call, chosen.place, level.channel, level.listing, level.location, level.version,
-              level.desired
+              level.desired, level.resend and level.acknowledged = level.desired as resent
 ), kept as (
     insert into attempt (call, n, channel, listing, location, version, value, started_at, deadline,
-                         doubt_until)
+                         doubt_until, resent)
     select call, place - 1, channel, listing, location, version, desired, %(now)s, %(deadline)s,
-           %(doubt)s
+           %(doubt)s, coalesce(resent, false)
     from started
     returning call
 )
@@ -36,6 +36,11 @@ where attempt.call = %(call)s and attempt.n = done.n;
 -- Makes the row of a connection that is used for the first time.
 insert into connection_state (system, tokens, refilled_at) values (%(system)s, %(tokens)s, 'epoch')
 on conflict do nothing;
+
+-- name: note_limits
+-- Keeps the limits that a worker keeps to, where they are other than before.
+update connection_state set limits = %(limits)s
+where system = %(system)s and limits is distinct from %(limits)s;
 
 -- name: lock_connection
 -- How a connection does and the budget all workers share, locked; and the database's clock.

@@ -8,11 +8,13 @@ select code, location from location_group;
 
 -- name: channels
 -- All channels with their pools as configured: locations or groups.
-select code, system, pool, allow_split, hold_s from channel;
+select code, system, pool, allow_split, hold_s, demand_class from channel;
 
 -- name: policies
 -- Exposure policies in order.
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+       safety_per, min_shelf_life_days, ring_fence_mode, buffer_percent, buffer_risk, buffer_most,
+       buffer_most_percent, blind_s, degraded_cap
 from exposure_policy order by channel, position;
 
 -- name: systems
@@ -39,3 +41,11 @@ join binding b on b.system = k.system and b.subject = 'item' and b.partner_code 
 -- name: location_bindings
 -- What partner codes of locations stand for.
 select system, partner_code, code from binding where subject = 'location';
+
+-- name: owed_skus
+-- SKUs of which order lines may be owed units.
+select sku from owed_sku;
+
+-- name: degraded
+-- Systems that are silent now, and how that is known.
+select system, reason from degraded;

@@ -40,9 +40,9 @@ select id, at, actor, reason, source, subjects from revision where id = %(id)s
 select id, content from revision where content is not null order by id desc limit 1
 
 -- name: subjects
--- The tables that keep a history.
-select relname::text from pg_class
-where relnamespace = 'history'::regnamespace and relkind = 'r' order by relname
+-- The tables of rules that keep a history, by revisions.
+select tgrelid::regclass::text from pg_trigger
+where tgname = 'history_of_insert' and position('revision'::bytea in tgargs) = 1 order by 1
 
 -- name: changes
 -- What one revision changed in one table: (key, before, after), by key.

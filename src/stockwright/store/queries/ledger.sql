@@ -167,6 +167,19 @@ from claim c join demand_line d on d.id = c.line_id
 where c.sku = any(%s::text[]) and c.reserved + c.allocated + c.picked > 0 and d.channel <> ''
 group by 1, 2;
 
+-- name: backorders
+-- What order lines are owed of these SKUs.
+select system, order_ref, line, sku, channel, demand_class, owed, owed_since, promoted, cancelled
+from backorder where sku = any(%s::text[]) and owed > 0;
+
+-- name: backorders_of_orders
+-- What the lines of these orders are owed.
+select b.system, b.order_ref, b.line, b.sku, b.channel, b.demand_class, b.owed, b.owed_since, b.promoted, b.cancelled
+from unnest(%s::text[], %s::text[]) o (system, order_ref)
+cross join lateral (
+    select * from backorder where system = o.system and order_ref = o.order_ref and owed > 0 offset 0
+) b;
+
 -- name: contained
 -- Open claims of these SKUs by demand line and place.
 select c.sku, c.location, c.line_id, (c.reserved + c.allocated + c.picked)::bigint
@@ -379,6 +392,20 @@ set revision = excluded.revision, quantity = excluded.quantity, events = exclude
 -- Keeps a movement told by a system without the authority for it.
 insert into observation (sequence, system, kind, location, order_ref, line, sku, quantity)
 values (%s, %s, %s, %s, %s, %s, %s, %s);
+
+-- name: save_backorder
+-- Keeps what an order line is still owed; one that is settled is closed.
+update backorder
+set owed = %s, promoted = %s, cancelled = %s, sequence = %s, settled_by = %s,
+    closed_at = case when owed_now = 0 then %s::timestamptz end,
+    closed_by = case when owed_now = 0 then 'ledger' else '' end,
+    closed_why = case when owed_now = 0 then %s else '' end
+from (select %s::bigint) now (owed_now)
+where system = %s and order_ref = %s and line = %s;
+
+-- name: save_receipt
+-- Keeps that goods came in against a line of supply.
+insert into supply_receipt (sequence, system, document, line, sku, quantity) values (%s, %s, %s, %s, %s, %s);
 
 -- name: open_work
 -- Opens a work item, or counts the open one again.

@@ -4,7 +4,7 @@ select clock_timestamp();
 
 -- name: take_dirty
 -- Takes marks of touched SKUs away, those other workers hold left out; one row per SKU that some
--- channel lists, and one of SKU '' for all the others.
+-- channel lists, perhaps in a kit, and one of SKU '' for all the others.
 with taken as (
     delete from dirty
     where ctid = any (array(select ctid from dirty limit %(limit)s for update skip locked))
@@ -13,6 +13,7 @@ with taken as (
     select sku, count(*) as marks, min(marked_at) as marked_at from taken group by sku
 ), told as (
     select case when exists (select from listing_component part where part.sku = touched.sku)
+                  or exists (select from kit where kit.component = touched.sku)
                 then sku else '' end as sku,
            marks, marked_at
     from touched
@@ -52,7 +53,7 @@ set
     sent_version = new.sent_version, sent_at = new.sent_at, doubt_low = new.doubt_low,
     doubt_high = new.doubt_high, doubt_until = new.doubt_until, state = new.state,
     lane = new.lane, due_at = new.due_at, waiting_since = new.waiting_since,
-    attempts = new.attempts, last_error = new.last_error
+    attempts = new.attempts, last_error = new.last_error, resend = new.resend
 from unnest(
     %(channel)s::text[], %(listing)s::text[], %(location)s::text[], %(desired)s::bigint[],
     %(version)s::bigint[], %(sequence)s::bigint[], %(projected_at)s::timestamptz[],
@@ -61,14 +62,21 @@ from unnest(
     %(sent)s::bigint[], %(sent_version)s::bigint[], %(sent_at)s::timestamptz[],
     %(doubt_low)s::bigint[], %(doubt_high)s::bigint[], %(doubt_until)s::timestamptz[],
     %(state)s::text[], %(lane)s::text[], %(due_at)s::timestamptz[],
-    %(waiting_since)s::timestamptz[], %(attempts)s::integer[], %(last_error)s::text[]
+    %(waiting_since)s::timestamptz[], %(attempts)s::integer[], %(last_error)s::text[],
+    %(resend)s::boolean[]
 ) as new (
     channel, listing, location, desired, version, sequence, projected_at, acknowledged,
     acknowledged_version, acknowledged_at, call, lease_until, sent, sent_version, sent_at,
-    doubt_low, doubt_high, doubt_until, state, lane, due_at, waiting_since, attempts, last_error
+    doubt_low, doubt_high, doubt_until, state, lane, due_at, waiting_since, attempts, last_error,
+    resend
 )
 where level.channel = new.channel and level.listing = new.listing
   and level.location = new.location;
+
+-- name: feed_lock
+-- Nobody else takes a place in the feed of changes until this transaction ends. Alone and before the
+-- places are taken, so that they become visible in their order.
+select pg_advisory_xact_lock(%(lock)s);
 
 -- name: write_desired
 -- Stores new desired numbers of levels that this transaction has locked, and keeps them for ever.
@@ -92,8 +100,9 @@ with changed as (
               level.desired, level.projected_at, new.since
 )
 insert into level_change (channel, listing, location, sequence, version, value, projected_at,
-                          since_sequence, rules)
-select *, %(rules)s::bigint from changed;
+                          since_sequence, rules, after_sequence)
+select changed.*, %(rules)s::bigint, head.sequence
+from changed, ledger_head head where head.lane = 0;
 
 -- name: write_reflected
 -- Stores that levels, unchanged, reflect the ledger up to a newer sequence number.
@@ -117,11 +126,12 @@ order by channel, listing, location;
 
 -- name: due_levels
 -- Levels that may be sent now: decreases first, in each lane those the channel has acknowledged a
--- number of before the first load of others, longest due first; held ones are left to their holder.
+-- number of before the first load and what is sent again, longest due first; held ones are left to
+-- their holder.
 select *
 from level
 where channel = %(channel)s and state = 'due' and due_at <= %(now)s
-order by lane, acknowledged is null, due_at
+order by lane, behind, due_at
 limit %(limit)s
 for update skip locked;
 
@@ -131,14 +141,17 @@ select *
 from level
 where channel = %(channel)s and state = 'due' and lane = 'increase' and due_at <= %(now)s
   and waiting_since <= %(since)s
-order by acknowledged is null, due_at
+order by behind, due_at
 limit %(limit)s
 for update skip locked;
 
 -- name: under_way
--- Calls that hold levels of these channels, and levels whose holder let its lease run out.
+-- Calls that hold levels of these channels, levels whose holder let its lease run out, and those of
+-- the channels that are paused. In a statement after the one that locked the connection: who pauses
+-- holds the same lock.
 select count(distinct call) filter (where lease_until > %(now)s),
-       count(*) filter (where lease_until <= %(now)s)
+       count(*) filter (where lease_until <= %(now)s),
+       array(select channel from channel_pause where channel = any (%(channels)s::text[]))
 from level
 where channel = any (%(channels)s::text[]) and state = 'sending';
 
@@ -157,11 +170,11 @@ select least(
     (select min(first.due_at)
      from unnest(%(channels)s::text[]) as asked (channel)
      cross join (values ('decrease'), ('increase')) as lanes (lane)
-     cross join (values (true), (false)) as loads (is_first)
+     cross join (values (true), (false)) as loads (behind)
      cross join lateral (
          select due_at from level
          where level.channel = asked.channel and level.lane = lanes.lane
-           and (level.acknowledged is null) = loads.is_first and level.state = 'due'
+           and level.behind = loads.behind and level.state = 'due'
          order by due_at limit 1
      ) first),
     (select min(lease_until) from level

@@ -1,9 +1,13 @@
 -- name: out
 -- How the levels of every channel do, by channel. The lags are those of the acknowledgements of the
 -- last %(window_s)s seconds among the newest %(samples)s attempts; a level's version is the time of
--- its change in milliseconds.
+-- its change in milliseconds. What is only sent again is neither late nor a measure of lag.
+-- %(channel)s limits it to one channel; '' asks for all.
 with waiting as (
-    select channel, count(*) as levels, min(waiting_since) as oldest_at,
+    select channel, count(*) as levels,
+           min(waiting_since) filter (where not (resend and acknowledged = desired)
+                                         or acknowledged is null) as oldest_at,
+           count(*) filter (where resend and acknowledged = desired) as resending,
            count(*) filter (where state = 'due' and due_at <= now()) as ready,
            bool_or(state = 'sending' and lease_until > now()) as leased
     from (select * from level where state = 'due'
@@ -13,7 +17,7 @@ with waiting as (
 ), refused as (
     select channel, count(*) as levels from level where state = 'refused' group by channel
 ), newest as (
-    select channel, version, outcome, started_at, finished_at
+    select channel, version, outcome, started_at, finished_at, resent
     from attempt order by call desc, n desc limit %(samples)s
 ), active as (
     select channel, max(started_at) as last_at from newest group by channel
@@ -22,29 +26,34 @@ with waiting as (
            percentile_cont(array[0.5, 0.99]) within group (
                order by greatest(extract(epoch from finished_at) - version / 1000.0, 0)) as s
     from newest
-    where outcome = 'acknowledged' and finished_at > now() - make_interval(secs => %(window_s)s)
+    where outcome = 'acknowledged' and not resent
+      and finished_at > now() - make_interval(secs => %(window_s)s)
     group by channel
 )
 select 'out', c.system, c.code, s.connector, s.criticality, s.latency_budget_s::float8,
-       coalesce(n.paused, false), coalesce(p.actor, ''), p.changed_at,
+       stop.channel is not null or coalesce(n.paused, false),
+       coalesce(stop.paused_by, p.actor, ''), coalesce(stop.paused_at, p.changed_at),
        coalesce(n.failures, 0), n.retry_at, n.last_success, n.last_failure,
        coalesce(n.last_error, ''),
        coalesce(w.levels, 0), coalesce(w.ready, 0), w.oldest_at, coalesce(w.leased, false),
        coalesce(n.tokens < 1 and n.refilled_at > now() - interval '5 s', false),
        coalesce(r.levels, 0), 0::bigint,
        coalesce(a.last_at, n.last_success),
-       null::timestamptz, lag.s[1], lag.s[2], coalesce(lag.samples, 0), n.heartbeat
+       null::timestamptz, lag.s[1], lag.s[2], coalesce(lag.samples, 0), n.heartbeat,
+       coalesce(stop.why, ''), coalesce(w.resending, 0)
 from channel c
 join system s on s.code = c.system
 left join connection_state n on n.system = c.system
+left join channel_pause stop on stop.channel = c.code
 left join waiting w on w.channel = c.code
 left join refused r on r.channel = c.code
 left join active a on a.channel = c.code
 left join lag on lag.channel = c.code
 left join lateral (
     select actor, changed_at from change_log
-    where subject = c.system and action = 'connection.pause' order by id desc limit 1
-) p on n.paused
+    where n.paused and subject = c.system and action = 'connection.pause' order by id desc limit 1
+) p on true
+where %(channel)s = '' or c.code = %(channel)s
 order by c.code;
 
 -- name: in
@@ -68,7 +77,7 @@ select 'in', s.code, '', s.connector, s.criticality, s.latency_budget_s::float8,
        greatest(c.last_success_at, a.last_at), c.last_error_at, coalesce(c.last_error, ''),
        coalesce(w.payloads, 0), coalesce(w.payloads, 0), w.oldest_at, coalesce(w.leased, false),
        false, 0::bigint, coalesce(p.payloads, 0), a.last_at,
-       c.due_at, null::float8, null::float8, 0, null::timestamptz
+       c.due_at, null::float8, null::float8, 0, null::timestamptz, '', 0::bigint
 from system s
 left join poll_cursor c on c.connection = s.code
 left join connection_state n on n.system = s.code
@@ -77,8 +86,8 @@ left join open_payloads w on w.system = s.code
 left join parked p on p.system = s.code
 left join lateral (
     select actor, changed_at from change_log
-    where subject = s.code and action = 'connection.pause' order by id desc limit 1
-) u on n.paused
+    where n.paused and subject = s.code and action = 'connection.pause' order by id desc limit 1
+) u on true
 order by s.code;
 
 -- name: totals

@@ -2,6 +2,10 @@
 -- Rows come in as one jsonb array and go out in the order of the structs in domain/items.py and
 -- domain/network.py.
 
+-- name: fix_snapshot
+-- What this transaction reads is of one moment.
+set transaction isolation level repeatable read, read only
+
 -- name: lock_master
 -- Nobody else changes master data until this transaction ends.
 select pg_advisory_xact_lock(%(lock)s)
@@ -201,20 +205,20 @@ select count(*) from missing
 
 -- name: read_locations
 -- The locations with these codes, each with its groups by code.
-select code, name, time_zone, feed, priority,
+select code, name, time_zone, feed, priority, supply_grace_s,
     array(select member.code from location_group member
           where member.location = location.code order by member.code)
 from location where code = any(%(k0)s::text[])
 
 -- name: write_locations
 -- Locations as given, new or not.
-insert into location (code, name, time_zone, feed, priority)
-select code, name, time_zone, feed, priority
+insert into location (code, name, time_zone, feed, priority, supply_grace_s)
+select code, name, time_zone, feed, priority, supply_grace_s
 from jsonb_to_recordset(%(rows)s::jsonb) as given (
-    code text, name text, time_zone text, feed text, priority integer)
+    code text, name text, time_zone text, feed text, priority integer, supply_grace_s integer)
 on conflict (code) do update set
     name = excluded.name, time_zone = excluded.time_zone,
-    feed = excluded.feed, priority = excluded.priority
+    feed = excluded.feed, priority = excluded.priority, supply_grace_s = excluded.supply_grace_s
 
 -- name: clear_groups
 -- Takes these locations out of their groups, to be written anew.
@@ -229,7 +233,7 @@ from jsonb_to_recordset(%(rows)s::jsonb) as given (code text, groups jsonb),
 
 -- name: page_locations
 -- Locations after a code, by code.
-select code, name, time_zone, feed, priority,
+select code, name, time_zone, feed, priority, supply_grace_s,
     array(select member.code from location_group member
           where member.location = location.code order by member.code)
 from location where code > %(after)s order by code limit %(limit)s

@@ -3,25 +3,26 @@
 -- name: write_systems
 -- Writes systems that are new or differ; their codes.
 insert into system (code, role, owner, latency_budget_s, criticality, clock_error_s, time_zone,
-    snapshot_basis, revisions, connector, settings)
+    snapshot_basis, revisions, connector, settings, heartbeat_s)
 select code, role, owner, latency_budget_s, criticality, clock_error_s, time_zone,
-    snapshot_basis, revisions, connector, settings
+    snapshot_basis, revisions, connector, settings, heartbeat_s
 from jsonb_to_recordset(%(rows)s::jsonb) as given (
     code text, role text, owner text, latency_budget_s numeric, criticality text,
     clock_error_s numeric, time_zone text, snapshot_basis text, revisions text, connector text,
-    settings jsonb)
+    settings jsonb, heartbeat_s numeric)
 on conflict (code) do update set
     role = excluded.role, owner = excluded.owner, latency_budget_s = excluded.latency_budget_s,
     criticality = excluded.criticality, clock_error_s = excluded.clock_error_s,
     time_zone = excluded.time_zone, snapshot_basis = excluded.snapshot_basis,
-    revisions = excluded.revisions, connector = excluded.connector, settings = excluded.settings
+    revisions = excluded.revisions, connector = excluded.connector, settings = excluded.settings,
+    heartbeat_s = excluded.heartbeat_s
 where (system.role, system.owner, system.latency_budget_s, system.criticality,
        system.clock_error_s, system.time_zone, system.snapshot_basis, system.revisions,
-       system.connector, system.settings)
+       system.connector, system.settings, system.heartbeat_s)
     is distinct from
       (excluded.role, excluded.owner, excluded.latency_budget_s, excluded.criticality,
        excluded.clock_error_s, excluded.time_zone, excluded.snapshot_basis, excluded.revisions,
-       excluded.connector, excluded.settings)
+       excluded.connector, excluded.settings, excluded.heartbeat_s)
 returning code
 
 -- name: disconnect_systems
@@ -79,21 +80,38 @@ returning channel
 -- name: write_policies
 -- Writes policies that are new or differ; their channels.
 insert into exposure_policy (channel, position, sku, sku_group, safety, hard_safety, ring_fence,
-    buffer, cap, pack_size)
-select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size
+    buffer, cap, pack_size, safety_per, min_shelf_life_days, ring_fence_mode, buffer_percent,
+    buffer_risk, buffer_most, buffer_most_percent, blind_s, degraded_cap)
+select channel, position, sku, sku_group, safety, hard_safety, ring_fence, buffer, cap, pack_size,
+    safety_per, min_shelf_life_days, ring_fence_mode, buffer_percent, buffer_risk, buffer_most,
+    buffer_most_percent, blind_s, degraded_cap
 from jsonb_to_recordset(%(rows)s::jsonb) as given (
     channel text, position integer, sku text, sku_group text, safety bigint, hard_safety bigint,
-    ring_fence bigint, buffer bigint, cap bigint, pack_size bigint)
+    ring_fence bigint, buffer bigint, cap bigint, pack_size bigint, safety_per text,
+    min_shelf_life_days integer, ring_fence_mode text, buffer_percent double precision,
+    buffer_risk double precision, buffer_most bigint, buffer_most_percent double precision,
+    blind_s double precision, degraded_cap bigint)
 on conflict (channel, position) do update set
     sku = excluded.sku, sku_group = excluded.sku_group, safety = excluded.safety,
     hard_safety = excluded.hard_safety, ring_fence = excluded.ring_fence,
-    buffer = excluded.buffer, cap = excluded.cap, pack_size = excluded.pack_size
+    buffer = excluded.buffer, cap = excluded.cap, pack_size = excluded.pack_size,
+    safety_per = excluded.safety_per, min_shelf_life_days = excluded.min_shelf_life_days,
+    ring_fence_mode = excluded.ring_fence_mode, buffer_percent = excluded.buffer_percent,
+    buffer_risk = excluded.buffer_risk, buffer_most = excluded.buffer_most,
+    buffer_most_percent = excluded.buffer_most_percent, blind_s = excluded.blind_s,
+    degraded_cap = excluded.degraded_cap
 where (exposure_policy.sku, exposure_policy.sku_group, exposure_policy.safety,
        exposure_policy.hard_safety, exposure_policy.ring_fence, exposure_policy.buffer,
-       exposure_policy.cap, exposure_policy.pack_size)
+       exposure_policy.cap, exposure_policy.pack_size, exposure_policy.safety_per,
+       exposure_policy.min_shelf_life_days, exposure_policy.ring_fence_mode,
+       exposure_policy.buffer_percent, exposure_policy.buffer_risk, exposure_policy.buffer_most,
+       exposure_policy.buffer_most_percent, exposure_policy.blind_s, exposure_policy.degraded_cap)
     is distinct from
       (excluded.sku, excluded.sku_group, excluded.safety, excluded.hard_safety,
-       excluded.ring_fence, excluded.buffer, excluded.cap, excluded.pack_size)
+       excluded.ring_fence, excluded.buffer, excluded.cap, excluded.pack_size,
+        excluded.safety_per, excluded.min_shelf_life_days, excluded.ring_fence_mode,
+        excluded.buffer_percent, excluded.buffer_risk, excluded.buffer_most,
+        excluded.buffer_most_percent, excluded.blind_s, excluded.degraded_cap)
 returning channel
 
 -- name: network
@@ -137,3 +155,7 @@ select max(id) from (
     select greatest(max(since), max(until)) from history.exposure_policy
     where %(family)s = 'channels' and channel = %(code)s
 ) touched
+
+-- name: location_codes
+-- All locations.
+select code from location order by code

@@ -47,6 +47,13 @@ returning p.id, p.system, p.door, p.content_type, p.headers, p.raw_key, p.items_
           p.parent, p.place, p.received_at,
           case when octet_length(p.body) <= 1048576 then p.body end;
 
+-- name: look_at
+-- One payload as `claim` answers it.
+select p.id, p.system, p.door, p.content_type, p.headers, p.raw_key, p.items_done, p.attempts,
+       p.parent, p.place, p.received_at,
+       case when octet_length(p.body) <= 1048576 then p.body end
+from payload p where p.id = %(id)s;
+
 -- name: body_of
 -- The content of a payload: door, type, headers and body.
 select door, content_type, headers, body from payload where id = %(id)s;
@@ -170,8 +177,23 @@ select p.id, p.system, p.door, p.content_type, p.received_at, p.state, p.items_d
 from payload p
 where p.state = %(state)s and p.id < %(before)s and (%(system)s = '' or p.system = %(system)s)
   and (%(missing)s = '' or p.missing = %(missing)s)
+  and (%(text)s = '' or strpos(lower(p.reason || ' ' || p.path), lower(%(text)s)) > 0)
 order by p.id desc
 limit %(limit)s;
+
+-- name: facets
+-- How many payloads pass a filter: in all, and by the values of what it may ask for.
+with found as (
+    select system, missing, reason from payload p
+    where p.state = %(state)s and (%(system)s = '' or p.system = %(system)s)
+      and (%(missing)s = '' or p.missing = %(missing)s)
+      and (%(text)s = '' or strpos(lower(p.reason || ' ' || p.path), lower(%(text)s)) > 0)
+)
+select '' as facet, '' as value, count(*) from found
+union all select 'system', system, count(*) from found group by system
+union all select 'missing', missing, count(*) from found group by missing
+union all select 'reason', reason, count(*) from found group by reason
+order by 1, 3 desc, 2;
 
 -- name: one
 -- One payload in any state.

@@ -1,3 +1,7 @@
+-- name: plan_for_its_values
+-- From here on, in this transaction, each query is planned for its own values.
+select set_config('plan_cache_mode', 'force_custom_plan', true);
+
 -- name: items
 -- SKUs after a code, in order of code: (code, description, sku_group, on_hand, promised, free).
 -- `pattern` is an escaped ILIKE pattern over code, description and partner codes; '%' is everything.
@@ -57,17 +61,28 @@ where b.sku = %(sku)s
 group by b.location, l.name, l.priority
 order by l.priority, b.location;
 
+-- name: places
+-- Names of locations in order of priority: (code, name).
+select code, name from location where code = any (%(codes)s::text[]) order by priority, code;
+
 -- name: in_transit
--- Units of one SKU on the way between two locations: (bigint).
-select coalesce(sum(greatest(sent + excess - arrived - closed, 0)), 0)::bigint
-from transfer where sku = %(sku)s;
+-- Units of one SKU on the way between two locations, at the end of the ledger or up to a sequence
+-- number: (bigint). What was sent and has not come, less what moved since.
+select (
+    coalesce((select sum(sent - arrived - closed) from transfer where sku = %(sku)s), 0)
+    - coalesce((
+        select sum(quantity * ((to_account = 'in_transit')::int - (from_account = 'in_transit')::int))
+        from entry
+        where sku = %(sku)s and sequence > %(upto)s
+          and exists (select from transfer where transfer.sku = %(sku)s)), 0)
+)::bigint;
 
 -- name: levels
--- What every channel should show, was sent and acknowledged of one SKU's listings.
+-- What every channel should show, was sent, acknowledged and read back of one SKU's listings.
 select l.channel, l.listing, l.location, c.quantity, l.desired, l.version, l.sequence,
        l.projected_at, l.sent, l.sent_version, l.sent_at, l.acknowledged, l.acknowledged_version,
-       l.acknowledged_at, l.doubt_until, l.state, l.lane, l.due_at, l.waiting_since, l.attempts,
-       l.last_error
+       l.acknowledged_at, l.doubt_until, l.state, l.waiting_since, l.attempts, l.last_error,
+       l.verified, l.verified_at
 from listing_component c
 join level l on l.channel = c.channel and l.listing = c.listing
 where c.sku = %(sku)s
@@ -82,9 +97,9 @@ where c.sku = %(sku)s
 order by c.channel, c.listing;
 
 -- name: account_by_kind
--- How a balance came about: the entries of one account at one location, by kind of event: (kind,
--- units, entries, last recorded_at). Their units sum to the balance. Only the newest
--- %(newest)s are told apart by kind; all before them are one row of kind ''.
+-- How a balance came about: the entries of one account at one location up to a sequence number, by
+-- kind of event: (kind, units, entries, last recorded_at). Their units sum to the balance. Only the
+-- newest %(newest)s are told apart by kind; all before them are one row of kind ''.
 with mine as not materialized (
     select e.sequence,
            case when e.to_account = %(account)s::account and e.to_location = %(location)s
@@ -92,7 +107,7 @@ with mine as not materialized (
            - case when e.from_account = %(account)s::account and e.from_location = %(location)s
                   then e.quantity else 0 end as units
     from entry e
-    where e.sku = %(sku)s
+    where e.sku = %(sku)s and e.sequence <= %(upto)s
       and ((e.to_account = %(account)s::account and e.to_location = %(location)s)
            or (e.from_account = %(account)s::account and e.from_location = %(location)s))
 ), cut as (
@@ -113,6 +128,41 @@ select * from (
 ) told
 order by sequence;
 
+-- name: account_entries
+-- The newest entries of one SKU, up to a sequence number, that moved units into or out of some accounts,
+-- at one location or (where it is empty) at all of them: as stock.ledger_before tells entries.
+select e.sequence, e.n, v.kind, v.system, v.occurred_at, v.recorded_at, e.lot, e.from_account::text,
+       e.from_location, e.to_account::text, e.to_location, e.quantity
+from (
+    select * from entry
+    where sku = %(sku)s and sequence <= %(upto)s
+      and ((to_account = any (%(accounts)s::account[]) and %(location)s in ('', to_location))
+           or (from_account = any (%(accounts)s::account[])
+               and %(location)s in ('', from_location)))
+    order by sequence desc, n desc
+    limit %(limit)s
+) e
+cross join lateral (select * from event where event.sequence = e.sequence offset 0) v
+order by e.sequence desc, e.n desc;
+
+-- name: under_way
+-- What is under way of one SKU, by document, up to a sequence number, largest first: (document, units,
+-- entries, last recorded_at).
+select moved.document, moved.units, moved.entries, v.recorded_at
+from (
+    select coalesce(transfer, '') as document,
+           sum(quantity * ((to_account = 'in_transit')::int - (from_account = 'in_transit')::int))::bigint
+               as units,
+           count(*) as entries, max(sequence) as last
+    from entry
+    where sku = %(sku)s and sequence <= %(upto)s and 'in_transit' in (from_account, to_account)
+      and exists (select from transfer where transfer.sku = %(sku)s)
+    group by coalesce(transfer, '')
+) moved
+join event v on v.sequence = moved.last
+where moved.units <> 0
+order by moved.units desc, moved.document;
+
 -- name: open_claims
 -- The demand lines that hold promises of a SKU at one location: (system, order_ref, line, channel,
 -- state, reserved, allocated, picked, expires_at), largest first.
@@ -126,20 +176,26 @@ order by c.reserved + c.allocated + c.picked desc, d.system, d.order_ref, d.line
 limit %(limit)s;
 
 -- name: attempts
--- The attempts to bring one listing to a channel, newest first: (version, value, started_at,
--- finished_at, outcome, detail).
-select version, value, started_at, finished_at, outcome, detail
-from attempt
-where channel = %(channel)s and listing = %(listing)s and location = %(location)s
-order by version desc, call desc
+-- The attempts to bring one listing to a channel that had begun by a time, newest first, as far as they
+-- were known then: (call, version, value, started_at, finished_at, outcome, detail).
+select tried.call, tried.version, tried.value, tried.started_at,
+       case when tried.finished_at <= %(at)s then tried.finished_at end,
+       case when tried.finished_at <= %(at)s then tried.outcome end,
+       case when tried.finished_at <= %(at)s then tried.detail else '' end
+from attempt tried
+where tried.channel = %(channel)s and tried.listing = %(listing)s and tried.location = %(location)s
+  and tried.started_at <= %(at)s
+order by tried.version desc, tried.call desc
 limit %(limit)s;
 
 -- name: newest_sequence
--- The last sequence that touched a SKU's books, and the last version of any of its levels:
--- (sequence, version, acknowledged_at).
+-- The last sequence that touched a SKU's books, the last that any of its levels was changed, sent,
+-- acknowledged and read back, and its open work items: (sequence, version, sent_at, acknowledged_at,
+-- verified_at, count, last_seen_at).
 select coalesce((select max(sequence) from entry where sku = %(sku)s), 0),
-       coalesce(max(l.version), 0),
-       max(l.acknowledged_at)
+       coalesce(max(l.version), 0), max(l.sent_at), max(l.acknowledged_at), max(l.verified_at),
+       (select count(*) from work_item where sku = %(sku)s and closed_at is null),
+       (select max(last_seen_at) from work_item where sku = %(sku)s and closed_at is null)
 from listing_component c
 join level l on l.channel = c.channel and l.listing = c.listing
 where c.sku = %(sku)s;

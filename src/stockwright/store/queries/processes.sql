@@ -40,10 +40,12 @@ SELECT system, count(*) FROM payload WHERE state = 'parked' GROUP BY system;
 SELECT kind, count(*) FROM work_item WHERE closed_at IS NULL GROUP BY kind;
 
 -- name: backlog_by_channel
--- Levels a channel has not acknowledged, and the seconds the oldest has waited, by channel.
+-- Levels a channel has not acknowledged, and the seconds the oldest has waited, by channel; those that
+-- are only sent again left out.
 SELECT channel.code, count(level.channel),
        coalesce(extract(epoch FROM clock_timestamp() - min(level.waiting_since)), 0)::float8
 FROM channel LEFT JOIN level ON level.channel = channel.code AND level.state IN ('due', 'sending')
+     AND (level.acknowledged IS NULL OR NOT (level.resend AND level.acknowledged = level.desired))
 GROUP BY channel.code;
 
 -- name: marks

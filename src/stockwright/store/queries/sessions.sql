@@ -63,6 +63,15 @@ where s.token_hash = %(token_hash)s and u.disabled_at is null
   and s.seen_at > clock_timestamp() - make_interval(secs => %(idle_s)s)
   and s.opened_at > clock_timestamp() - make_interval(secs => %(longest_s)s);
 
+-- name: still
+-- A session and whose it is, where it still holds.
+select s.id, u.id, u.name, u.role, u.must_change
+from console_session s
+join app_user u on u.id = s.user_id
+where s.id = %(id)s and u.disabled_at is null
+  and s.seen_at > clock_timestamp() - make_interval(secs => %(idle_s)s)
+  and s.opened_at > clock_timestamp() - make_interval(secs => %(longest_s)s);
+
 -- name: touch
 -- Notes that a session is in use.
 update console_session set seen_at = clock_timestamp() where id = %(id)s;
