@@ -1,5 +1,6 @@
 """What every rule was: kept by triggers, whoever changes it and however."""
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import psycopg
 import pytest
 
 from stockwright.domain.errors import Rejected
-from stockwright.store import history
+from stockwright.store import history, past
 from stockwright.store.connection import Connection, connect
 from stockwright.store.history import Said, changes_of, revision, said_by, versions_of
 
@@ -209,3 +210,67 @@ def test_a_key_picks_its_rows_and_an_unknown_table_is_named(connection: Connecti
     assert "there is one of authority, binding" in refused.value.message
     with pytest.raises(Rejected, match="There is no revision 99"):
         revision(connection, 99)
+
+
+def as_of(connection: Connection, at: dt.datetime) -> list[int]:
+    """The safety stocks that counted at a time."""
+    with past.visit(connection, past.moment(connection, at)):
+        found = [row[0] for row in connection.execute("select safety from exposure_policy")]
+    connection.commit()
+    return found
+
+
+def test_a_rule_counts_from_its_commit_on_however_long_its_transaction_took(
+    connection: Connection, database_url: str
+) -> None:
+    policy(connection, 3)
+    connection.commit()
+    with connect(database_url, idle_in_transaction_s=0) as other:
+        policy(other, 9)
+        (changed,) = connection.execute("select clock_timestamp()").fetchone() or (None,)
+        (seen,) = connection.execute("select safety from exposure_policy").fetchone() or (None,)
+        connection.commit()
+        other.commit()
+    (after,) = connection.execute("select clock_timestamp()").fetchone() or (None,)
+    assert seen == 3, "nobody else sees a rule before its commit"
+    assert as_of(connection, changed) == [3]
+    assert as_of(connection, after) == [9]
+
+
+def test_revisions_follow_in_time_even_where_the_clock_went_back(connection: Connection) -> None:
+    policy(connection, 3)
+    connection.commit()
+    ahead = "update revision set at = clock_timestamp() + interval '1 hour' where id = %s returning at"
+    newest = history.revision_in_force(connection)
+    (then,) = connection.execute(ahead, [newest]).fetchone() or (None,)
+    policy(connection, 5)
+    connection.commit()
+    assert revision(connection, newest + 1).at >= then
+    assert as_of(connection, then) == [5]
+    assert as_of(connection, then - dt.timedelta(microseconds=1)) == []
+
+
+def test_a_table_that_was_emptied_at_once_is_no_gap(connection: Connection) -> None:
+    policy(connection, 3)
+    connection.commit()
+    made = history.revision_in_force(connection)
+    connection.execute("truncate exposure_policy")
+    connection.commit()
+    gone = history.revision_in_force(connection)
+    assert (gone, revision(connection, gone).subjects) == (made + 1, ["exposure_policy"])
+    policy(connection, 7)
+    connection.commit()
+    assert told(connection) == [(made, gone, 3), (gone + 1, None, 7)]
+    connection.execute("truncate exposure_policy")
+    policy(connection, 7)
+    connection.commit()
+    assert told(connection) == [(made, gone, 3), (gone + 1, None, 7)], "put back as it was"
+
+
+def test_every_history_notices_that_its_table_was_emptied(connection: Connection) -> None:
+    lacking = connection.execute(
+        "select tgrelid::regclass::text from pg_trigger kept where tgname = 'history_of_insert' "
+        "and not exists (select from pg_trigger other where other.tgrelid = kept.tgrelid "
+        "and other.tgname = 'history_of_truncate')"
+    )
+    assert lacking.fetchall() == []

@@ -43,6 +43,30 @@ begin
 end
 $_$;
 
+CREATE FUNCTION history.emptied_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $_$
+declare
+    pace   constant text := tg_argv[0];
+    kept   constant text := format('history.%I', tg_table_name);
+    number bigint;
+    lost   boolean;
+begin
+    execute format('select exists (select from %s where until is null)', kept) into lost;
+    if not lost then
+        return null;
+    end if;
+    number := history.number_v1(pace);
+    execute format('delete from %s where since = $1', kept) using number;
+    execute format('update %s set until = $1 where until is null', kept) using number;
+    if pace = 'revision' then
+        update public.revision set subjects = subjects || tg_table_name::text
+        where id = number and not subjects @> array[tg_table_name::text];
+    end if;
+    return null;
+end
+$_$;
+
 CREATE FUNCTION history.keep_backorder_v1() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -165,7 +189,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION public.keep_history_v1(subject text, pace text DEFAULT 'revision'::text) RETURNS void
+CREATE FUNCTION public.keep_changes_v1(subject text, pace text DEFAULT 'revision'::text) RETURNS void
     LANGUAGE plpgsql
     AS $_$
 declare
@@ -225,6 +249,18 @@ begin
                     where since <= %3$s and (until is null or until > %3$s)', subject, columns, asked);
 end
 $_$;
+
+COMMENT ON FUNCTION public.keep_changes_v1(subject text, pace text) IS 'part of keep_history_v1';
+
+CREATE FUNCTION public.keep_history_v1(subject text, pace text DEFAULT 'revision'::text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform public.keep_changes_v1(subject, pace);
+    execute format('create or replace trigger history_of_truncate after truncate on public.%I
+                    for each statement execute function history.emptied_v1(%L)', subject, pace);
+end
+$$;
 
 CREATE FUNCTION public.make_ledger_partitions_v1(upto bigint) RETURNS void
     LANGUAGE plpgsql
@@ -302,6 +338,18 @@ begin
         on conflict (channel, listing, location, first_at)
         do update set last_at = excluded.last_at, shown = excluded.shown;
     end if;
+    return null;
+end
+$$;
+
+CREATE FUNCTION public.revision_ends_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update public.revision
+    set at = greatest(clock_timestamp(), (select before.at from public.revision before
+                                          where before.id < new.id order by before.id desc limit 1))
+    where id = new.id;
     return null;
 end
 $$;
@@ -2445,6 +2493,36 @@ CREATE TRIGGER history_of_insert AFTER INSERT ON public.system REFERENCING NEW T
 
 CREATE TRIGGER history_of_insert AFTER INSERT ON public.unit REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'sku', 'code');
 
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.authority FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.binding FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.buffer_now FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.channel FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.degraded FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.exposure_policy FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.kit FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.listing FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.listing_component FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.location FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.location_group FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.lot FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('ledger');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.sku FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.system FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
+CREATE TRIGGER history_of_truncate AFTER TRUNCATE ON public.unit FOR EACH STATEMENT EXECUTE FUNCTION history.emptied_v1('revision');
+
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.authority REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'location', 'movement_group', 'valid_from');
 
 CREATE TRIGGER history_of_update AFTER UPDATE ON public.binding REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION history.keep_v1('revision', 'system', 'subject', 'partner_code');
@@ -2478,6 +2556,8 @@ CREATE TRIGGER history_of_update AFTER UPDATE ON public.unit REFERENCING OLD TAB
 CREATE TRIGGER level_is_found AFTER UPDATE OF acknowledged ON public.level FOR EACH ROW WHEN (((new.acknowledged IS DISTINCT FROM old.acknowledged) AND (NOT (new.acknowledged_at IS DISTINCT FROM old.acknowledged_at)))) EXECUTE FUNCTION public.note_level_found_v1();
 
 CREATE TRIGGER level_is_seen AFTER UPDATE OF verified_at ON public.level FOR EACH ROW WHEN ((new.verified_at IS DISTINCT FROM old.verified_at)) EXECUTE FUNCTION public.note_level_seen_v1();
+
+CREATE CONSTRAINT TRIGGER revision_ends AFTER INSERT ON public.revision DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.revision_ends_v1();
 
 ALTER TABLE ONLY public.authority
     ADD CONSTRAINT authority_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);
