@@ -1,11 +1,13 @@
 """Boards: filters, facets, pages, views, and what people do to many rows at once."""
 
+import html
 import json
 import re
 from urllib.parse import urlencode
 
 import pytest
 
+from stockwright.console.actions import MAX_SELECTED
 from stockwright.console.boards import ROWS
 from stockwright.store.access import add_key, find_caller, list_changes
 from stockwright.store.connection import connect
@@ -66,6 +68,13 @@ def do(browser: Browser, board: str, action: str, ids, **fields: str):
     answer = browser.post(f"/{board}/act", [*given, *(("id", one) for one in ids)])
     assert answer.status == 303, answer.text
     return browser.get(answer.headers["location"] + ".json").json
+
+
+def hidden(page: str) -> dict[str, str]:
+    """What the form of an action holds, its button pressed."""
+    form = page[page.index('<form class="card deed"') :].partition("</form>")[0]
+    found = re.findall(r'name="(\w+)" value="([^"]*)"', form)
+    return {name: html.unescape(text) for name, text in found if name != "form_token"}
 
 
 def ids_of(browser: Browser, path: str) -> list[int]:
@@ -181,10 +190,87 @@ def test_all_that_match_are_taken_and_what_came_after_the_page_is_not(seed: Seed
     fields = {"action": "work_item.close", "all": "1", "query": "kind=shortage", "upto": upto[1]}
     seen = browser.post("/work-items/act", fields).text
     assert f"Close {ROWS + 30}" in seen
-    deed_at = browser.post("/work-items/act", {**fields, "confirm": "1", "why": "bulk"})
+    unseen = browser.post("/work-items/act", {**fields, "confirm": "1", "why": "bulk"})
+    assert (unseen.status, f"Close {ROWS + 30}" in unseen.text) == (200, True)
+    deed_at = browser.post("/work-items/act", hidden(seen) | {"why": "bulk"})
     deed = browser.get(deed_at.headers["location"] + ".json").json
     assert deed["result"]["done"] == ROWS + 30
     assert facet(browser.get("/work-items.json").json, "kind") == {"conflict": 5, "shortage": 3}
+
+
+def test_only_what_was_seen_is_done_whatever_matches_by_then(seed: Seed, console: Served):
+    work_items(seed, 3, "shortage")
+    work_items(seed, 2, "conflict")
+    browser = Browser(console)
+    newest = max(ids_of(browser, "/work-items.json"))
+    asked = {"action": "work_item.close", "all": "1", "query": "kind=shortage", "upto": newest}
+    seen = browser.post("/work-items/act", asked).text
+    seed._run("update work_item set kind = 'shortage', subject = subject || ' late'"
+              " where kind = 'conflict'")  # fmt: skip
+    answer = browser.post("/work-items/act", hidden(seen) | {"why": "seen"})
+    assert browser.get(answer.headers["location"] + ".json").json["result"]["done"] == 3
+    assert len(ids_of(browser, "/work-items.json")) == 2
+
+
+def test_as_many_rows_as_one_action_takes_are_named_in_its_form(seed: Seed, console: Served):
+    seed._run("insert into work_item (kind, subject, detail)"
+              " select 'shortage', n::text, '{}' from generate_series(1, %s) n",
+              MAX_SELECTED + 5)  # fmt: skip
+    browser = Browser(console)
+    newest = max(ids_of(browser, "/work-items.json"))
+    asked = {"action": "work_item.close", "all": "1", "query": "", "upto": newest}
+    seen = browser.post("/work-items/act", asked).text
+    assert "More match than" in seen
+    again = browser.post("/work-items/act", hidden(seen) | {"why": ""})
+    assert (again.status, "More match than" in again.text) == (400, True)
+    answer = browser.post("/work-items/act", hidden(again.text) | {"why": "a flood"})
+    deed = browser.get(answer.headers["location"] + ".json").json
+    assert deed["result"]["done"] == MAX_SELECTED
+    browser.post(f"/done/{deed['id']}/undo")
+    undone = browser.get(f"/done/{deed['id']}.json").json["undone"]
+    assert undone == {"undone": MAX_SELECTED}
+
+
+def test_what_was_decided_anew_since_is_not_taken_back(seed: Seed, console: Served):
+    work_items(seed, 2)
+    browser = Browser(console)
+    first, second = ids_of(browser, "/work-items.json")
+    deed = do(browser, "work-items", "work_item.close", [first, second], why="by mistake")
+    seed._run("update work_item set closed_at = null, closed_by = '' where id = %s", first)
+    do(browser, "work-items", "work_item.close", [first], why="counted, and right this time")
+    browser.post(f"/done/{deed['id']}/undo")
+    assert ids_of(browser, "/work-items.json") == [second]
+    closed = browser.get(f"/work-items/{first}.json").json["item"]
+    assert closed["closed_why"] == "counted, and right this time"
+
+
+def test_work_that_was_passed_on_since_is_not_taken_from_who_has_it_now(
+    seed: Seed, locked_console: Served, database_url
+):
+    for name in ("ada", "bob", "carol"):
+        add_user(database_url, name, "operator")
+    work_items(seed, 2)
+    ada = signed_in(locked_console)
+    first, second = ids_of(ada, "/work-items.json")
+    deed = do(ada, "work-items", "work_item.assign", [first, second], to="bob")
+    do(signed_in(locked_console, "bob"), "work-items", "work_item.assign", [first], to="carol")
+    ada.post(f"/done/{deed['id']}/undo")
+    assert ada.get(f"/done/{deed['id']}.json").json["undone"] == {"undone": 1}
+    assert ids_of(ada, "/work-items.json?assigned=carol") == [first]
+    assert ids_of(ada, "/work-items.json?assigned=nobody") == [second]
+
+
+def test_a_payload_that_was_set_aside_anew_stays_aside(seed: Seed, console: Served):
+    parked(seed, 2, missing="")
+    browser = Browser(console)
+    first, second = ids_of(browser, "/parked.json")
+    deed = do(browser, "parked", "payload.discard", [first, second], why="a test")
+    seed._run("update payload set state = 'parked', reason = 'still wrong' where id = %s", first)
+    do(browser, "parked", "payload.discard", [first], why="the partner cancelled it")
+    browser.post(f"/done/{deed['id']}/undo")
+    assert ids_of(browser, "/parked.json") == [second]
+    aside = browser.get(f"/parked/{first}.json").json["payload"]
+    assert aside["reason"] == "still wrong (discarded: the partner cancelled it)"
 
 
 def test_work_is_given_to_people_who_may_decide_and_found_as_mine(

@@ -240,7 +240,9 @@ def test_a_rule_counts_from_its_commit_on_however_long_its_transaction_took(
 def test_revisions_follow_in_time_even_where_the_clock_went_back(connection: Connection) -> None:
     policy(connection, 3)
     connection.commit()
-    ahead = "update revision set at = clock_timestamp() + interval '1 hour' where id = %s returning at"
+    ahead = (
+        "update revision set at = clock_timestamp() + interval '1 hour' where id = %s returning at"
+    )
     newest = history.revision_in_force(connection)
     (then,) = connection.execute(ahead, [newest]).fetchone() or (None,)
     policy(connection, 5)

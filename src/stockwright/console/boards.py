@@ -93,13 +93,18 @@ class BoardPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows an action is for: these ids, or all up to one id that match what was asked."""
+    """Which rows an action is for. Chosen as ids, or as all up to one id that match what was asked;
+    from the first sight of its effect on these rows and no others, whatever matches by then.
+    """
 
     ids: Sequence[int]
-    all: bool
     query: str
-    upto: int
     more: bool = False
+
+    @property
+    def frozen(self) -> str:
+        """The rows as a confirmation names them."""
+        return " ".join(map(str, self.ids))
 
 
 def in_windows(
@@ -170,15 +175,16 @@ class Boards:
             if not selection.ids:
                 text = "Nothing was selected. Go back and select rows, or all that match."
                 return message(request, 400, "Nothing to do", text)
+            # What matches is looked up to be seen first; a confirmation names what was seen.
+            confirming = bool(form.one("confirm")) and not form.one("all")
             note, about, values = "", "", {field.name: "" for field in action.fields}
             try:
                 values = checked(action, form.one)
-                if form.one("confirm"):
+                if confirming:
                     return await self._do(request, board, action, selection, values)
             except Rejected as refused:
                 note, about = refused.message, refused.field
                 values = {field.name: form.one(field.name) for field in action.fields}
-            confirming = bool(form.one("confirm"))
             effect, choices = await self._reader.read(
                 _preview, action, selection.ids, values, visitor.owner
             )
@@ -333,11 +339,17 @@ def _page(
 
 def _selected(connection: Connection, board: Board, request: Request) -> Selection:
     form = request.state.form
-    given = [text for text in form.all("id") if text.isascii() and text.isdigit()]
-    ids = list(dict.fromkeys(int(text) for text in given if len(text) <= 18))
-    query, upto = form.one("query"), form.one("upto")
-    if not form.one("all"):
-        return Selection(ids=ids[:MAX_SELECTED], all=False, query=query, upto=0)
+    if form.one("all"):
+        return _matching(connection, board, request)
+    given = [*form.all("id"), *form.one("ids").split(" ")]
+    numbers = [text for text in given if text.isascii() and text.isdigit() and len(text) <= 18]
+    ids = list(dict.fromkeys(map(int, numbers)))
+    more = len(ids) > MAX_SELECTED or bool(form.one("more"))
+    return Selection(ids=ids[:MAX_SELECTED], query=form.one("query"), more=more)
+
+
+def _matching(connection: Connection, board: Board, request: Request) -> Selection:
+    query, upto = request.state.form.one("query"), request.state.form.one("upto")
     if not (upto.isascii() and upto.isdigit() and len(upto) <= 18):
         raise Rejected("malformed", "upto", "Go back to the list, reload it and select again.")
     asked = _asked(board, dict(parse_qsl(query)), request.state.visitor.owner)
@@ -352,9 +364,7 @@ def _selected(connection: Connection, board: Board, request: Request) -> Selecti
         before = some.older
     return Selection(
         ids=found[:MAX_SELECTED],
-        all=True,
         query=query,
-        upto=int(upto),
         more=len(found) > MAX_SELECTED or before is not None,
     )
 

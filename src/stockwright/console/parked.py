@@ -68,14 +68,17 @@ def _discard(connection: Connection, ids: Sequence[int], values: Values, actor: 
     return Done(
         done=len(aside),
         wont={"not parked any more": others} if others else {},
-        undo={"reasons": {str(number): reason for number, reason in aside.items()}},
+        undo={"aside": {str(n): [reason, at.isoformat()] for n, (reason, at) in aside.items()}},
         note="Their bytes are kept. Messages that waited behind them go on.",
     )
 
 
 def _restore(connection: Connection, needed: Mapping[str, Any], actor: str) -> int:
-    reasons = {int(number): reason for number, reason in needed["reasons"].items()}
-    return len(parked_board.restore_many(connection, reasons, actor=actor))
+    aside = {
+        int(number): (reason, dt.datetime.fromisoformat(at))
+        for number, (reason, at) in needed.get("aside", {}).items()
+    }
+    return len(parked_board.restore_many(connection, aside, actor=actor))
 
 
 def _bind_effect(connection: Connection, ids: Sequence[int], _values: Values) -> Effect:

@@ -53,12 +53,13 @@ def _close(connection: Connection, ids: Sequence[int], values: Values, actor: st
     return Done(
         done=len(closed),
         wont={"closed before": others} if others else {},
-        undo={"ids": closed},
+        undo={"closed": {str(number): at.isoformat() for number, at in closed.items()}},
     )
 
 
 def _reopen(connection: Connection, needed: Mapping[str, Any], actor: str) -> int:
-    return len(work_board.reopen_many(connection, needed["ids"], actor=actor))
+    closed = {int(n): dt.datetime.fromisoformat(at) for n, at in needed.get("closed", {}).items()}
+    return len(work_board.reopen_many(connection, closed, actor=actor))
 
 
 def _assign(connection: Connection, ids: Sequence[int], values: Values, actor: str) -> Done:
@@ -70,16 +71,17 @@ def _assign(connection: Connection, ids: Sequence[int], values: Values, actor: s
     return Done(
         done=len(moved),
         wont={"closed, or theirs before": others} if others else {},
-        undo={"before": {str(number): name for number, name in moved.items()}},
+        undo={"to": to, "before": {str(number): name for number, name in moved.items()}},
     )
 
 
 def _give_back(connection: Connection, needed: Mapping[str, Any], actor: str) -> int:
+    """Gives work back to who had it, where it was not passed on since."""
     by_name: dict[str, list[int]] = {}
     for number, name in needed["before"].items():
         by_name.setdefault(name, []).append(int(number))
     return sum(
-        len(work_board.assign_many(connection, ids, name, actor=actor))
+        len(work_board.assign_many(connection, ids, name, actor=actor, held_by=needed.get("to")))
         for name, ids in by_name.items()
     )
 

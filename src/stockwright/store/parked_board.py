@@ -62,17 +62,26 @@ def resume_many(connection: Connection, ids: Sequence[int], *, actor: str) -> li
 
 def discard_many(
     connection: Connection, ids: Sequence[int], *, actor: str, why: str
-) -> dict[int, str]:
-    """Sets those of these aside that are parked; each with the reason it had."""
+) -> dict[int, tuple[str, dt.datetime]]:
+    """Sets those of these aside that are parked; each with the reason it had, and when."""
     arguments = {"ids": list(ids), "why": f" (discarded: {why})"}
-    aside = {row[0]: row[1] for row in connection.execute(_SQL["discard_many"], arguments)}
+    aside = {
+        row[0]: (row[1], row[2]) for row in connection.execute(_SQL["discard_many"], arguments)
+    }
     log_many(connection, actor, "payload.discard", list(aside), {"why": why})
     return aside
 
 
-def restore_many(connection: Connection, reasons: Mapping[int, str], *, actor: str) -> list[int]:
-    """Parks payloads again that were set aside, with these reasons; the ids it parked."""
-    arguments = {"ids": list(reasons), "reasons": list(reasons.values())}
+def restore_many(
+    connection: Connection, aside: Mapping[int, tuple[str, dt.datetime]], *, actor: str
+) -> list[int]:
+    """Parks payloads again that were set aside at these times, with these reasons; their ids.
+
+    What was parked and set aside once more since stays aside.
+    """
+    reasons = [reason for reason, _ in aside.values()]
+    times = [at.isoformat() for _, at in aside.values()]
+    arguments = {"ids": list(aside), "reasons": reasons, "times": times}
     parked = [row[0] for row in connection.execute(_SQL["restore_many"], arguments)]
     log_many(connection, actor, "payload.restore", parked, {})
     return parked

@@ -62,30 +62,44 @@ def of_ids(connection: Connection, ids: Sequence[int]) -> list[WorkItemView]:
     return views(connection.execute(_SQL["of_ids"], {"ids": list(ids)}))
 
 
-def close_many(connection: Connection, ids: Sequence[int], *, actor: str, why: str) -> list[int]:
-    """Closes those of these that are open, and notes who did it; the ids it closed."""
+def close_many(
+    connection: Connection, ids: Sequence[int], *, actor: str, why: str
+) -> dict[int, dt.datetime]:
+    """Closes those of these that are open, and notes who did it; those it closed, with when."""
     arguments = {"ids": list(ids), "actor": actor, "why": why}
-    closed = [row[0] for row in connection.execute(_SQL["close_many"], arguments)]
-    log_many(connection, actor, "work_item.close", closed, {"why": why})
+    closed = {row[0]: row[1] for row in connection.execute(_SQL["close_many"], arguments)}
+    log_many(connection, actor, "work_item.close", list(closed), {"why": why})
     return closed
 
 
-def reopen_many(connection: Connection, ids: Sequence[int], *, actor: str) -> list[int]:
-    """Opens again what this person closed, unless its cause came up anew; the ids it opened."""
-    arguments = {"ids": list(ids), "actor": actor}
+def reopen_many(
+    connection: Connection, closed: Mapping[int, dt.datetime], *, actor: str
+) -> list[int]:
+    """Opens again what this person closed at these times; the ids it opened.
+
+    What was opened and closed once more since stays closed, and so does what came up anew.
+    """
+    times = [at.isoformat() for at in closed.values()]
+    arguments = {"ids": list(closed), "times": times, "actor": actor}
     opened = [row[0] for row in connection.execute(_SQL["reopen_many"], arguments)]
     log_many(connection, actor, "work_item.reopen", opened, {})
     return opened
 
 
 def assign_many(
-    connection: Connection, ids: Sequence[int], to: str, *, actor: str
+    connection: Connection,
+    ids: Sequence[int],
+    to: str,
+    *,
+    actor: str,
+    held_by: str | None = None,
 ) -> dict[int, str]:
-    """Gives open work items to somebody ('' for nobody); those it moved, with who had them."""
-    moved = {
-        row[0]: row[1]
-        for row in connection.execute(_SQL["assign_many"], {"ids": list(ids), "to": to})
-    }
+    """Gives open work items to somebody ('' for nobody); those it moved, with who had them.
+
+    held_by: only those that this person has ('' is nobody).
+    """
+    arguments = {"ids": list(ids), "to": to, "held_by": held_by}
+    moved = {row[0]: row[1] for row in connection.execute(_SQL["assign_many"], arguments)}
     log_many(connection, actor, "work_item.assign", list(moved), {"to": to})
     return moved
 

@@ -61,19 +61,20 @@ where id = any(%(ids)s::bigint[]) and state = 'parked'
 returning id;
 
 -- name: discard_many
--- Sets those of these aside that are parked; answers each with its reason before.
+-- Sets those of these aside that are parked; answers each with its reason before, and when.
 update payload p
 set state = 'discarded', reason = left(p.reason || %(why)s, 2000), settled_at = clock_timestamp()
 from (select id, reason from payload
       where id = any(%(ids)s::bigint[]) and state = 'parked' for update) old
 where p.id = old.id
-returning p.id, old.reason;
+returning p.id, old.reason, p.settled_at;
 
 -- name: restore_many
--- Parks payloads again that were set aside, with the reasons they had; answers them.
+-- Parks payloads again that are still set aside since these times, with the reasons they had; answers
+-- them.
 update payload p set state = 'parked', reason = old.reason
-from unnest(%(ids)s::bigint[], %(reasons)s::text[]) as old (id, reason)
-where p.id = old.id and p.state = 'discarded'
+from unnest(%(ids)s::bigint[], %(reasons)s::text[], %(times)s::timestamptz[]) as old (id, reason, at)
+where p.id = old.id and p.state = 'discarded' and p.settled_at = old.at
 returning p.id;
 
 -- name: missing_same

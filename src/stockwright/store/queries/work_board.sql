@@ -67,27 +67,30 @@ select id, kind, subject, sku, location, system, detail, sequence, opened_at, se
 from work_item where id = any(%(ids)s::bigint[]) order by id desc;
 
 -- name: close_many
--- Closes those of these work items that are open; answers them.
+-- Closes those of these work items that are open; answers each with when.
 update work_item set closed_at = clock_timestamp(), closed_by = %(actor)s, closed_why = %(why)s
 where id = any(%(ids)s::bigint[]) and closed_at is null
-returning id;
+returning id, closed_at;
 
 -- name: reopen_many
--- Opens closed work items again, as far as this person closed them and their cause did not come up
--- anew; answers them.
+-- Opens closed work items again, as far as they are still closed by this person at that time, and
+-- their cause did not come up anew; answers them.
 update work_item w set closed_at = null, closed_by = '', closed_why = ''
-where id = any(%(ids)s::bigint[]) and closed_at is not null and closed_by = %(actor)s
+from unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) as deed (id, at)
+where w.id = deed.id and w.closed_at = deed.at and w.closed_by = %(actor)s
   and not exists (select from work_item other
                   where other.kind = w.kind and other.subject = w.subject
                     and other.closed_at is null)
-returning id;
+returning w.id;
 
 -- name: assign_many
--- Gives open work items to somebody ('' for nobody); answers each with who had it before.
+-- Gives open work items to somebody ('' for nobody), if so asked only where one person has them;
+-- answers each with who had it before.
 update work_item w set assigned_to = %(to)s
 from (select id, assigned_to from work_item
       where id = any(%(ids)s::bigint[]) for update) old
 where w.id = old.id and w.closed_at is null and old.assigned_to <> %(to)s
+  and (%(held_by)s::text is null or old.assigned_to = %(held_by)s)
 returning w.id, old.assigned_to;
 
 -- name: assignable
