@@ -15,6 +15,7 @@ from stockwright.domain.errors import Misconfigured
 from stockwright.sdk.secrets import Secret, secret_from
 
 Role = Literal["erp", "wms", "3pl", "store", "shop", "marketplace", "edi", "crm", "planning", "pos"]
+DocumentKind = Literal["shipment", "cancellation", "refund"]
 S = TypeVar("S", bound="ConnectorSettings")
 _AT: Final = re.compile(r" - at `(?:\$|key in \$)\.?([^`]*)`$")
 
@@ -41,11 +42,17 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What the partner offers.
 
     order_watermark: a complete poll of its orders proves that none before its start is unseen.
+    versioned_writes: it keeps the version of a level and ignores an older one. idempotency_keys: it
+    carries out a call under the same key once. documents: the kinds that `submit` takes.
     """
 
     read_back: bool = False
     compare_and_set: bool = False
     order_watermark: bool = False
+    versioned_writes: bool = False
+    idempotency_keys: bool = False
+    webhooks: bool = False
+    documents: tuple[DocumentKind, ...] = ()
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
-"""What crosses between the hub and a connector: levels out with their results, payloads in."""
+"""What crosses between the hub and a connector: levels and documents out, payloads in."""
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -9,6 +10,10 @@ from stockwright.domain.events import Item
 
 __all__ = [
     "Applied",
+    "Cancellation",
+    "Delivered",
+    "Document",
+    "DocumentLine",
     "Failure",
     "InDoubt",
     "Item",
@@ -18,9 +23,12 @@ __all__ = [
     "Page",
     "Payload",
     "PublishResult",
+    "Refund",
     "Refused",
     "Retry",
+    "Shipment",
     "ShownLevel",
+    "SubmitResult",
 ]
 
 
@@ -88,6 +96,62 @@ class InDoubt(msgspec.Struct, frozen=True, kw_only=True, tag="in_doubt", omit_de
 
 
 PublishResult = Applied | Refused | Retry | InDoubt
+
+
+class DocumentLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Units of one order line, in pieces of its listing. line is the partner's own name of it."""
+
+    line: str
+    quantity: int
+    listing: str = ""
+
+
+class Shipment(msgspec.Struct, frozen=True, kw_only=True, tag="shipment", omit_defaults=True):
+    """What left for a customer, with carrier and tracking. key is ours and never used twice."""
+
+    key: str
+    order: str
+    lines: tuple[DocumentLine, ...]
+    shipped_at: dt.datetime
+    carrier: str = ""
+    tracking: str = ""
+    tracking_url: str = ""
+    location: str = ""
+
+
+class Cancellation(
+    msgspec.Struct, frozen=True, kw_only=True, tag="cancellation", omit_defaults=True
+):
+    """What will not be delivered. Without lines, the whole order."""
+
+    key: str
+    order: str
+    lines: tuple[DocumentLine, ...] = ()
+    reason: str = ""
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True, tag="refund", omit_defaults=True):
+    """What is paid back for units. amount is in the order's currency; None: the partner computes it."""
+
+    key: str
+    order: str
+    lines: tuple[DocumentLine, ...]
+    amount: Decimal | None = None
+    currency: str = ""
+    reason: str = ""
+
+
+Document = Shipment | Cancellation | Refund
+"""An outgoing fact for one partner: told at least once under its key, in order, never merged."""
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag="delivered", omit_defaults=True):
+    """The partner has the document; reference is its own name for it."""
+
+    reference: str = ""
+
+
+SubmitResult = Delivered | Refused | Retry | InDoubt
 
 
 class ShownLevel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
+    Document,
     LevelKey,
     LevelToSend,
     Mapped,
@@ -16,6 +17,7 @@ from stockwright.sdk.messages import (
     Payload,
     PublishResult,
     ShownLevel,
+    SubmitResult,
 )
 
 
@@ -38,6 +40,19 @@ class ReadsBack(Protocol):
 
     async def read_back(self, keys: Sequence[LevelKey]) -> Sequence[ShownLevel | None]:
         """What the partner shows, aligned with keys; None where it does not know the listing."""
+        ...
+
+
+@runtime_checkable
+class Submits(Protocol):
+    """Takes documents: shipments, cancellations, refunds."""
+
+    async def submit(self, document: Document) -> SubmitResult:
+        """Tells the partner of one document. Returns within `limits.timeout_s`.
+
+        Safe to repeat under the same key: a partner that keeps no keys is asked first whether it
+        has the document, so that it is never told twice.
+        """
         ...
 
 
