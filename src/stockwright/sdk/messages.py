@@ -131,7 +131,7 @@ class Cancellation(
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True, tag="refund", omit_defaults=True):
-    """What is paid back for units. amount is in the order's currency; None: the partner computes it."""
+    """What is paid back for units, in the order's currency; amount None: as the partner reckons."""
 
     key: str
     order: str
