@@ -1,9 +1,19 @@
 """Every connector folder passes the contract suite."""
 
-from stockwright.connectors import csv_drop, json_http
+from stockwright.connectors import csv_drop, json_http, woocommerce
 from stockwright.sdk import contract
+from stockwright.sdk.secrets import Secret
 
 TestJsonHttp = contract.suite(
     json_http.CONNECTOR, settings={"base_url": "http://127.0.0.1:9", "timeout_s": 0.3}
+)
+TestWoo = contract.suite(
+    woocommerce.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "consumer_key": Secret("ck"),
+        "consumer_secret": Secret("cs"),
+        "timeout_s": 0.3,
+    },
 )
 TestCsvDrop = contract.suite(csv_drop.CONNECTOR, settings={"stable_s": 0})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stockwright.connectors import csv_drop, json_http
+from stockwright.connectors import csv_drop, json_http, woocommerce
 from stockwright.domain.events import Fact
 from stockwright.sdk.mapping import rules_from
 from stockwright.sdk.reference import settings_table
@@ -15,6 +15,7 @@ REFERENCE = DOCS / "reference"
 PAGES = {
     "json-http.md": json_http.CONNECTOR,
     "csv-drop.md": csv_drop.CONNECTOR,
+    "woocommerce.md": woocommerce.CONNECTOR,
 }
 
 

@@ -10,9 +10,9 @@ from stockwright.sdk.verbs import Receives
 
 
 class Kept(msgspec.Struct, kw_only=True):
-    """The payload is kept for good under this number."""
+    """The payload is kept for good under this number; null where there was nothing to keep."""
 
-    payload: int
+    payload: int | None
 
 
 async def post_hook(call: Call) -> Reply:
@@ -30,6 +30,8 @@ async def post_hook(call: Call) -> Reply:
         if refusal.reason == "signature":
             raise problem("bad_signature", refusal.message, param=refusal.field) from None
         raise
+    if payload is None:
+        return reply(Kept(payload=None), 202)
     kept = await call.block(call.services.intake.accept, system, "webhook", payload)
     call.services.received(system, "webhook")
     return reply(Kept(payload=kept), 202)

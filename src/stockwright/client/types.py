@@ -799,9 +799,9 @@ class ReplayResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Kept(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The payload is kept for good under this number."""
+    """The payload is kept for good under this number; null where there was nothing to keep."""
 
-    payload: int
+    payload: int | None
 
 
 class HeartbeatAsk(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -221,6 +221,8 @@ def _published(
             assert meeting.shown() == [5, 5, 5]
 
     async def test_a_late_older_version_does_not_win(self: object) -> None:
+        if not connector.declaration.capabilities.versioned_writes:
+            return  # who keeps no versions shows what came last: read-back finds it out
         async with Meeting(connector, settings) as meeting:
             await meeting.publish(3, version=9)
             for result in await meeting.publish(8, version=2):

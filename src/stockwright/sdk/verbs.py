@@ -77,8 +77,9 @@ class Reads(Protocol):
 class Receives(Protocol):
     """Accepts what a partner sends by itself."""
 
-    def receive(self, headers: Mapping[str, str], body: bytes) -> Payload:
-        """The payload, proven to come from the partner by a signature over the raw body.
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Payload | None:
+        """The payload, proven to come from the partner by a signature over the raw body; None for
+        what says nothing, such as a greeting when a webhook is set up.
 
         Header names are matched without case. Raises Rejected where nothing may be kept: reason
         `signature` (with field `headers`) or `too_large` (with field `body`).

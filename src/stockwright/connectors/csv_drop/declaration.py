@@ -167,6 +167,6 @@ DECLARATION: Declaration[CsvDropSettings] = Declaration(
     summary="Any partner that exchanges files of rows through a folder.",
     settings=CsvDropSettings,
     limits=LIMITS,
-    capabilities=Capabilities(),
+    capabilities=Capabilities(versioned_writes=True),
     partner_docs="docs/reference/connectors/csv-drop.md",
 )

@@ -100,6 +100,6 @@ DECLARATION: Declaration[JsonHttpSettings] = Declaration(
     summary="Any partner that takes levels and tells orders as JSON over HTTP.",
     settings=JsonHttpSettings,
     limits=LIMITS,
-    capabilities=Capabilities(read_back=True, order_watermark=True),
+    capabilities=Capabilities(versioned_writes=True, read_back=True, order_watermark=True),
     partner_docs="docs/reference/connectors/json-http.md",
 )
