@@ -1,6 +1,6 @@
 """Every connector folder passes the contract suite."""
 
-from stockwright.connectors import csv_drop, json_http, woocommerce
+from stockwright.connectors import csv_drop, json_http, shopify, woocommerce
 from stockwright.sdk import contract
 from stockwright.sdk.secrets import Secret
 
@@ -13,6 +13,15 @@ TestWoo = contract.suite(
         "base_url": "http://127.0.0.1:9",
         "consumer_key": Secret("ck"),
         "consumer_secret": Secret("cs"),
+        "timeout_s": 0.3,
+    },
+)
+TestShopify = contract.suite(
+    shopify.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "access_token": Secret("shpat"),
+        "location": "501",
         "timeout_s": 0.3,
     },
 )

@@ -13,6 +13,7 @@ OURS: Final[Mapping[str, str]] = {
     "json_http": "stockwright.connectors.json_http",
     "csv_drop": "stockwright.connectors.csv_drop",
     "woocommerce": "stockwright.connectors.woocommerce",
+    "shopify": "stockwright.connectors.shopify",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""

@@ -1,0 +1,146 @@
+"""Speaks to one shop: each verb is a module of its own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from stockwright.connectors.shopify import documents, orders
+from stockwright.connectors.shopify.catalogue import Catalogue
+from stockwright.connectors.shopify.declaration import ShopifySettings
+from stockwright.connectors.shopify.levels import Levels
+from stockwright.connectors.shopify.mapping import HINTS, TOPIC, Reading, map_message, order_key
+from stockwright.connectors.shopify.paced import Paced
+from stockwright.domain.errors import Rejected
+from stockwright.sdk.auth import header
+from stockwright.sdk.calling import Caller
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.declaration import Limits
+from stockwright.sdk.graphql import GraphQL
+from stockwright.sdk.messages import (
+    Document,
+    LevelKey,
+    LevelToSend,
+    Mapped,
+    Page,
+    Payload,
+    PublishResult,
+    ShownLevel,
+    SubmitResult,
+)
+from stockwright.sdk.signatures import prove
+from stockwright.sdk.transports import Http
+
+SIGNATURE: Final = "x-shopify-hmac-sha256"
+_KEPT_HEADERS: Final = (
+    "content-type",
+    TOPIC,
+    "x-shopify-shop-domain",
+    "x-shopify-webhook-id",
+    "x-shopify-event-id",
+    "x-shopify-api-version",
+    "x-shopify-triggered-at",
+)
+_OPERATOR: Final = {
+    401: "access_token",
+    402: "base_url",
+    403: "access_token",
+    404: "base_url",
+    423: "base_url",
+}
+
+
+class ShopifyConnection:
+    """One shop."""
+
+    def __init__(self, opening: Opening, settings: ShopifySettings) -> None:
+        self.system = opening.system
+        self.limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
+        self._settings = settings
+        self._clock = opening.clock
+        self._reading = Reading(
+            channel=settings.channel or opening.system,
+            by_sku=settings.listings == "sku",
+            test_orders=settings.test_orders,
+        )
+        self._caller = Caller(
+            system=opening.system,
+            base_url=settings.base_url,
+            auth=header("X-Shopify-Access-Token", settings.access_token),
+            transport=opening.transport or Http(settings.concurrency),
+            timeout_s=settings.timeout_s,
+            clock=opening.clock,
+            operator=_OPERATOR,
+        )
+        path = f"/admin/api/{settings.api_version}/graphql.json"
+        self._shop = Paced(GraphQL(self._caller, path, access="access_token"))
+        catalogue = Catalogue(self._shop, self._reading.by_sku, opening.clock)
+        self._levels = Levels(self._shop, catalogue, settings)
+
+    async def close(self) -> None:
+        """Closes the connections to the shop."""
+        await self._caller.close()
+
+    # ---------------------------------------------------------------- out
+
+    async def publish(self, levels: Sequence[LevelToSend]) -> Sequence[PublishResult]:
+        """Sends one batch: one call, and one more for what was refused or has changed there."""
+        return await self._levels.publish(levels) if levels else []
+
+    async def read_back(self, keys: Sequence[LevelKey]) -> Sequence[ShownLevel | None]:
+        """What the shop has available of these listings."""
+        return await self._levels.read_back(keys) if keys else []
+
+    async def snapshot(self) -> Sequence[ShownLevel]:
+        """All that the configured locations of the shop have available."""
+        return await self._levels.snapshot()
+
+    async def submit(self, document: Document) -> SubmitResult:
+        """Tells the shop what was shipped, cancelled or paid back."""
+        return await documents.submit(self._shop, self._settings, document)
+
+    # ---------------------------------------------------------------- in
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Payload | None:
+        """A webhook whose signature is right; None for one that is only a hint."""
+        if len(body) > self._settings.max_body_bytes:
+            most = self._settings.max_body_bytes
+            raise Rejected("too_large", "body", f"send at most {most} bytes")
+        prove(headers, body, self._settings.webhook_secrets, name=SIGNATURE)
+        lowered = {name.lower(): value for name, value in headers.items()}
+        if lowered.get(TOPIC) in HINTS:
+            return None
+        return self._payload(
+            body, {name: lowered[name] for name in _KEPT_HEADERS if name in lowered}
+        )
+
+    async def read(self, cursor: str) -> Page:
+        """The orders that changed since the cursor, each with its refunds."""
+        started_at = self._clock()
+        settings = self._settings
+        found = await orders.read(
+            self._shop, orders.cursor_of(cursor), settings.page_size, settings.overlap_s
+        )
+        return Page(
+            payloads=tuple(self._payload(body, {}) for body in found.messages),
+            next_cursor=msgspec.json.encode(found.cursor).decode(),
+            started_at=started_at,
+            complete=found.complete,
+        )
+
+    async def acknowledge(self, page: Page) -> None:
+        """The cursor says it all: there is nothing to tell the shop."""
+
+    def map(self, payload: Payload) -> list[Mapped]:
+        """The facts of one message."""
+        return map_message(payload.body, payload.headers.get(TOPIC, ""), self._reading)
+
+    def _payload(self, body: bytes, headers: dict[str, str]) -> Payload:
+        content_type = headers.get("content-type", "application/json")
+        key = order_key(body, headers.get(TOPIC, ""))
+        return Payload(body=body, content_type=content_type, headers=headers, raw_key=key)
+
+
+def open_connection(opening: Opening, settings: ShopifySettings) -> ShopifyConnection:
+    """A connection to one shop."""
+    return ShopifyConnection(opening, settings)

@@ -1,0 +1,124 @@
+"""Shopify, declared."""
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, field
+
+from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Declaration, Limits
+from stockwright.sdk.secrets import Secret
+
+Version = Literal["2026-07", "2025-10"]
+MOST_AT_ONCE: Final = 250
+"""Quantities that one call sets, and objects that one page or one list of ids holds."""
+LIMITS: Final = Limits(
+    batch_size=MOST_AT_ONCE,
+    calls_per_s=4.0,
+    burst=20,
+    concurrency=2,
+    timeout_s=25.0,
+    longest_apply_delay_s=60.0,
+)
+Number = Annotated[str, Meta(pattern=r"^\d{1,19}$")]
+
+
+class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
+    """What an operator sets for one shop."""
+
+    base_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https://[^\s?#/]+|http://(127\.0\.0\.1|localhost)(:\d+)?)$",
+            description="the shop's own address, https://NAME.myshopify.com",
+        ),
+    ]
+    access_token: Annotated[Secret, Meta(description="Admin API access token of the app")]
+    api_version: Annotated[Version, Meta(description="version of the Admin API that is spoken")] = (
+        "2026-07"
+    )
+    webhook_secrets: Annotated[
+        tuple[Secret, ...],
+        Meta(
+            description="the app's client secrets, which sign its webhooks; several while one is "
+            "replaced"
+        ),
+    ] = ()
+    channel: Annotated[
+        str,
+        Meta(
+            max_length=128, description="the channel its orders belong to; empty: the system's code"
+        ),
+    ] = ""
+    listings: Annotated[
+        Literal["sku", "variant"],
+        Meta(description="what a listing is called by: its SKU, or the variant's id"),
+    ] = "sku"
+    location: Annotated[
+        str,
+        Meta(
+            pattern=r"^\d{0,19}$",
+            description="id of the shop's location that shows levels of the channel as a whole",
+        ),
+    ] = ""
+    locations: Annotated[
+        dict[str, Number],
+        Meta(description="our location codes and the ids of the shop's locations they are"),
+    ] = field(default_factory=dict)
+    test_orders: Annotated[
+        bool, Meta(description="whether orders that the shop marks as tests claim stock")
+    ] = False
+    cancelling_pays_back: Annotated[
+        bool,
+        Meta(description="whether a cancelled order is paid back at once, by its own payments"),
+    ] = False
+    notify_customers: Annotated[
+        bool, Meta(description="whether the shop writes to customers of what we tell it")
+    ] = True
+    overlap_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=3600,
+            description="seconds that each poll goes back for orders the shop's search learnt late",
+        ),
+    ] = 120
+    page_size: Annotated[int, Meta(ge=1, le=25, description="orders asked for at once")] = 10
+    max_body_bytes: Annotated[
+        int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
+    ] = 2_097_152
+    batch_size: Annotated[int, Meta(ge=1, le=MOST_AT_ONCE, description="levels in one call")] = (
+        LIMITS.batch_size
+    )
+    calls_per_s: Annotated[
+        float, Meta(gt=0, le=200, description="calls per second, on average")
+    ] = LIMITS.calls_per_s
+    burst: Annotated[int, Meta(ge=1, le=1_000, description="calls at once after a rest")] = (
+        LIMITS.burst
+    )
+    concurrency: Annotated[int, Meta(ge=1, le=20, description="calls under way at one time")] = (
+        LIMITS.concurrency
+    )
+    timeout_s: Annotated[
+        float, Meta(gt=0, le=60, description="seconds until a call is given up")
+    ] = LIMITS.timeout_s
+    longest_apply_delay_s: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="seconds in which a given-up call may still be applied"),
+    ] = LIMITS.longest_apply_delay_s
+
+
+DECLARATION: Final[Declaration[ShopifySettings]] = Declaration(
+    name="shopify",
+    roles=("shop",),
+    summary="A Shopify shop, by its Admin GraphQL API.",
+    settings=ShopifySettings,
+    limits=LIMITS,
+    capabilities=Capabilities(
+        read_back=True,
+        compare_and_set=True,
+        order_watermark=True,
+        idempotency_keys=True,
+        webhooks=True,
+        documents=("shipment", "cancellation", "refund"),
+    ),
+    partner_docs="https://shopify.dev/docs/api/admin-graphql",
+)

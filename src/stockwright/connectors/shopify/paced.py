@@ -1,0 +1,67 @@
+"""Calls that keep to the points the shop says are left: a call costs points, which come back."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from stockwright.domain.errors import Throttled
+from stockwright.sdk.graphql import Budget, GraphQL, Told
+from stockwright.sdk.messages import InDoubt, Refused, Retry
+
+LONGEST_WAIT_S: Final = 2.0
+"""Longer than this nobody sleeps inside a call: the hub comes again."""
+
+
+class Paced:
+    """GraphQL whose calls wait for points, as the last answer told them. Belongs to one shop."""
+
+    def __init__(self, graphql: GraphQL) -> None:
+        self._graphql = graphql
+        self._costs: dict[str, float] = {}
+        self._known: Budget | None = None
+        self._left = 0.0
+        self._at = 0.0
+
+    async def ask(self, document: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The data of a query. Raises Throttled, Transient or Misconfigured."""
+        await self._take(document)
+        try:
+            return await self._graphql.ask(document, variables)
+        finally:
+            self._learn(document)
+
+    async def change(
+        self, document: str, variables: Mapping[str, Any], timeout_s: float | None = None
+    ) -> Told | Refused | Retry | InDoubt:
+        """What a mutation answered, or what became of all of it. Raises Misconfigured."""
+        try:
+            await self._take(document)
+        except Throttled as error:
+            return Retry(retry_after_s=error.retry_after_s, reason=str(error))
+        try:
+            return await self._graphql.change(document, variables, timeout_s=timeout_s)
+        finally:
+            self._learn(document)
+
+    async def _take(self, document: str) -> None:
+        """Waits until the points of this document are there, and takes them."""
+        cost, budget = self._costs.get(document, 0.0), self._known
+        if budget is None or not cost:
+            return
+        now = asyncio.get_running_loop().time()
+        self._left += (now - self._at) * budget.restores_per_s
+        self._at = now
+        wait_s = Budget(available=self._left, restores_per_s=budget.restores_per_s).wait_s(cost)
+        if wait_s > LONGEST_WAIT_S:
+            raise Throttled("the shop's budget of points is used up", wait_s)
+        self._left -= cost
+        if wait_s:
+            await asyncio.sleep(wait_s)
+
+    def _learn(self, document: str) -> None:
+        budget = self._graphql.budget
+        if budget is None or budget is self._known:
+            return
+        self._known = budget
+        self._costs[document] = budget.cost
+        self._left, self._at = budget.available, asyncio.get_running_loop().time()
