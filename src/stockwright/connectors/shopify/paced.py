@@ -10,6 +10,8 @@ from stockwright.sdk.messages import InDoubt, Refused, Retry
 
 LONGEST_WAIT_S: Final = 2.0
 """Longer than this nobody sleeps inside a call: the hub comes again."""
+FIRST_COST: Final = 10.0
+"""Believed of a document that was not sent yet: what the shop says a change costs."""
 
 
 class Paced:
@@ -45,8 +47,8 @@ class Paced:
 
     async def _take(self, document: str) -> None:
         """Waits until the points of this document are there, and takes them."""
-        cost, budget = self._costs.get(document, 0.0), self._known
-        if budget is None or not cost:
+        cost, budget = self._costs.get(document, FIRST_COST), self._known
+        if budget is None:
             return
         now = asyncio.get_running_loop().time()
         self._left += (now - self._at) * budget.restores_per_s

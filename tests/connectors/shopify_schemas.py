@@ -1,0 +1,63 @@
+"""The shop's published schemas: requests are validated, answers executed against them.
+
+An answer is right where executing its document over its own data gives that same data: then every
+field was asked for, every asked field is there, and each has the type the schema says.
+"""
+
+import gzip
+import json
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from graphql import (
+    GraphQLSchema,
+    Source,
+    build_client_schema,
+    execute_sync,
+    parse,
+    validate,
+)
+from graphql.execution.values import get_variable_values
+
+_BESIDE = Path(__file__).parents[3] / "shared" / "schemas"
+FOLDER = Path(os.environ.get("STOCKWRIGHT_SCHEMAS", _BESIDE)) / "shopify"
+"""The partners' schemas lie beside the repository, or where STOCKWRIGHT_SCHEMAS says."""
+
+
+@lru_cache(maxsize=2)
+def schema_of(version: str) -> GraphQLSchema:
+    """One version's schema. It breaks a rule about deprecation by itself, so it is not checked."""
+    with gzip.open(FOLDER / f"admin_{version}.json.gz") as file:
+        return build_client_schema(json.load(file)["data"], assume_valid=True)
+
+
+def problems(version: str, document: str, variables: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a request."""
+    schema, parsed = schema_of(version), parse(Source(document))
+    found = [error.message for error in validate(schema, parsed)]
+    if found:
+        return found
+    (operation,) = parsed.definitions
+    coerced = get_variable_values(schema, operation.variable_definitions or (), dict(variables))
+    found = [error.message for error in getattr(coerced, "errors", None) or ()]
+    if isinstance(coerced, list):
+        found = [error.message for error in coerced]
+    declared = {one.variable.name.value for one in operation.variable_definitions or ()}
+    return found + [f"{name} is not declared" for name in variables if name not in declared]
+
+
+def executed(
+    version: str, document: str, variables: Mapping[str, Any], data: Mapping[str, Any]
+) -> tuple[Any, list[str]]:
+    """What a server that holds this data would answer, and its errors."""
+    result = execute_sync(
+        schema_of(version),
+        parse(Source(document)),
+        root_value=data,
+        variable_values=dict(variables),
+        field_resolver=lambda source, info, **_arguments: source[info.path.key],
+    )
+    return result.data, [error.message for error in result.errors or ()]
