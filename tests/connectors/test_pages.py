@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stockwright.connectors import csv_drop, json_http, woocommerce
+from stockwright.connectors import csv_drop, json_http, shopify, woocommerce
 from stockwright.domain.events import Fact
 from stockwright.sdk.mapping import rules_from
 from stockwright.sdk.reference import settings_table
@@ -16,6 +16,7 @@ PAGES = {
     "json-http.md": json_http.CONNECTOR,
     "csv-drop.md": csv_drop.CONNECTOR,
     "woocommerce.md": woocommerce.CONNECTOR,
+    "shopify.md": shopify.CONNECTOR,
 }
 
 
