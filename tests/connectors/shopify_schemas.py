@@ -14,6 +14,7 @@ from typing import Any
 
 from graphql import (
     GraphQLSchema,
+    OperationDefinitionNode,
     Source,
     build_client_schema,
     execute_sync,
@@ -41,6 +42,7 @@ def problems(version: str, document: str, variables: Mapping[str, Any]) -> list[
     if found:
         return found
     (operation,) = parsed.definitions
+    assert isinstance(operation, OperationDefinitionNode)
     coerced = get_variable_values(schema, operation.variable_definitions or (), dict(variables))
     found = [error.message for error in getattr(coerced, "errors", None) or ()]
     if isinstance(coerced, list):

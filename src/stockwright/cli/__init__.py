@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "policy": "Try exposure policies before they are in force.",
     "trace": "Follow one event from the door to the channels.",
     "audit": "Prove that the books add up.",
+    "sandbox": "Play a partner on this machine, for dry runs.",
     "demo": "Replay a wholesaler's real days, live in the console.",
     "bench": "Measure speed against a stored procedure.",
 }

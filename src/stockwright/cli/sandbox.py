@@ -1,0 +1,129 @@
+"""`stockwright sandbox`: a partner on this machine, for dry runs of a connection."""
+
+import asyncio
+import inspect
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.text import Text
+
+from stockwright.cli import output
+from stockwright.config.connectors import connector_names, find_connector
+from stockwright.domain.errors import Rejected
+from stockwright.sdk.secrets import Secret
+
+
+class Ready(msgspec.Struct):
+    """Where a sandbox answers, and how a connection to it is configured.
+
+    environment holds the variables that the settings refer to: a sandbox's secrets are no secrets.
+    """
+
+    connector: str
+    address: str
+    settings: dict[str, Any]
+    environment: dict[str, str]
+
+
+def command(
+    name: Annotated[str, Parameter(help="The connector whose partner is played.")],
+    /,
+    *,
+    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    product: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="Something the partner sells; repeat it for several."),
+    ] = None,
+    webhook_url: Annotated[str, Parameter(help="Where it sends its webhooks.")] = "",
+    as_json: output.AsJson = False,
+) -> int:
+    """Play a partner on this machine, and print the settings of a connection to it.
+
+    It keeps what it is told until Ctrl-C or SIGTERM, and listens on loopback only.
+    """
+    connector = find_connector(name)
+    if connector is None or connector.sandbox is None:
+        raise Rejected("unknown", "name", f"take one of: {', '.join(_names())}")
+    given = {"products": product, "webhook_url": webhook_url}
+    asked = {key: value for key, value in given.items() if value}
+    takes = inspect.signature(connector.sandbox).parameters
+    for key in asked:
+        if key not in takes:
+            field = key.replace("_", "-").removesuffix("s")
+            raise Rejected("unknown", f"--{field}", f"the sandbox of {name} takes none")
+    asyncio.run(_play(name, connector.sandbox(**asked), port, as_json))
+    return output.OK
+
+
+def _names() -> Iterator[str]:
+    for name in connector_names():
+        found = find_connector(name)
+        if found is not None and found.sandbox is not None:
+            yield name
+
+
+async def _play(name: str, partner: Any, port: int, as_json: bool) -> None:
+    with _until_stopped() as stopped:
+        takes_port = "port" in inspect.signature(partner.start).parameters
+        address = await (partner.start(port) if takes_port else partner.start())
+        try:
+            _announce(_ready(name, address, partner.settings()), as_json)
+            await stopped.wait()
+        finally:
+            await partner.stop()
+
+
+def _ready(name: str, address: str, settings: Mapping[str, Any]) -> Ready:
+    environment: dict[str, str] = {}
+
+    def referred(field: str, value: Any) -> Any:
+        if isinstance(value, Secret):
+            variable = f"SANDBOX_{field}".upper()
+            environment[variable] = value.reveal()
+            return f"env:{variable}"
+        if isinstance(value, list | tuple):
+            return [referred(f"{field}_{n}", one) for n, one in enumerate(value, 1)]
+        return value
+
+    told = {field: referred(field, value) for field, value in settings.items()}
+    return Ready(connector=name, address=address, settings=told, environment=environment)
+
+
+def _announce(ready: Ready, as_json: bool) -> None:
+    if as_json:
+        # One line, so that whoever reads a pipe knows when it is whole.
+        print(_json(ready), flush=True)
+    else:
+        output.out().print(_text(ready))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _text(ready: Ready) -> Text:
+    lines = [f"export {name}={value}" for name, value in ready.environment.items()]
+    lines += ["", "[systems.SANDBOX]", f'connector = "{ready.connector}"', ""]
+    lines += ["[systems.SANDBOX.settings]"]
+    # JSON's texts, numbers and lists are TOML's as well.
+    lines += [f"{name} = {_json(value)}" for name, value in ready.settings.items()]
+    return Text("\n".join([*lines, "", f"# It answers at {ready.address} until Ctrl-C."]))
+
+
+@contextmanager
+def _until_stopped() -> Iterator[asyncio.Event]:
+    """An event that Ctrl-C and SIGTERM set."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    stop: Callable[[], None] = stopped.set
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,79 @@
+"""`stockwright sandbox` as a real process: what it prints is enough to connect to it."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from stockwright.config.connectors import find_connector
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.messages import LevelKey, LevelToSend, ShownLevel
+from stockwright.sdk.secrets import Secret
+
+RUN = "import sys; from stockwright.cli import main; sys.exit(main())"
+
+
+def started(*arguments):
+    command = [sys.executable, "-c", RUN, "sandbox", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+async def published(name, settings, environment):
+    connector = find_connector(name)
+    parsed = connector.declaration.parse_settings(
+        settings, lambda reference: Secret(environment[reference.removeprefix("env:")]).reveal()
+    )
+    connection = connector.open(Opening(system="SANDBOX"), parsed)
+    try:
+        await connection.publish([LevelToSend(channel="S", listing="MUG", quantity=4, version=1)])
+        return list(await connection.read_back([LevelKey(listing="MUG")]))
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("name", ["shopify", "woocommerce"])
+def test_the_settings_it_prints_connect_to_it_until_sigterm(name):
+    running = started(name, "--product", "MUG", "--json")
+    try:
+        said = json.loads(running.stdout.readline())
+        assert said["connector"] == name
+        shown = asyncio.run(published(name, said["settings"], said["environment"]))
+        assert shown == [ShownLevel(listing="MUG", quantity=4)]
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 0
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_for_people_it_prints_a_piece_of_the_configuration():
+    running = started("shopify")
+    try:
+        lines = []
+        while not lines or not lines[-1].startswith("# It answers"):
+            lines.append(running.stdout.readline())
+            assert lines[-1]
+        exports = [line for line in lines if line.startswith("export ")]
+        told = tomllib.loads("".join(line for line in lines if line not in exports))
+        system = told["systems"]["SANDBOX"]
+        connector = find_connector(system["connector"])
+        assert connector.declaration.problems(system["settings"]) == []
+        assert "export SANDBOX_ACCESS_TOKEN=shpat_sandbox\n" in exports
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 0
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_what_it_cannot_do_is_told_with_the_way_out(stockwright):
+    ran = stockwright("sandbox", "shopfy")
+    assert ran.code == 2
+    assert "json_http, csv_drop, woocommerce, shopify" in ran.err
+    ran = stockwright("sandbox", "csv_drop", "--product", "MUG")
+    assert ran.code == 2
+    assert "--product" in ran.err
