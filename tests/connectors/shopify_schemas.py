@@ -14,8 +14,11 @@ from typing import Any
 
 from graphql import (
     GraphQLSchema,
+    InlineFragmentNode,
     OperationDefinitionNode,
+    OperationType,
     Source,
+    VariableNode,
     build_client_schema,
     execute_sync,
     parse,
@@ -63,3 +66,31 @@ def executed(
         field_resolver=lambda source, info, **_arguments: source[info.path.key],
     )
     return result.data, [error.message for error in result.errors or ()]
+
+
+def cost(document: str, variables: Mapping[str, Any]) -> int:
+    """Points of a document by the shop's published rule: one for each object it could bring, two
+    for a connection, ten for a change.
+    """
+
+    def of(node: Any) -> int:
+        if node.selection_set is None:
+            return 0
+        inside = sum(of(one) for one in node.selection_set.selections)
+        if isinstance(node, InlineFragmentNode):
+            return inside
+        if node.name.value == "pageInfo":
+            return 0
+        sizes = [one.value for one in node.arguments or () if one.name.value in ("first", "ids")]
+        if not sizes:
+            # The objects of a connection are counted where their number is said.
+            return inside if node.name.value == "nodes" else 1 + inside
+        asked = sizes[0]
+        many = variables[asked.name.value] if isinstance(asked, VariableNode) else asked.value
+        return 2 + (len(many) if isinstance(many, list) else int(many)) * (1 + inside)
+
+    (operation,) = parse(Source(document)).definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    if operation.operation == OperationType.MUTATION:
+        return 10
+    return sum(of(one) for one in operation.selection_set.selections)

@@ -3,9 +3,18 @@
 import datetime as dt
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from stockwright.connectors.shopify import CONNECTOR, Sandbox, documents, levels, queries
+from stockwright.connectors.shopify import (
+    CONNECTOR,
+    Sandbox,
+    ShopifySettings,
+    documents,
+    levels,
+    queries,
+)
+from stockwright.connectors.shopify.declaration import MOST_AT_ONCE
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import (
@@ -17,7 +26,7 @@ from stockwright.sdk.messages import (
     Shipment,
 )
 from stockwright.sdk.secrets import resolve_secret
-from tests.connectors.shopify_schemas import executed, problems, schema_of
+from tests.connectors.shopify_schemas import cost, executed, problems, schema_of
 
 VERSIONS = ("2026-07", "2025-10")
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -133,6 +142,15 @@ async def test_every_call_is_valid_and_every_answer_is_as_the_schema_says(versio
         data, errors = executed(version, one.document, one.variables, one.data)
         assert errors == [], name_of(one.document)
         assert data == one.data, name_of(one.document)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_document_costs_more_than_the_shop_takes(version):
+    largest = {"first": 12, "ids": ["gid://shopify/InventoryItem/1"] * MOST_AT_ONCE}
+    costs = {name_of(one): cost(one, largest) for one in all_documents(version)}
+    assert max(costs.values()) <= 1_000, costs
+    (field,) = [one for one in msgspec.structs.fields(ShopifySettings) if one.name == "page_size"]
+    assert "le=12" in str(field.type)
 
 
 def test_the_validation_finds_what_is_wrong():

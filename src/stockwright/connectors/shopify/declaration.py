@@ -81,7 +81,7 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
             description="seconds that each poll goes back for orders the shop's search learnt late",
         ),
     ] = 120
-    page_size: Annotated[int, Meta(ge=1, le=25, description="orders asked for at once")] = 10
+    page_size: Annotated[int, Meta(ge=1, le=12, description="orders asked for at once")] = 10
     max_body_bytes: Annotated[
         int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
     ] = 2_097_152

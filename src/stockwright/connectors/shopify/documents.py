@@ -15,6 +15,8 @@ from stockwright.connectors.shopify.ids import gid, number_of
 from stockwright.connectors.shopify.paced import Paced
 from stockwright.connectors.shopify.queries import (
     CANCEL,
+    FULFILLED,
+    OPEN_LINES,
     SHIP,
     TO_CANCEL,
     TO_REFUND,
@@ -22,7 +24,7 @@ from stockwright.connectors.shopify.queries import (
     has_keys,
     pay_back,
 )
-from stockwright.connectors.shopify.reading import nodes_of, value_at
+from stockwright.connectors.shopify.reading import each_page, nodes_of, value_at
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
 from stockwright.sdk.calling import WAIT_S
 from stockwright.sdk.graphql import Told
@@ -92,12 +94,13 @@ async def _ship(shop: Paced, settings: ShopifySettings, shipment: Shipment) -> S
     wanted: dict[str, int] = {}
     for line in shipment.lines:
         wanted[line.line] = wanted.get(line.line, 0) + line.quantity
-    told = _told(order, tracking)
+    told = await _told(shop, order, tracking)
     known = [one for one in told if one[1].items() <= wanted.items()]
     for _, lines in known:
         wanted = {line: units - lines.get(line, 0) for line, units in wanted.items()}
     references = [number for number, _ in known]
-    for group in _groups(order, wanted, settings.locations.get(shipment.location, "")):
+    place = settings.locations.get(shipment.location, "")
+    for group in await _groups(shop, order, wanted, place):
         fulfillment = {
             "notifyCustomer": settings.notify_customers,
             "trackingInfo": _tracking(shipment, tracking),
@@ -116,7 +119,9 @@ def _tracking(shipment: Shipment, number: str) -> dict[str, str]:
     return {name: value for name, value in told.items() if value}
 
 
-def _told(order: Mapping[str, Any], tracking: str) -> list[tuple[str, dict[str, int]]]:
+async def _told(
+    shop: Paced, order: Mapping[str, Any], tracking: str
+) -> list[tuple[str, dict[str, int]]]:
     """The fulfilments under a tracking number: their numbers, and the units of each line."""
     found: list[tuple[str, dict[str, int]]] = []
     for one in order.get("fulfillments") or ():
@@ -124,15 +129,16 @@ def _told(order: Mapping[str, Any], tracking: str) -> list[tuple[str, dict[str, 
         if tracking not in numbers or one.get("status") in _OVER:
             continue
         lines: dict[str, int] = {}
-        for row in nodes_of(one.get("fulfillmentLineItems")):
+        path = ("fulfillment", "fulfillmentLineItems")
+        async for row in each_page(shop, FULFILLED, {"id": one["id"]}, *path):
             line = number_of(value_at(row, "lineItem", "id"))
             lines[line] = lines.get(line, 0) + int(row.get("quantity") or 0)
         found.append((number_of(one.get("id")), lines))
     return found
 
 
-def _groups(
-    order: Mapping[str, Any], wanted: Mapping[str, int], location: str
+async def _groups(
+    shop: Paced, order: Mapping[str, Any], wanted: Mapping[str, int], location: str
 ) -> list[list[dict[str, Any]]]:
     """What is to be fulfilled, by the location of the shop's own fulfilment orders.
 
@@ -147,7 +153,9 @@ def _groups(
     rows.sort(key=lambda row: row[0] != location)
     groups: dict[str, list[dict[str, Any]]] = {}
     for place, one in rows:
-        taken = _taken(one, left)
+        if not any(left.values()):
+            break
+        taken = await _taken(shop, str(one["id"]), left)
         if taken:
             row = {"fulfillmentOrderId": one["id"], "fulfillmentOrderLineItems": taken}
             groups.setdefault(place, []).append(row)
@@ -157,9 +165,11 @@ def _groups(
     return list(groups.values())
 
 
-def _taken(one: Mapping[str, Any], left: dict[str, int]) -> list[dict[str, Any]]:
+async def _taken(shop: Paced, number: str, left: dict[str, int]) -> list[dict[str, Any]]:
+    """What an open fulfilment order has of the units left, which become fewer."""
     taken: list[dict[str, Any]] = []
-    for row in nodes_of(one.get("lineItems")):
+    path = ("fulfillmentOrder", "lineItems")
+    async for row in each_page(shop, OPEN_LINES, {"id": number}, *path):
         line = number_of(value_at(row, "lineItem", "id"))
         units = min(left.get(line, 0), int(row.get("remainingQuantity") or 0))
         if units > 0:

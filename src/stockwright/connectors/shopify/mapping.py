@@ -19,7 +19,7 @@ from stockwright.sdk.messages import Failure, Mapped
 
 TOPIC: Final = "x-shopify-topic"
 ORDER_TOPICS: Final = frozenset(
-    {"orders/create", "orders/updated", "orders/cancelled", "orders/edited", "orders/paid"}
+    {"orders/create", "orders/updated", "orders/cancelled", "orders/paid", "orders/fulfilled"}
 )
 REFUND_TOPIC: Final = "refunds/create"
 HINTS: Final = frozenset({"inventory_levels/update"})

@@ -4,10 +4,13 @@ from typing import Final
 
 from stockwright.connectors.shopify.declaration import Version
 
-LINES: Final = 30
-"""Lines of an order that come with a page of orders; more are asked for by themselves."""
-REFUNDS: Final = 10
-REFUND_LINES: Final = 10
+LINES: Final = 10
+"""Lines of an order that come with a page of orders; more are asked for by themselves.
+
+The shop reckons a document's cost by all it could bring, and takes none above 1,000 points.
+"""
+REFUNDS: Final = 3
+REFUND_LINES: Final = 5
 
 _MORE: Final = "pageInfo { hasNextPage endCursor }"
 _LINE: Final = "id sku quantity isGiftCard variant { id }"
@@ -86,22 +89,30 @@ REFUND: Final = f"""query RefundLines($id: ID!, $after: String) {{
 TO_SHIP: Final = """query ToShip($id: ID!) {
   order(id: $id) {
     id
-    fulfillments(first: 50) {
-      id
-      status
-      trackingInfo(first: 10) { number }
-      fulfillmentLineItems(first: 50) { nodes { quantity lineItem { id } } }
-    }
-    fulfillmentOrders(first: 20) {
-      nodes {
-        id
-        status
-        assignedLocation { location { id } }
-        lineItems(first: 50) { nodes { id remainingQuantity lineItem { id } } }
-      }
+    fulfillments(first: 100) { id status trackingInfo(first: 2) { number } }
+    fulfillmentOrders(first: 50) {
+      nodes { id status assignedLocation { location { id } } }
     }
   }
 }"""
+
+FULFILLED: Final = f"""query Fulfilled($id: ID!, $after: String) {{
+  fulfillment(id: $id) {{
+    fulfillmentLineItems(first: 100, after: $after) {{
+      nodes {{ quantity lineItem {{ id }} }}
+      {_MORE}
+    }}
+  }}
+}}"""
+
+OPEN_LINES: Final = f"""query OpenLines($id: ID!, $after: String) {{
+  fulfillmentOrder(id: $id) {{
+    lineItems(first: 100, after: $after) {{
+      nodes {{ id remainingQuantity lineItem {{ id }} }}
+      {_MORE}
+    }}
+  }}
+}}"""
 
 SHIP: Final = """mutation Ship($fulfillment: FulfillmentInput!) {
   fulfillmentCreate(fulfillment: $fulfillment) {

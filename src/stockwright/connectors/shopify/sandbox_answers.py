@@ -62,6 +62,8 @@ class Answers:
             "OrderRefunds": self._order_refunds,
             "RefundLines": self._refund_lines,
             "ToShip": self._to_ship,
+            "Fulfilled": self._fulfilled,
+            "OpenLines": self._open_lines,
             "ToCancel": self._to_cancel,
             "ToRefund": self._to_refund,
             "SetQuantities": self._set,
@@ -249,12 +251,6 @@ class Answers:
                         "id": gid("Fulfillment", str(one["id"])),
                         "status": "SUCCESS",
                         "trackingInfo": [{"number": one["tracking"]}],
-                        "fulfillmentLineItems": {
-                            "nodes": [
-                                {"quantity": units, "lineItem": {"id": gid("LineItem", str(line))}}
-                                for line, units in one["lines"]
-                            ]
-                        },
                     }
                     for one in order["fulfillments"]
                 ],
@@ -266,14 +262,32 @@ class Answers:
                             "assignedLocation": {
                                 "location": {"id": gid("Location", str(self._shop.locations[0]))}
                             },
-                            "lineItems": {
-                                "nodes": [self._open_line(row) for row in order["lines"]]
-                            },
                         }
                     ]
                 },
             }
         }
+
+    def _fulfilled(self, variables: Mapping[str, Any]) -> Answer:
+        number = int(number_of(variables["id"]))
+        made = [one for order in self._shop.orders.values() for one in order["fulfillments"]]
+        (found,) = [one for one in made if one["id"] == number]
+        nodes = [
+            {"quantity": units, "lineItem": {"id": gid("LineItem", str(line))}}
+            for line, units in found["lines"]
+        ]
+        page = _page(nodes, 100, variables.get("after"))
+        return {"fulfillment": {"fulfillmentLineItems": page}}
+
+    def _open_lines(self, variables: Mapping[str, Any]) -> Answer:
+        order = self._order_of(variables["id"])
+        nodes = [self._open_line(row) for row in order["lines"]]
+        return {"fulfillmentOrder": {"lineItems": _page(nodes, 100, variables.get("after"))}}
+
+    def _order_of(self, fulfillment_order: str) -> Answer:
+        number = int(number_of(fulfillment_order))
+        found = [one for one in self._shop.orders.values() if one["fulfillment_order"] == number]
+        return found[0]
 
     def _open_line(self, row: Answer) -> Answer:
         return {
@@ -285,8 +299,7 @@ class Answers:
     def _ship(self, variables: Mapping[str, Any]) -> Answer:
         asked = variables["fulfillment"]
         (group,) = asked["lineItemsByFulfillmentOrder"]
-        number = int(number_of(group["fulfillmentOrderId"]))
-        (order,) = [one for one in self._shop.orders.values() if one["fulfillment_order"] == number]
+        order = self._order_of(group["fulfillmentOrderId"])
         rows = {row["open"]: row for row in order["lines"]}
         lines = []
         for one in group["fulfillmentOrderLineItems"]:
