@@ -154,6 +154,15 @@ def test_a_decrease_acknowledged_while_an_increase_is_in_doubt_is_asserted_again
     assert level.doubt_until is None
 
 
+def test_a_number_the_channel_is_at_work_on_is_in_doubt_without_a_failed_try():
+    level = settled(10)
+    levels.desire(level, 40, 2, NOON)
+    levels.start(level, 2, NOON, LEASE)
+    levels.doubtful(level, after(30), after(60), "the feed is at work", failed=False)
+    assert (level.attempts, level.doubt_high, level.doubt_until) == (0, 40, after(60))
+    assert (level.state, level.due_at) == ("due", after(30))
+
+
 class OneLevel(RuleBasedStateMachine):
     """A level against a channel that applies what it was sent when it likes, within the delay."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
-from stockwright.sdk.messages import Applied, Retry
+from stockwright.sdk.messages import Applied, InDoubt, Retry
 from stockwright.store.connection import Pool
 from tests.flow.channels import (
     FAST,
@@ -194,6 +194,23 @@ async def test_the_first_number_is_a_decrease_once_a_higher_one_is_in_doubt(
 
 
 # ---------------------------------------------------------------- in doubt
+
+
+async def test_a_partner_at_work_on_all_of_a_call_has_not_failed(
+    world, projection, publisher, shop, clock
+):
+    set_stock(world, projection, SKU_000=10)
+    job = InDoubt(reason="the job is at work", retry_after_s=30.0, taken=True)
+    shop.behave(*[lambda shop, levels: [job for _ in levels]] * 4)
+    for _ in range(4):
+        assert await publisher.step() == 1
+        assert await publisher.step() == 0
+        clock.pass_s(31)
+    (state,) = world.rows("select circuit, failures from connection_state")
+    assert state == ("closed", 0)
+    assert world.level()["attempts"] == 0
+    await publisher.step()
+    assert world.level()["acknowledged"] == 10
 
 
 async def test_a_number_in_doubt_is_asserted_again_once_it_can_no_longer_be_applied(

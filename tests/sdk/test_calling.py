@@ -139,16 +139,17 @@ class Issuer:
             told = {"access_token": f"T{self.given}", "expires_in": self.life_s}
             return HttpResponse(status=200, body=msgspec.json.encode(told))
         good = request.headers["authorization"] == f"Bearer T{self.given}"
-        return HttpResponse(status=200 if good else 401, body=b"{}")
+        return HttpResponse(status=200 if good else self.bad, body=b"{}")
 
 
-def exchanging(issuer, clock=lambda: NOW):
+def exchanging(issuer, clock=lambda: NOW, stale=frozenset({401}), bad=401):
+    issuer.bad = bad
     transport = InMemory(issuer)
     fields = {"grant_type": "client_credentials", "client_secret": Secret("s3cret")}
     auth = Exchanged(Grant(url="https://issuer.example/token", fields=fields), transport, clock)
     made = Caller(
         system="shop", base_url=BASE, auth=auth, transport=transport, timeout_s=1.0,
-        clock=clock, operator=OPERATOR,
+        clock=clock, operator=OPERATOR, stale=stale,
     )  # fmt: skip
     return made, transport
 
@@ -184,3 +185,12 @@ async def test_without_a_token_nothing_was_sent():
     assert told.value.setting == "client_secret"
     assert "s3cret" not in str(told.value)
     assert {request.url for request in transport.requests} == {"https://issuer.example/token"}
+
+
+async def test_a_partner_may_answer_an_ended_token_with_another_status():
+    issuer = Issuer()
+    made, _ = exchanging(issuer, stale=frozenset({401, 403}), bad=403)
+    await made.read("/x", dict)
+    issuer.given += 1
+    assert await made.read("/x", dict) == {}
+    assert issuer.given == 3

@@ -189,12 +189,22 @@ def put_back(level: Level, now: dt.datetime, reason: str) -> Outcome:
     return "retry"
 
 
-def doubtful(level: Level, retry_at: dt.datetime, doubt_until: dt.datetime, reason: str) -> Outcome:
-    """Nobody knows whether the number was applied; until doubt_until it still may be."""
+def doubtful(
+    level: Level,
+    retry_at: dt.datetime,
+    doubt_until: dt.datetime,
+    reason: str,
+    *,
+    failed: bool = True,
+) -> Outcome:
+    """Nobody knows whether the number was applied; until doubt_until it still may be.
+
+    failed is False where the channel took it and is at work on it: the try does not count.
+    """
     assert level.sent is not None
     _doubt(level, level.sent, doubt_until)
     _release(level)
-    level.attempts += 1
+    level.attempts += failed
     level.last_error = reason
     _schedule(level, retry_at)
     return "doubtful"

@@ -72,8 +72,9 @@ def _settle_one(
             return Finished(n, rules.refused(level, now, reason), message or reason)
         case Retry(retry_after_s=retry_after_s, reason=reason, shown=shown):
             return Finished(n, rules.retry(level, after(retry_after_s), reason, shown), reason)
-        case InDoubt(reason=reason, retry_after_s=retry_after_s):
-            outcome = rules.doubtful(level, after(retry_after_s), doubt_until, reason)
+        case InDoubt(reason=reason, retry_after_s=retry_after_s, taken=taken):
+            again = after(retry_after_s)
+            outcome = rules.doubtful(level, again, doubt_until, reason, failed=not taken)
             return Finished(n, outcome, reason)
         case Failed(error=error):
             return Finished(n, rules.put_back(level, now, error), error)
@@ -128,7 +129,7 @@ def settle_budget(
     """Notes on the connection's budget, which is locked, how its partner took a call."""
     if isinstance(answer, Failed):
         _settle_failure(connection, link, budget, answer, now)
-    elif all(isinstance(result, InDoubt) for result in answer):
+    elif all(isinstance(result, InDoubt) and not result.taken for result in answer):
         reason = next(result.reason for result in answer if isinstance(result, InDoubt))
         budgets.failed(budget, now, reason, link.chance())
     else:

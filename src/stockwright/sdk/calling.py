@@ -35,7 +35,8 @@ class Caller:
     """One partner's API.
 
     operator names the setting that an operator must look at, by status: 401, 403 and 404 as a rule.
-    rejects are the statuses that say a request is wrong by itself and was not carried out.
+    rejects are the statuses that say a request is wrong by itself and was not carried out. stale
+    are those with which a token that has ended is answered.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Caller:
         operator: Mapping[int, str],
         rejects: frozenset[int] = frozenset({400, 409, 413, 422}),
         headers: Mapping[str, str] | None = None,
+        stale: frozenset[int] = frozenset({401}),
     ) -> None:
         self.system = system
         self.base_url = base_url.rstrip("/")
@@ -59,6 +61,7 @@ class Caller:
         self._clock = clock
         self._operator = operator
         self._rejects = rejects
+        self._stale = stale
         self._headers = {"accept": "application/json", **(headers or {})}
 
     async def close(self) -> None:
@@ -95,7 +98,7 @@ class Caller:
                 timeout_s=self._timeout_s if timeout_s is None else timeout_s,
             )
             response = await self._transport.send(request)
-            if last or response.status != 401 or not self._auth.refused():
+            if last or response.status not in self._stale or not self._auth.refused():
                 break
         return response
 

@@ -89,10 +89,15 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, tag="retry", omit_default
 
 
 class InDoubt(msgspec.Struct, frozen=True, kw_only=True, tag="in_doubt", omit_defaults=True):
-    """Nobody knows whether it was applied: a time-out, a 5xx, no answer for this level."""
+    """Nobody knows whether it was applied: a time-out, a 5xx, no answer for this level.
+
+    taken: the partner has it and works on it, such as a bulk job. That is no failure: the level is
+    handed over again after retry_after_s, for the connection to ask what became of the job.
+    """
 
     reason: str
     retry_after_s: float = 0.0
+    taken: bool = False
 
 
 PublishResult = Applied | Refused | Retry | InDoubt
