@@ -1,6 +1,6 @@
 """Every connector folder passes the contract suite."""
 
-from stockwright.connectors import csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
 from stockwright.sdk import contract
 from stockwright.sdk.secrets import Secret
 
@@ -26,3 +26,15 @@ TestShopify = contract.suite(
     },
 )
 TestCsvDrop = contract.suite(csv_drop.CONNECTOR, settings={"stable_s": 0})
+TestAmazon = contract.suite(
+    amazon.CONNECTOR,
+    settings={
+        "region": "na",
+        "seller_id": "A3TH9S8BH6GOGM",
+        "marketplaces": ["ATVPDKIKX0DER"],
+        "client_id": Secret("id"),
+        "client_secret": Secret("secret"),
+        "refresh_token": Secret("refresh"),
+        "timeout_s": 3.0,
+    },
+)

@@ -14,6 +14,7 @@ OURS: Final[Mapping[str, str]] = {
     "csv_drop": "stockwright.connectors.csv_drop",
     "woocommerce": "stockwright.connectors.woocommerce",
     "shopify": "stockwright.connectors.shopify",
+    "amazon": "stockwright.connectors.amazon",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""

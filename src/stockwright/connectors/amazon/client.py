@@ -1,0 +1,124 @@
+"""Speaks for one seller account: each verb is a module of its own."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from stockwright.connectors.amazon import lanes, listings, orders, shipping
+from stockwright.connectors.amazon.api import Api
+from stockwright.connectors.amazon.declaration import AmazonSettings
+from stockwright.connectors.amazon.feeds import FeedLane
+from stockwright.connectors.amazon.mapping import map_message, order_key
+from stockwright.domain.errors import Misconfigured, Rejected
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.declaration import Limits
+from stockwright.sdk.messages import (
+    Document,
+    LevelKey,
+    LevelToSend,
+    Mapped,
+    Page,
+    Payload,
+    PublishResult,
+    ShownLevel,
+    SubmitResult,
+)
+from stockwright.sdk.transports import Http
+
+KEY_HEADER: Final = "x-api-key"
+
+
+class AmazonConnection:
+    """One seller account in one region."""
+
+    def __init__(self, opening: Opening, settings: AmazonSettings) -> None:
+        self.system = opening.system
+        self.limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
+        self._settings = settings
+        self._clock = opening.clock
+        self._channel = settings.channel or opening.system
+        transport = opening.transport or Http()
+        self._api = Api(opening.system, settings, transport, opening.clock)
+        self._feeds = FeedLane(self._api, settings, opening.clock)
+
+    async def close(self) -> None:
+        """Closes the connections to Amazon."""
+        await self._api.close()
+
+    # ---------------------------------------------------------------- out
+
+    async def publish(self, levels: Sequence[LevelToSend]) -> Sequence[PublishResult]:
+        """Sends levels, urgent ones by patch and bulk by feed; asks what became of earlier feeds.
+
+        A level in a feed is in doubt, and taken, until it is handed over again after the feed's
+        end.
+        """
+        if not levels:
+            return []
+        return await lanes.publish(self._api, self._settings, self._feeds, levels)
+
+    async def read_back(self, keys: Sequence[LevelKey]) -> Sequence[ShownLevel | None]:
+        """What Amazon shows of these listings."""
+        return await listings.read_back(self._api, self._settings, keys)
+
+    async def snapshot(self) -> Sequence[ShownLevel]:
+        """All listings that the seller ships himself."""
+        return await listings.snapshot(self._api, self._settings)
+
+    async def submit(self, document: Document) -> SubmitResult:
+        """Confirms a shipment."""
+        return await shipping.submit(self._api, self._settings, document)
+
+    # ---------------------------------------------------------------- in
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Payload | None:
+        """A notification, brought by a relay that knows one of our keys.
+
+        Amazon signs nothing: its event bus proves itself with a key in `x-api-key`.
+        """
+        settings = self._settings
+        if len(body) > settings.max_body_bytes:
+            most = settings.max_body_bytes
+            raise Rejected("too_large", "body", f"send at most {most} bytes")
+        if not settings.webhook_secrets:
+            raise Misconfigured("webhook_secrets", "set webhook_secrets to receive notifications")
+        given = {name.lower(): value for name, value in headers.items()}.get(KEY_HEADER, "")
+        known = [
+            hmac.compare_digest(secret.reveal().encode(), given.encode())
+            for secret in settings.webhook_secrets
+        ]
+        if not any(known):
+            raise Rejected("signature", "headers", f"{KEY_HEADER} is none of our keys")
+        return self._payload(body)
+
+    async def read(self, cursor: str) -> Page:
+        """The orders that changed since the cursor, each with its items.
+
+        started_at is the time up to which Amazon listed changes: it lags behind by minutes.
+        """
+        now = self._clock()
+        found = await orders.read(self._api, self._settings, orders.cursor_of(cursor), now)
+        return Page(
+            payloads=tuple(self._payload(body) for body in found.messages),
+            next_cursor=msgspec.json.encode(found.cursor).decode(),
+            started_at=found.proven_at,
+            complete=found.complete,
+        )
+
+    async def acknowledge(self, page: Page) -> None:
+        """The cursor says it all: there is nothing to tell Amazon."""
+
+    def map(self, payload: Payload) -> list[Mapped]:
+        """The facts of one message."""
+        settings = self._settings
+        return map_message(payload.body, settings.sold, settings.cancelled, self._channel)
+
+    def _payload(self, body: bytes) -> Payload:
+        return Payload(body=body, content_type="application/json", raw_key=order_key(body))
+
+
+def open_connection(opening: Opening, settings: AmazonSettings) -> AmazonConnection:
+    """A connection to one seller account."""
+    return AmazonConnection(opening, settings)

@@ -1,0 +1,342 @@
+"""The feed lane: many levels in one document, and what became of each once Amazon has read it.
+
+A feed takes minutes. So its levels are in doubt while it is at work, and whoever hands them over
+again learns what became of it. A feed that does not end is cancelled or forgotten at its deadline:
+its levels go another way, and no later feed waits for it.
+"""
+
+import asyncio
+import datetime as dt
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from stockwright.connectors.amazon.api import Api, surely_not_done
+from stockwright.connectors.amazon.declaration import AmazonSettings
+from stockwright.connectors.amazon.listings import patch_of
+from stockwright.domain.errors import Throttled, Transient
+from stockwright.sdk.calling import WAIT_S
+from stockwright.sdk.messages import (
+    Applied,
+    InDoubt,
+    LevelKey,
+    LevelToSend,
+    PublishResult,
+    Refused,
+    Retry,
+)
+from stockwright.sdk.transports import MAX_RESPONSE_BYTES, HttpResponse
+
+FEEDS: Final = "/feeds/2021-06-30/feeds"
+DOCUMENTS: Final = "/feeds/2021-06-30/documents"
+FEED_TYPE: Final = "JSON_LISTINGS_FEED"
+MOST_FEEDS: Final = 30
+"""Feeds that are remembered at one time."""
+_CONTENT: Final = "application/json; charset=UTF-8"
+
+
+class Feed(msgspec.Struct):
+    """A feed and the numbers it carries. results is None while it is at work.
+
+    rows are the keys in the order of its messages, numbered from 1.
+    """
+
+    id: str
+    rows: tuple[LevelKey, ...]
+    quantities: dict[LevelKey, int]
+    look_at: dt.datetime
+    deadline: dt.datetime
+    results: dict[LevelKey, PublishResult] | None = None
+
+
+class _Document(msgspec.Struct, rename="camel"):
+    feed_document_id: str
+    url: str
+
+
+class _Made(msgspec.Struct, rename="camel"):
+    feed_id: str
+
+
+class _State(msgspec.Struct, rename="camel"):
+    processing_status: str
+    result_feed_document_id: str = ""
+
+
+class _Result(msgspec.Struct, rename="camel"):
+    url: str
+    compression_algorithm: str = ""
+
+
+class _Issue(msgspec.Struct, rename="camel"):
+    severity: str
+    message: str
+    code: str = ""
+    message_id: int = 0
+
+
+class _Counts(msgspec.Struct, rename="camel"):
+    messages_processed: int
+    messages_accepted: int
+
+
+class _Report(msgspec.Struct):
+    issues: list[_Issue]
+    summary: _Counts
+
+
+class FeedLane:
+    """The feeds of one connection that are at work, or whose results were not asked for yet."""
+
+    def __init__(
+        self, api: Api, settings: AmazonSettings, clock: Callable[[], dt.datetime]
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._clock = clock
+        self.feeds: list[Feed] = []
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds until another feed may be made."""
+        return self._api.pace.wait_s("createFeed")
+
+    # ---------------------------------------------------------------- what became of them
+
+    async def ask(self, levels: Sequence[LevelToSend], deadline: float) -> dict[int, PublishResult]:
+        """What became of those levels whose very number a feed carries, by their place.
+
+        Those of a feed at work are in doubt, and taken. A feed is looked at when its time has come.
+        """
+        keys = {level.key for level in levels}
+        for feed in list(self.feeds):
+            if feed.results is None and not keys.isdisjoint(feed.quantities):
+                await self._look(feed, deadline)
+        found: dict[int, PublishResult] = {}
+        for n, level in enumerate(levels):
+            result = self._told(level)
+            if result is not None:
+                found[n] = result
+        self._tidy()
+        return found
+
+    def holds_another(self, level: LevelToSend) -> bool:
+        """True where a feed at work carries another number of this level, and may still write
+        it.
+        """
+        return any(
+            feed.results is None
+            and feed.quantities.get(level.key, level.quantity) != level.quantity
+            for feed in self.feeds
+        )
+
+    def holds_more(self, level: LevelToSend) -> bool:
+        """True where a feed at work may raise this level above its number."""
+        return any(
+            feed.results is None and feed.quantities.get(level.key, 0) > level.quantity
+            for feed in self.feeds
+        )
+
+    def at_work(self, reason: str) -> InDoubt:
+        """The word for a level that Amazon has and did not answer yet."""
+        return InDoubt(reason=reason, retry_after_s=self._settings.feed_look_s, taken=True)
+
+    def _told(self, level: LevelToSend) -> PublishResult | None:
+        for feed in reversed(self.feeds):  # the newest has the last word
+            if level.key not in feed.quantities:
+                continue
+            same = feed.quantities[level.key] == level.quantity
+            if feed.results is None:
+                return self.at_work(f"feed {feed.id} is at work") if same else None
+            del feed.quantities[level.key]
+            if same:
+                return self.careful(level, feed.results[level.key])
+        return None
+
+    def careful(self, level: LevelToSend, result: PublishResult) -> PublishResult:
+        """A result as it stands while a feed at work may still write another number over it."""
+        if isinstance(result, Applied) and self.holds_another(level):
+            return self.at_work("a feed at work may still write another number")
+        return result
+
+    def _tidy(self) -> None:
+        now = self._clock()
+        self.feeds = [
+            feed
+            for feed in self.feeds
+            if feed.results is None or (feed.quantities and now < feed.deadline)
+        ]
+
+    async def _look(self, feed: Feed, deadline: float) -> None:
+        """Asks how a feed does, where it is time to. What cannot be told now is asked later."""
+        now = self._clock()
+        if now < feed.look_at:
+            return
+        feed.look_at = now + dt.timedelta(seconds=self._settings.feed_look_s)
+        left_s = deadline - asyncio.get_running_loop().time()
+        status = ""
+        try:
+            state = await self._api.read("getFeed", f"{FEEDS}/{feed.id}", _State, within_s=left_s)
+            status = state.processing_status
+            feed.results = await self._results(feed, state, left_s)
+        except Transient:
+            pass
+        if feed.results is None and now >= feed.deadline:
+            await self._give_up(feed, status, left_s)
+
+    async def _results(
+        self, feed: Feed, state: _State, left_s: float
+    ) -> dict[LevelKey, PublishResult] | None:
+        match state.processing_status:
+            case "DONE":
+                return await self._reported(feed, state.result_feed_document_id, left_s)
+            case "FATAL":
+                return self._all(feed, InDoubt(reason="feed_fatal", retry_after_s=WAIT_S))
+            case "CANCELLED":
+                return self._all(feed, Retry(retry_after_s=0.0, reason="the feed was cancelled"))
+            case _:
+                return None
+
+    async def _reported(
+        self, feed: Feed, document: str, left_s: float
+    ) -> dict[LevelKey, PublishResult]:
+        """What the processing report says of each message. Raises Transient: not to be had now."""
+        path = f"{DOCUMENTS}/{document}"
+        where = await self._api.read("getFeedDocument", path, _Result, within_s=left_s)
+        body = await self._api.download(where.url, left_s)
+        try:
+            plain = _unpacked(body) if where.compression_algorithm == "GZIP" else body
+            report = msgspec.json.decode(plain, type=_Report)
+        except (zlib.error, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return self._all(feed, InDoubt(reason="the feed's report cannot be read"))
+        return results_of(feed.rows, report)
+
+    async def _give_up(self, feed: Feed, status: str, left_s: float) -> None:
+        """The watchdog: a feed still in the queue is cancelled; one at work is forgotten.
+
+        A forgotten one may still write its numbers: the hub holds them possible for as long as
+        `longest_apply_delay_s` says, and reads back.
+        """
+        if status == "IN_QUEUE":
+            path = f"{FEEDS}/{feed.id}"
+            answer = await self._api.write("cancelFeed", "DELETE", path, within_s=left_s)
+            if isinstance(answer, HttpResponse):
+                reason = "the feed was not begun in time, and cancelled"
+                feed.results = self._all(feed, Retry(retry_after_s=0.0, reason=reason))
+                return
+        self.feeds.remove(feed)
+
+    @staticmethod
+    def _all(feed: Feed, result: PublishResult) -> dict[LevelKey, PublishResult]:
+        return dict.fromkeys(feed.rows, result)
+
+    # ---------------------------------------------------------------- out
+
+    async def send(self, levels: Sequence[LevelToSend], deadline: float) -> list[PublishResult]:
+        """Makes a feed of these levels; results are aligned. Raises Misconfigured: not done."""
+        result = await self._send(levels, deadline)
+        return [result] * len(levels)
+
+    async def _send(self, levels: Sequence[LevelToSend], deadline: float) -> PublishResult:
+        def left_s() -> float:
+            return deadline - asyncio.get_running_loop().time()
+
+        if len(self.feeds) >= MOST_FEEDS:
+            return Retry(retry_after_s=self._settings.feed_look_s, reason="too many feeds at work")
+        try:
+            document = await self._document(left_s())
+            if not isinstance(document, _Document):
+                return document
+            body = msgspec.json.encode(document_of(levels, self._settings))
+            await self._api.upload(document.url, _CONTENT, body, left_s())
+        except Throttled as error:
+            return Retry(retry_after_s=error.retry_after_s, reason=str(error))
+        except Transient as error:
+            return Retry(retry_after_s=WAIT_S, reason=str(error))
+        if left_s() <= 0:
+            return Retry(retry_after_s=0.0, reason="no time was left to send it")
+        return await self._create(document.feed_document_id, levels, left_s())
+
+    async def _document(self, within_s: float) -> _Document | Refused | Retry:
+        answer = await self._api.write(
+            "createFeedDocument",
+            "POST",
+            DOCUMENTS,
+            json={"contentType": _CONTENT},
+            within_s=within_s,
+        )
+        if not isinstance(answer, HttpResponse):
+            return surely_not_done(answer)
+        return self._api.decode(answer.body, _Document, "createFeedDocument")
+
+    async def _create(
+        self, document: str, levels: Sequence[LevelToSend], within_s: float
+    ) -> PublishResult:
+        asked = {
+            "feedType": FEED_TYPE,
+            "marketplaceIds": [self._settings.marketplaces[0]],
+            "inputFeedDocumentId": document,
+        }
+        answer = await self._api.write("createFeed", "POST", FEEDS, json=asked, within_s=within_s)
+        if not isinstance(answer, HttpResponse):
+            return answer
+        try:
+            made = self._api.decode(answer.body, _Made, "createFeed")
+        except Transient as error:
+            return InDoubt(reason=str(error))
+        now = self._clock()
+        rows = tuple(level.key for level in levels)
+        self.feeds.append(
+            Feed(
+                id=made.feed_id,
+                rows=rows,
+                quantities={level.key: level.quantity for level in levels},
+                look_at=now + dt.timedelta(seconds=self._settings.feed_look_s),
+                deadline=now + dt.timedelta(seconds=self._settings.feed_deadline_s),
+            )
+        )
+        return self.at_work(f"feed {made.feed_id} is at work")
+
+
+def document_of(levels: Sequence[LevelToSend], settings: AmazonSettings) -> dict[str, Any]:
+    """The document of a feed: a message for each level, numbered from 1."""
+    return {
+        "header": {"sellerId": settings.seller_id, "version": "2.0"},
+        "messages": [
+            {
+                "messageId": n,
+                "sku": level.listing,
+                "operationType": "PATCH",
+                "productType": settings.product_type,
+                "patches": patch_of(level, settings),
+            }
+            for n, level in enumerate(levels, 1)
+        ],
+    }
+
+
+def results_of(rows: Sequence[LevelKey], report: _Report) -> dict[LevelKey, PublishResult]:
+    """A result for each message. Where the report counts other than we do, silence is doubt."""
+    refused: dict[int, Refused] = {}
+    for issue in report.issues:
+        if issue.severity == "ERROR":
+            refusal = Refused(reason=issue.code or "invalid", message=issue.message)
+            refused.setdefault(issue.message_id, refusal)
+    counted = report.summary
+    whole = refused.pop(0, None)
+    rest: PublishResult = Applied()
+    if whole is not None and not counted.messages_accepted:
+        rest = whole
+    elif counted.messages_accepted != len(rows) - len(refused):
+        rest = InDoubt(reason="the feed's report does not tell of every message")
+    return {key: refused.get(n, rest) for n, key in enumerate(rows, 1)}
+
+
+def _unpacked(body: bytes) -> bytes:
+    packer = zlib.decompressobj(wbits=31)
+    plain = packer.decompress(body, MAX_RESPONSE_BYTES)
+    if packer.unconsumed_tail or not packer.eof:
+        raise zlib.error("cut short, or larger than we read")
+    return plain
