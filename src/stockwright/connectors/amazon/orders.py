@@ -44,7 +44,7 @@ class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Amazon's `token` of its next page and the orders `waiting` for their items to be asked for.
 
     An empty `until` means that the next pass has not begun. told: of orders told that changed so
-    late that the next pass lists them again, the time of their change.
+    late that the next pass lists them again, the time of their change and their state.
     """
 
     since: str = ""
@@ -142,7 +142,7 @@ async def _list(
         {name: order[name] for name in KEPT if name in order}
         for order in page.orders
         if isinstance(order.get("AmazonOrderId"), str)
-        and cursor.told.get(order["AmazonOrderId"]) != order.get("LastUpdateDate")
+        and cursor.told.get(order["AmazonOrderId"]) != _mark(order)
     ]
     return Cursor(cursor.since, until, page.next_token, waiting, cursor.told)
 
@@ -188,13 +188,18 @@ def _told(cursor: Cursor, orders: Sequence[Mapping[str, Any]], overlap_s: int) -
     if until is None:
         return cursor
     begin = until - dt.timedelta(seconds=overlap_s)
-    changed = {str(one["AmazonOrderId"]): str(one.get("LastUpdateDate", "")) for one in orders}
+    changed = {str(one["AmazonOrderId"]): _mark(one) for one in orders}
     told = {
-        number: at
-        for number, at in {**cursor.told, **changed}.items()
-        if (_moment(at) or until) >= begin
+        number: mark
+        for number, mark in {**cursor.told, **changed}.items()
+        if (_moment(mark.partition(" ")[0]) or until) >= begin
     }
     return msgspec.structs.replace(cursor, told=told)
+
+
+def _mark(order: Mapping[str, Any]) -> str:
+    """When an order changed, and its state: two changes within a second have one time."""
+    return f"{order.get('LastUpdateDate', '')} {order.get('OrderStatus', '')}"
 
 
 def _bound(text: str, now: dt.datetime) -> str:

@@ -313,11 +313,16 @@ class Sandbox:
         sku = request.match_info["sku"]
         asked = await request.json()
         if sku not in self.items or request.match_info["seller"] != SELLER:
-            return failed(404, "NotFound", f"SKU {sku!r} not found.")
+            return failed(400, "BAD_REQUEST", f"SKU {sku!r} not found.")
         refusal = self._write({"sku": sku, **asked})
         told = {"sku": sku, "status": "ACCEPTED", "submissionId": f"s-{len(self.calls)}"}
         if refusal is not None:
-            issue = {"code": refusal[0], "message": refusal[1], "severity": "ERROR"}
+            issue = {
+                "code": refusal[0],
+                "message": refusal[1],
+                "severity": "ERROR",
+                "categories": [],
+            }
             return answer({**told, "status": "INVALID", "issues": [issue]})
         return answer({**told, "issues": []})
 
