@@ -22,6 +22,7 @@ from stockwright.sdk.messages import (
     Cancellation,
     Delivered,
     DocumentLine,
+    Failure,
     InDoubt,
     LevelKey,
     LevelToSend,
@@ -267,7 +268,7 @@ async def test_a_feed_that_does_not_end_holds_up_nothing(amazon, connect, clock,
     if mood == "queued":
         # Cancelled: none of it was applied, and it surely never will be.
         assert all(isinstance(one, Retry) for one in results)
-        assert [feed["processingStatus"] for feed in amazon.desk.feeds.values()][0] == "CANCELLED"
+        assert next(iter(amazon.desk.feeds.values()))["processingStatus"] == "CANCELLED"
         results = list(await connection.publish(stuck))
     assert all(isinstance(one, InDoubt) for one in results), "in another feed by now"
     assert len(amazon.desk.feeds) == 3
@@ -422,6 +423,17 @@ async def test_a_page_whose_token_has_ended_begins_the_pass_anew(amazon, connect
     amazon._lists.clear()
     payloads, _ = await polled(connection, page.next_cursor)
     assert {one.raw_key for one in (*page.payloads, *payloads)} == set(orders)
+
+
+async def test_an_order_amazon_lists_and_does_not_have_is_parked_alone(amazon, connect):
+    connection = connect()
+    lost, other = [await amazon.sell([("MUG", 1)]) for _ in range(2)]
+    del amazon.lines[lost]
+    payloads, _ = await polled(connection)
+    parts = {one.raw_key: connection.map(one)[0].item for one in payloads}
+    assert isinstance(parts[lost], Failure)
+    assert parts[lost].path == "$.items"
+    assert isinstance(parts[other], Fact)
 
 
 async def test_a_poll_keeps_what_it_has_where_the_plan_of_items_is_used_up(

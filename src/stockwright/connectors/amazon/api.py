@@ -1,5 +1,6 @@
 """Calls to the Selling Partner API: each under the usage plan of its operation, its errors read."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -71,9 +72,8 @@ class Api:
 
         Raises Misconfigured, Throttled or Transient.
         """
-        left_s = self._timeout_s if within_s is None else within_s
-        await self.pace.turn(operation, left_s)
-        response = await self._caller.send("GET", path, query=query, timeout_s=max(0.1, left_s))
+        left_s = await self._turn(operation, self._timeout_s if within_s is None else within_s)
+        response = await self._caller.send("GET", path, query=query, timeout_s=left_s)
         self.pace.heard(operation, response.headers, response.status)
         if response.status not in _REJECTS:
             self._caller.expect(response, operation)
@@ -104,12 +104,9 @@ class Api:
     ) -> HttpResponse | Refused | Retry | InDoubt:
         """The good answer to a write, or what became of it. Raises Misconfigured: not done."""
         try:
-            await self.pace.turn(operation, within_s)
-        except Throttled as error:
-            return Retry(retry_after_s=error.retry_after_s, reason=str(error))
-        try:
+            left_s = await self._turn(operation, within_s)
             response = await self._caller.send(
-                method, path, json=json, query=query, timeout_s=max(0.1, within_s)
+                method, path, json=json, query=query, timeout_s=left_s
             )
         except Throttled as error:
             return Retry(retry_after_s=error.retry_after_s, reason=str(error))
@@ -120,6 +117,16 @@ class Api:
         self.pace.heard(operation, response.headers, response.status)
         answer = self._caller.judge(response)
         return _named(answer, response.body) if answer is not None else response
+
+    async def _turn(self, operation: str, within_s: float) -> float:
+        """Waits for a call's turn; the seconds left for the call, at least half of what there were.
+
+        Raises Throttled where the turn comes later.
+        """
+        now = asyncio.get_running_loop().time
+        began = now()
+        await self.pace.turn(operation, within_s / 2)
+        return max(0.1, within_s - (now() - began))
 
     def decode(self, body: bytes, form: type[T], what: str) -> T:
         """A body as a type. Raises Transient where it is none."""

@@ -245,6 +245,8 @@ class FeedLane:
 
         if len(self.feeds) >= MOST_FEEDS:
             return Retry(retry_after_s=self._settings.feed_look_s, reason="too many feeds at work")
+        if self.wait_s > left_s() / 2:
+            return Retry(retry_after_s=self.wait_s, reason="Amazon allows no other feed yet")
         try:
             document = await self._document(left_s())
             if not isinstance(document, _Document):

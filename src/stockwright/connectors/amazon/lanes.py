@@ -52,7 +52,7 @@ def _parted(
     most = settings.patches_at_once
     if len(rest) <= settings.feed_from:
         return rest, []
-    if feeds.wait_s <= settings.timeout_s:
+    if feeds.wait_s <= settings.timeout_s / 4:
         most = min(most, sum(_is_urgent(levels[n], feeds) for n in rest))
     return rest[:most], rest[most:]
 

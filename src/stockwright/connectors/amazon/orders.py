@@ -163,15 +163,22 @@ def _first_page(
     return [*query, ("OrderStatuses", ",".join(states))]
 
 
-async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]]:
-    """All items of an order, with what is kept of each."""
+async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]] | None:
+    """All items of an order, with what is kept of each; None where Amazon has no such order any
+    more, so that it is parked and holds up no other.
+    """
     items: list[dict[str, Any]] = []
     token = ""
     for _ in range(MOST_PAGES):
         query = [("NextToken", token)] if token else []
         left_s = deadline - asyncio.get_running_loop().time()
         path = f"{ORDERS}/{quote(order, safe='')}/orderItems"
-        page = (await api.read("getOrderItems", path, _Items, query, left_s)).payload
+        response = await api.ask("getOrderItems", path, query, left_s)
+        if response.status == 404:
+            return None
+        if response.status >= 400:
+            raise Transient(f"Amazon answered {response.status} to getOrderItems of {order}")
+        page = api.decode(response.body, _Items, "getOrderItems").payload
         items += [
             {name: item[name] for name in _KEPT_OF_ITEM if name in item}
             for item in page.order_items
