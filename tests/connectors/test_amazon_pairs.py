@@ -143,7 +143,9 @@ async def test_answers_to_questions_for_orders_become_facts(pair):
     partner = Partner(getOrders=unshipped, getOrderItems=pair)
     connection = connect(partner)
     page = await connection.read("")
-    (payload,) = page.payloads
+    listed = [one["AmazonOrderId"] for one in unshipped[1]["payload"]["Orders"]]
+    assert [one.raw_key for one in page.payloads] == listed
+    payload = page.payloads[0]
     (part,) = connection.map(payload)
     assert part.item == Fact(
         kind="channel_order",
