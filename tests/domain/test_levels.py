@@ -228,6 +228,7 @@ class OneLevel(RuleBasedStateMachine):
             self.shown = sent
         self.flying.append((sent, lease + DELAY))
         self.now = max(self.now, lease)
+        self.flying = [one for one in self.flying if one[1] > self.now]
         levels.abandoned(self.level, self.now, DELAY)
 
     @invariant()
