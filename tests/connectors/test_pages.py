@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stockwright.connectors import csv_drop, json_http, shopify, woocommerce
-from stockwright.connectors import amazon, csv_drop, json_http, woocommerce
+from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
 from stockwright.domain.events import Fact
 from stockwright.sdk.mapping import rules_from
 from stockwright.sdk.reference import settings_table
