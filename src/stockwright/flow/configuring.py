@@ -120,8 +120,8 @@ def newest(connection: Connection) -> int:
 def apply_file(connection: Connection, file: Network, said: Said) -> Applied:
     """Makes the database what a file says; the file counts as read in, run-time edits give way.
 
-    In the caller's transaction, and safe to repeat. Raises Misconfigured as `apply_config` does, and
-    where a channel would lose what it sells from.
+    In the caller's transaction, and safe to repeat. Raises Misconfigured as `apply_config` does,
+    and where a channel would lose what it sells from.
     """
     lock_master(connection)
     history.said_by(connection, said)
