@@ -111,19 +111,13 @@ def cut(line: Line, cells: Sequence[Cell], form: Form) -> list[str] | str:
             return f"has {len(line.cells)} cells where {len(cells)} are declared"
         return line.cells
     (text,) = line.cells
-    needed = max(cell.start + max(cell.length, 1) - 1 for cell in cells)
-    if len(text) < needed and not _is_open(cells, len(text)):
+    needed = max(cell.start + cell.length - 1 for cell in cells)
+    if len(text) < needed:
         return f"has {len(text)} characters where {needed} are declared"
     return [
         text[cell.start - 1 : cell.start - 1 + cell.length if cell.length else None]
         for cell in cells
     ]
-
-
-def _is_open(cells: Sequence[Cell], length: int) -> bool:
-    """Whether all that is missing is a last column without a length."""
-    last = max(cells, key=lambda cell: cell.start)
-    return not last.length and length >= last.start - 1
 
 
 def _fixed(text: str) -> Iterator[Line]:
