@@ -103,7 +103,14 @@ class SftpPlace:
         except Unanswered as error:
             # A draft that is only half there is seen by nobody.
             raise NotSent(str(error)) from None
-        await self._asked(path, lambda client: _replace(client, draft, path))
+        try:
+            await self._asked(path, lambda client: _replace(client, draft, path))
+        except Unanswered:
+            raise
+        except Transient:
+            with suppress(Transient):
+                await self.remove(draft)
+            raise
 
     async def move(self, source: str, target: str) -> bool:
         """Renames; False where the source is gone."""
