@@ -155,7 +155,7 @@ async def test_a_partner_sees_a_document_once_whenever_a_process_dies(tmp_path, 
         tracking="00340",
     )
     for steps in deaths():
-        world = World(tmp_path / str(steps), monkeypatch)
+        world = World(tmp_path / str(steps), monkeypatch, documents=["shipment"])
         seen = []
 
         def take_away(world=world, seen=seen):

@@ -91,7 +91,7 @@ class FileSettings(ConnectorSettings, frozen=True, kw_only=True):
     documents: Annotated[
         tuple[Literal["shipment", "cancellation", "refund"], ...],
         Meta(description="documents it takes, a file each in the outbox"),
-    ] = ("shipment", "cancellation", "refund")
+    ] = ()
     form: Annotated[
         Form, Meta(description="csv, tsv (tabs, nothing quoted) or fixed (columns by position)")
     ] = "csv"
