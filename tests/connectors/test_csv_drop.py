@@ -477,7 +477,7 @@ def with_totals(**totals):
         ("#total,2,6\n", "says 6 as the sum of quantity, the rows make 5"),
         ("#total,3,5\n", "says 3 rows, the file has 2"),
         ("#total,2\n", "has 2 cells where 3 are declared"),
-        ("#total,two,5\n", "is 'two', not a whole number"),
+        ("#total,two,5\n", "is 'two', not a number"),
         ("", "has no last row with totals"),
         ("#total,2,5\nO2,1,A,1\n", "has its totals before its end"),
         ("#total,2,5\n#total,2,5\n", "has its totals before its end"),
@@ -511,6 +511,7 @@ async def test_a_file_that_is_not_what_its_trailer_says_counts_in_nothing(
         ({"rows": 1}, "says 1 rows, the file has 2"),
         ({}, "says neither rows, quantity nor sha256"),
         ("[", "cannot be read"),
+        ({"quantity": "sNaN"}, "has a quantity that is no number"),
     ],
 )
 async def test_a_file_waits_for_its_totals_and_is_held_to_them(partner, connect, control, problem):

@@ -19,10 +19,18 @@ _NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.\d{0,9})?")
 
 
 class Control(Struct, frozen=True, kw_only=True):
-    """What a file is checked against. sha256 is of the file's bytes, in a sidecar only."""
+    """What our partner checks a file of ours against. sha256 is of the file's bytes."""
+
+    rows: int
+    quantity: int
+    sha256: str = ""
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """What a partner's file is checked against, as far as it tells."""
 
     rows: int | None = None
-    quantity: int | None = None
+    quantity: Decimal | None = None
     sha256: str = ""
 
 
@@ -78,7 +86,7 @@ def problem_with_totals(
     none that can be read. control is the second file's text.
     """
     if totals.at == "sidecar":
-        told: Control | Failure = _told_beside(control)
+        told: Told | Failure = _told_beside(control)
         place = "its control file"
     else:
         told = _told_at_the_end(rows, trailers, totals, form, decimal)
@@ -101,43 +109,46 @@ def problem_with_totals(
     return None
 
 
-def _told_beside(text: str) -> Control | Failure:
+def _told_beside(text: str) -> Told | Failure:
     try:
-        told = msgspec.json.decode(text, type=Control)
+        told = msgspec.json.decode(text, type=Told)
     except msgspec.DecodeError as error:
         return Failure(path="its control file", reason=f"cannot be read: {error}")
-    if told == Control():
+    if told.quantity is not None and not told.quantity.is_finite():
+        return Failure(path="its control file", reason="has a quantity that is no number")
+    if told == Told():
         return Failure(path="its control file", reason="says neither rows, quantity nor sha256")
     return told
 
 
 def _told_at_the_end(
-    rows: Sequence[tuple[Line, Any]],
+    found: Sequence[tuple[Line, Any]],
     trailers: Sequence[Line],
     totals: Totals,
     form: Form,
     decimal: str,
-) -> Control | Failure:
+) -> Told | Failure:
     if not trailers:
         reason = f"has no last row with totals ({totals.mark}): it was cut off, or has none"
         return Failure(path="the end", reason=reason)
     last = trailers[-1]
     place = f"line {last.number}"
-    if len(trailers) > 1 or (rows and rows[-1][0].number > last.number):
+    if len(trailers) > 1 or (found and found[-1][0].number > last.number):
         return Failure(path=f"line {trailers[0].number}", reason="has its totals before its end")
     cells = cut(last, totals.cells, form)
     if isinstance(cells, str):
         return Failure(path=place, reason=f"the totals: {cells}")
     named = dict(zip([cell.name for cell in totals.cells], cells, strict=True))
-    told: dict[str, int] = {}
+    told: dict[str, Decimal] = {}
     for name in ("rows", "quantity"):
         if name in named:
             number = _number(named[name], decimal)
-            if number is None or number != int(number):
-                reason = f"is {named[name][:40]!r}, not a whole number"
+            if number is None or (name == "rows" and number != int(number)):
+                reason = f"is {named[name][:40]!r}, not a number"
                 return Failure(path=f"{place}, column {name}", reason=reason)
-            told[name] = int(number)
-    return Control(rows=told.get("rows"), quantity=told.get("quantity"))
+            told[name] = number
+    rows = int(told["rows"]) if "rows" in told else None
+    return Told(rows=rows, quantity=told.get("quantity"))
 
 
 def _sum(
