@@ -98,6 +98,37 @@ async def test_columns_delimiter_and_encoding_are_the_partner_s(partner, connect
     assert body == 'Artikel;Menge\r\n"Müller;7";3\r\n'.encode("cp1252")
 
 
+async def test_a_file_of_fixed_width_has_its_numbers_right_and_refuses_what_is_too_long(
+    partner, connect
+):
+    connection = connect(
+        form="fixed",
+        columns={"listing": "Artikel", "quantity": "Menge"},
+        widths={"listing": 6, "quantity": 4},
+        control="trailer",
+        inbox="",
+    )
+    long = LevelToSend(channel="c", listing="L-12345", quantity=1, version=1)
+    big = LevelToSend(channel="c", listing="L-9", quantity=12345, version=1)
+    results = await connection.publish([*levels(1, 2, quantity=40), long, big])
+    assert [type(one) for one in results] == [Applied, Applied, Refused, Refused]
+    body = (partner.outbox / "levels.csv").read_bytes()
+    assert body.splitlines() == [
+        b"L-1     40",
+        b"L-2     40",
+        b"#total           2             80",
+    ]
+    await connection.publish(levels(1, quantity=0, version=2))
+    assert (partner.outbox / "levels.csv").read_bytes().startswith(b"L-1      0\r\nL-2     40")
+
+
+async def test_a_file_with_tabs_refuses_a_listing_with_a_tab(partner, connect):
+    odd = LevelToSend(channel="c", listing="a\tb", quantity=1, version=1)
+    refused, applied = await connect(form="tsv").publish([odd, *levels(1)])
+    assert (refused.reason, type(applied)) == ("form", Applied)
+    assert b"L-1\t\t5\t1" in (partner.outbox / "levels.csv").read_bytes()
+
+
 async def test_a_listing_the_encoding_cannot_write_is_refused_alone(partner, connect):
     connection = connect(encoding="iso-8859-1")
     odd = LevelToSend(channel="c", listing="商品", quantity=3, version=1)
