@@ -161,7 +161,7 @@ async def test_another_host_key_is_never_spoken_to(tmp_path):
 
 async def test_a_key_opens_as_a_password_does(tmp_path):
     async with serving(tmp_path) as server:
-        locked = server.client_key.export_private_key(passphrase="open").decode()
+        locked = server.client_key.export_private_key("pkcs8-pem", passphrase="open").decode()
         place = place_at(server, password=None, key=Secret(locked), passphrase=Secret("open"))
         assert await place.has_folder("/in")
         await place.close()

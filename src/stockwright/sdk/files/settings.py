@@ -196,8 +196,7 @@ def shape_of(settings: FileSettings, cells: Sequence[Cell] = ()) -> Shape:
 
 def caps_of(settings: FileSettings) -> Caps:
     """What a zip may unpack to."""
-    members = 1 if settings.zip == "one" else 1_000
-    return Caps(settings.max_file_bytes, settings.zip_max_bytes, settings.zip_max_ratio, members)
+    return Caps(settings.max_file_bytes, settings.zip_max_bytes, settings.zip_max_ratio)
 
 
 def whole_of(settings: FileSettings, totals: Sequence[Totals | None]) -> Whole:

@@ -373,8 +373,6 @@ def _private_key(server: Server) -> asyncssh.SSHKey | None:
     passphrase = server.passphrase.reveal() if server.passphrase else None
     try:
         return asyncssh.import_private_key(server.key.reveal(), passphrase)
-    except asyncssh.KeyEncryptionError:
-        why = "sftp_key cannot be opened with sftp_key_passphrase"
-        raise Misconfigured("sftp_key_passphrase", why) from None
-    except asyncssh.KeyImportError:
-        raise Misconfigured("sftp_key", "sftp_key is no private key in a known form") from None
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+        setting = "sftp_key_passphrase" if passphrase else "sftp_key"
+        raise Misconfigured(setting, f"sftp_key cannot be opened: {error}") from None
