@@ -153,6 +153,23 @@ async def test_what_a_dead_process_took_is_read_again_or_laid_aside_by_the_curso
     assert names(server.root / "in" / "done") == ["orders-1.csv"]
 
 
+async def test_a_slow_server_gives_what_it_can_in_time_and_the_rest_with_the_next_page(
+    server, connect
+):
+    for n in range(4):
+        (server.root / "in" / f"orders-{n}.csv").write_text(f"order,sku,quantity\nO{n},A,1\n")
+    connection = connect(timeout_s=1.0)
+    server.faults["open"] = 0.3
+    page = await connection.read("")
+    assert 0 < len(page.payloads) < 4
+    assert not page.complete
+    server.faults.clear()
+    rest = await connection.read(page.next_cursor)
+    files = [payload.headers["file"] for payload in (*page.payloads, *rest.payloads)]
+    assert sorted(files) == [f"orders-{n}.csv" for n in range(4)]
+    assert rest.complete
+
+
 async def test_a_server_that_stalls_while_a_file_is_read_loses_nothing(server, connect):
     (server.root / "in" / "orders-1.csv").write_text("order,sku,quantity\nO1,A,1\n")
     connection = connect(timeout_s=0.6)

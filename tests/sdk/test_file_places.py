@@ -2,12 +2,15 @@
 
 import asyncio
 import datetime as dt
+import sys
 from contextlib import asynccontextmanager
 
 import asyncssh
 import pytest
 
+from stockwright.connectors.csv_drop import CONNECTOR
 from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.sdk.connector import Opening
 from stockwright.sdk.files.local import LocalPlace
 from stockwright.sdk.files.sftp import LOCK_S, Server, SftpPlace
 from stockwright.sdk.secrets import Secret
@@ -143,6 +146,23 @@ async def test_the_lock_of_a_dead_process_is_taken_once_it_is_old(tmp_path, cloc
             clock.now += dt.timedelta(seconds=LOCK_S + 1)
             async with one.locked("/.lock") as ours, two.locked("/.lock") as theirs:
                 assert (ours, theirs) == (True, False)
+
+
+def test_without_asyncssh_an_operator_is_told_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "stockwright.sdk.files.sftp")
+    monkeypatch.setitem(sys.modules, "asyncssh", None)
+    settings = CONNECTOR.declaration.parse_settings(
+        {
+            "sftp_host": "sftp.partner.example",
+            "sftp_user": "hub",
+            "sftp_host_key": "ssh-ed25519 " + "A" * 68,
+            "sftp_password": Secret(PASSWORD),
+        },
+        str,
+    )
+    with pytest.raises(Misconfigured, match=r"stockwright\[sftp\]") as error:
+        CONNECTOR.open(Opening(system="partner"), settings)
+    assert error.value.setting == "sftp_host"
 
 
 async def test_another_host_key_is_never_spoken_to(tmp_path):

@@ -4,6 +4,7 @@ import io
 import random
 import struct
 import zipfile
+from contextlib import suppress
 
 import pytest
 
@@ -227,6 +228,7 @@ def lying_about_its_size():
             zipped(("a.csv", "123"), compression=zipfile.ZIP_STORED).replace(b"123", b"124"),
             "no whole zip",
         ),
+        (zipped(("", "1")), "no whole zip"),
         (b"PK\x03\x04", "no whole zip"),
         (b"", "no whole zip"),
         (lying_about_its_size(), "no whole zip"),
@@ -235,3 +237,15 @@ def lying_about_its_size():
 def test_a_zip_beyond_its_caps_or_out_of_its_folder_is_not_unpacked(body, problem):
     with pytest.raises(Unfit, match=problem):
         unpacked(body, CAPS)
+
+
+def test_no_bytes_of_a_zip_do_anything_but_unpack_or_say_why_not():
+    chance = random.Random(7)
+    whole = zipped(("a.csv", noise(300)), ("x/b.csv", b"0" * 3_000))
+    for _ in range(2_000):
+        body = bytearray(whole)
+        for _ in range(chance.randint(1, 6)):
+            body[chance.randrange(len(body))] = chance.randrange(256)
+        with suppress(Unfit):
+            members = unpacked(bytes(body[: chance.choice((len(body), 250))]), CAPS)
+            assert sum(map(len, members.values())) <= CAPS.total_bytes

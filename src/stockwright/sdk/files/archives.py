@@ -47,10 +47,13 @@ def unpacked(body: bytes, caps: Caps) -> dict[str, bytes]:
                 allowed -= len(member)
                 members[_name(info)] = member
             return members
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except Unfit:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise Unfit(f"is no whole zip: {error}") from None
-    except (RuntimeError, ValueError, OverflowError, UnicodeError) as error:
-        raise Unfit(f"cannot be unpacked: {error}") from None
+    except Exception as fault:  # noqa: BLE001 - odd bytes make zipfile raise almost anything
+        why = f"{type(fault).__name__}: {fault}"
+        raise Unfit(f"is no whole zip, or one that is not read: {why}") from None
 
 
 def _check(infos: list[zipfile.ZipInfo], caps: Caps) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Final
@@ -165,7 +166,13 @@ class Reading(FileConnection):
         claims, complete = await self._inbox.take(_kept_by(cursor), room)
         payloads: list[Payload] = []
         kept: list[Kept] = []
+        late = asyncio.get_running_loop().time() + (self._time_s() or math.inf) / 2
         for claim in claims:
+            if payloads and asyncio.get_running_loop().time() > late:
+                # What is read must be kept within the page's time: the rest has the next page.
+                complete = False
+                await self._inbox.put_back(claim)
+                continue
             found = await self._payloads(claim)
             problems = [one.problem for one in found if one.problem]
             payloads += found
@@ -236,7 +243,10 @@ class Reading(FileConnection):
         control = sidecar.decode("utf-8", "replace").replace("\x00", "\ufffd")
         if control:
             headers["control"] = control
-        problem = self.problem_with(name, body, control)
+        try:
+            problem = self.problem_with(name, body, control)
+        except Exception as fault:  # noqa: BLE001 - one bad file must not stop all that follow
+            problem = Failure(path=name, reason=f"cannot be read: {type(fault).__name__}: {fault}")
         return Payload(body=body, content_type=CONTENT_TYPE, headers=headers, problem=problem)
 
 

@@ -51,12 +51,16 @@ class Room(NamedTuple):
     size: int
     zip_size: int
 
+    def weight(self, name: str, size: int) -> int:
+        """What a file takes of a page's room."""
+        return max(size, self.zip_size) if is_zip(name) else size
+
     def fits(self, entries: Sequence[Entry]) -> list[Entry]:
         """The first of these, as many as have room; the very first always."""
         chosen: list[Entry] = []
         left = self.size
         for entry in entries[: self.files]:
-            left -= self.zip_size if is_zip(entry.name) else entry.size
+            left -= self.weight(entry.name, entry.size)
             if left < 0 and chosen:
                 break
             chosen.append(entry)
@@ -110,12 +114,16 @@ class Inbox:
             entry.name.partition("~")[2] for entry in old
         }
         taken: list[Claim] = []
+        left = room.size
         for entry in sorted(old, key=lambda one: one.name)[: room.files]:
             taken += await self._take_over(entry)
+            left -= sum(room.weight(claim.name, claim.size) for claim in taken[-1:])
+            if left < 0:
+                break
         whole, beside = await self._whole_files()
         if taken:
             # What a dead process left may be large: the rest has the next page.
-            return taken, len(old) <= room.files and not whole
+            return taken, len(old) == len(taken) and not whole
         chosen = room.fits([entry for entry in whole if _label(entry.name) not in busy])
         for entry in chosen:
             claim = await self._claim(entry, beside)
@@ -134,11 +142,16 @@ class Inbox:
         now = [(one.size, one.stamp) for one in entries if one.name == claim.name]
         if now == [(claim.size, claim.stamp)] and len(body) == min(claim.size, limit + 1):
             return body
+        await self.put_back(claim)
+        return None
+
+    async def put_back(self, claim: Claim) -> None:
+        """Gives a taken file back, before its marker: it is whole only with that."""
+        folder = f"{self._claimed}/{claim.folder}"
         for name in (claim.name, *claim.beside):
             with suppress(FileExistsError):
                 await self._place.move(f"{folder}/{name}", f"{self._folder}/{name}")
         await self._place.remove_folder(folder)
-        return None
 
     async def read_sidecar(self, claim: Claim, limit: int) -> bytes:
         """The file of totals that came with it; empty where there is none."""
