@@ -1,7 +1,7 @@
 """A process that dies at any step of its work on files leaves nothing lost and nothing twice.
 
-Every operation on the place where files lie is a step; a run dies before or after the n-th, for
-every n until one comes to its end. The next process has the same folders, the cursor that was kept,
+Every operation on the place where files lie is a step; a run dies after the n-th, for every n until
+one comes to its end. The next process has the same folders, the cursor that was kept,
 and a clock past the time of a claim.
 """
 
@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 
 class Mortal(LocalPlace):
-    """Dies before (left 0.5) or after (left 1) a step; a dead one does nothing any more."""
+    """Dies after so many steps, which is before the next one."""
 
     def __init__(self, steps):
         self.left = steps
@@ -46,11 +46,8 @@ class Mortal(LocalPlace):
 
     def _step(self, work):
         async def stepped(*args):
-            self.left -= 0.5
-            if self.left <= 0:
-                raise Killed
             result = await work(*args)
-            self.left -= 0.5
+            self.left -= 1
             if self.left <= 0:
                 raise Killed
             return result
@@ -106,14 +103,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def deaths():
-    """Half a step further each time."""
-    return (number / 2 for number in range(1, 2_000))
-
-
 @pytest.mark.parametrize("complete", ["stable", "marker"])
 async def test_files_in_are_kept_once_whenever_a_process_dies(tmp_path, monkeypatch, complete):
-    for steps in deaths():
+    for steps in range(1, 1_000):
         root = tmp_path / str(steps)
         world = World(root, monkeypatch, complete=complete)
         for name in ("orders-1.csv", "prices.csv"):
@@ -138,7 +130,7 @@ async def test_files_in_are_kept_once_whenever_a_process_dies(tmp_path, monkeypa
 async def test_a_marker_never_lets_the_next_file_in_early_whenever_a_process_dies(
     tmp_path, monkeypatch
 ):
-    for steps in deaths():
+    for steps in range(1, 1_000):
         world = World(tmp_path / str(steps), monkeypatch, complete="marker")
         path = world.inbox / "orders-1.csv"
         path.write_text("order,sku,quantity\nO1,A,1\n")
@@ -164,7 +156,7 @@ async def test_a_partner_sees_a_document_once_whenever_a_process_dies(tmp_path, 
         carrier="DHL",
         tracking="00340",
     )
-    for steps in deaths():
+    for steps in range(1, 1_000):
         world = World(tmp_path / str(steps), monkeypatch, documents=["shipment"])
         seen = []
 
@@ -201,7 +193,7 @@ async def test_the_file_of_levels_is_whole_whenever_a_process_dies(tmp_path, mon
             for n in range(count)
         ]
 
-    for steps in deaths():
+    for steps in range(1, 1_000):
         world = World(tmp_path / str(steps), monkeypatch)
         await world.connection(10_000).publish(levels(20, 1))
         alive = True
