@@ -563,6 +563,34 @@ async def test_a_file_waits_for_its_totals_and_is_held_to_them(partner, connect,
     assert not list(partner.inbox.glob("*.control.json"))
 
 
+async def test_the_sum_is_of_the_partner_s_own_column_and_may_have_a_fraction(partner, connect):
+    fields = {"document": "@.Auftrag", "item": "@.Artikel", "quantity": "@.Menge"}
+    files = [
+        {
+            "pattern": "*.txt",
+            "rules": [{"kind": "channel_order", "fields": fields}],
+            "totals": {"at": "trailer", "mark": "Summe"},
+        }
+    ]
+    connection = connect(files=files, delimiter=";", decimal=",", encoding="cp1252")
+    body = "Auftrag;Artikel;Menge\nO1;Müller;1.000,00\nO2;B;0,5\nSumme;2;1.000,5\n"
+    (partner.inbox / "a.txt").write_text(body, encoding="cp1252")
+    (payload,) = (await connection.read("")).payloads
+    assert payload.problem is None
+    first, second = (part.item for part in connection.map(payload))
+    assert (first.item, first.quantity) == ("Müller", 1000)
+    assert second.reason == "is '0.5', not a whole number"
+
+
+async def test_a_file_that_has_no_totals_waits_for_none(partner, connect):
+    files = [*with_totals(at="sidecar"), {**FILES[0], "pattern": "late*"}]
+    connection = connect(files=files)
+    for name in ("orders-1.csv", "late-1.csv"):
+        (partner.inbox / name).write_text(SALES)
+    page = await connection.read("")
+    assert [payload.headers["file"] for payload in page.payloads] == ["late-1.csv"]
+
+
 # -------------------------------------------------------------------- zip
 
 

@@ -1,7 +1,7 @@
 """Exchanges files with one partner, whose rows are mapped by rules."""
 
 from stockwright.connectors.csv_drop.declaration import CsvDropSettings
-from stockwright.connectors.csv_drop.mapping import file_problem, map_file
+from stockwright.connectors.csv_drop.mapping import file_problem, map_file, totals_for
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.files.connection import FileConnection, Reading
 from stockwright.sdk.messages import Failure, Mapped, Payload
@@ -11,7 +11,7 @@ class CsvDropConnection(FileConnection):
     """One partner. Publishes to the outbox, maps."""
 
     def __init__(self, opening: Opening, settings: CsvDropSettings) -> None:
-        super().__init__(opening, settings, [file.totals for file in settings.files])
+        super().__init__(opening, settings, lambda name: totals_for(name, settings))
         self._settings = settings
 
     def map(self, payload: Payload) -> list[Mapped]:

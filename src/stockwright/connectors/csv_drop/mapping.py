@@ -11,6 +11,7 @@ from stockwright.connectors.csv_drop.declaration import CsvDropSettings, Inbound
 from stockwright.domain.events import Fact
 from stockwright.sdk.files.settings import shape_of
 from stockwright.sdk.files.tables import Table, problem_with_table, table_of
+from stockwright.sdk.files.totals import Totals, summing
 from stockwright.sdk.local_time import WallClock
 from stockwright.sdk.mapping import holds, map_spot
 from stockwright.sdk.messages import Failure, Mapped, Payload
@@ -23,6 +24,12 @@ _ON_A_CHANNEL: Final = frozenset({"channel_order", "channel_cancel", "return_rec
 def kind_of(name: str, settings: CsvDropSettings) -> InboundFile | None:
     """What a file of this name holds; None where no pattern is for it."""
     return next((file for file in settings.files if fnmatchcase(name, file.pattern)), None)
+
+
+def totals_for(name: str, settings: CsvDropSettings) -> Totals | None:
+    """What a file of this name is held to."""
+    file = kind_of(name, settings)
+    return file.totals if file is not None else None
 
 
 def needed_columns(file: InboundFile) -> list[str]:
@@ -76,7 +83,9 @@ def _table(name: str, body: bytes, settings: CsvDropSettings) -> Table | Failure
     if file is None:
         patterns = ", ".join(known.pattern for known in settings.files)
         return Failure(path=name, reason=f"no kind of file matches this name: {patterns}")
-    return table_of(body, shape_of(settings, file.cells), file.totals, needed_columns(file))
+    quantities = _COLUMN.findall(file.rules[0].fields["quantity"])
+    totals = summing(file.totals, quantities[0] if quantities else "quantity")
+    return table_of(body, shape_of(settings, file.cells), totals, needed_columns(file))
 
 
 def _on_channel(part: Mapped, channel: str) -> Mapped:

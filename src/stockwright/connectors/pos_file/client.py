@@ -11,7 +11,7 @@ class PosFileConnection(FileConnection):
     """Tills: stock out to them, sales of theirs mapped."""
 
     def __init__(self, opening: Opening, settings: PosFileSettings) -> None:
-        super().__init__(opening, settings, [settings.totals])
+        super().__init__(opening, settings, lambda _name: settings.totals)
         self._settings = settings
 
     def map(self, payload: Payload) -> list[Mapped]:

@@ -6,12 +6,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from stockwright.connectors.pos_file.declaration import NEEDED, Meaning, PosFileSettings
 from stockwright.domain.events import MAX_CODE, Fact
 from stockwright.sdk.files.settings import shape_of
 from stockwright.sdk.files.tables import Table, problem_with_table, table_of
+from stockwright.sdk.files.totals import summing
 from stockwright.sdk.local_time import WallClock, zone_of
 from stockwright.sdk.mapping import excerpt
 from stockwright.sdk.messages import Failure, Item, Mapped, Payload
@@ -174,8 +173,5 @@ def _table(name: str, body: bytes, settings: PosFileSettings) -> Table | Failure
     if not fnmatchcase(name, settings.pattern):
         return Failure(path=name, reason=f"is not named as the setting pattern: {settings.pattern}")
     shape = shape_of(settings, settings.cells)
-    totals = settings.totals
-    if totals is not None and totals.column == "quantity":
-        # Unless said otherwise, what is summed is the partner's own column of quantities.
-        totals = msgspec.structs.replace(totals, column=settings.reads["quantity"])
+    totals = summing(settings.totals, settings.reads["quantity"])
     return table_of(body, shape, totals, needed_columns(settings))

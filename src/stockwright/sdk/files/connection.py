@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -51,7 +51,10 @@ class FileConnection:
     """One partner: levels and documents out. `Reading` adds files in."""
 
     def __init__(
-        self, opening: Opening, settings: FileSettings, totals: Sequence[Totals | None]
+        self,
+        opening: Opening,
+        settings: FileSettings,
+        totals_for: Callable[[str], Totals | None],
     ) -> None:
         self.system = opening.system
         self.limits = limits_of(settings)
@@ -62,7 +65,9 @@ class FileConnection:
         self._place = place_of(settings, opening.clock)
         self._levels = LevelsFile(self._place, settings)
         self._documents = DocumentFiles(self._place, settings)
-        self._inbox = Inbox(self._place, settings.inbox, whole_of(settings, totals), opening.clock)
+        self._inbox = Inbox(
+            self._place, settings.inbox, whole_of(settings, totals_for), opening.clock
+        )
 
     async def close(self) -> None:
         """Gives back the connection to a server, where there is one."""

@@ -34,14 +34,16 @@ class Whole(NamedTuple):
 
     stable: size and time did not change for stable_s. marker: a second file lies there. rename:
     at once, since it is written under an unfinished name. marker and sidecar: the names of the
-    second files, `{name}` or `{stem}` in front; sidecar is empty where none is waited for.
+    second files, `{name}` or `{stem}` in front; waits: whether a file of this name is not whole
+    before its sidecar lies there.
     """
 
     rule: Literal["stable", "marker", "rename"]
     stable_s: float
     marker: str
     unfinished: tuple[str, ...]
-    sidecar: str = ""
+    sidecar: str
+    waits: Callable[[str], bool]
 
 
 class Room(NamedTuple):
@@ -156,7 +158,7 @@ class Inbox:
     async def read_sidecar(self, claim: Claim, limit: int) -> bytes:
         """The file of totals that came with it; empty where there is none."""
         name = _beside(claim.name, self._whole.sidecar)
-        if not name or name not in claim.beside:
+        if name not in claim.beside:
             return b""
         return await self._place.read(f"{self._claimed}/{claim.folder}/{name}", limit)
 
@@ -212,20 +214,17 @@ class Inbox:
         return sorted(found, key=lambda entry: (entry.stamp, entry.name)), beside
 
     def _extras(self, name: str) -> list[str]:
-        extras = [_beside(name, self._whole.marker), _beside(name, self._whole.sidecar)]
-        return [extra for extra in extras if extra]
+        return [_beside(name, self._whole.marker), _beside(name, self._whole.sidecar)]
 
     def _is_extra(self, name: str, extras: set[str]) -> bool:
         endings = [
             template.partition("}")[2] for template in (self._whole.marker, self._whole.sidecar)
         ]
-        return name in extras or name.endswith(
-            (*self._whole.unfinished, *(ending for ending in endings if ending))
-        )
+        return name in extras or name.endswith((*self._whole.unfinished, *endings))
 
     def _is_whole(self, entry: Entry, names: set[str]) -> bool:
         whole = self._whole
-        if whole.sidecar and _waits(entry.name, whole.sidecar, names):
+        if whole.waits(entry.name) and _beside(entry.name, whole.sidecar) not in names:
             return False
         if whole.rule == "marker":
             return _beside(entry.name, whole.marker) in names
@@ -326,14 +325,9 @@ class Inbox:
 
 
 def _beside(name: str, template: str) -> str:
-    """The name of a second file: `{name}.done` or `{stem}.ok`; '' without a template."""
+    """The name of a second file: `{name}.done` or `{stem}.ok`."""
     stem = posixpath.splitext(name)[0]
-    return template.replace("{name}", name).replace("{stem}", stem) if template else ""
-
-
-def _waits(name: str, sidecar: str, names: set[str]) -> bool:
-    # A zip has the totals of its members in it.
-    return not name.lower().endswith(".zip") and _beside(name, sidecar) not in names
+    return template.replace("{name}", name).replace("{stem}", stem)
 
 
 def _label(name: str) -> str:

@@ -132,7 +132,7 @@ class LevelsFile:
         if self._settings.control == "sidecar":
             try:
                 await self._place.write(self._control, msgspec.json.encode(control))
-            except Transient as error:
+            except (Transient, Misconfigured) as error:
                 # The levels are in place already.
                 raise Unanswered(str(error)) from None
         return True

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, field
 
 from stockwright.sdk.declaration import ConnectorSettings, Limits
-from stockwright.sdk.files.archives import Caps
+from stockwright.sdk.files.archives import Caps, is_zip
 from stockwright.sdk.files.inbox import Whole
 from stockwright.sdk.files.local import LocalPlace
 from stockwright.sdk.files.places import Place
@@ -199,15 +199,21 @@ def caps_of(settings: FileSettings) -> Caps:
     return Caps(settings.max_file_bytes, settings.zip_max_bytes, settings.zip_max_ratio)
 
 
-def whole_of(settings: FileSettings, totals: Sequence[Totals | None]) -> Whole:
-    """When a file is whole; where totals stand in a second file, not before that is there."""
-    waits = any(one is not None and one.at == "sidecar" for one in totals)
+def whole_of(settings: FileSettings, totals_for: Callable[[str], Totals | None]) -> Whole:
+    """When a file is whole; where its totals stand in a second file, not before that is there."""
+
+    def waits(name: str) -> bool:
+        # A zip has the totals of its members in it.
+        totals = None if is_zip(name) else totals_for(name)
+        return totals is not None and totals.at == "sidecar"
+
     return Whole(
         rule=settings.complete,
         stable_s=settings.stable_s,
         marker=settings.marker,
         unfinished=settings.unfinished,
-        sidecar="{name}" + SIDECAR if waits else "",
+        sidecar="{name}" + SIDECAR,
+        waits=waits,
     )
 
 

@@ -38,13 +38,14 @@ class Totals(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the partner writes its totals: a last row that begins with `mark`, or a second file.
 
     cells: those of the last row; the ones named `rows` and `quantity` are compared. column: the one
-    that is summed. counts_itself: its number of rows counts the last row as well.
+    that is summed, the connector's own column of quantities where it is empty. counts_itself: its
+    number of rows counts the last row as well.
     """
 
     at: Annotated[Literal["trailer", "sidecar"], Meta(description="a last row, or a second file")]
     mark: Annotated[str, Meta(min_length=1)] = TRAILER
     cells: tuple[Cell, ...] = (Cell(name="mark"), Cell(name="rows"), Cell(name="quantity"))
-    column: str = "quantity"
+    column: str = ""
     counts_itself: bool = False
 
     def __post_init__(self) -> None:
@@ -56,6 +57,13 @@ def problem_of_totals(totals: Totals, form: Form) -> str:
     """What is wrong with declared totals; '' where nothing is."""
     wrong = problem_of_cells(totals.cells, form) if totals.at == "trailer" else ""
     return f"has totals whose list {wrong}" if wrong else ""
+
+
+def summing(totals: Totals | None, column: str) -> Totals | None:
+    """Totals with the column they sum, where they do not name it themselves."""
+    if totals is None or totals.column:
+        return totals
+    return msgspec.structs.replace(totals, column=column)
 
 
 def is_trailer(line: Line, totals: Totals | None) -> bool:
