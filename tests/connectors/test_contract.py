@@ -1,6 +1,6 @@
 """Every connector folder passes the contract suite."""
 
-from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import amazon, csv_drop, json_http, pos_file, shopify, woocommerce
 from stockwright.sdk import contract
 from stockwright.sdk.secrets import Secret
 
@@ -26,6 +26,7 @@ TestShopify = contract.suite(
     },
 )
 TestCsvDrop = contract.suite(csv_drop.CONNECTOR, settings={"stable_s": 0})
+TestPosFile = contract.suite(pos_file.CONNECTOR, settings={"stable_s": 0})
 TestAmazon = contract.suite(
     amazon.CONNECTOR,
     settings={
