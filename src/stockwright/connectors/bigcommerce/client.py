@@ -78,7 +78,7 @@ class BigConnection:
             raise Rejected("too_large", "body", f"send at most {most} bytes")
         prove(headers, body, self._settings.client_secrets)
         lowered = {name.lower(): value for name, value in headers.items()}
-        kept = {name: lowered[name] for name in _KEPT_HEADERS if name in lowered}
+        kept = {str(name): lowered[name] for name in _KEPT_HEADERS if name in lowered}
         return self._payload(body, kept, hint=True)
 
     async def read(self, cursor: str) -> Page:

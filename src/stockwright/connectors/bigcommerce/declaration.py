@@ -1,5 +1,6 @@
 """BigCommerce, declared."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
@@ -81,7 +82,7 @@ class BigSettings(ConnectorSettings, frozen=True, kw_only=True):
         Meta(description="status ids in which nothing of an order is wanted any more"),
     ] = (5, 6)
     carriers: Annotated[
-        dict[str, str],
+        Mapping[str, str],
         Meta(description="our carriers' names and BigCommerce's codes of them (tracking_carrier)"),
     ] = {}
     overlap_s: Annotated[

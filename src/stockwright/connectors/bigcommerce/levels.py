@@ -106,11 +106,7 @@ class Levels:
         """All that the location holds, each listing once."""
         rows = await self._api.every(self._items, _Item, size=MOST_ITEMS)
         found = {self._name_of(row): row.total_inventory_onhand for row in rows}
-        return [
-            ShownLevel(listing=name, quantity=units)
-            for name, units in sorted(found.items())
-            if name
-        ]
+        return [ShownLevel(listing=one, quantity=found[one]) for one in sorted(found) if one]
 
     # ---------------------------------------------------------------- sending
 

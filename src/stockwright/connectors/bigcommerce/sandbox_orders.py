@@ -223,10 +223,8 @@ def missing() -> web.Response:
 
 
 def _total(items: Sequence[Mapping[str, Any]]) -> float:
-    return round(
-        sum(
-            item["amount"] if "amount" in item else item["quantity"] * (PRICE + TAX)
-            for item in items
-        ),
-        2,
-    )
+    amounts = [
+        float(item["amount"]) if "amount" in item else int(item["quantity"]) * (PRICE + TAX)
+        for item in items
+    ]
+    return round(sum(amounts), 2)
