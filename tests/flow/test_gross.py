@@ -3,14 +3,22 @@
 import pytest
 
 from stockwright.domain.events import Fact, Request, RequestLine
+from stockwright.domain.levels import Level, read_back
 from stockwright.flow.explaining import quantities
 from stockwright.flow.projection import Projection
 from stockwright.flow.recording import Recorder
 from stockwright.store.connection import Pool, connect
 from stockwright.store.network import declare_gross
-from tests.flow.channels import World
+from tests.flow.channels import Clock, World
 
 SKU = "SKU-000"
+READ_BACK = [
+    (True, 7, True),
+    (True, 8, False),
+    (True, 9, True),
+    (False, 7, False),
+    (False, 9, True),
+]
 
 
 @pytest.fixture
@@ -162,3 +170,25 @@ def test_a_connector_that_takes_net_numbers_again_is_noted(world, record, levels
         assert declare_gross(connection, []) == ("SHOP",)
         connection.commit()
     assert levels()[0] == 7
+
+
+@pytest.mark.parametrize(("gross", "shown", "put_right"), READ_BACK)
+def test_a_gross_number_that_was_lowered_by_a_shipment_is_put_right(gross, shown, put_right):
+    now = Clock().now
+    level = Level(
+        channel="SHOP",
+        listing=SKU,
+        location="",
+        desired=8,
+        version=1,
+        sequence=1,
+        projected_at=now,
+        acknowledged=8,
+        acknowledged_version=1,
+        acknowledged_at=now,
+        state="settled",
+        due_at=now,
+        waiting_since=now,
+    )
+    assert read_back(level, shown, now, gross=gross) is put_right
+    assert (level.state == "due") is put_right
