@@ -130,9 +130,12 @@ class _Order:
         units = _number(line, "quantity", place) - self._taken.get(number, 0)
         if units <= 0:
             return None
-        return self._cancel(self.id, self.modified, str(number), number, units)
+        # Without a time: the order is told again when it changes, and this must say the same.
+        return self._cancel(self.id, None, str(number), number, units)
 
-    def _cancel(self, document: str, at: dt.datetime, line: str, of: int, units: int) -> Fact:
+    def _cancel(
+        self, document: str, at: dt.datetime | None, line: str, of: int, units: int
+    ) -> Fact:
         return Fact(
             kind="channel_cancel",
             document=document,
