@@ -78,9 +78,7 @@ class MagentoSettings(ConnectorSettings, frozen=True, kw_only=True):
     ] = 5.0
     bulk_deadline_s: Annotated[
         float,
-        Meta(
-            ge=1, le=86_400, description="seconds after which a bulk that does not end is given up"
-        ),
+        Meta(ge=1, le=86_400, description="seconds until a bulk that does not end is given up"),
     ] = 900.0
     overlap_s: Annotated[
         int,

@@ -15,6 +15,7 @@ from stockwright.sdk.secrets import Secret
 
 TOKEN: Final = "sandbox-token"
 SOURCE: Final = "default"
+TOPIC: Final = "async.magento.inventoryapi.api.sourceitemssaveinterface.execute.post"
 MOST_AT_ONCE: Final = 20
 MOST_OPERATIONS: Final = 5_000
 
@@ -168,7 +169,7 @@ class Sandbox(Orders):
             {
                 "id": n + 4,
                 "bulk_uuid": uuid,
-                "topic_name": "async.magento.inventoryapi.api.sourceitemssaveinterface.execute.post",
+                "topic_name": TOPIC,
                 "serialized_data": json.dumps(
                     {
                         "entity_id": None,

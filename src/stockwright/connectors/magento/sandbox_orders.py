@@ -110,11 +110,12 @@ class Orders:
             line["qty_shipped"] += one["qty"]
             self.sources[line["sku"]] -= one["qty"]
             self.reserved[line["sku"]] -= one["qty"]
-        made = {"entity_id": self.number(), "order_id": number, "items": list(lines)}
-        self.shipments.append({**made, "comments": [{"comment": comment}]})
+        made = self.number()
+        about = {"entity_id": made, "order_id": number, "items": list(lines)}
+        self.shipments.append({**about, "comments": [{"comment": comment}]})
         whole = all(line["qty_shipped"] >= line["qty_ordered"] for line in order["items"])
         self.change(number, state="complete" if whole else "processing")
-        return int(made["entity_id"])
+        return made
 
     def pay_back(
         self, number: int, lines: Sequence[Mapping[str, Any]], comment: str = "", **more: Any
@@ -135,10 +136,11 @@ class Orders:
             {"entity_id": self.number(), "sku": known[one["order_item_id"]]["sku"], **one}
             for one in lines
         ]
-        memo = {"entity_id": self.number(), "order_id": number, "created_at": self._now()}
+        made = self.number()
+        memo = {"entity_id": made, "order_id": number, "created_at": self._now()}
         self.memos.append({**memo, "items": items, "comments": [{"comment": comment}], **more})
         self.change(number)
-        return int(memo["entity_id"])
+        return made
 
     # ---------------------------------------------------------------- what it answers
 
