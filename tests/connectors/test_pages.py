@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import (
+    amazon,
+    bigcommerce,
+    csv_drop,
+    json_http,
+    magento,
+    shopify,
+    woocommerce,
+)
 from stockwright.domain.events import Fact
 from stockwright.sdk.mapping import rules_from
 from stockwright.sdk.reference import settings_table
@@ -18,6 +26,8 @@ PAGES = {
     "woocommerce.md": woocommerce.CONNECTOR,
     "shopify.md": shopify.CONNECTOR,
     "amazon.md": amazon.CONNECTOR,
+    "bigcommerce.md": bigcommerce.CONNECTOR,
+    "magento.md": magento.CONNECTOR,
 }
 
 
