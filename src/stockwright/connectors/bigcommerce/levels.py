@@ -73,22 +73,24 @@ class Levels:
         """Sends levels; results are aligned. Raises Misconfigured where nothing was done yet."""
         deadline = asyncio.get_running_loop().time() + self._settings.timeout_s
         results: dict[int, PublishResult] = {}
-        waiting, fresh = [], []
+        to_see, fresh = [], []
         for n, level in enumerate(levels):
-            if self._problem(level) is not None:
-                results[n] = self._problem(level) or Applied()
-            elif self._is_accepted(level):
-                waiting.append(n)
+            refusal = self._refusal(level)
+            if refusal is not None:
+                results[n] = refusal
+            elif self._is_on_its_way(level):
+                to_see.append(n)
             else:
                 fresh.append(n)
-        for n, result in zip(fresh, await self._send(levels, fresh, deadline), strict=True):
-            results[n] = result
-            if isinstance(result, Applied):
+        results |= await self._send(levels, fresh, deadline)
+        accepted = [n for n in fresh if isinstance(results[n], Applied)]
+        if len(accepted) <= self._settings.look_at_most:
+            for n in accepted:
                 self._remember(levels[n])
-                waiting.append(n)
-        if waiting and (len(waiting) <= self._settings.look_at_most or not fresh):
-            some = [levels[n] for n in waiting]
-            results |= zip(waiting, await self._look(some, deadline), strict=True)
+            to_see += accepted
+        if to_see:
+            seen = await self._look([levels[n] for n in to_see], deadline)
+            results |= zip(to_see, seen, strict=True)
         return [results[n] for n in range(len(levels))]
 
     async def read_back(self, keys: Sequence[LevelKey]) -> list[ShownLevel | None]:
@@ -110,7 +112,7 @@ class Levels:
 
     # ---------------------------------------------------------------- sending
 
-    def _problem(self, level: LevelToSend) -> Refused | None:
+    def _refusal(self, level: LevelToSend) -> Refused | None:
         if level.location:
             message = "the store shows one number: leave the location of the level empty"
             return Refused(reason="unknown_location", message=message)
@@ -124,7 +126,7 @@ class Levels:
 
     async def _send(
         self, levels: Sequence[LevelToSend], numbers: Sequence[int], deadline: float
-    ) -> list[PublishResult]:
+    ) -> dict[int, PublishResult]:
         """A result for each of these numbers; Applied stands for accepted here."""
         results: dict[int, PublishResult] = {}
         parts = [list(numbers)]
@@ -148,12 +150,12 @@ class Levels:
             if not refused and len(part) == 1:
                 refused[part[0]] = excerpt_of(told.body)
             for n, text in refused.items():
-                results[n] = _refusal(levels[n], text)
+                results[n] = _refused(levels[n], text)
             rest = [n for n in part if n not in refused]
             # Nothing of it was done. Where the store does not say whose fault it is, halves tell.
             middle = len(rest) if refused else len(rest) // 2
             parts += [rest[:middle], rest[middle:]]
-        return [results[n] for n in numbers]
+        return results
 
     async def _put(
         self, levels: Sequence[LevelToSend], left_s: float
@@ -181,7 +183,7 @@ class Levels:
 
     # ---------------------------------------------------------------- looking
 
-    def _is_accepted(self, level: LevelToSend) -> bool:
+    def _is_on_its_way(self, level: LevelToSend) -> bool:
         """Whether the very number was accepted so lately that it may be on its way yet."""
         known = self._accepted.get(level.key)
         if known is None:
@@ -260,7 +262,7 @@ def _named(answer: HttpResponse, most: int) -> Mapping[int, str]:
     return found
 
 
-def _refusal(level: LevelToSend, text: str) -> Refused:
+def _refused(level: LevelToSend, text: str) -> Refused:
     """One cause for all levels that are refused alike: the text without the listing's name."""
     words = re.sub(r"[^a-z0-9]+", "_", text.replace(level.listing, "").lower()).strip("_")
     unknown = "not_found" in words or "does_not_exist" in words
