@@ -143,14 +143,19 @@ async def test_another_number_does_not_wait_for_the_one_before(store, connect):
     assert list(await connection.publish([level("MUG", 2)])) == [Applied(shown=2)]
 
 
-async def test_a_sale_right_after_the_number_was_applied_is_not_sold_again(store, connect, clock):
+@pytest.mark.parametrize("before", [3, 20])
+async def test_a_sale_right_after_the_number_was_applied_is_not_sold_again(
+    store, connect, clock, before
+):
     connection = connect()
+    store.show("MUG", before)
     store.lag_s = 1
-    await connection.publish([level("MUG", 7, expected=20)])
+    (first,) = await connection.publish([level("MUG", 7, expected=before)])
+    assert isinstance(first, InDoubt)
     clock.step(2)
     assert store.shown("MUG") == 7
     await store.sell([("MUG", 1)])
-    assert list(await connection.publish([level("MUG", 7, expected=20)])) == [Applied()]
+    assert list(await connection.publish([level("MUG", 7, expected=before)])) == [Applied()]
     assert (store.shown("MUG"), len(puts(store))) == (6, 1)
 
 

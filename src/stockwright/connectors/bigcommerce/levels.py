@@ -218,8 +218,10 @@ class Levels:
             message = f"the location has no {level.listing!r}; correct it there, or the listing"
             return Refused(reason="unknown_listing", message=message)
         before = level.expected
-        if shown < level.quantity and before is not None and before != shown:
-            # Neither what was there nor what was sent: applied, and sold from since.
+        raised = before is None or level.quantity > before
+        if shown < level.quantity and (not raised or (before is not None and shown > before)):
+            # Lower than asked for, or raised and sold from since: to send it again would sell the
+            # same units twice.
             self._accepted.pop(level.key, None)
             return Applied()
         return _on_its_way()
