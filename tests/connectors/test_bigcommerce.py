@@ -438,6 +438,16 @@ async def test_a_document_whose_answer_was_lost_is_told_once(store, connect, kin
     assert len(store.refunds[order]) == 1
 
 
+async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(store, connect):
+    connection = connect(timeout_s=0.5)
+    order = await store.sell([("MUG", 1)])
+    asked = shipment(order, [(store.products[order][0]["id"], 1)])
+    store.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 2)
+    assert isinstance(await connection.submit(asked), InDoubt)
+    assert isinstance(await connection.submit(asked), Delivered)
+    assert len(store.shipments[order]) == 1
+
+
 async def test_a_refund_pays_back_by_what_was_paid_with(store, connect):
     order = await store.sell([("MUG", 3)])
     line = store.products[order][0]["id"]

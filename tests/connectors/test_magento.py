@@ -241,6 +241,20 @@ async def test_where_the_shop_cannot_be_asked_nothing_was_done(shop, connect):
     assert shop.shown("MUG") == 0
 
 
+async def test_a_look_up_that_takes_too_long_goes_on_where_it_was(shop, connect):
+    names = [f"X-{n:03}" for n in range(150)]
+    for name in names:
+        shop.add(name)
+    connection = connect(timeout_s=0.5, bulk_from=0, sync_most=1000)
+    shop.limits = False
+    shop.faults.plan(Fault(kind="slow", seconds=0.0), Fault(kind="slow", seconds=0.7))
+    results = await connection.publish([level(name, 3) for name in names])
+    assert all(isinstance(one, Retry) for one in results)
+    before = len(shop.calls)
+    assert list(await connection.publish([level(name, 3) for name in names])) == [Applied()] * 150
+    assert len(shop.calls) - before == 2, "one look at the rest, one write"
+
+
 async def test_what_is_held_is_read_back_and_told_as_a_snapshot(shop, connect):
     shop.add("A,B", 4)
     connection = connect(page_size=7)
@@ -423,6 +437,15 @@ async def test_a_document_whose_answer_was_lost_is_told_once(shop, connect, kind
             results.append(await connection.submit(one))
     assert len(shop.shipments) == 1
     assert len(shop.memos) == 1
+
+
+async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
+    connection = connect(timeout_s=0.5)
+    order, line = sold(shop, 1, held=5)
+    shop.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 2)
+    assert isinstance(await connection.submit(shipment(order, [(line, 1)])), InDoubt)
+    assert isinstance(await connection.submit(shipment(order, [(line, 1)])), Delivered)
+    assert len(shop.shipments) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Speaks to one store: each verb is a module of its own."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     Document,
+    InDoubt,
     LevelKey,
     LevelToSend,
     Mapped,
@@ -67,7 +69,12 @@ class BigConnection:
 
     async def submit(self, document: Document) -> SubmitResult:
         """Tells the store what was shipped, cancelled or paid back."""
-        return await documents.submit(self._api, self._settings, document)
+        try:
+            async with asyncio.timeout(self.limits.timeout_s):
+                return await documents.submit(self._api, self._settings, document)
+        except TimeoutError:
+            # A document leaves its key behind: whoever comes again finds what was made of it.
+            return InDoubt(reason="the store took longer than one call may take")
 
     # ---------------------------------------------------------------- in
 

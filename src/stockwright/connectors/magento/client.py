@@ -1,5 +1,6 @@
 """Speaks to one shop: each verb is a module of its own."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -14,6 +15,7 @@ from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     Document,
+    InDoubt,
     LevelKey,
     LevelToSend,
     Mapped,
@@ -62,7 +64,12 @@ class MagentoConnection:
 
     async def submit(self, document: Document) -> SubmitResult:
         """Tells the shop what was shipped, cancelled or paid back."""
-        return await self._documents.submit(document)
+        try:
+            async with asyncio.timeout(self.limits.timeout_s):
+                return await self._documents.submit(document)
+        except TimeoutError:
+            # A document leaves its key behind: whoever comes again finds what was made of it.
+            return InDoubt(reason="the shop took longer than one call may take")
 
     # ---------------------------------------------------------------- in
 

@@ -129,10 +129,13 @@ class Levels:
     async def _look_up(self, listings: Iterable[str]) -> None:
         now = self._clock()
         unknown = [one for one in listings if now - self._carried.get(one, _NEVER) >= KEPT]
-        for one in unknown:
-            self._carried.pop(one, None)
-        if unknown:
-            self._carried |= dict.fromkeys(await self.units(unknown), now)
+        for start in range(0, len(unknown), NAMES_AT_ONCE):
+            some = unknown[start : start + NAMES_AT_ONCE]
+            found = await self.units(some)
+            for one in some:
+                self._carried.pop(one, None)
+            # Kept at once: a batch whose look-up takes too long goes on from here.
+            self._carried |= dict.fromkeys(found, now)
 
     def _refusal(self, level: LevelToSend) -> Refused | None:
         if level.location:

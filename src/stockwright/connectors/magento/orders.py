@@ -3,6 +3,7 @@
 Only those fields are asked for that claims follow from: no name and no address of a buyer.
 """
 
+import asyncio
 import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -87,15 +88,20 @@ async def read(api: Api, settings: MagentoSettings, cursor: Cursor) -> Found:
     # A page beyond the last one repeats the last: the count says whether there is more.
     more = cursor.page * settings.page_size < page.total_count
     messages: list[bytes] = []
+    deadline = asyncio.get_running_loop().time() + settings.timeout_s / 2
     for n, row in enumerate(rows):
         if cursor.seen.get(row.id) == row.mark:
             continue
+        late = bool(messages) and asyncio.get_running_loop().time() > deadline
         try:
-            messages.append(await _message(api, row))
+            message = None if late else await _message(api, row)
         except Throttled:
             if not messages:
                 raise
+            message = None
+        if message is None:  # the rest of the page is listed again
             return Found(messages, _within(cursor, rows[:n], cut=True), complete=False)
+        messages.append(message)
     if more:
         return Found(messages, _within(cursor, rows, cut=False), complete=False)
     return Found(messages, _after(cursor, rows, settings.overlap_s), complete=True)
