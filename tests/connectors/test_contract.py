@@ -1,6 +1,15 @@
 """Every connector folder passes the contract suite."""
 
-from stockwright.connectors import amazon, csv_drop, json_http, pos_file, shopify, woocommerce
+from stockwright.connectors import (
+    amazon,
+    bigcommerce,
+    csv_drop,
+    json_http,
+    magento,
+    pos_file,
+    shopify,
+    woocommerce,
+)
 from stockwright.sdk import contract
 from stockwright.sdk.secrets import Secret
 
@@ -37,5 +46,22 @@ TestAmazon = contract.suite(
         "client_secret": Secret("secret"),
         "refresh_token": Secret("refresh"),
         "timeout_s": 3.0,
+    },
+)
+TestBigCommerce = contract.suite(
+    bigcommerce.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "store_hash": "sandbox",
+        "access_token": Secret("token"),
+        "timeout_s": 0.3,
+    },
+)
+TestMagento = contract.suite(
+    magento.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "access_token": Secret("token"),
+        "timeout_s": 0.3,
     },
 )

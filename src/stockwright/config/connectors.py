@@ -16,6 +16,8 @@ OURS: Final[Mapping[str, str]] = {
     "shopify": "stockwright.connectors.shopify",
     "amazon": "stockwright.connectors.amazon",
     "pos_file": "stockwright.connectors.pos_file",
+    "bigcommerce": "stockwright.connectors.bigcommerce",
+    "magento": "stockwright.connectors.magento",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""

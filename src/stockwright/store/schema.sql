@@ -565,6 +565,7 @@ CREATE TABLE history.system (
     since bigint NOT NULL,
     until bigint,
     heartbeat_s numeric NOT NULL,
+    levels_are text NOT NULL,
     CONSTRAINT system_check CHECK ((until > since))
 );
 
@@ -893,7 +894,8 @@ CREATE VIEW past.demand_line AS
         CASE
             WHEN (later.line_id IS NULL) THEN line.fresh_until
             ELSE later.fresh_until
-        END AS fresh_until
+        END AS fresh_until,
+    (0)::bigint AS cancel_requested
    FROM (public.demand_line line
      LEFT JOIN LATERAL ( SELECT noted.line_id,
             noted.fresh_until
@@ -1029,7 +1031,8 @@ CREATE VIEW past.system AS
     revisions,
     connector,
     settings,
-    heartbeat_s
+    heartbeat_s,
+    levels_are
    FROM history.system
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -1920,6 +1923,8 @@ CREATE TABLE public.system (
     connector text DEFAULT ''::text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
     heartbeat_s numeric DEFAULT 0 NOT NULL,
+    levels_are text DEFAULT 'net'::text NOT NULL,
+    CONSTRAINT system_levels_are_check CHECK ((levels_are = ANY (ARRAY['net'::text, 'gross'::text]))),
     CONSTRAINT system_revisions_check CHECK ((revisions = ANY (ARRAY['increment'::text, 'cumulative'::text, 'replacement'::text]))),
     CONSTRAINT system_snapshot_basis_check CHECK ((snapshot_basis = ANY (ARRAY['gross'::text, 'net'::text])))
 );
