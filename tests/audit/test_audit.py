@@ -18,7 +18,7 @@ WORLD = (Path(__file__).parent / "world.sql").read_text()
 
 EMPTY = """
 truncate location, sku, event, identity, batch, demand_line, transition, entry, transfer, balance,
-         claim cascade;
+         claim, channel, backorder, history.backorder, owed_sku cascade;
 update ledger_head set sequence = 0;
 """
 
@@ -118,6 +118,11 @@ DAMAGE = [
     ("delete from event where sequence = 3", {"sequence", "identities", "entries"}),
     ("update ledger_head set sequence = 8", {"sequence", "batches"}),
     ("delete from batch where first_sequence = 1", {"batches"}),
+    ("update backorder set owed = 5", {"backorders"}),
+    ("update backorder set promoted = 4, owed = 5", {"backorders"}),
+    ("update backorder set settled_by = 8", {"backorders"}),
+    ("delete from history.backorder", {"backorders"}),
+    ("delete from owed_sku", {"backorders"}),
 ]
 
 

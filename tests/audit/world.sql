@@ -27,3 +27,9 @@ insert into transfer (document, sku, sent) values ('t1', 'A', 3);
 insert into balance (sku, location, lot, sellable, reserved, allocated)
 values ('A', 'L1', '', 5, 1, 2), ('B', 'L2', 'lot9', 6, 0, 0), ('B', 'L1', '', 0, 0, 0);
 insert into claim (line_id, location, sku, reserved, allocated) values (20, 'L1', 'A', 1, 2);
+insert into system (code, role) values ('shop', 'shop') on conflict do nothing;
+insert into channel (code, system, pool) values ('web', 'shop', '{L1}') on conflict do nothing;
+insert into backorder (system, order_ref, line, sku, channel, demand_class, quantity, owed, promoted,
+                       owed_since, settled_by, revision, sequence)
+values ('shop', 'o2', '1', 'B', 'web', 0, 9, 4, 5, now(), 2, 1, 6);
+insert into owed_sku (sku) values ('B');

@@ -26,6 +26,7 @@ from stockwright.store import backorders, master, past
 from stockwright.store.connection import Connection, Pool, connect
 from stockwright.store.network import apply_config
 from stockwright.store.past import LevelThen
+from tests.proof.stage import assert_audited
 from tests.proof.test_state_machine import settings_for
 
 SKUS = ("A", "B", "C", "L", "K")
@@ -343,6 +344,7 @@ class Histories(RuleBasedStateMachine):
             self.recorder.stop()
             self.pool.close()
         assert assert_explained(self.url) >= 1
+        assert_audited(self.url)
         with connect(self.url) as connection:
             for at, found in self.seen:
                 assert _numbers(quantities(connection, SKUS, at=at)) == _numbers(found)

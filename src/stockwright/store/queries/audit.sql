@@ -292,6 +292,36 @@ with moved as (
 select (select count(*) from transfer), (select count(*) from finding),
        array(select words from finding limit 5);
 
+-- name: check_backorders
+-- What an order line is owed is what was asked less what it got or gave up, its history ends there, and the ledger looks for it.
+with told as (
+    select distinct on (id) * from history.backorder order by id, n desc
+), finding (words) as (
+    select format('backorder %s %s/%s of %s: owed %s, of %s asked %s promoted, %s cancelled',
+                  b.system, b.order_ref, b.line, b.sku, b.owed, b.quantity, b.promoted, b.cancelled)
+    from backorder as b
+    where b.owed > 0 and b.owed <> b.quantity - b.promoted - b.cancelled
+    union all
+    select format('backorder %s %s/%s of %s: owed %s, its history ends with %s',
+                  b.system, b.order_ref, b.line, b.sku, b.owed, coalesce(told.owed::text, 'nothing'))
+    from backorder as b left join told using (id)
+    where (b.sku, b.quantity, b.owed, b.promoted, b.cancelled)
+          is distinct from (told.sku, told.quantity, told.owed, told.promoted, told.cancelled)
+    union all
+    select format('backorder %s %s/%s of %s: settled by event %s, which there is not',
+                  b.system, b.order_ref, b.line, b.sku, b.settled_by)
+    from backorder as b
+    where b.settled_by is not null
+      and not exists (select from event where event.sequence = b.settled_by)
+    union all
+    select format('SKU %s: %s owed, and the ledger does not look for it', sku, sum(owed))
+    from backorder where owed > 0
+    group by sku
+    having not exists (select from owed_sku where owed_sku.sku = backorder.sku)
+)
+select (select count(*) from backorder), (select count(*) from finding),
+       array(select words from finding limit 5);
+
 -- name: check_grants
 -- Every grant was covered: the free units after it, computed again, are as noted and not negative.
 with cell (sequence, n, sku, location, change, noted) as (
