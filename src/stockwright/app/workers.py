@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 
 from stockwright import telemetry
+from stockwright.app.delivering import deliver_until, deliveries_of
 from stockwright.app.signals import measure
 from stockwright.config import Config
 from stockwright.domain.errors import Transient
@@ -50,6 +51,7 @@ def add_workers(services: "Services") -> None:
     projection.listeners.append(publication.wake)
     services.recorder.listeners.append(lambda _sequence: projection.wake())
     poller = Poller(services.worker_pool, worker=services.name)
+    deliveries = deliveries_of(services)
 
     async def partners(stop: asyncio.Event) -> None:
         polls = [
@@ -58,7 +60,9 @@ def add_workers(services: "Services") -> None:
             if isinstance(connection, Reads)
         ]
         try:
-            await asyncio.gather(publication.run(stop), *polls)
+            await asyncio.gather(
+                publication.run(stop), deliver_until(stop, deliveries, services.bell), *polls
+            )
         finally:
             await close_all(services.connections)
 

@@ -44,6 +44,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     order_watermark: a complete poll of its orders proves that none before its start is unseen.
     versioned_writes: it keeps the version of a level and ignores an older one. idempotency_keys: it
     carries out a call under the same key once. documents: the kinds that `submit` takes.
+    announces: subscriptions can be told through it.
     """
 
     read_back: bool = False
@@ -52,6 +53,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     versioned_writes: bool = False
     idempotency_keys: bool = False
     webhooks: bool = False
+    announces: bool = False
     documents: tuple[DocumentKind, ...] = ()
 
 

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
+    Announcement,
     Document,
     LevelKey,
     LevelToSend,
@@ -52,6 +53,19 @@ class Submits(Protocol):
 
         Safe to repeat under the same key: a partner that keeps no keys is asked first whether it
         has the document, so that it is never told twice.
+        """
+        ...
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """Takes announcements for whoever listens: a message broker."""
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Hands announcements over in their order; returns once the broker has stored all of them.
+
+        Safe to repeat: those of the same id are stored once, for as long as the broker remembers
+        ids. Raises what every verb may raise: then some of them may be stored.
         """
         ...
 
