@@ -7,6 +7,7 @@ import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import jsonschema
 import psycopg
@@ -27,6 +28,7 @@ from stockwright.flow.subscribing import Start
 from stockwright.sdk.guarded import GuardedHttp
 from stockwright.store import subscriptions as store
 from stockwright.store.connection import Pool
+from tests.flow.conftest import MASTER
 from tests.flow.consumer import Consumer
 
 LOOPBACK = networks(["127.0.0.0/8"])
@@ -37,6 +39,14 @@ LISTED = """
 insert into listing (channel, code) values ('web', 'L-A');
 insert into listing_component values ('web', 'L-A', 'A', 1);
 update master_revision set revision = revision + 1;
+"""
+EMPTY = """
+truncate event, entry, identity, batch, balance, level, level_change, dirty, payload,
+         document_owner, document_line, demand_line, claim, transition, observation, work_item,
+         subscription, subscription_secret, subscription_progress, change_log
+         restart identity cascade;
+alter sequence level_change_position restart;
+update ledger_head set sequence = 0;
 """
 
 
@@ -111,12 +121,26 @@ class Hub:
             return found.fetchall() if found.description else None
 
 
+@pytest.fixture(scope="module")
+def house(cluster, template):
+    """One database for all of this module, for making one takes longer than most of its tests."""
+    name = f"deliveries_{uuid4().hex[:12]}"
+    with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template} strategy wal_log")
+        with Pool(cluster.url_of(name), size=8) as pool:
+            with pool.connection() as connection:
+                connection.execute(MASTER)
+                connection.execute(LISTED)
+            yield Hub(cluster.url_of(name), pool)
+        admin.execute(f"drop database {name} with (force)")
+
+
 @pytest.fixture
-def hub(database):
-    with Pool(database, size=4) as pool:
-        hub = Hub(database, pool)
-        hub.sql(LISTED)
-        yield hub
+def hub(house):
+    """The house before anything happened in it."""
+    house.sql(EMPTY)
+    house.told = 0
+    return house
 
 
 def numbers(consumer: Consumer) -> list[int]:
@@ -255,7 +279,7 @@ async def test_a_slow_consumer_holds_up_only_itself(hub):
         hub.subscribe(slow, "slow")
         hub.subscribe(quick, "quick")
         hub.receive("A")
-        slow.before_answer = lambda: asyncio.sleep(1.0)
+        slow.before_answer = lambda: asyncio.sleep(0.5)
         loop = asyncio.get_running_loop()
         began, done = loop.time(), asyncio.create_task(worker.step())
         await quick.wait_for(1)
