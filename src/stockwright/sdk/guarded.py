@@ -25,12 +25,14 @@ class GuardedResolver(AbstractResolver):
     ) -> None:
         self._allowed = allowed
         self._secure = secure
-        self._names = names or ThreadedResolver()
+        self._names = names
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """The addresses of a name that may be called. Raises OSError where there are none."""
+        if self._names is None:
+            self._names = ThreadedResolver()
         found = await self._names.resolve(host, port, family)
         good = [one for one in found if may_reach(one["host"], self._allowed, public=self._secure)]
         if not good:
@@ -39,7 +41,8 @@ class GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Gives back what names are resolved with."""
-        await self._names.close()
+        if self._names is not None:
+            await self._names.close()
 
 
 class GuardedHttp:
