@@ -108,7 +108,7 @@ DELIVERIES = _counter(
     ("subscription", "outcome"),
 )
 SUBSCRIPTION_BEHIND = _gauge(
-    "stockwright_subscription_behind_changes",
+    "stockwright_subscription_behind_items",
     "Changes that a subscription has not come to yet, whether they pass its filters or not.",
     ("subscription",),
 )

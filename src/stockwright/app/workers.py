@@ -147,11 +147,13 @@ async def poll_until(
 ) -> None:
     """Polls one partner whenever it is due, until `stop`; `found` is called for new payloads.
 
-    A partner that keeps us waiting holds up neither the others nor the stop.
+    A partner that keeps us waiting holds up neither the others nor the stop. One that waits by
+    itself until there is something, such as a queue, is asked again at once.
     """
+    every_s = getattr(connection, "poll_every_s", POLL_EVERY_S)
     while not stop.is_set():
         try:
-            polled = await _unless(stop, poller.poll(system, connection, every_s=POLL_EVERY_S))
+            polled = await _unless(stop, poller.poll(system, connection, every_s=every_s))
         except Transient as failure:
             telemetry.STEP_FAILURES.labels("poll").inc()
             _log.warning("poll failed, will run again", system=system, error=str(failure))
@@ -160,7 +162,8 @@ async def poll_until(
             telemetry.POLLS.labels(system, "failed" if polled.error else "ok").inc()
             if polled.payloads:
                 found()
-        await _unless(stop, asyncio.sleep(IDLE_S))
+        if every_s or polled is None or polled.error:
+            await _unless(stop, asyncio.sleep(IDLE_S))
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -48,7 +48,7 @@ class Subscriptions(Struct, frozen=True, kw_only=True):
         Meta(description="private networks that webhooks may go to, also without TLS"),
     ] = ()
     patience_hours: Annotated[
-        float, Meta(gt=0, le=8760, description="hours a consumer may fail before it is paused")
+        float, Meta(ge=1, le=8760, description="hours a consumer may fail before it is paused")
     ] = 24
 
 
