@@ -1,6 +1,15 @@
 """Every connector folder passes the contract suite."""
 
-from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import (
+    amazon,
+    csv_drop,
+    json_http,
+    kafka,
+    nats,
+    rabbitmq,
+    shopify,
+    woocommerce,
+)
 from stockwright.sdk import contract
 from stockwright.sdk.secrets import Secret
 
@@ -38,3 +47,6 @@ TestAmazon = contract.suite(
         "timeout_s": 3.0,
     },
 )
+TestNats = contract.suite(nats.CONNECTOR, settings={"servers": ["nats://127.0.0.1:9"]})
+TestRabbitmq = contract.suite(rabbitmq.CONNECTOR, settings={"host": "127.0.0.1"})
+TestKafka = contract.suite(kafka.CONNECTOR, settings={"bootstrap_servers": ["127.0.0.1:9"]})

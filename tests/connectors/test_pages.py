@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import (
+    amazon,
+    csv_drop,
+    json_http,
+    kafka,
+    nats,
+    rabbitmq,
+    shopify,
+    woocommerce,
+)
 from stockwright.domain.events import Fact
 from stockwright.sdk.mapping import rules_from
 from stockwright.sdk.reference import settings_table
@@ -18,6 +27,9 @@ PAGES = {
     "woocommerce.md": woocommerce.CONNECTOR,
     "shopify.md": shopify.CONNECTOR,
     "amazon.md": amazon.CONNECTOR,
+    "nats.md": nats.CONNECTOR,
+    "rabbitmq.md": rabbitmq.CONNECTOR,
+    "kafka.md": kafka.CONNECTOR,
 }
 
 

@@ -16,6 +16,8 @@ OURS: Final[Mapping[str, str]] = {
     "shopify": "stockwright.connectors.shopify",
     "amazon": "stockwright.connectors.amazon",
     "nats": "stockwright.connectors.nats",
+    "rabbitmq": "stockwright.connectors.rabbitmq",
+    "kafka": "stockwright.connectors.kafka",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""

@@ -44,9 +44,7 @@ LIMITS: Final = Limits(
     timeout_s=10.0,
     longest_apply_delay_s=0.0,
 )
-CAPABILITIES: Final = Capabilities(
-    idempotency_keys=True, announces=True, documents=("shipment", "cancellation", "refund")
-)
+CAPABILITIES: Final = Capabilities(announces=True, documents=("shipment", "cancellation", "refund"))
 RETRY_S: Final = 2.0
 _PLACEHOLDER: Final = r"(\{(channel|listing|location|kind|order)\}|[A-Za-z0-9_/-])+"
 _SUBJECT: Final = rf"^({_PLACEHOLDER}(\.{_PLACEHOLDER})*)?$"

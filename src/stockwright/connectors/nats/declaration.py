@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Declaration
@@ -63,7 +64,8 @@ DECLARATION: Declaration[NatsSettings] = Declaration(
     summary="A NATS JetStream server: JSON messages in, levels, documents and subscriptions out.",
     settings=NatsSettings,
     limits=LIMITS,
-    capabilities=CAPABILITIES,
+    # Within the time that the stream remembers ids, two minutes unless it says otherwise.
+    capabilities=replace(CAPABILITIES, idempotency_keys=True),
     partner_docs="https://docs.nats.io/nats-concepts/jetstream",
 )
 
