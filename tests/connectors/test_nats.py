@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from nats.js.api import ConsumerConfig
 
 from stockwright.connectors.nats import CONNECTOR
 from stockwright.domain.errors import Misconfigured, Transient
@@ -325,6 +326,17 @@ async def test_what_nobody_stores_is_told_to_an_operator(server, stream):
     with pytest.raises(Misconfigured, match="no stream NOSUCHSTREAM"):
         await missing.read("")
     await missing.close()
+
+
+async def test_a_consumer_that_would_lose_messages_is_refused(server, stream):
+    client = await server.client()
+    limited = ConsumerConfig(durable_name="limited", ack_policy="explicit", max_deliver=3)
+    await client.jetstream().add_consumer(stream, limited)
+    await client.close()
+    connection = connect(server, stream, consumer="limited")
+    with pytest.raises(Misconfigured, match="the consumer limited would lose messages"):
+        await connection.read("")
+    await connection.close()
 
 
 async def test_a_server_that_is_away_claims_nothing(server, stream):

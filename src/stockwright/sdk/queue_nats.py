@@ -162,9 +162,10 @@ class NatsQueue:
             max_deliver=-1,
         )
         try:
-            self._pull = await stream.pull_subscribe(
+            pull = await stream.pull_subscribe(
                 access.subject, durable=access.consumer, stream=access.stream, config=wanted
             )
+            found = (await pull.consumer_info()).config
         except of_streams.NotFoundError:
             text = f"NATS has no stream {access.stream}: create it on the server"
             raise Misconfigured("stream", text) from None
@@ -173,7 +174,14 @@ class NatsQueue:
         except (errors.Error, OSError) as error:
             await self.close()
             raise Transient(f"NATS broke off: {error or type(error).__name__}") from None
-        return self._pull
+        if found.ack_policy != api.AckPolicy.EXPLICIT or (found.max_deliver or -1) > 0:
+            text = (
+                f"the consumer {access.consumer} would lose messages: it must have explicit"
+                " acknowledgement and no limit of deliveries; mend it, or take another name"
+            )
+            raise Misconfigured("consumer", text)
+        self._pull = pull
+        return pull
 
 
 def _taken(message: Any) -> Taken:
