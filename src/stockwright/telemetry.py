@@ -178,12 +178,13 @@ _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|api_?key$|authorization|cookie|signature|credential",
     re.IGNORECASE,
 )
-# A password inside a URL, a bearer or basic credential, one of our own API keys.
+# A password inside a URL, a bearer or basic credential, our own API keys and webhook secrets.
 _SECRET_TEXT = re.compile(
     r"(?P<url>\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s@/]+(?=@)"
     r"|(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}"
     r"|(?P<query>\b(?:password|secret|token|api_?key)=)[^\s&;,'\"]+"
-    r"|(?P<key>\bsw_)[\w-]{8,}",
+    r"|(?P<key>\bsw_)[\w-]{8,}"
+    r"|(?P<hook>\bwhsec_)[\w+/=-]{8,}",
     re.IGNORECASE,
 )
 

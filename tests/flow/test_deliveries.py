@@ -20,7 +20,7 @@ from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact
 from stockwright.domain.proxies import networks
 from stockwright.domain.subscriptions import Filters, NewSubscription
-from stockwright.flow import subscribing
+from stockwright.flow import envelopes, subscribing
 from stockwright.flow.deliveries import Deliveries
 from stockwright.flow.projection import Projection
 from stockwright.flow.recording import Recorder
@@ -184,6 +184,17 @@ async def test_a_message_holds_no_more_changes_than_the_batch(hub):
         assert await worker.step() == 5
         assert [len(one.events) for one in consumer.heard] == [2, 2, 1]
         assert numbers(consumer) == [1, 2, 3, 4, 5]
+
+
+async def test_a_message_is_not_filled_beyond_its_bytes(hub, monkeypatch):
+    monkeypatch.setattr(envelopes, "MAX_BYTES", 2_000)
+    async with Consumer() as consumer, hub.worker() as worker:
+        hub.subscribe(consumer)
+        hub.receive(*"ABABABA")
+        assert await worker.step() == 7
+        assert numbers(consumer) == [1, 2, 3, 4, 5, 6, 7]
+        assert len(consumer.heard) > 2
+        assert all(len(one.body) < 3_000 for one in consumer.heard)
 
 
 async def test_what_a_failing_consumer_did_not_take_comes_again_unchanged(hub):
@@ -468,7 +479,7 @@ async def test_a_name_that_leads_into_our_own_network_is_not_called(hub):
 async def test_messages_are_counted_by_subscription_and_outcome(hub):
     def count(outcome: str) -> float:
         metric: Counter = telemetry.DELIVERIES.labels("counted", outcome)
-        return metric._value.get()
+        return float(metric._value.get())
 
     async with Consumer() as consumer, hub.worker() as worker:
         hub.subscribe(consumer, "counted")

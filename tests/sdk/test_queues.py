@@ -10,8 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ChannelNotFoundEntity, DeliveryError
-from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
-from aiokafka.structs import TopicPartition
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    KafkaConnectionError,
+    MessageSizeTooLargeError,
+)
+from aiokafka.structs import TopicPartition  # type: ignore[import-untyped]
 
 from stockwright.connectors import kafka, rabbitmq
 from stockwright.domain.errors import Misconfigured, Transient

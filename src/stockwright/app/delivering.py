@@ -34,7 +34,6 @@ def deliveries_of(services: "Services") -> Deliveries:
         worker=services.name,
         source=services.config.server.base or SOURCE,
         patience_s=settings.patience_hours * 3_600,
-        wake=services.bell.ring,
     )
 
 
@@ -48,16 +47,18 @@ async def deliver_until(stop: asyncio.Event, deliveries: Deliveries, bell: Bell)
             except StockwrightError as failure:
                 telemetry.STEP_FAILURES.labels("delivery").inc()
                 _log.warning("deliveries failed, will run again", error=str(failure))
-            await _either(stop, bell.heard(rings, LOOK_S))
-            await _either(stop, asyncio.sleep(GATHER_S))
+            await _first(stop.wait(), deliveries.again.wait(), bell.heard(rings, LOOK_S))
+            await _first(stop.wait(), asyncio.sleep(GATHER_S))
     finally:
         await deliveries.close()
 
 
-async def _either(stop: asyncio.Event, news: Coroutine[Any, Any, None]) -> None:
-    """Returns once there is news, or `stop` is set."""
-    both = {asyncio.ensure_future(news), asyncio.ensure_future(stop.wait())}
-    _, waiting = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    for one in waiting:
-        one.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Returns once the first of them does."""
+    tasks = [asyncio.ensure_future(one) for one in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

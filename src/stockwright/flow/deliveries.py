@@ -26,7 +26,7 @@ from stockwright.sdk.verbs import Announces
 from stockwright.store import subscriptions as store
 from stockwright.store.access import log_change
 from stockwright.store.connection import Connection, Pool
-from stockwright.store.feed import Position
+from stockwright.store.feed import BEGINNING, Position
 from stockwright.store.session import session, translated
 from stockwright.store.subscriptions import Turn
 
@@ -47,7 +47,7 @@ class Deliveries:
     """Delivers subscriptions; any number of workers may, each subscription is one's at a time.
 
     connections are those that announcements can be sent through, by system. source names this
-    house in every CloudEvent. wake is called where a turn ends with more to deliver.
+    house in every CloudEvent. again is set where a turn ends that may have left something.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class Deliveries:
         lease_s: float = LEASE_S,
         timeout_s: float = TIMEOUT_S,
         chance: Callable[[], float] = random.random,
-        wake: Callable[[], None] = lambda: None,
     ) -> None:
         assert timeout_s < lease_s, "nobody else may send while a call is under way"
         self._pool = pool
@@ -76,7 +75,7 @@ class Deliveries:
         self._lease_s = lease_s
         self._timeout_s = timeout_s
         self._chance = chance
-        self._wake = wake
+        self.again = asyncio.Event()
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="deliveries")
         self._turns: set[asyncio.Task[int]] = set()
         self._closing = False
@@ -86,8 +85,8 @@ class Deliveries:
 
         Raises Transient where the database is away.
         """
-        holder, turns = await self._claim(AT_ONCE)
-        return sum(await asyncio.gather(*(self._deliver(turn, holder) for turn in turns)))
+        holder, turns, end = await self._claim(AT_ONCE)
+        return sum(await asyncio.gather(*(self._deliver(turn, holder, end) for turn in turns)))
 
     async def begin(self) -> None:
         """Begins to deliver to those that are due, as far as hands are free; does not wait for it.
@@ -97,9 +96,10 @@ class Deliveries:
         free = AT_ONCE - len(self._turns)
         if free <= 0:
             return
-        holder, turns = await self._claim(free)
+        self.again.clear()
+        holder, turns, end = await self._claim(free)
         for turn in turns:
-            task = asyncio.create_task(self._deliver(turn, holder))
+            task = asyncio.create_task(self._deliver(turn, holder, end))
             self._turns.add(task)
             task.add_done_callback(self._turns.discard)
 
@@ -116,8 +116,10 @@ class Deliveries:
 
     # ---------------------------------------------------------------- one subscription
 
-    async def _claim(self, limit: int) -> tuple[str, list[Turn]]:
-        """Leases what is due, for a holder that was never before."""
+    async def _claim(self, limit: int) -> tuple[str, list[Turn], Position]:
+        """Leases what is due, for a holder that was never before; and how far the feed has come,
+        which is asked once for all of them, for it holds up the feed's writers.
+        """
         holder = f"{self._worker}/{uuid4().hex[:12]}"
         systems = list(self._queues)
         turns = await self._block(
@@ -125,13 +127,21 @@ class Deliveries:
                 connection, holder, systems, lease_s=self._lease_s, limit=limit
             )
         )
-        return holder, turns
+        if not turns:
+            return holder, [], BEGINNING
+        loop = asyncio.get_running_loop()
+        try:
+            return holder, turns, await loop.run_in_executor(self._threads, _end, self._pool)
+        except StockwrightError:
+            for turn in turns:
+                await self._release(turn, holder)
+            raise
 
-    async def _deliver(self, turn: Turn, holder: str) -> int:
+    async def _deliver(self, turn: Turn, holder: str, end: Position) -> int:
         """Sends message after message; how many changes the consumer took."""
         try:
             with telemetry.span("delivery", subscription=turn.name):
-                return await self._deliver_all(turn, holder)
+                return await self._deliver_all(turn, holder, end)
         except StockwrightError as failure:
             # The house's own trouble, and no fault of the consumer: nothing is noted against it.
             telemetry.STEP_FAILURES.labels("delivery").inc()
@@ -144,14 +154,14 @@ class Deliveries:
         finally:
             await self._release(turn, holder)
 
-    async def _deliver_all(self, turn: Turn, holder: str) -> int:
+    async def _deliver_all(self, turn: Turn, holder: str, end: Position) -> int:
         taken = 0
         for _ in range(MESSAGES_A_TURN):
             if self._closing:
                 return taken
-            message, secrets = await self._next(turn, holder)
+            message, secrets = await self._next(turn, holder, turn.upto or end)
             if message is None:
-                return taken
+                break
             if message.envelopes and not await self._sent(turn, holder, message, secrets):
                 return taken
             goes_on = await self._moved(turn, holder, message)
@@ -159,16 +169,13 @@ class Deliveries:
             if not goes_on:
                 return taken
             turn = turn._replace(position=message.end, upto=None, failures=0)
-        self._wake()
+        self.again.set()
         return taken
 
-    async def _next(self, turn: Turn, holder: str) -> tuple[Message | None, Sequence[str]]:
+    async def _next(
+        self, turn: Turn, holder: str, end: Position
+    ) -> tuple[Message | None, Sequence[str]]:
         """The next message, its end written down, and what it is signed with; None at the end."""
-        upto = turn.upto
-        if upto is None:
-            loop = asyncio.get_running_loop()
-            upto = await loop.run_in_executor(self._threads, _end, self._pool)
-        end = upto
 
         def work(connection: Connection) -> tuple[Message | None, Sequence[str]]:
             heard = read_upto(connection, turn.position, end, wanted(turn.filters), turn.batch)

@@ -72,7 +72,10 @@ class Announces(Protocol):
 
 @runtime_checkable
 class Reads(Protocol):
-    """Is asked for what happened since a cursor."""
+    """Is asked for what happened since a cursor.
+
+    One with an attribute `poll_every_s` is asked that often: 0 where `read` waits by itself.
+    """
 
     limits: Limits
 
