@@ -2,10 +2,13 @@
 
 from stockwright.connectors import (
     amazon,
+    bigcommerce,
     csv_drop,
     json_http,
     kafka,
+    magento,
     nats,
+    pos_file,
     rabbitmq,
     shopify,
     woocommerce,
@@ -35,6 +38,7 @@ TestShopify = contract.suite(
     },
 )
 TestCsvDrop = contract.suite(csv_drop.CONNECTOR, settings={"stable_s": 0})
+TestPosFile = contract.suite(pos_file.CONNECTOR, settings={"stable_s": 0})
 TestAmazon = contract.suite(
     amazon.CONNECTOR,
     settings={
@@ -45,6 +49,23 @@ TestAmazon = contract.suite(
         "client_secret": Secret("secret"),
         "refresh_token": Secret("refresh"),
         "timeout_s": 3.0,
+    },
+)
+TestBigCommerce = contract.suite(
+    bigcommerce.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "store_hash": "sandbox",
+        "access_token": Secret("token"),
+        "timeout_s": 0.3,
+    },
+)
+TestMagento = contract.suite(
+    magento.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "access_token": Secret("token"),
+        "timeout_s": 0.3,
     },
 )
 TestNats = contract.suite(nats.CONNECTOR, settings={"servers": ["nats://127.0.0.1:9"]})

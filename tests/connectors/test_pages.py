@@ -7,10 +7,13 @@ import pytest
 
 from stockwright.connectors import (
     amazon,
+    bigcommerce,
     csv_drop,
     json_http,
     kafka,
+    magento,
     nats,
+    pos_file,
     rabbitmq,
     shopify,
     woocommerce,
@@ -27,6 +30,9 @@ PAGES = {
     "woocommerce.md": woocommerce.CONNECTOR,
     "shopify.md": shopify.CONNECTOR,
     "amazon.md": amazon.CONNECTOR,
+    "pos-file.md": pos_file.CONNECTOR,
+    "bigcommerce.md": bigcommerce.CONNECTOR,
+    "magento.md": magento.CONNECTOR,
     "nats.md": nats.CONNECTOR,
     "rabbitmq.md": rabbitmq.CONNECTOR,
     "kafka.md": kafka.CONNECTOR,
