@@ -69,6 +69,7 @@ async def test_a_queue_is_asked_again_at_once(database_url):
     stop, told = asyncio.Event(), asyncio.Event()
     queue = Partner(1)
     queue.poll_every_s = 0.0
+    rounds = 0
 
     def found() -> None:
         nonlocal rounds
@@ -76,7 +77,6 @@ async def test_a_queue_is_asked_again_at_once(database_url):
         if rounds == 3:
             told.set()
 
-    rounds = 0
     with Pool(with_system(database_url)) as pool:
         poller = Poller(pool, worker="w")
         polling = asyncio.create_task(poll_until(stop, poller, "shop", queue, found))

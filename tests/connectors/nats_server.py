@@ -80,10 +80,10 @@ class NatsServer:
         client = await self.client()
         js = client.jetstream()
         state = (await js.stream_info(stream)).state
-        found = []
+        found: list[tuple[str, bytes, dict[str, str]]] = []
         for sequence in range(state.first_seq, state.last_seq + 1):
             message = await js.get_msg(stream, sequence)
-            found.append((message.subject, message.data or b"", dict(message.headers or {})))
+            found.append((message.subject or "", message.data or b"", dict(message.headers or {})))
         await client.close()
         return found
 

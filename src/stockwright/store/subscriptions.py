@@ -227,10 +227,22 @@ def _held(turn: Turn, holder: str) -> dict[str, Any]:
 
 
 def _turn(row: tuple[Any, ...]) -> Turn:
-    *head, filters, batch, sequence, place, to_sequence, to_place, turn, failures = row
-    upto = None if to_sequence is None else Position(to_sequence, to_place)
-    wanted = msgspec.convert(filters, Filters)
-    return Turn(*head, wanted, batch, Position(sequence, place), upto, turn, failures)
+    number, name, via, url, system, subject, filters, batch, *places, turn, failures = row
+    sequence, place, to_sequence, to_place = places
+    return Turn(
+        id=number,
+        name=name,
+        via=via,
+        url=url,
+        system=system,
+        subject=subject,
+        filters=msgspec.convert(filters, Filters),
+        batch=batch,
+        position=Position(sequence, place),
+        upto=None if to_sequence is None else Position(to_sequence, to_place),
+        turn=turn,
+        failures=failures,
+    )
 
 
 def _views(connection: Connection, arguments: dict[str, Any]) -> list[Subscription]:
