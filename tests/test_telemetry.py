@@ -108,6 +108,7 @@ def test_a_span_lets_the_failure_of_its_block_through():
         ("Authorization: Bearer abc.def-123456", "Authorization: Bearer [hidden]"),
         ("GET /orders?token=abc123&page=2", "GET /orders?token=[hidden]&page=2"),
         ("key sw_4f9a8b7c6d5e was used", "key sw_[hidden] was used"),
+        ("signed with whsec_MfKQ9r8GKYqrTwjUPD8=", "signed with whsec_[hidden]"),
         ("host=db password=hunter2 user=hub", "host=db password=[hidden] user=hub"),
         ("http://shop.example/orders/7:8", "http://shop.example/orders/7:8"),
         ("17 units of sku SW-4 at 10:30", "17 units of sku SW-4 at 10:30"),

@@ -102,6 +102,22 @@ POLLS = _counter(
     "stockwright_polls_total", "Polls of a partner, by outcome (ok, failed).", ("system", "outcome")
 )
 
+DELIVERIES = _counter(
+    "stockwright_delivery_messages_total",
+    "Messages to subscribers, by outcome (taken, failed, gone).",
+    ("subscription", "outcome"),
+)
+SUBSCRIPTION_BEHIND = _gauge(
+    "stockwright_subscription_behind_items",
+    "Changes that a subscription has not come to yet, whether they pass its filters or not.",
+    ("subscription",),
+)
+SUBSCRIPTION_LAG = _gauge(
+    "stockwright_subscription_lag_seconds",
+    "Age of the oldest change that a subscription has not come to yet.",
+    ("subscription",),
+)
+
 # ---------------------------------------------------------------- people and the process
 
 PARKED = _gauge(
@@ -131,6 +147,7 @@ SPANS: Final[Mapping[str, str]] = {
     "projection.step": "Touched SKUs are taken and their levels computed.",
     "publication.send": "One call that carries levels to a channel.",
     "poll": "One poll of a partner.",
+    "delivery": "One turn of a subscription: messages until its consumer has all there is.",
 }
 """Every span by name, with what it covers."""
 
@@ -161,12 +178,13 @@ _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|api_?key$|authorization|cookie|signature|credential",
     re.IGNORECASE,
 )
-# A password inside a URL, a bearer or basic credential, one of our own API keys.
+# A password inside a URL, a bearer or basic credential, our own API keys and webhook secrets.
 _SECRET_TEXT = re.compile(
     r"(?P<url>\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s@/]+(?=@)"
     r"|(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}"
     r"|(?P<query>\b(?:password|secret|token|api_?key)=)[^\s&;,'\"]+"
-    r"|(?P<key>\bsw_)[\w-]{8,}",
+    r"|(?P<key>\bsw_)[\w-]{8,}"
+    r"|(?P<hook>\bwhsec_)[\w+/=-]{8,}",
     re.IGNORECASE,
 )
 

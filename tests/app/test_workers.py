@@ -64,6 +64,27 @@ async def test_new_payloads_are_told(database_url):
         await asyncio.wait_for(polling, 30)
 
 
+async def test_a_queue_is_asked_again_at_once(database_url):
+    """It waits by itself until there is something; others are asked every ten seconds."""
+    stop, told = asyncio.Event(), asyncio.Event()
+    queue = Partner(1)
+    queue.poll_every_s = 0.0
+    rounds = 0
+
+    def found() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            told.set()
+
+    with Pool(with_system(database_url)) as pool:
+        poller = Poller(pool, worker="w")
+        polling = asyncio.create_task(poll_until(stop, poller, "shop", queue, found))
+        await asyncio.wait_for(told.wait(), 8)
+        stop.set()
+        await asyncio.wait_for(polling, 30)
+
+
 async def test_a_partner_that_keeps_us_waiting_does_not_hold_up_the_stop(database_url):
     stop = asyncio.Event()
     partner = Partner(hangs=True)

@@ -23,6 +23,7 @@ GROUPS = {
     "key": ("create", "list", "revoke"),
     "policy": ("preview", "replay"),
     "publish": ("list", "pause", "resume", "resync"),
+    "subscription": ("add", "list", "pause", "resume", "rotate", "replay", "delete"),
     "user": ("add", "list", "password", "role", "disable"),
 }
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"

@@ -32,7 +32,13 @@ CASES: list[tuple[str, str, list[Expected]]] = [
         [
             (1, "system", "error", "is unknown", "did you mean systems?"),
             (4, "server.prot", "error", "is unknown", "did you mean port?"),
-            (5, "zzz", "error", "is unknown", "known here: server, database, api_log, systems"),
+            (
+                5,
+                "zzz",
+                "error",
+                "is unknown",
+                "known here: server, database, api_log, subscriptions",
+            ),
         ],
     ),
     (

@@ -5,8 +5,11 @@ from stockwright.connectors import (
     bigcommerce,
     csv_drop,
     json_http,
+    kafka,
     magento,
+    nats,
     pos_file,
+    rabbitmq,
     shopify,
     woocommerce,
 )
@@ -65,3 +68,6 @@ TestMagento = contract.suite(
         "timeout_s": 0.3,
     },
 )
+TestNats = contract.suite(nats.CONNECTOR, settings={"servers": ["nats://127.0.0.1:9"]})
+TestRabbitmq = contract.suite(rabbitmq.CONNECTOR, settings={"host": "127.0.0.1"})
+TestKafka = contract.suite(kafka.CONNECTOR, settings={"bootstrap_servers": ["127.0.0.1:9"]})

@@ -10,8 +10,11 @@ from stockwright.connectors import (
     bigcommerce,
     csv_drop,
     json_http,
+    kafka,
     magento,
+    nats,
     pos_file,
+    rabbitmq,
     shopify,
     woocommerce,
 )
@@ -30,6 +33,9 @@ PAGES = {
     "pos-file.md": pos_file.CONNECTOR,
     "bigcommerce.md": bigcommerce.CONNECTOR,
     "magento.md": magento.CONNECTOR,
+    "nats.md": nats.CONNECTOR,
+    "rabbitmq.md": rabbitmq.CONNECTOR,
+    "kafka.md": kafka.CONNECTOR,
 }
 
 

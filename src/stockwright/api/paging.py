@@ -1,13 +1,15 @@
 """Cursors: where the next page begins, as a text that callers pass back and never read."""
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 
 from stockwright.api.problems import problem
+from stockwright.domain.cursors import cursor_of, read_cursor
+
+__all__ = ["DEFAULT_LIMIT", "Cursor", "Limit", "Page", "PageQuery", "cursor_of", "page_of"]
+__all__ += ["position_of"]
 
 T = TypeVar("T")
 
@@ -30,19 +32,13 @@ class PageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     cursor: Cursor = ""
 
 
-def cursor_of(position: Any) -> str:
-    """The cursor of a position (anything JSON holds)."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
-
-
 def position_of(cursor: str, kind: type[T], start: T) -> T:
     """The position in a cursor of ours; `start` for an empty one. Raises the problem malformed."""
     if not cursor:
         return start
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(text, type=kind)
-    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        return read_cursor(cursor, kind)
+    except ValueError:
         detail = "This is not a cursor of this list."
         raise problem(
             "malformed", detail, param="cursor", next="Pass on `next_cursor`, or leave it out."

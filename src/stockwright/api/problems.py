@@ -82,6 +82,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         "the channel's levels are not complete enough to be sent again",
         "Do what `detail` says, look with dry_run=true, then send the same again.",
     ),
+    "name_taken": Kind(
+        409, "something else has this name", "Choose another name, or read what is there."
+    ),
     "already_closed": Kind(409, "this was closed before", "Nothing is left to do."),
     "already_open": Kind(409, "this is open", "Nothing is left to do."),
     "not_bindable": Kind(

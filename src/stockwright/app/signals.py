@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from stockwright import telemetry
 from stockwright.domain.events import Outcome
 from stockwright.flow.recording import Recorder
-from stockwright.store import processes
+from stockwright.store import processes, subscriptions
 from stockwright.store.connection import Connection
 
 
@@ -31,11 +31,17 @@ def watch(recorder: Recorder) -> None:
 
 
 def measure(connection: Connection) -> None:
-    """Sets every gauge of what waits: marks, levels, parked payloads, work items."""
+    """Sets every gauge of what waits: marks, levels, subscribers, parked payloads, work items."""
     telemetry.PROJECTION_WAITING.set(processes.marks(connection))
     for channel, (count, age_s) in processes.backlog_by_channel(connection).items():
         telemetry.BACKLOG.labels(channel).set(count)
         telemetry.OLDEST_UNPUBLISHED.labels(channel).set(age_s)
+    lags = subscriptions.lags(connection)
+    telemetry.SUBSCRIPTION_BEHIND.clear()
+    telemetry.SUBSCRIPTION_LAG.clear()
+    for name, (behind, age_s) in lags.items():
+        telemetry.SUBSCRIPTION_BEHIND.labels(name).set(behind)
+        telemetry.SUBSCRIPTION_LAG.labels(name).set(age_s)
     parked = processes.parked_by_system(connection)
     work = processes.work_by_kind(connection)
     # What nobody waits for any more must not stand there with its last count.

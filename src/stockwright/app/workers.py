@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 
 from stockwright import telemetry
+from stockwright.app.delivering import deliver_until, deliveries_of
 from stockwright.app.signals import measure
 from stockwright.config import Config
 from stockwright.domain.errors import Transient
@@ -50,6 +51,7 @@ def add_workers(services: "Services") -> None:
     projection.listeners.append(publication.wake)
     services.recorder.listeners.append(lambda _sequence: projection.wake())
     poller = Poller(services.worker_pool, worker=services.name)
+    deliveries = deliveries_of(services)
 
     async def partners(stop: asyncio.Event) -> None:
         polls = [
@@ -58,7 +60,9 @@ def add_workers(services: "Services") -> None:
             if isinstance(connection, Reads)
         ]
         try:
-            await asyncio.gather(publication.run(stop), *polls)
+            await asyncio.gather(
+                publication.run(stop), deliver_until(stop, deliveries, services.bell), *polls
+            )
         finally:
             await close_all(services.connections)
 
@@ -143,11 +147,13 @@ async def poll_until(
 ) -> None:
     """Polls one partner whenever it is due, until `stop`; `found` is called for new payloads.
 
-    A partner that keeps us waiting holds up neither the others nor the stop.
+    A partner that keeps us waiting holds up neither the others nor the stop. One that waits by
+    itself until there is something, such as a queue, is asked again at once.
     """
+    every_s = getattr(connection, "poll_every_s", POLL_EVERY_S)
     while not stop.is_set():
         try:
-            polled = await _unless(stop, poller.poll(system, connection, every_s=POLL_EVERY_S))
+            polled = await _unless(stop, poller.poll(system, connection, every_s=every_s))
         except Transient as failure:
             telemetry.STEP_FAILURES.labels("poll").inc()
             _log.warning("poll failed, will run again", system=system, error=str(failure))
@@ -156,7 +162,8 @@ async def poll_until(
             telemetry.POLLS.labels(system, "failed" if polled.error else "ok").inc()
             if polled.payloads:
                 found()
-        await _unless(stop, asyncio.sleep(IDLE_S))
+        if every_s or polled is None or polled.error:
+            await _unless(stop, asyncio.sleep(IDLE_S))
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

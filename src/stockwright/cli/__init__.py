@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "key": "Create, list and revoke API keys.",
     "user": "Add, list, change and disable users of the console.",
     "publish": "Show, pause, resume and resync channels.",
+    "subscription": "Add, list, pause, resume, replay and delete subscriptions.",
     "why": "Explain every quantity of a SKU.",
     "policy": "Try exposure policies before they are in force.",
     "trace": "Follow one event from the door to the channels.",
@@ -34,7 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"config", "key", "policy", "publish", "user"})
+_GROUPS: Final = frozenset({"config", "key", "policy", "publish", "subscription", "user"})
 
 
 def build_app(chosen: str = "") -> App:

@@ -414,6 +414,58 @@ class BlockingOperations:
         """The items of `get_ledger`, page after page."""
         return self._each(self._client.get_ledger_items(sku, limit=limit))
 
+    def post_subscription(self, body: types.SubscriptionAsk) -> types.SubscriptionMade:
+        """Adds a subscription. The secret that its webhooks are signed with is told this once."""
+        return self._run(self._client.post_subscription(body))
+
+    def get_subscriptions(
+        self, *, limit: int = 100, cursor: str = ""
+    ) -> types.Page[types.SubscriptionView]:
+        """Subscriptions, by name, each with its state, its position and its lag."""
+        return self._run(self._client.get_subscriptions(limit=limit, cursor=cursor))
+
+    def get_subscriptions_items(self, *, limit: int = 100) -> Iterator[types.SubscriptionView]:
+        """The items of `get_subscriptions`, page after page."""
+        return self._each(self._client.get_subscriptions_items(limit=limit))
+
+    def get_subscription(self, name: str) -> types.SubscriptionView:
+        """One subscription, with its state, its position and its lag."""
+        return self._run(self._client.get_subscription(name))
+
+    def delete_subscription(self, name: str) -> types.SubscriptionView:
+        """Removes a subscription with its secrets and its position; answers it as it was."""
+        return self._run(self._client.delete_subscription(name))
+
+    def pause_subscription(
+        self, name: str, body: types.SubscriptionSteer, *, idempotency_key: str | None = None
+    ) -> types.SubscriptionView:
+        """Sends a consumer nothing until it is resumed; its position is kept."""
+        return self._run(
+            self._client.pause_subscription(name, body, idempotency_key=idempotency_key)
+        )
+
+    def resume_subscription(
+        self, name: str, body: types.SubscriptionSteer, *, idempotency_key: str | None = None
+    ) -> types.SubscriptionView:
+        """Lets a paused consumer be told again, at once, from where it stopped."""
+        return self._run(
+            self._client.resume_subscription(name, body, idempotency_key=idempotency_key)
+        )
+
+    def rotate_subscription_secret(
+        self, name: str, body: types.RotateAsk
+    ) -> types.SubscriptionMade:
+        """Makes a new secret, told this once; the one before signs beside it for a while."""
+        return self._run(self._client.rotate_subscription_secret(name, body))
+
+    def replay_subscription(
+        self, name: str, body: types.SubscriptionReplayAsk, *, idempotency_key: str | None = None
+    ) -> types.SubscriptionView:
+        """Sets a subscription to a position in the feed: what stands behind it is told next."""
+        return self._run(
+            self._client.replay_subscription(name, body, idempotency_key=idempotency_key)
+        )
+
     def get_work_items(
         self,
         *,

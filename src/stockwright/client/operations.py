@@ -575,6 +575,108 @@ class Operations(Transport):
                 yield item
             cursor = page.next_cursor
 
+    async def post_subscription(self, body: types.SubscriptionAsk) -> types.SubscriptionMade:
+        """Adds a subscription. The secret that its webhooks are signed with is told this once."""
+        answer: types.SubscriptionMade = await self._call(
+            "POST", "/v1/subscriptions", {201: types.SubscriptionMade}, body=body
+        )
+        return answer
+
+    async def get_subscriptions(
+        self, *, limit: int = 100, cursor: str = ""
+    ) -> types.Page[types.SubscriptionView]:
+        """Subscriptions, by name, each with its state, its position and its lag."""
+        answer: types.Page[types.SubscriptionView] = await self._call(
+            "GET",
+            "/v1/subscriptions",
+            {200: types.Page[types.SubscriptionView]},
+            query={"limit": limit, "cursor": cursor},
+        )
+        return answer
+
+    async def get_subscriptions_items(
+        self, *, limit: int = 100
+    ) -> AsyncIterator[types.SubscriptionView]:
+        """The items of `get_subscriptions`, page after page."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.get_subscriptions(limit=limit, cursor=cursor)
+            for item in page.items:
+                yield item
+            cursor = page.next_cursor
+
+    async def get_subscription(self, name: str) -> types.SubscriptionView:
+        """One subscription, with its state, its position and its lag."""
+        answer: types.SubscriptionView = await self._call(
+            "GET", "/v1/subscriptions/{}", {200: types.SubscriptionView}, parts=[name]
+        )
+        return answer
+
+    async def delete_subscription(self, name: str) -> types.SubscriptionView:
+        """Removes a subscription with its secrets and its position; answers it as it was."""
+        answer: types.SubscriptionView = await self._call(
+            "DELETE", "/v1/subscriptions/{}", {200: types.SubscriptionView}, parts=[name]
+        )
+        return answer
+
+    async def pause_subscription(
+        self, name: str, body: types.SubscriptionSteer, *, idempotency_key: str | None = None
+    ) -> types.SubscriptionView:
+        """Sends a consumer nothing until it is resumed; its position is kept."""
+        answer: types.SubscriptionView = await self._call(
+            "POST",
+            "/v1/subscriptions/{}/pause",
+            {200: types.SubscriptionView},
+            parts=[name],
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+        return answer
+
+    async def resume_subscription(
+        self, name: str, body: types.SubscriptionSteer, *, idempotency_key: str | None = None
+    ) -> types.SubscriptionView:
+        """Lets a paused consumer be told again, at once, from where it stopped."""
+        answer: types.SubscriptionView = await self._call(
+            "POST",
+            "/v1/subscriptions/{}/resume",
+            {200: types.SubscriptionView},
+            parts=[name],
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+        return answer
+
+    async def rotate_subscription_secret(
+        self, name: str, body: types.RotateAsk
+    ) -> types.SubscriptionMade:
+        """Makes a new secret, told this once; the one before signs beside it for a while."""
+        answer: types.SubscriptionMade = await self._call(
+            "POST",
+            "/v1/subscriptions/{}/secret",
+            {200: types.SubscriptionMade},
+            parts=[name],
+            body=body,
+        )
+        return answer
+
+    async def replay_subscription(
+        self, name: str, body: types.SubscriptionReplayAsk, *, idempotency_key: str | None = None
+    ) -> types.SubscriptionView:
+        """Sets a subscription to a position in the feed: what stands behind it is told next."""
+        answer: types.SubscriptionView = await self._call(
+            "POST",
+            "/v1/subscriptions/{}/replay",
+            {200: types.SubscriptionView},
+            parts=[name],
+            body=body,
+            key=idempotency_key,
+            keyed=True,
+        )
+        return answer
+
     async def get_work_items(
         self,
         *,

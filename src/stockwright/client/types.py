@@ -17,6 +17,7 @@ from stockwright.domain.network import Channel, Location, System
 from stockwright.domain.network_changes import Difference
 from stockwright.domain.policies import CandidatePolicy
 from stockwright.domain.resync import Estimate
+from stockwright.domain.subscriptions import Filters
 
 T = TypeVar("T")
 
@@ -649,6 +650,95 @@ class EntryView(msgspec.Struct, kw_only=True, omit_defaults=True):
     received_at: dt.datetime
     recorded_at: dt.datetime
     payload: int | None
+
+
+class SubscriptionAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A new subscription: by webhook to `url`, or through the queue of `system` to `subject`.
+
+    It begins `now`, at the `start` of all, behind a `cursor` of the feed, or in front of the event
+    with a `sequence` number. batch: how many changes one message may hold.
+    """
+
+    name: str
+    via: Literal["webhook", "queue"] = "webhook"
+    url: str = ""
+    system: str = ""
+    subject: str = ""
+    filters: Filters = Filters(
+        changes="all", kinds=(), skus=(), locations=(), channels=(), systems=()
+    )
+    batch: int = 100
+    begin: Literal["start", "now"] = "now"
+    cursor: str = ""
+    sequence: int | None = None
+
+
+class SecretView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """That there is a secret, since when, and until when it signs beside its successor."""
+
+    added_at: dt.datetime
+    expires_at: dt.datetime | None
+
+
+class SubscriptionView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A subscription and how it does. url is told without its query, secrets without themselves.
+
+    cursor: behind what its consumer took. behind counts the changes it has not come to yet, whether
+    they pass the filters or not; lag_s is the age of the oldest of them.
+    """
+
+    name: str
+    via: Literal["webhook", "queue"]
+    url: str
+    system: str
+    subject: str
+    filters: Filters
+    batch: int
+    state: Literal["active", "failing", "paused"]
+    why: str
+    paused_by: str
+    paused_at: dt.datetime | None
+    failures: int
+    failing_since: dt.datetime | None
+    next_try_at: dt.datetime | None
+    last_error: str
+    cursor: str
+    behind: int
+    lag_s: float
+    delivered: int
+    delivered_at: dt.datetime | None
+    created_at: dt.datetime
+    created_by: str
+    secrets: list[SecretView]
+
+
+class SubscriptionMade(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A subscription with the secret just made for it, told this once; empty for a queue."""
+
+    subscription: SubscriptionView
+    secret: str
+
+
+class SubscriptionSteer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Why it is paused or resumed."""
+
+    why: str
+
+
+class RotateAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """For how many seconds the secret before signs beside the new one."""
+
+    overlap_s: float = 86400.0
+
+
+class SubscriptionReplayAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What is told next: all behind a `cursor` of the feed, all from the event with a `sequence`
+    number on, or from one end of the feed. Exactly one of the three.
+    """
+
+    begin: Literal["start", "now"] | None = None
+    cursor: str = ""
+    sequence: int | None = None
 
 
 class WorkItemView(msgspec.Struct, kw_only=True, omit_defaults=True):

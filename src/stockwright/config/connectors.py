@@ -18,6 +18,9 @@ OURS: Final[Mapping[str, str]] = {
     "pos_file": "stockwright.connectors.pos_file",
     "bigcommerce": "stockwright.connectors.bigcommerce",
     "magento": "stockwright.connectors.magento",
+    "nats": "stockwright.connectors.nats",
+    "rabbitmq": "stockwright.connectors.rabbitmq",
+    "kafka": "stockwright.connectors.kafka",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""

@@ -12,7 +12,7 @@ from stockwright.config import rules
 from stockwright.config.expect import convert
 from stockwright.config.findings import Finding, Report
 from stockwright.config.locator import locate
-from stockwright.config.model import Config, Database, Server
+from stockwright.config.model import Config, Database, Server, Subscriptions
 from stockwright.config.secrets import absolute_references
 from stockwright.config.sections import Values, build, read_family, read_table, values_of
 from stockwright.domain.call_log import ApiLog
@@ -29,6 +29,7 @@ TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "server": Server,
     "database": Database,
     "api_log": ApiLog,
+    "subscriptions": Subscriptions,
 }
 MAX_FILE_BYTES: Final = 10_000_000
 
@@ -157,6 +158,7 @@ def _configuration(path: Path, top: Values, families: dict[str, dict[str, Values
         server=Server(**top["server"]),
         database=Database(**database),
         api_log=ApiLog(**top["api_log"]),
+        subscriptions=Subscriptions(**top["subscriptions"]),
         imported_places=top.get("imported_places", ()),
         file=str(path),
         **_families(families),

@@ -40,12 +40,25 @@ class Database(Struct, frozen=True, kw_only=True):
     ] = ""
 
 
+class Subscriptions(Struct, frozen=True, kw_only=True):
+    """Where outside consumers may be, and how long one may fail before it is paused."""
+
+    allowed_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="private networks that webhooks may go to, also without TLS"),
+    ] = ()
+    patience_hours: Annotated[
+        float, Meta(ge=1, le=8760, description="hours a consumer may fail before it is paused")
+    ] = 24
+
+
 class Config(Network, frozen=True, kw_only=True):
     """Everything a process needs to know at its start. Secrets are references, never values."""
 
     server: Server = Server()
     database: Database = Database()
     api_log: ApiLog = ApiLog()
+    subscriptions: Subscriptions = Subscriptions()
     imported_places: Annotated[
         tuple[Code, ...],
         Meta(description="locations and groups that come by CSV import; pools may name them"),

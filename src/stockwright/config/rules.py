@@ -27,6 +27,7 @@ def check_all(report: Report, top: Values, families: Mapping[str, Family]) -> No
     systems, places = families["systems"], families["locations"]
     check_database(report, top.get("database", {}))
     check_server(report, top.get("server", {}))
+    check_subscriptions(report, top.get("subscriptions", {}))
     check_connectors(report, systems)
     check_groups(report, places)
     check_priorities(report, places)
@@ -57,6 +58,16 @@ def check_server(report: Report, server: Values) -> None:
         problem, fix = network_problem(text)
         if problem:
             report.add(("server", "trusted_proxies", index), problem, fix)
+
+
+def check_subscriptions(report: Report, subscriptions: Values) -> None:
+    """Networks that are networks; all of the world would switch the guard off unnoticed."""
+    for index, text in enumerate(subscriptions.get("allowed_networks", ())):
+        problem, fix = network_problem(text)
+        if problem.startswith("trusts"):
+            problem, fix = "allows every address", "name the networks of your consumers"
+        if problem:
+            report.add(("subscriptions", "allowed_networks", index), problem, fix)
 
 
 def check_connectors(report: Report, systems: Family) -> None:

@@ -23,6 +23,7 @@ _INTRODUCTIONS: Final[Mapping[str, str]] = {
     "[database]": "The database. Without any setting Stockwright runs its own PostgreSQL.\n"
     "# The environment variable STOCKWRIGHT_DATABASE_URL overrides this table.",
     "[api_log]": "What is kept of calls to the API, for the console's API log.",
+    "[subscriptions]": "Where the webhooks of subscriptions may go.",
     "[systems.CODE]": "One table for each partner system, under the code you give it.",
     "[locations.CODE]": "One table for each place that holds goods.",
     "[[locations.CODE.authority]]": "Whose word counts for which movements at this location. "
@@ -44,6 +45,8 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "[server].trusted_proxies": '["10.0.0.0/24"]',
     "[database].url": '"env:STOCKWRIGHT_DATABASE_URL"',
     "[database].data_dir": '"stockwright-data"',
+    "[subscriptions].allowed_networks": '["10.20.0.0/16"]',
+    "[subscriptions].patience_hours": "24",
     "[systems.CODE].role": '"wms"',
     "[systems.CODE].owner": '"warehouse team"',
     "[systems.CODE].latency_budget_s": "5",

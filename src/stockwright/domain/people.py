@@ -66,7 +66,15 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = {
 
 SCOPES: Final[Mapping[Role, frozenset[str]]] = {
     "viewer": frozenset(
-        {"console", "stock:read", "master:read", "work:read", "metrics:read", "audit:read"}
+        {
+            "console",
+            "stock:read",
+            "master:read",
+            "work:read",
+            "metrics:read",
+            "audit:read",
+            "subscriptions:read",
+        }
     ),
     "operator": frozenset(
         {
@@ -76,6 +84,7 @@ SCOPES: Final[Mapping[Role, frozenset[str]]] = {
             "work:read",
             "metrics:read",
             "audit:read",
+            "subscriptions:read",
             "work:write",
             "master:write",
             "reservations:write",

@@ -7,7 +7,7 @@ import msgspec
 
 from stockwright.domain.errors import Rejected
 from stockwright.store import feed
-from stockwright.store.connection import Pool
+from stockwright.store.connection import Connection, Pool
 from stockwright.store.feed import Change, EventChange, LevelChange, Position
 from stockwright.store.session import session
 
@@ -87,9 +87,20 @@ def read_on(pool: Pool, after: Position, wanted: Wanted, limit: int) -> Heard:
     Raises what `end_behind` raises.
     """
     upto = end_behind(pool, after)
+    with session(pool) as connection:
+        return read_upto(connection, after, upto, wanted, limit)
+
+
+def read_upto(
+    connection: Connection, after: Position, upto: Position, wanted: Wanted, limit: int
+) -> Heard:
+    """The changes from one position to another that a consumer wants, at most `limit`.
+
+    upto is an answer of `end_behind`, or a position that was reached on the way to one.
+    """
     found: list[tuple[Change, Position]] = []
     reached = after
-    with session(pool) as connection:
+    if reached != upto:
         for _ in range(MOST_WINDOWS):
             window, end = feed.changes(
                 connection, reached, upto, WINDOW, events=wanted.events, levels=wanted.levels

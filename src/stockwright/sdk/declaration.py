@@ -47,6 +47,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     carries out a call under the same key once. documents: the kinds that `submit` takes.
     levels_are: gross where it subtracts its own open orders from the number it is given; then they
     are added to what it may sell. It shows what is left, so that no unit is taken off twice.
+    announces: subscriptions can be told through it.
     """
 
     read_back: bool = False
@@ -55,6 +56,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     versioned_writes: bool = False
     idempotency_keys: bool = False
     webhooks: bool = False
+    announces: bool = False
     documents: tuple[DocumentKind, ...] = ()
     levels_are: LevelsAre = "net"
 

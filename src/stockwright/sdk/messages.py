@@ -9,6 +9,7 @@ import msgspec
 from stockwright.domain.events import Item
 
 __all__ = [
+    "Announcement",
     "Applied",
     "Cancellation",
     "Delivered",
@@ -157,6 +158,15 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag="delivered", omit
 
 
 SubmitResult = Delivered | Refused | Retry | InDoubt
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """One message for whoever listens to a subject. id is the same at every try."""
+
+    id: str
+    subject: str
+    body: bytes
+    content_type: str = "application/json"
 
 
 class ShownLevel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -70,11 +70,14 @@ class Http:
     """HTTP over one pool of connections. Belongs to the event loop of its first `send`.
 
     A redirect is followed for reading on the same host only: credentials go nowhere else, and a
-    write is never repeated by itself.
+    write is never repeated by itself. A resolver says where the hosts' names lead.
     """
 
-    def __init__(self, connections: int = 20) -> None:
+    def __init__(
+        self, connections: int = 20, resolver: aiohttp.abc.AbstractResolver | None = None
+    ) -> None:
         self._connections = connections
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: HttpRequest) -> HttpResponse:
@@ -106,7 +109,7 @@ class Http:
 
     async def _call(self, request: HttpRequest) -> HttpResponse:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections)
+            connector = aiohttp.TCPConnector(limit=self._connections, resolver=self._resolver)
             self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
         try:
             async with self._session.request(

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
+    Announcement,
     Document,
     LevelKey,
     LevelToSend,
@@ -57,8 +58,24 @@ class Submits(Protocol):
 
 
 @runtime_checkable
+class Announces(Protocol):
+    """Takes announcements for whoever listens: a message broker."""
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Hands announcements over in their order; returns once the broker has stored all of them.
+
+        Safe to repeat: those of the same id are stored once, for as long as the broker remembers
+        ids. Raises what every verb may raise: then some of them may be stored.
+        """
+        ...
+
+
+@runtime_checkable
 class Reads(Protocol):
-    """Is asked for what happened since a cursor."""
+    """Is asked for what happened since a cursor.
+
+    One with an attribute `poll_every_s` is asked that often: 0 where `read` waits by itself.
+    """
 
     limits: Limits
 

@@ -29,6 +29,9 @@ SCOPES: Final[Mapping[str, str]] = {
     "work:read": "read work items, parked payloads and how publication does",
     "work:write": "close, reopen and assign work items, resume and discard parked payloads, "
     "pause, resume and resync channels",
+    "subscriptions:read": "read subscriptions and how they do",
+    "subscriptions:write": "add, pause, resume, replay and delete subscriptions, rotate their "
+    "secrets; what they tell goes to addresses outside",
     "metrics:read": "read /metrics",
     "audit:read": "read the audit log",
     "console": "read the console's pages as JSON",

@@ -1870,6 +1870,73 @@ CREATE TABLE public.stock_count (
     reverses boolean DEFAULT true NOT NULL
 );
 
+CREATE TABLE public.subscription (
+    id bigint NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    via text NOT NULL COLLATE pg_catalog."C",
+    url text DEFAULT ''::text NOT NULL,
+    system text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    subject text DEFAULT ''::text NOT NULL,
+    filters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    batch integer NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created_by text NOT NULL,
+    paused_at timestamp with time zone,
+    paused_by text DEFAULT ''::text NOT NULL,
+    paused_why text DEFAULT ''::text NOT NULL,
+    CONSTRAINT subscription_batch_check CHECK (((batch >= 1) AND (batch <= 500))),
+    CONSTRAINT subscription_check CHECK (((via = 'webhook'::text) = (url <> ''::text))),
+    CONSTRAINT subscription_check1 CHECK (((via = 'queue'::text) = ((system <> ''::text) AND (subject <> ''::text)))),
+    CONSTRAINT subscription_via_check CHECK ((via = ANY (ARRAY['webhook'::text, 'queue'::text])))
+);
+
+ALTER TABLE public.subscription ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.subscription_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.subscription_progress (
+    subscription bigint NOT NULL,
+    sequence bigint NOT NULL,
+    place bigint NOT NULL,
+    to_sequence bigint,
+    to_place bigint,
+    turn bigint DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    due_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_error text DEFAULT ''::text NOT NULL,
+    delivered bigint DEFAULT 0 NOT NULL,
+    delivered_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    leased_by text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT subscription_progress_check CHECK (((to_sequence IS NULL) = (to_place IS NULL))),
+    CONSTRAINT subscription_progress_check1 CHECK (((failures = 0) = (failing_since IS NULL))),
+    CONSTRAINT subscription_progress_failures_check CHECK ((failures >= 0))
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.subscription_secret (
+    id bigint NOT NULL,
+    subscription bigint NOT NULL,
+    secret text NOT NULL,
+    added_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone
+);
+
+ALTER TABLE public.subscription_secret ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.subscription_secret_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.supply (
     id bigint NOT NULL,
     system text NOT NULL COLLATE pg_catalog."C",
@@ -2262,6 +2329,18 @@ ALTER TABLE ONLY public.source_lag
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
 
+ALTER TABLE ONLY public.subscription
+    ADD CONSTRAINT subscription_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.subscription
+    ADD CONSTRAINT subscription_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.subscription_progress
+    ADD CONSTRAINT subscription_progress_pkey PRIMARY KEY (subscription);
+
+ALTER TABLE ONLY public.subscription_secret
+    ADD CONSTRAINT subscription_secret_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.supply
     ADD CONSTRAINT supply_pkey PRIMARY KEY (id);
 
@@ -2412,6 +2491,8 @@ CREATE INDEX sign_in_failure_by_address ON public.sign_in_failure USING btree (a
 CREATE INDEX sign_in_failure_by_time ON public.sign_in_failure USING btree (at);
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
+
+CREATE INDEX subscription_secret_by_subscription ON public.subscription_secret USING btree (subscription);
 
 CREATE INDEX supply_due ON public.supply USING btree (due_at) WHERE ((closed_at IS NULL) AND (overdue_at IS NULL));
 
@@ -2647,6 +2728,12 @@ ALTER TABLE ONLY public.policy_trial_run
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.subscription_progress
+    ADD CONSTRAINT subscription_progress_subscription_fkey FOREIGN KEY (subscription) REFERENCES public.subscription(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.subscription_secret
+    ADD CONSTRAINT subscription_secret_subscription_fkey FOREIGN KEY (subscription) REFERENCES public.subscription(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.supply
     ADD CONSTRAINT supply_location_fkey FOREIGN KEY (location) REFERENCES public.location(code);

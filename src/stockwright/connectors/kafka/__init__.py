@@ -1,0 +1,12 @@
+"""Kafka: JSON messages in by mapping; levels, documents and subscriptions out."""
+
+from pathlib import Path
+
+from stockwright.connectors.kafka.declaration import DECLARATION, KafkaSettings, open_connection
+from stockwright.sdk.connector import Connector
+
+CONNECTOR: Connector[KafkaSettings] = Connector(
+    declaration=DECLARATION, open=open_connection, cases=Path(__file__).parent / "cases"
+)
+
+__all__ = ["CONNECTOR", "KafkaSettings"]

@@ -1,0 +1,16 @@
+"""RabbitMQ: JSON messages in by mapping; levels, documents and subscriptions out."""
+
+from pathlib import Path
+
+from stockwright.connectors.rabbitmq.declaration import (
+    DECLARATION,
+    RabbitSettings,
+    open_connection,
+)
+from stockwright.sdk.connector import Connector
+
+CONNECTOR: Connector[RabbitSettings] = Connector(
+    declaration=DECLARATION, open=open_connection, cases=Path(__file__).parent / "cases"
+)
+
+__all__ = ["CONNECTOR", "RabbitSettings"]

@@ -1,0 +1,40 @@
+"""`stockwright subscription`: what the how-to's own test does not run."""
+
+import pytest
+
+URL = "https://plan.example/hook?key=theirs"
+
+
+@pytest.fixture
+def subscription(on_database):
+    return lambda *arguments: on_database("subscription", *arguments)
+
+
+def test_a_subscription_is_added_listed_and_deleted(subscription):
+    made = subscription("add", "plan", "--url", URL, "--changes", "levels", "--sku", "A", "--json")
+    assert made.code == 0, made.err
+    assert made.json["secret"].startswith("whsec_")
+    assert (made.json["to"], made.json["filters"]["skus"]) == (
+        "https://plan.example/hook?...",
+        ["A"],
+    )
+    listed = subscription("list", "--json")
+    assert [one["name"] for one in listed.json] == ["plan"]
+    assert made.json["secret"] not in listed.out
+    assert subscription("delete", "plan").out == "Deleted plan.\n"
+    assert subscription("list").out == "Nobody has subscribed yet.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("add", "plan", "--url", "http://127.0.0.1:9/x"), "url: "),
+        (("add", "plan", "--url", URL, "--kind", "nonsense"), "filters: "),
+        (("add", "plan", "--system", "BUS", "--subject", "a.b"), "No queue is connected as 'BUS'"),
+        (("replay", "plan"), "Give one of --begin, --cursor and --sequence"),
+        (("pause", "plan", "--reason", "x"), "There is no subscription 'plan'"),
+    ],
+)
+def test_what_is_wrong_is_told_by_field(subscription, arguments, words):
+    ran = subscription(*arguments)
+    assert (ran.code, words in ran.err) == (2, True), ran.err

@@ -1,0 +1,432 @@
+"""The connector to NATS against the real server: restarts, kills, redelivery, poison."""
+
+import datetime as dt
+import json
+from uuid import uuid4
+
+import psycopg
+import pytest
+from nats.js.api import ConsumerConfig
+
+from stockwright.connectors.nats import CONNECTOR
+from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.domain.subscriptions import NewSubscription
+from stockwright.flow import subscribing
+from stockwright.flow.deliveries import Deliveries
+from stockwright.flow.intake import Intake
+from stockwright.flow.polling import Poller
+from stockwright.flow.recording import Recorder
+from stockwright.flow.subscribing import Start
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.guarded import GuardedHttp
+from stockwright.sdk.messages import (
+    Announcement,
+    Applied,
+    Delivered,
+    DocumentLine,
+    InDoubt,
+    LevelToSend,
+    Retry,
+    Shipment,
+)
+from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.store.connection import Pool
+from tests.connectors.nats_server import NatsServer
+
+MASTER = """
+insert into system (code, role) values ('wms', 'wms'), ('bus', 'planning');
+insert into location (code) values ('MAIN');
+insert into sku (code) values ('A'), ('B');
+insert into binding (system, subject, partner_code, code) values
+    ('wms', 'item', 'A', 'A'), ('wms', 'item', 'B', 'B');
+update master_revision set revision = revision + 1;
+"""
+EMPTY = """
+truncate event, entry, identity, batch, balance, dirty, payload, document_owner, document_line,
+         poll_cursor, subscription, subscription_secret, subscription_progress, change_log
+         restart identity cascade;
+update ledger_head set sequence = 0;
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One server for the module; a test that kills it starts it again."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def stream(server):
+    """A stream of the test's own, with its subjects below its own name."""
+    name = f"S{uuid4().hex[:8]}"
+    await server.add_stream(name, f"{name}.>")
+    return name
+
+
+def connect(server, stream="", **more):
+    given = {"servers": [server.url], "timeout_s": 3.0, "wait_s": 0.3, "ack_wait_s": 1.0}
+    if stream:
+        given |= {"stream": stream, "consumer": "stockwright"}
+    settings = CONNECTOR.declaration.parse_settings({**given, **more}, resolve_secret)
+    return CONNECTOR.open(Opening(system="wms"), settings)
+
+
+def receipt(document, sku="A", quantity=5):
+    told = {
+        "document": document,
+        "location": "MAIN",
+        "lines": [{"sku": sku, "quantity": quantity}],
+    }
+    return json.dumps({"type": "stock.receipt", "data": told}).encode()
+
+
+class Hub:
+    """The first door over a database: whatever a queue brings in is kept, mapped and recorded."""
+
+    def __init__(self, url, pool):
+        self.url = url
+        self.pool = pool
+
+    async def poll(self, connection, worker="w"):
+        polled = await Poller(self.pool, worker=worker).poll("wms", connection, every_s=0)
+        assert polled is not None
+        return polled
+
+    def work(self):
+        with Recorder(self.url) as recorder:
+            intake = Intake(self.pool, recorder, {"wms": _MAPS}, worker="w")
+            while intake.step().payloads:
+                pass
+
+    def rows(self, query):
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            found = connection.execute(query)
+            return found.fetchall() if found.description else None
+
+    @property
+    def documents(self):
+        found = self.rows("select body ->> 'document' from event order by sequence")
+        return [document for (document,) in found]
+
+    @property
+    def on_hand(self):
+        return dict(self.rows("select sku, sellable from balance"))
+
+
+_MAPS = CONNECTOR.open(
+    Opening(system="wms"),
+    CONNECTOR.declaration.parse_settings({"servers": ["nats://127.0.0.1:9"]}, resolve_secret),
+)
+
+
+@pytest.fixture(scope="module")
+def house(cluster, template):
+    name = f"nats_{uuid4().hex[:12]}"
+    with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template} strategy wal_log")
+        with Pool(cluster.url_of(name), size=6) as pool:
+            with pool.connection() as connection:
+                connection.execute(MASTER)
+            yield Hub(cluster.url_of(name), pool)
+        admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def hub(house):
+    house.rows(EMPTY)
+    return house
+
+
+# -------------------------------------------------------------------- in
+
+
+async def test_messages_are_kept_recorded_in_order_and_settled(server, stream, hub):
+    sent = [(f"{stream}.in", receipt(f"GR-{n}")) for n in range(25)]
+    await server.send(*sent)
+    connection = connect(server, stream, page_size=10)
+    polled = await hub.poll(connection)
+    assert (polled.payloads, polled.complete, polled.error) == (25, True, "")
+    hub.work()
+    assert hub.documents == [f"GR-{n}" for n in range(25)]
+    await server.settles(stream, "stockwright")
+    ((headers, body),) = hub.rows("select headers, body from payload order by id limit 1")
+    assert headers == {"subject": f"{stream}.in", "place": f"{stream}:1"}
+    assert bytes(body) == sent[0][1]
+    assert (await hub.poll(connection)).payloads == 0
+    await connection.close()
+
+
+async def test_what_was_kept_but_not_settled_comes_again_and_counts_once(server, stream, hub):
+    await server.send((f"{stream}.in", receipt("GR-1")), (f"{stream}.in", receipt("GR-2")))
+    dying = connect(server, stream)
+
+    async def dies(_page):
+        raise Transient("killed before it could acknowledge")
+
+    dying.acknowledge = dies
+    assert (await hub.poll(dying)).error == "killed before it could acknowledge"
+    await dying.close()
+    hub.rows("update poll_cursor set due_at = now(), lease_until = null")
+    heir = connect(server, stream, wait_s=3.0)
+    assert (await hub.poll(heir)).payloads == 2
+    await server.settles(stream, "stockwright")
+    hub.work()
+    assert hub.rows("select count(*) from payload") == [(4,)]
+    assert (hub.documents, hub.on_hand) == (["GR-1", "GR-2"], {"A": 10})
+    await heir.close()
+
+
+async def test_a_worker_killed_during_its_acknowledgements_loses_and_doubles_nothing(
+    server, stream, hub
+):
+    await server.send(*((f"{stream}.in", receipt(f"GR-{n}")) for n in range(20)))
+    connection = connect(server, stream, page_size=10)
+    queue = connection._queue
+
+    async def half(taken):
+        for one in taken[: len(taken) // 2]:
+            await one.receipt.ack()
+        await queue._client.flush()
+        await queue.close()
+        raise Transient("killed in the middle of it")
+
+    settle, queue.settle = queue.settle, half
+    await hub.poll(connection)
+    await connection.close()
+    queue.settle = settle
+    heir = connect(server, stream, page_size=10, wait_s=3.0)
+    while await server.pending(stream, "stockwright") != (0, 0):
+        await hub.poll(heir, worker="heir")
+    hub.work()
+    assert sorted(hub.documents) == sorted(f"GR-{n}" for n in range(20))
+    assert hub.on_hand == {"A": 100}
+    await heir.close()
+
+
+async def test_what_could_not_be_kept_is_handed_over_again_in_order(server, stream, hub):
+    await server.send(*((f"{stream}.in", receipt(f"GR-{n}")) for n in range(3)))
+    connection = connect(server, stream)
+    hub.rows("alter table payload add constraint away check (door <> 'poll')")
+    try:
+        failed = await hub.poll(connection)
+        assert failed.error
+        assert hub.rows("select count(*) from payload") == [(0,)]
+    finally:
+        hub.rows("alter table payload drop constraint away")
+    hub.rows("update poll_cursor set due_at = now(), lease_until = null")
+    assert (await hub.poll(connection)).payloads == 3
+    hub.work()
+    assert hub.documents == ["GR-0", "GR-1", "GR-2"]
+    await server.settles(stream, "stockwright")
+    await connection.close()
+
+
+async def test_a_server_that_restarts_in_the_middle_goes_on_where_it_was(server, stream, hub):
+    await server.send(*((f"{stream}.in", receipt(f"GR-{n}")) for n in range(6)))
+    connection = connect(server, stream, page_size=3)
+    page = await connection.read("")
+    assert len(page.payloads) == 3
+    server.kill()
+    await connection.acknowledge(page)
+    with pytest.raises(Transient):
+        await connection.read("")
+    server.start()
+    while await server.pending(stream, "stockwright") != (0, 0):
+        hub.rows("update poll_cursor set due_at = now(), lease_until = null")
+        await hub.poll(connection)
+    hub.work()
+    assert sorted(hub.documents) == [f"GR-{n}" for n in range(6)]
+    assert hub.on_hand == {"A": 30}
+    await connection.close()
+
+
+async def test_poison_is_parked_once_and_holds_up_nobody(server, stream, hub):
+    poison = [b"", b"\x00\xff", b"{", b'{"type": "unheard of"}', b'"' + b"x" * 3_000]
+    await server.send(
+        *((f"{stream}.in", body) for body in poison), (f"{stream}.in", receipt("GR-1"))
+    )
+    connection = connect(server, stream, max_body_bytes=2_000)
+    assert (await hub.poll(connection)).payloads == 6
+    hub.work()
+    assert hub.documents == ["GR-1"]
+    parked = hub.rows(
+        "select path, reason, length(body) from payload where state = 'parked' order by id"
+    )
+    assert len(parked) == 5
+    assert parked[4] == ("$", "has 3001 bytes, more than max_body_bytes (2000); cut there", 2_000)
+    await server.settles(stream, "stockwright")
+    assert (await hub.poll(connection)).payloads == 0
+    await connection.close()
+
+
+async def test_messages_of_one_subject_wait_behind_a_parked_one(server, stream, hub):
+    await server.send(
+        (f"{stream}.a", receipt("GR-1", sku="unbound")),
+        (f"{stream}.a", receipt("GR-2")),
+        (f"{stream}.b", receipt("GR-3")),
+    )
+    connection = connect(server, stream, raw_key="subject")
+    await hub.poll(connection)
+    hub.work()
+    assert hub.documents == ["GR-3"]
+    await connection.close()
+
+
+# -------------------------------------------------------------------- out
+
+
+async def test_levels_and_documents_are_stored_under_their_subjects_once(server, stream):
+    connection = connect(
+        server,
+        levels_subject=f"{stream}.levels.{{channel}}.{{listing}}",
+        documents_subject=f"{stream}.documents.{{kind}}",
+    )
+    levels = [
+        LevelToSend(channel="web", listing="L.1", quantity=7, version=3),
+        LevelToSend(channel="web", listing="L-2", quantity=0, version=4, location="MAIN"),
+    ]
+    for _ in range(2):
+        assert await connection.publish(levels) == [Applied(), Applied()]
+    shipment = Shipment(
+        key="ship-1",
+        order="SO-1",
+        lines=(DocumentLine(line="1", quantity=2),),
+        shipped_at=dt.datetime(2026, 3, 1, tzinfo=dt.UTC),
+    )
+    for _ in range(2):
+        assert await connection.submit(shipment) == Delivered(reference=f"{stream}:3")
+    first, second, third = await server.stored(stream)
+    assert first[0] == f"{stream}.levels.web.L%2E1"
+    assert json.loads(first[1]) == {
+        "channel": "web", "listing": "L.1", "quantity": 7, "version": 3,
+    }  # fmt: skip
+    assert json.loads(second[1])["location"] == "MAIN"
+    assert (third[0], json.loads(third[1])["order"]) == (f"{stream}.documents.shipment", "SO-1")
+    await connection.close()
+
+
+async def test_what_nobody_stores_is_told_to_an_operator(server, stream):
+    nowhere = connect(server, levels_subject="nobody.listens")
+    level = LevelToSend(channel="web", listing="L", quantity=1, version=1)
+    with pytest.raises(Misconfigured, match="no stream takes the subject nobody.listens"):
+        await nowhere.publish([level])
+    await nowhere.close()
+    unsaid = connect(server)
+    for call, setting in (
+        (unsaid.publish([level]), "levels_subject"),
+        (unsaid.submit(None), "documents_subject"),
+    ):
+        with pytest.raises(Misconfigured) as told:
+            await call
+        assert told.value.setting == setting
+    missing = connect(server, "NOSUCHSTREAM")
+    with pytest.raises(Misconfigured, match="no stream NOSUCHSTREAM"):
+        await missing.read("")
+    await missing.close()
+
+
+async def test_a_consumer_that_would_lose_messages_is_refused(server, stream):
+    client = await server.client()
+    limited = ConsumerConfig(durable_name="limited", ack_policy="explicit", max_deliver=3)
+    await client.jetstream().add_consumer(stream, limited)
+    await client.close()
+    connection = connect(server, stream, consumer="limited")
+    with pytest.raises(Misconfigured, match="the consumer limited would lose messages"):
+        await connection.read("")
+    await connection.close()
+
+
+async def test_a_server_that_is_away_claims_nothing(server, stream):
+    connection = connect(server, levels_subject=f"{stream}.out", timeout_s=1.0)
+    level = LevelToSend(channel="web", listing="L", quantity=1, version=1)
+    assert await connection.publish([level]) == [Applied()]
+    server.kill()
+    try:
+        (first,) = await connection.publish([level])
+        assert isinstance(first, InDoubt | Retry)
+        (second,) = await connection.publish([level])
+        assert isinstance(second, Retry)
+    finally:
+        server.start()
+    (again,) = await connection.publish([level])
+    assert again == Applied()
+    assert len(await server.stored(stream)) == 1
+    await connection.close()
+
+
+async def test_wrong_credentials_are_told_to_an_operator(tmp_path):
+    guarded = NatsServer(tmp_path, "--auth", "the-right-one")
+    guarded.start()
+    try:
+        wrong = connect(guarded, levels_subject="a", token=Secret("another"))
+        with pytest.raises(Misconfigured) as told:
+            await wrong.publish([LevelToSend(channel="c", listing="L", quantity=1, version=1)])
+        assert told.value.setting == "token"
+        assert "another" not in str(told.value)
+        await wrong.close()
+    finally:
+        guarded.kill()
+
+
+async def test_a_subscription_is_told_through_the_queue_and_a_replay_is_not_dropped(
+    server, stream, hub
+):
+    await server.send((f"{stream}.in", receipt("GR-1")), (f"{stream}.in", receipt("GR-2", "B")))
+    source = connect(server, stream, subject=f"{stream}.in")
+    await hub.poll(source)
+    hub.work()
+    await source.close()
+    bus = connect(server)
+    new = NewSubscription(
+        name="plan", via="queue", system="bus", subject=f"{stream}.told.{{kind}}.{{system}}"
+    )
+    subscribing.add(hub.pool, new, Start("start"), actor="test", allowed=(), queues={"bus": True})
+    deliveries = Deliveries(
+        hub.pool, {"bus": bus}, GuardedHttp(()), worker="w", source="urn:test", timeout_s=3.0
+    )
+    assert await deliveries.step() == 2
+    told = [one for one in await server.stored(stream) if ".told." in one[0]]
+    assert [one[0] for one in told] == [f"{stream}.told.receipt.wms"] * 2
+    assert [json.loads(one[1])["id"] for one in told] == ["event-1", "event-2"]
+    # A crash after the broker stored them: the same once more, and the broker drops it.
+    hub.rows("update subscription_progress set sequence = 0")
+    assert await deliveries.step() == 2
+    assert len(await server.stored(stream)) == 4
+    subscribing.replay(hub.pool, "plan", Start(sequence=2), actor="test")
+    assert await deliveries.step() == 1
+    assert json.loads((await server.stored(stream))[-1][1])["id"] == "event-2"
+    await deliveries.close()
+    await bus.close()
+
+
+async def test_announcements_fail_as_a_whole_where_the_broker_is_away(server):
+    away = NatsServer(server.folder)
+    connection = connect(away, timeout_s=1.0)
+    with pytest.raises(Transient):
+        await connection.announce([Announcement(id="1", subject="a", body=b"{}")])
+    await connection.close()
+
+
+def test_stream_and_consumer_go_together():
+    given = {"servers": ["nats://nats:4222"], "stream": "S"}
+    (problem,) = CONNECTOR.declaration.problems(given)
+    assert "go together" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("levels_subject", "a..b"),
+        ("levels_subject", "a.{sku}"),
+        ("levels_subject", "a.>"),
+        ("servers", []),
+        ("servers", ["nats://ann:pw@nats:4222"]),
+        ("raw_key", "order"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_by_name(name, value):
+    given = {"servers": ["nats://nats:4222"], name: value}
+    assert [one.field.partition("[")[0] for one in CONNECTOR.declaration.problems(given)] == [name]
