@@ -4,11 +4,13 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
 from stockwright import telemetry
+from stockwright.app.connections import find_connector
 from stockwright.app.signals import measure
 from stockwright.config import Config
 from stockwright.domain.errors import Transient
@@ -43,17 +45,22 @@ def add_workers(services: "Services") -> None:
     """Intake, projection, publication, polls and expiry, woken by whoever has work for them."""
     projection = Projection(services.worker_pool)
     threads = database_threads(WORKER_CONNECTIONS)
+    told = links(services.config, services.connections)
     publication = Publication(
-        Publisher(services.worker_pool, connection, link, threads)
-        for connection, link in links(services.config, services.connections)
+        Publisher(services.worker_pool, connection, link, threads) for connection, link in told
     )
+    wanted = {link.system: asyncio.Event() for _, link in told}
+    for _, link in told:
+        link.ask_for_orders = wanted[link.system].set
     projection.listeners.append(publication.wake)
     services.recorder.listeners.append(lambda _sequence: projection.wake())
     poller = Poller(services.worker_pool, worker=services.name)
 
     async def partners(stop: asyncio.Event) -> None:
         polls = [
-            poll_until(stop, poller, system, connection, services.intake.wake.set)
+            poll_until(
+                stop, poller, system, connection, services.intake.wake.set, wanted.get(system)
+            )
             for system, connection in services.connections.items()
             if isinstance(connection, Reads)
         ]
@@ -112,14 +119,23 @@ def add_call_log(services: "Services") -> None:
 def links(config: Config, connections: Mapping[str, Connection]) -> list[tuple[Publishes, Link]]:
     """The connections that publish, with the channels of their systems."""
     found: list[tuple[Publishes, Link]] = []
+    declarations = {
+        system.code: find_connector(system.connector).declaration
+        for system in config.systems
+        if system.connector
+    }
     for system, connection in connections.items():
         channels = tuple(c.code for c in config.channels if c.system == system)
         if channels and isinstance(connection, Publishes):
+            declared = declarations[system]
             link = Link(
                 system=system,
                 channels=channels,
                 limits=connection.limits,
                 chance=random.SystemRandom().random,
+                patience=declared.patience,
+                order_watermark=isinstance(connection, Reads)
+                and declared.capabilities.order_watermark,
             )
             found.append((connection, link))
     return found
@@ -139,13 +155,21 @@ def run_expiry(sweeper: Sweeper, stop: threading.Event) -> None:
 
 
 async def poll_until(
-    stop: asyncio.Event, poller: Poller, system: str, connection: Reads, found: Callable[[], None]
+    stop: asyncio.Event,
+    poller: Poller,
+    system: str,
+    connection: Reads,
+    found: Callable[[], None],
+    wanted: asyncio.Event | None = None,
 ) -> None:
     """Polls one partner whenever it is due, until `stop`; `found` is called for new payloads.
 
-    A partner that keeps us waiting holds up neither the others nor the stop.
+    wanted says that its orders may be due before their time. A partner that keeps us waiting holds
+    up neither the others nor the stop.
     """
+    wanted = wanted or asyncio.Event()
     while not stop.is_set():
+        wanted.clear()
         try:
             polled = await _unless(stop, poller.poll(system, connection, every_s=POLL_EVERY_S))
         except Transient as failure:
@@ -156,7 +180,14 @@ async def poll_until(
             telemetry.POLLS.labels(system, "failed" if polled.error else "ok").inc()
             if polled.payloads:
                 found()
-        await _unless(stop, asyncio.sleep(IDLE_S))
+        await _unless(stop, _within(wanted, IDLE_S))
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, no longer than some seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -27,7 +27,9 @@ LEVELS: Final = "stockwright_levels"
 """The projection notifies here with the code of each channel it changed."""
 POLL_S: Final = 1.0
 VERIFY_EVERY_S: Final = 5.0
-"""Seconds between two calls that read back what a channel shows."""
+"""Seconds between two calls that read back what a channel shows, while nothing is to be sent."""
+VERIFY_BUSY_EVERY_S: Final = 60.0
+"""The same while levels wait: a sample, so that a busy channel is not trusted for ever."""
 VERIFY_REST_S: Final = 60.0
 """Seconds until it is looked again whether there is anything to read back."""
 _SETTLE_PAUSE_S = 0.5
@@ -47,6 +49,7 @@ class Publisher:
         self._woken = asyncio.Event()
         self._known = False
         self._verify_at = time.monotonic() + VERIFY_EVERY_S
+        self._verify_busy_at = time.monotonic() + VERIFY_BUSY_EVERY_S
 
     def wake(self) -> None:
         """There may be something to send; call it in the event loop's thread."""
@@ -87,8 +90,9 @@ class Publisher:
         except Exception as failure:  # noqa: BLE001  the database may be away: told, tried again
             tell(self.link.system, failure)
             return POLL_S
-        if claimed.call is None:
+        if claimed.call is None or time.monotonic() >= self._verify_busy_at:
             self._start_verifying(calls)
+        if claimed.call is None:
             return POLL_S if claimed.wait_s is None else min(POLL_S, claimed.wait_s)
         task = asyncio.create_task(self._carry_safely(claimed.call, time.monotonic()))
         calls.add(task)
@@ -96,9 +100,10 @@ class Publisher:
         return 0.0
 
     def _start_verifying(self, calls: set[asyncio.Task[None]]) -> None:
-        """Reads back while there is nothing to send, one call at a time and not all the time."""
+        """Reads back, one call at a time and not all the time."""
         if isinstance(self._connection, ReadsBack) and time.monotonic() >= self._verify_at:
             self._verify_at = time.monotonic() + VERIFY_EVERY_S
+            self._verify_busy_at = time.monotonic() + VERIFY_BUSY_EVERY_S
             task = asyncio.create_task(self._verify_safely())
             calls.add(task)
             task.add_done_callback(calls.discard)
@@ -151,7 +156,10 @@ class Publisher:
         return await self._in_thread(lambda connection: take(connection, self.link, asked, answer))
 
     async def _claim(self) -> Claimed:
-        return await self._in_thread(self._claim_now)
+        claimed = await self._in_thread(self._claim_now)
+        if claimed.orders_wanted and self.link.ask_for_orders is not None:
+            self.link.ask_for_orders()
+        return claimed
 
     def _claim_now(self, connection: Connection) -> Claimed:
         if not self._known:

@@ -59,7 +59,7 @@ def take(
     asked: Sequence[Level],
     answer: Sequence[ShownLevel | None] | Failed,
 ) -> Verified:
-    """Notes what was shown, aligned with the levels asked for; what shows too much is due again."""
+    """Notes what was shown, aligned with the levels asked for; what is wrong is due again."""
     now, budget = attempts.lock_connection(connection, link.system)
     now = link.clock() if link.clock else now
     if isinstance(answer, Failed):
@@ -74,7 +74,9 @@ def take(
     for level, quantity in zip(asked, shown, strict=True):
         now_there = current[level.key]
         untouched = now_there.acknowledged_version == level.acknowledged_version
-        if untouched and quantity is not None and rules.read_back(now_there, quantity, now):
+        if not untouched or quantity is None:
+            continue
+        if rules.read_back(now_there, quantity, now, orders_are_seen=link.order_watermark):
             wrong.append(now_there)
     levels.write_levels(connection, wrong)
     return Verified(len(asked), len(wrong))
