@@ -13,22 +13,18 @@ import msgspec
 
 from stockwright.domain import budget as budgets
 from stockwright.domain import levels as rules
-from stockwright.domain import watermark
 from stockwright.domain.budget import Budget
 from stockwright.domain.levels import Level
-from stockwright.domain.watermark import Gate
 from stockwright.flow import order_gate
+from stockwright.flow.choosing import Chosen, choose
 from stockwright.sdk.declaration import Limits, Patience
 from stockwright.store import attempts, levels
 from stockwright.store.connection import Connection
-from stockwright.store.levels import Key
 
 LEASE_MARGIN_S: Final = 5.0
 """How much longer a lease lasts than the call it covers."""
 AGED_AFTER_S: Final = 5.0
 """An increase that has waited this long is owed a share of the budget."""
-PROBE_LEVELS: Final = 10
-"""Levels in the one call that asks whether a failing partner answers again."""
 HEARTBEAT_S: Final = 5.0
 
 
@@ -111,10 +107,10 @@ def claim(connection: Connection, link: Link) -> Claimed:
         _take_over(connection, link, now)
     wait_s = budgets.wait_s(budget, now, limits.calls_per_s, limits.concurrency, under_way.calls)
     running = [channel for channel in link.channels if channel not in under_way.paused]
-    chosen, wanted = _Chosen(), False
+    chosen, wanted = Chosen(), False
     if wait_s == 0.0:
         gate = order_gate.look(connection, link, now)
-        chosen = _choose(connection, link, running, budget, gate, now)
+        chosen = choose(connection, link, running, budget, gate, now)
         wait_s = None if chosen.levels else _until_due(connection, running, now)
         if len(chosen.levels) < limits.batch_size:
             waits, wanted = order_gate.ask(connection, link, running, gate, now)
@@ -129,19 +125,24 @@ def claim(connection: Connection, link: Link) -> Claimed:
     return Claimed(call, wait_s, wanted)
 
 
-class _Chosen(msgspec.Struct):
-    """Levels for the next call. held: by how many pieces each goes below its number, where it does.
-
-    put_off: increases that are not worth a call while the channel's orders are unknown.
-    """
-
-    levels: list[Level] = []
-    held: dict[Key, int] = {}
-    put_off: list[Level] = []
+def promise_call(
+    connection: Connection,
+    system: str,
+    limits: Limits,
+    *,
+    clock: Callable[[], dt.datetime] | None = None,
+) -> float:
+    """Takes a call of the budget that all workers share; answers the seconds until it may start."""
+    attempts.ensure_connection(connection, system, limits.burst)
+    now, budget = attempts.lock_connection(connection, system)
+    budgets.refill(budget, clock() if clock else now, limits.calls_per_s, limits.burst)
+    wait_s = budgets.promise_call(budget, limits.calls_per_s)
+    attempts.write_connection(connection, system, budget)
+    return wait_s
 
 
 def _write_down(
-    connection: Connection, link: Link, budget: Budget, chosen: _Chosen, now: dt.datetime
+    connection: Connection, link: Link, budget: Budget, chosen: Chosen, now: dt.datetime
 ) -> Call:
     deadline = now + dt.timedelta(seconds=link.limits.timeout_s)
     carried = sorted(chosen.levels, key=lambda level: level.key)
@@ -175,81 +176,3 @@ def _until_due(connection: Connection, running: Sequence[str], now: dt.datetime)
     due = levels.next_due(connection, running)
     # A level that is due and was skipped is locked by a worker whose commit will wake us.
     return None if due is None or due <= now else (due - now).total_seconds()
-
-
-def _choose(
-    connection: Connection,
-    link: Link,
-    running: Sequence[str],
-    budget: Budget,
-    gate: Gate,
-    now: dt.datetime,
-) -> _Chosen:
-    """Levels of one channel; the connection's channels that are not paused take turns."""
-    count, put_off = len(running), list[Level]()
-    for turn in range(link.turn, link.turn + count):
-        chosen = _choose_of(connection, link, budget, running[turn % count], gate, now)
-        put_off += chosen.put_off
-        if chosen.levels:
-            link.turn = (turn + 1) % count
-            return _Chosen(chosen.levels, chosen.held, put_off)
-    return _Chosen(put_off=put_off)
-
-
-def _choose_of(
-    connection: Connection,
-    link: Link,
-    budget: Budget,
-    channel: str,
-    gate: Gate,
-    now: dt.datetime,
-) -> _Chosen:
-    """Decreases first; then increases that may go, those owed a share of the budget before all."""
-    size = link.limits.batch_size
-    if budget.circuit != "closed":
-        size = min(size, PROBE_LEVELS)
-    owed = min(size, int(budget.increase_credit))
-    since = now - dt.timedelta(seconds=link.aged_after_s)
-    aged = levels.aged_increases(connection, channel, gate.until, since, owed) if owed else []
-    found = {level.key: level for level in aged}
-    for level in levels.due_levels(connection, channel, "decrease", now, size):
-        found.setdefault(level.key, level)
-    if link.order_watermark:
-        # What became of a job is asked though its number had to wait: it is under way already.
-        for level in levels.jobs_due(connection, channel, now, size - min(size, len(found))):
-            found.setdefault(level.key, level)
-    room = size - len(found)
-    if room > 0:
-        # The aged ones may be among them again.
-        more = levels.due_levels(connection, channel, "increase", gate.until, room + len(aged))
-        for level in more:
-            found.setdefault(level.key, level)
-    put_off = order_gate.put_off(connection, list(found.values())[:size], gate, now)
-    for level in put_off:
-        found.pop(level.key)
-    carried = _narrowed(list(found.values())[:size], size)
-    told = {level.key for level in carried}
-    owed_sent = sum(level.key in told for level in aged)
-    budgets.credit_increases(budget, len(carried), owed_sent, size)
-    held = {
-        level.key: held
-        for level in carried
-        if (held := watermark.held_of(level, unseen=gate.held_back))
-    }
-    order_gate.tell_held(connection, link, carried, gate)
-    return _Chosen(carried, held, put_off)
-
-
-def _narrowed(chosen: list[Level], size: int) -> list[Level]:
-    """Fewer levels together where some were left in doubt again and again.
-
-    One level that makes the partner fail a whole call is alone after a few tries, and its
-    neighbours go on.
-    """
-    allowed = size
-    for n, level in enumerate(chosen):
-        if level.doubt_until is not None and level.attempts > 2:
-            allowed = min(allowed, max(1, size >> (level.attempts - 2)))
-        if n >= allowed:
-            return chosen[:n]
-    return chosen

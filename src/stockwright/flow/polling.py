@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from stockwright import telemetry
-from stockwright.domain import budget as budgets
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
+from stockwright.flow.calls import promise_call
 from stockwright.flow.keeping import new_payload
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
 from stockwright.sdk.verbs import Reads
-from stockwright.store import attempts
 from stockwright.store.connection import Pool
 from stockwright.store.payloads import keep
 from stockwright.store.polls import (
@@ -104,12 +103,7 @@ class Poller:
 
     def _promise(self, system: str, limits: Limits) -> float:
         with session(self._pool) as connection:
-            attempts.ensure_connection(connection, system, limits.burst)
-            now, budget = attempts.lock_connection(connection, system)
-            budgets.refill(budget, now, limits.calls_per_s, limits.burst)
-            wait_s = budgets.promise_call(budget, limits.calls_per_s)
-            attempts.write_connection(connection, system, budget)
-        return wait_s
+            return promise_call(connection, system, limits)
 
     def _lease(self, system: str, lease_s: float, now: bool) -> PollLease | None:
         with session(self._pool) as connection:
