@@ -21,6 +21,7 @@ from stockwright.flow.intake import Intake
 from stockwright.flow.polling import Poller
 from stockwright.flow.projection import LEDGER, Projection
 from stockwright.flow.publication import LEVELS, Publication, Publisher, database_threads
+from stockwright.flow.turns import Turns
 from stockwright.sdk.verbs import Connection, Publishes, Reads
 from stockwright.store import access, processes
 from stockwright.store.connection import listen
@@ -45,9 +46,11 @@ def add_workers(services: "Services") -> None:
     """Intake, projection, publication, polls and expiry, woken by whoever has work for them."""
     projection = Projection(services.worker_pool)
     threads = database_threads(WORKER_CONNECTIONS)
+    turns = Turns(WORKER_CONNECTIONS)
     told = links(services.config, services.connections)
     publication = Publication(
-        Publisher(services.worker_pool, connection, link, threads) for connection, link in told
+        Publisher(services.worker_pool, connection, link, threads, turns)
+        for connection, link in told
     )
     wanted = {link.system: asyncio.Event() for _, link in told}
     for _, link in told:
@@ -119,21 +122,18 @@ def add_call_log(services: "Services") -> None:
 def links(config: Config, connections: Mapping[str, Connection]) -> list[tuple[Publishes, Link]]:
     """The connections that publish, with the channels of their systems."""
     found: list[tuple[Publishes, Link]] = []
-    declarations = {
-        system.code: find_connector(system.connector).declaration
-        for system in config.systems
-        if system.connector
-    }
+    systems = {system.code: system for system in config.systems}
     for system, connection in connections.items():
         channels = tuple(c.code for c in config.channels if c.system == system)
         if channels and isinstance(connection, Publishes):
-            declared = declarations[system]
+            declared = find_connector(systems[system].connector).declaration
             link = Link(
                 system=system,
                 channels=channels,
                 limits=connection.limits,
                 chance=random.SystemRandom().random,
                 patience=declared.patience,
+                criticality=systems[system].criticality,
                 order_watermark=isinstance(connection, Reads)
                 and declared.capabilities.order_watermark,
             )

@@ -45,6 +45,7 @@ class Link(msgspec.Struct, kw_only=True):
     aged_after_s: float = AGED_AFTER_S
     turn: int = 0
     patience: Patience = Patience()
+    criticality: str = "normal"
     order_watermark: bool = False
     ask_for_orders: Callable[[], None] | None = None
 

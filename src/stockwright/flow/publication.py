@@ -17,6 +17,7 @@ from stockwright import telemetry
 from stockwright.flow.calls import Call, Claimed, Failed, Link, claim
 from stockwright.flow.settling import Settled, settle
 from stockwright.flow.speaking import ask_back, send, tell
+from stockwright.flow.turns import Turns
 from stockwright.flow.verification import Verified, choose, take
 from stockwright.sdk.messages import PublishResult
 from stockwright.sdk.verbs import Publishes, ReadsBack
@@ -40,9 +41,15 @@ class Publisher:
     """Publishes the channels of one connection. Any number may run, in any number of processes."""
 
     def __init__(
-        self, pool: Pool, connection: Publishes, link: Link, executor: Executor | None = None
+        self,
+        pool: Pool,
+        connection: Publishes,
+        link: Link,
+        executor: Executor | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.link = link
+        self._turns = turns
         self._pool = pool
         self._connection = connection
         self._executor = executor
@@ -189,7 +196,11 @@ class Publisher:
             with self._pool.connection() as connection:
                 return work(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+        loop = asyncio.get_running_loop()
+        if self._turns is None:
+            return await loop.run_in_executor(self._executor, run)
+        async with self._turns.turn(self.link.criticality):
+            return await loop.run_in_executor(self._executor, run)
 
 
 class Publication:
