@@ -100,7 +100,7 @@ def test_polls_are_not_asked_for_again_and_again(house):
     house.settle(SKU_000=10)
     house.stock(SKU_000=15)
     assert house.step() == 0
-    assert not house.poll_is_due(), "one was made less than a second ago"
+    assert not house.poll_is_due(), "one was made a moment ago"
 
 
 def test_polls_that_fail_are_not_asked_for(house):

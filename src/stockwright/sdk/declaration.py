@@ -50,7 +50,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     listing_rest_s: float = 0.0
     increase_wait_s: float = 120.0
-    orders_every_s: float = 1.0
+    orders_every_s: float = 0.5
     longest_job_s: float = 7_200.0
 
 
