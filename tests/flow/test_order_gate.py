@@ -11,6 +11,7 @@ from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.declaration import Patience
 from stockwright.sdk.messages import InDoubt, Retry, ShownLevel
+from stockwright.store import windows
 from stockwright.store.connection import Pool
 from tests.flow.channels import FAST, Clock, Shop, World, in_doubt, link, set_stock
 
@@ -318,6 +319,23 @@ def test_a_channel_that_shows_less_is_put_right_after_a_poll_without_an_order(ho
     house.polled()
     assert house.step() == 1
     assert house.shop.shows == {"SKU-000": 10}
+
+
+def test_what_waited_for_orders_does_not_make_the_channel_blinder(house, pool):
+    """Buffers are reckoned by how late a decrease is; an increase waits by intention."""
+    house.settle(SKU_000=10)
+    house.world.run("delete from attempt")
+    house.stock(SKU_000=15)
+    house.clock.pass_s(1)
+    house.polled()
+    house.step()
+    house.world.run("update attempt set finished_at = clock_timestamp()")
+    with pool.connection() as connection:
+        assert windows.latencies(connection) == {}
+        house.stock(SKU_000=3)
+        house.step()
+        house.world.run("update attempt set finished_at = clock_timestamp()")
+        assert len(windows.latencies(connection)["WEB"]) == 1
 
 
 def test_a_channel_without_such_polls_is_told_at_once(database_url, pool):

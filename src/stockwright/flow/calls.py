@@ -157,6 +157,7 @@ def _write_down(
         lease_until=now + link.lease,
         deadline=deadline,
         doubt_until=deadline + link.apply_delay,
+        gated=link.order_watermark,
     )
     for level in carried:
         level.call = number

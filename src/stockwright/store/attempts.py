@@ -45,9 +45,11 @@ def start_call(
     lease_until: dt.datetime,
     deadline: dt.datetime,
     doubt_until: dt.datetime,
+    gated: bool = False,
 ) -> int:
     """Leases locked levels to a new call and writes down what it carries, in this order.
 
+    gated: increases among them waited for the channel's orders.
     The levels have been started, with any number for the call. Answers the call's number, never
     given out before. Commit before a byte of it leaves.
     """
@@ -63,6 +65,7 @@ def start_call(
             "held": numbers([level.held for level in chosen]),
             "doubted": numbers([level.doubted for level in chosen]),
             "rest_until": chosen[0].rest_until,
+            "gated": gated,
             "now": now,
             "lease_until": lease_until,
             "deadline": deadline,

@@ -27,8 +27,11 @@ alter table level
 create index level_due on level (channel, lane, urgency, due_at) where state = 'due';
 create index level_job on level (channel, due_at) where state = 'due' and job;
 
--- How far below the number wanted then an attempt was, on purpose.
-alter table attempt add column held bigint not null default 0;
+-- held: how far below the number wanted then an attempt was, on purpose. waited: an increase that waited
+-- for the channel's orders; its version tells nothing of how late a decrease would be.
+alter table attempt
+    add column held bigint not null default 0,
+    add column waited boolean not null default false;
 
 -- Up to when a system's orders are in the levels. recorded: up to when they were in the ledger at
 -- recorded_at, while marks from before that wait for the projection.

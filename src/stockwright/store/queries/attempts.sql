@@ -16,13 +16,13 @@ with this as (
     where level.channel = chosen.channel and level.listing = chosen.listing
       and level.location = chosen.location
     returning this.call, chosen.place, level.channel, level.listing, level.location,
-              level.sent_version, level.sent, level.held,
+              level.sent_version, level.sent, level.held, level.lane,
               level.resend and level.acknowledged = level.desired as resent
 ), kept as (
     insert into attempt (call, n, channel, listing, location, version, value, started_at, deadline,
-                         doubt_until, resent, held)
+                         doubt_until, resent, held, waited)
     select call, place - 1, channel, listing, location, sent_version, sent, %(now)s, %(deadline)s,
-           %(doubt)s, coalesce(resent, false), held
+           %(doubt)s, coalesce(resent, false), held, %(gated)s and lane = 'increase'
     from started
     returning call
 )
