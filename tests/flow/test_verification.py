@@ -105,7 +105,8 @@ async def test_what_was_in_doubt_is_read_back_before_all_others(
 
 
 async def test_a_publisher_that_is_never_at_rest_reads_back_a_sample(world, pool, monkeypatch):
-    monkeypatch.setattr("stockwright.flow.publication.VERIFY_BUSY_EVERY_S", 0.0)
+    for name in ("VERIFY_BUSY_EVERY_S", "VERIFY_EVERY_S"):
+        monkeypatch.setattr(f"stockwright.flow.publication.{name}", 0.0)
     window = Window()
     publisher = Publisher(pool, window, link())
     window.gate = asyncio.Event()
