@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from stockwright.connectors.json_http import CONNECTOR, Sandbox
+from stockwright.connectors.json_http.client import PolledJsonHttpConnection
 from stockwright.domain.events import Fact
 from stockwright.flow.calls import Call, Link, claim
 from stockwright.flow.intake import Intake
@@ -73,7 +74,9 @@ class Partner:
         self.told: list[bytes] = []
         self.late: list[Late] = []
         settings = CONNECTOR.declaration.parse_settings(shop.settings() | SETTINGS, str)
-        self.connection = CONNECTOR.open(Opening(system=system, clock=house.clock), settings)
+        connection = CONNECTOR.open(Opening(system=system, clock=house.clock), settings)
+        assert isinstance(connection, PolledJsonHttpConnection)
+        self.connection = connection
         self.link = Link(
             system=system,
             channels=(system,),
