@@ -199,7 +199,7 @@ def lost_lease(patch: Patch, url: str) -> None:
 
 
 def increases_wait_for_nobody(patch: Patch, url: str) -> None:
-    patch.setattr(order_gate, "look", lambda connection, link, now: Gate(now))
+    patch.setattr(order_gate, "look", lambda connection, link, channels, now: Gate(now))
 
 
 ON_A_DATABASE = [

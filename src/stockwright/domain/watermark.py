@@ -49,12 +49,15 @@ class Seen(msgspec.Struct, frozen=True):
 class Gate(msgspec.Struct, frozen=True):
     """Increases that are due until `until` may go. held_back: less a buffer.
 
-    seen: the orders until then are in the levels, None where nobody was asked for them yet.
+    seen: the orders until then are in the levels, None where nobody was asked for them yet. ready:
+    there may be some that go; waits: some are due that must wait.
     """
 
     until: dt.datetime
     held_back: bool = False
     seen: dt.datetime | None = None
+    ready: bool = True
+    waits: bool = False
 
 
 def advance(progress: Progress) -> Seen:

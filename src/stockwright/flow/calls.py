@@ -110,12 +110,12 @@ def claim(connection: Connection, link: Link) -> Claimed:
     running = [channel for channel in link.channels if channel not in under_way.paused]
     chosen, wanted = Chosen(), False
     if wait_s == 0.0:
-        gate = order_gate.look(connection, link, now)
+        gate = order_gate.look(connection, link, running, now)
         chosen = choose(connection, link, running, budget, gate, now)
         wait_s = None if chosen.levels else _until_due(connection, running, now)
-        if len(chosen.levels) < limits.batch_size:
-            waits, wanted = order_gate.ask(connection, link, running, gate, now)
-            wait_s = order_gate.LOOK_AGAIN_S if waits and wait_s is None else wait_s
+        if gate.waits:
+            wanted = order_gate.ask(connection, link)
+            wait_s = order_gate.LOOK_AGAIN_S if wait_s is None and not chosen.levels else wait_s
         wait_s = 0.0 if chosen.put_off else wait_s
     beats = budget.heartbeat is None or (now - budget.heartbeat).total_seconds() > HEARTBEAT_S
     if not chosen.levels and not beats:

@@ -67,7 +67,11 @@ def _choose_of(
         size = min(size, PROBE_LEVELS)
     owed = min(size, int(budget.increase_credit))
     since = now - dt.timedelta(seconds=link.aged_after_s)
-    aged = levels.aged_increases(connection, channel, gate.until, since, owed) if owed else []
+    aged = (
+        levels.aged_increases(connection, channel, gate.until, since, owed)
+        if owed and gate.ready
+        else []
+    )
     found = {level.key: level for level in aged}
     for level in levels.due_levels(connection, channel, "decrease", now, size):
         found.setdefault(level.key, level)
@@ -76,7 +80,7 @@ def _choose_of(
         for level in levels.jobs_due(connection, channel, now, size - min(size, len(found))):
             found.setdefault(level.key, level)
     room = size - len(found)
-    if room > 0:
+    if room > 0 and gate.ready:
         # The aged ones may be among them again.
         more = levels.due_levels(connection, channel, "increase", gate.until, room + len(aged))
         for level in more:

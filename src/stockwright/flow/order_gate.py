@@ -7,6 +7,8 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from stockwright.domain import watermark
 from stockwright.domain.levels import Level
 from stockwright.domain.watermark import Gate, Seen
@@ -24,8 +26,8 @@ UNSEEN: Final = "orders_unseen"
 """The kind of work item that says that increases go without the channel's orders."""
 
 
-def look(connection: Connection, link: "Link", now: dt.datetime) -> Gate:
-    """Which increases of a connection may go now. Read its levels in a later statement."""
+def look(connection: Connection, link: "Link", channels: Sequence[str], now: dt.datetime) -> Gate:
+    """Which increases of these channels may go now. Read their levels in a later statement."""
     if not link.order_watermark:
         return Gate(now)
     progress = watermarks.progress(connection, link.system)
@@ -36,18 +38,14 @@ def look(connection: Connection, link: "Link", now: dt.datetime) -> Gate:
     gate = watermark.gate(after.seen, now, link.increase_wait)
     if not gate.held_back and watermark.gate(before.seen, now, link.increase_wait).held_back:
         attempts.close_item(connection, UNSEEN, link.system, "the channel's orders are known again")
-    return gate
+    ready, waits = watermarks.increases(connection, channels, gate.until, now)
+    return replace(gate, ready=ready, waits=waits)
 
 
-def ask(
-    connection: Connection, link: "Link", channels: Sequence[str], gate: Gate, now: dt.datetime
-) -> tuple[bool, bool]:
-    """Whether increases wait for orders, and whether a poll of them was asked for now."""
-    if not link.order_watermark:
-        return False, False
-    waits = watermarks.increases_wait(connection, channels, gate.until, now)
+def ask(connection: Connection, link: "Link") -> bool:
+    """Asks for a poll of the orders that increases wait for; False where none is due now."""
     gap_s = max(link.patience.orders_every_s, CALLS_PER_POLL / link.limits.calls_per_s)
-    return waits, waits and watermarks.ask_for_orders(connection, link.system, gap_s)
+    return watermarks.ask_for_orders(connection, link.system, gap_s)
 
 
 def put_off(

@@ -26,14 +26,14 @@ def keep(connection: Connection, system: str, seen: Seen) -> None:
     connection.execute(_SQL["keep"], msgspec.structs.asdict(seen) | {"system": system})
 
 
-def increases_wait(
+def increases(
     connection: Connection, channels: Sequence[str], until: dt.datetime, now: dt.datetime
-) -> bool:
-    """Whether increases of these channels are due, but not since before `until`."""
+) -> tuple[bool, bool]:
+    """Whether increases of these channels are due since before `until`, and whether later ones."""
     arguments = {"channels": texts(channels), "until": until, "now": now}
-    row = connection.execute(_SQL["waits"], arguments).fetchone()
+    row = connection.execute(_SQL["standing"], arguments).fetchone()
     assert row is not None
-    return bool(row[0])
+    return bool(row[0]), bool(row[1])
 
 
 def ask_for_orders(connection: Connection, system: str, gap_s: float) -> bool:

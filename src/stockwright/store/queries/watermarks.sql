@@ -25,15 +25,24 @@ values (%(system)s, %(seen)s, %(recorded)s, %(recorded_at)s)
 on conflict (system) do update
 set seen = excluded.seen, recorded = excluded.recorded, recorded_at = excluded.recorded_at;
 
--- name: waits
--- Whether increases of these channels are due that must wait for their orders.
-select exists (
-    select from unnest(%(channels)s::text[]) as asked (channel)
-    cross join generate_series(0, 3) as ranks (urgency)
-    where exists (select from level
-                  where level.channel = asked.channel and lane = 'increase'
-                    and level.urgency = ranks.urgency and state = 'due'
-                    and due_at > %(until)s and due_at <= %(now)s));
+-- name: standing
+-- Whether increases of these channels are due that may go (due until a time), and whether some are that
+-- must wait. Asked rank by rank and in order of time, so that the index answers however many there are.
+select coalesce(bool_or(first_due <= %(until)s), false), coalesce(bool_or(next_due <= %(now)s), false)
+from unnest(%(channels)s::text[]) as asked (channel)
+cross join generate_series(0, 3) as ranks (urgency)
+left join lateral (
+    select due_at as first_due from level
+    where level.channel = asked.channel and lane = 'increase' and state = 'due'
+      and level.urgency = ranks.urgency
+    order by due_at limit 1
+) first on true
+left join lateral (
+    select due_at as next_due from level
+    where level.channel = asked.channel and lane = 'increase' and state = 'due'
+      and level.urgency = ranks.urgency and due_at > %(until)s
+    order by due_at limit 1
+) next on true;
 
 -- name: ask
 -- Makes the next poll of a system's orders due now; not while one is under way or they fail, and at
