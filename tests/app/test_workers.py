@@ -3,11 +3,15 @@
 import asyncio
 import datetime as dt
 from pathlib import Path
+from unittest.mock import patch
+
+import msgspec
 
 from stockwright.app import open_connections
 from stockwright.app.workers import IDLE_S, close_all, links, poll_until
+from stockwright.connectors.json_http import CONNECTOR
 from stockwright.flow.polling import Poller
-from stockwright.sdk.declaration import Limits
+from stockwright.sdk.declaration import Capabilities, Limits
 from stockwright.sdk.messages import Page, Payload
 from stockwright.store.connection import Pool, connect
 from tests.app.test_services import network
@@ -94,6 +98,19 @@ async def test_a_partner_that_is_not_polled_holds_up_no_increase():
     config = network("", connector="json_http", settings=settings)
     connections = open_connections(config)
     ((_, link),) = links(config, connections)
+    assert not link.order_watermark
+    await close_all(connections)
+
+
+async def test_a_partner_that_takes_gross_numbers_is_raised_at_once():
+    settings = {"base_url": "http://127.0.0.1:9"}
+    config = network("", connector="json_http", settings=settings)
+    connections = open_connections(config)
+    gross = Capabilities(order_watermark=True, levels_are="gross")
+    declared = msgspec.structs.replace(CONNECTOR.declaration, capabilities=gross)
+    own = msgspec.structs.replace(CONNECTOR, declaration=declared)
+    with patch("stockwright.app.workers.find_connector", lambda *_: own):
+        ((_, link),) = links(config, connections)
     assert not link.order_watermark
     await close_all(connections)
 

@@ -22,6 +22,7 @@ from stockwright.flow.polling import Poller
 from stockwright.flow.projection import LEDGER, Projection
 from stockwright.flow.publication import LEVELS, Publication, Publisher, database_threads
 from stockwright.flow.turns import Turns
+from stockwright.sdk.declaration import Capabilities
 from stockwright.sdk.verbs import Connection, Publishes, Reads
 from stockwright.store import access, processes
 from stockwright.store.connection import listen
@@ -134,11 +135,15 @@ def links(config: Config, connections: Mapping[str, Connection]) -> list[tuple[P
                 chance=random.SystemRandom().random,
                 patience=declared.patience,
                 criticality=systems[system].criticality,
-                order_watermark=isinstance(connection, Reads)
-                and declared.capabilities.order_watermark,
+                order_watermark=isinstance(connection, Reads) and _waits(declared.capabilities),
             )
             found.append((connection, link))
     return found
+
+
+def _waits(capabilities: Capabilities) -> bool:
+    """Whether increases wait for orders: a sale lowers no gross number, so none is undone there."""
+    return capabilities.order_watermark and capabilities.levels_are == "net"
 
 
 def run_intake(intake: Intake, stop: threading.Event) -> None:

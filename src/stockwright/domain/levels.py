@@ -289,17 +289,26 @@ def answered_late(level: Level, value: int, doubt_until: dt.datetime) -> None:
         level.lane = lane_of(level)
 
 
-def read_back(level: Level, shown: int, now: dt.datetime, *, orders_are_seen: bool = False) -> bool:
+def read_back(
+    level: Level,
+    shown: int,
+    now: dt.datetime,
+    *,
+    orders_are_seen: bool = False,
+    gross: bool = False,
+) -> bool:
     """The channel told what it shows of a settled level. Answers whether that must be put right.
 
     Less than desired may be units the channel sold whose order has not reached us: to assert the
     number at once would sell them twice. orders_are_seen says that increases wait for its orders;
-    then it is due as one, and settles by itself if an order explains the difference.
+    then it is due as one, and settles by itself if an order explains the difference. Not so where
+    it takes gross numbers: a sale does not lower them, but the shipment that we told it of does,
+    once more.
     """
     level.doubted = False
     if level.state != "settled" or shown == level.desired:
         return False
-    if shown < level.desired:
+    if shown < level.desired and not gross:
         tried = level.short_at is not None and now < level.short_at + SHORT_AGAIN_AFTER
         if tried or not orders_are_seen:
             return False

@@ -12,7 +12,7 @@ from stockwright.domain.levels import Level
 from stockwright.flow.calls import Failed, Link
 from stockwright.flow.settling import settle_budget
 from stockwright.sdk.messages import ShownLevel
-from stockwright.store import attempts, levels
+from stockwright.store import attempts, exposure, levels
 from stockwright.store.connection import Connection
 
 LEVELS_AT_ONCE: Final = 50
@@ -59,7 +59,10 @@ def take(
     asked: Sequence[Level],
     answer: Sequence[ShownLevel | None] | Failed,
 ) -> Verified:
-    """Notes what was shown, aligned with the levels asked for; what is wrong is due again."""
+    """Notes what was shown, aligned with the levels asked for; what is wrong is due again.
+
+    Too little may be due to orders on their way, except of gross numbers: see rules.read_back.
+    """
     now, budget = attempts.lock_connection(connection, link.system)
     now = link.clock() if link.clock else now
     if isinstance(answer, Failed):
@@ -71,12 +74,19 @@ def take(
     shown = [None if one is None else one.quantity for one in answer]
     levels.write_verified(connection, asked, shown, now)
     wrong = []
+    gross = exposure.gross_channels(connection, link.channels)
     for level, quantity in zip(asked, shown, strict=True):
         now_there = current[level.key]
         untouched = now_there.acknowledged_version == level.acknowledged_version
         if not untouched or quantity is None:
             continue
-        if rules.read_back(now_there, quantity, now, orders_are_seen=link.order_watermark):
+        if rules.read_back(
+            now_there,
+            quantity,
+            now,
+            orders_are_seen=link.order_watermark,
+            gross=level.channel in gross,
+        ):
             wrong.append(now_there)
     levels.write_levels(connection, wrong)
     return Verified(len(asked), len(wrong))
