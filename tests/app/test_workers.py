@@ -3,11 +3,15 @@
 import asyncio
 import datetime as dt
 from pathlib import Path
+from unittest.mock import patch
+
+import msgspec
 
 from stockwright.app import open_connections
-from stockwright.app.workers import close_all, links, poll_until
+from stockwright.app.workers import IDLE_S, close_all, links, poll_until
+from stockwright.connectors.json_http import CONNECTOR
 from stockwright.flow.polling import Poller
-from stockwright.sdk.declaration import Limits
+from stockwright.sdk.declaration import Capabilities, Limits
 from stockwright.sdk.messages import Page, Payload
 from stockwright.store.connection import Pool, connect
 from tests.app.test_services import network
@@ -110,12 +114,55 @@ async def test_a_database_that_is_away_ends_no_poll(tmp_path):
         await asyncio.wait_for(polling, 30)
 
 
+async def test_a_partner_that_is_not_polled_holds_up_no_increase():
+    settings = {"base_url": "http://127.0.0.1:9", "orders_path": ""}
+    config = network("", connector="json_http", settings=settings)
+    connections = open_connections(config)
+    ((_, link),) = links(config, connections)
+    assert not link.order_watermark
+    await close_all(connections)
+
+
+async def test_a_partner_that_takes_gross_numbers_is_raised_at_once():
+    settings = {"base_url": "http://127.0.0.1:9"}
+    config = network("", connector="json_http", settings=settings)
+    connections = open_connections(config)
+    gross = Capabilities(order_watermark=True, levels_are="gross")
+    declared = msgspec.structs.replace(CONNECTOR.declaration, capabilities=gross)
+    own = msgspec.structs.replace(CONNECTOR, declaration=declared)
+    with patch("stockwright.app.workers.find_connector", lambda *_: own):
+        ((_, link),) = links(config, connections)
+    assert not link.order_watermark
+    await close_all(connections)
+
+
+async def test_orders_that_are_wanted_are_asked_for_at_once():
+    asked = []
+
+    class Patient:
+        async def poll(self, system, connection, *, every_s):
+            asked.append(asyncio.get_running_loop().time())
+
+    stop, wanted = asyncio.Event(), asyncio.Event()
+    polling = asyncio.create_task(poll_until(stop, Patient(), "shop", None, print, wanted))
+    await asyncio.sleep(0.05)
+    wanted.set()
+    await asyncio.sleep(0.05)
+    stop.set()
+    await asyncio.wait_for(polling, 30)
+    assert len(asked) == 2
+    assert asked[1] - asked[0] < IDLE_S / 2
+
+
 async def test_a_system_publishes_its_own_channels_only(tmp_path: Path):
     settings = {"base_url": "http://127.0.0.1:9"}
     config = network("", connector="json_http", settings=settings)
     connections = open_connections(config)
     ((_, link),) = links(config, connections)
     assert (link.system, link.channels) == ("shop", ("web",))
+    assert link.order_watermark, (
+        "its orders are polled, and a complete poll proves that none is missing"
+    )
     await close_all(connections)
 
 

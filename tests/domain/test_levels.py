@@ -163,6 +163,101 @@ def test_a_number_the_channel_is_at_work_on_is_in_doubt_without_a_failed_try():
     assert (level.state, level.due_at) == ("due", after(30))
 
 
+def test_a_number_that_changes_all_the_time_keeps_its_place_among_those_that_wait():
+    level = settled(10)
+    for second in range(1, 30):
+        levels.desire(level, 10 + second, second + 1, after(second))
+    assert (level.lane, level.due_at) == ("increase", after(1))
+    levels.desire(level, 3, 90, after(40))
+    assert (level.lane, level.due_at) == ("decrease", after(40)), "another lane, another place"
+    levels.desire(level, 2, 91, after(41))
+    assert level.due_at == after(40)
+    levels.desire(level, 12, 92, after(42))
+    assert (level.lane, level.due_at) == ("increase", after(42))
+
+
+def test_a_number_that_is_held_back_has_a_version_of_its_own_and_the_rest_follows():
+    level = settled(4)
+    levels.desire(level, 10, 2, after(1))
+    desired = level.version
+    levels.start(level, 2, after(2), LEASE, held=2)
+    assert (level.sent, level.sent_version, level.version) == (8, desired + 1, desired + 2)
+    levels.applied(level, after(3), after(5), None, None)
+    assert (level.acknowledged, level.acknowledged_version) == (8, desired + 1)
+    assert (level.state, level.lane, level.due_at) == ("due", "increase", after(5))
+    assert level.last_error == "2 held back until the channel's orders are known"
+    levels.start(level, 3, after(6), LEASE)
+    assert (level.sent, level.sent_version) == (10, desired + 2)
+    levels.applied(level, after(7), after(8), None, None)
+    assert (level.state, level.held, level.last_error) == ("settled", 0, "")
+
+
+def test_a_decrease_whose_comparisons_fail_goes_without_one_after_three_tries():
+    level = settled(20)
+    levels.desire(level, 12, 2, after(1))
+    for n, shown in enumerate((19, 17, 16)):
+        assert not level.is_forced
+        levels.start(level, n + 2, after(n + 2), LEASE)
+        levels.retry(level, after(n + 3), "stale", shown)
+    assert level.is_forced
+    assert (level.acknowledged, level.slipped, level.doubted) == (16, 4, False)
+    levels.start(level, 9, after(9), LEASE, held=4)
+    assert level.doubted, "what was forced is read back"
+    levels.applied(level, after(10), after(11), None, None)
+    assert (level.stale, level.slipped, level.acknowledged) == (0, 0, 8)
+
+
+def test_an_increase_whose_comparisons_fail_is_never_forced():
+    level = settled(20)
+    levels.desire(level, 40, 2, after(1))
+    for n in range(6):
+        levels.start(level, n + 2, after(n + 2), LEASE)
+        levels.retry(level, after(n + 3), "stale", 19 - n)
+    assert not level.is_forced
+    assert level.due_at == after(8), "it becomes due anew: the orders behind it come first"
+
+
+def test_a_listing_rests_between_two_calls_however_urgent():
+    level = settled(10)
+    minute = dt.timedelta(minutes=1)
+    levels.desire(level, 20, 2, NOON)
+    levels.start(level, 2, NOON, LEASE, rest=minute)
+    levels.applied(level, after(1), after(1), None, None)
+    assert level.state == "settled"
+    levels.desire(level, 0, 3, after(2))
+    assert (level.lane, level.due_at) == ("decrease", after(60))
+    levels.desire(level, 5, 4, after(70))
+    assert level.due_at == after(60)
+
+
+def test_a_channel_that_shows_less_is_put_right_once_an_hour_where_orders_are_seen():
+    level = settled(10)
+    assert not levels.read_back(level, 8, after(1))
+    assert levels.read_back(level, 8, after(2), orders_are_seen=True)
+    assert (level.state, level.lane, level.acknowledged) == ("due", "increase", 8)
+    levels.start(level, 2, after(3), LEASE)
+    levels.applied(level, after(4), after(4), None, None)
+    assert not levels.read_back(level, 8, after(60), orders_are_seen=True)
+    assert levels.read_back(level, 8, after(3_700), orders_are_seen=True)
+
+
+def test_a_channel_that_shows_less_settles_by_the_order_that_explains_it():
+    level = settled(10)
+    levels.read_back(level, 8, after(2), orders_are_seen=True)
+    levels.desire(level, 8, 2, after(3))
+    assert level.state == "settled"
+
+
+def test_a_job_is_marked_while_the_partner_is_at_work_on_the_desired_number():
+    level = settled(10)
+    levels.desire(level, 40, 2, NOON)
+    levels.start(level, 2, NOON, LEASE)
+    levels.doubtful(level, after(30), after(60), "the feed is at work", failed=False)
+    assert (level.job, level.doubted) == (True, False)
+    levels.desire(level, 50, 3, after(1))
+    assert not level.job, "that is another number, which has to wait for the orders"
+
+
 class OneLevel(RuleBasedStateMachine):
     """A level against a channel that applies what it was sent when it likes, within the delay."""
 
@@ -175,6 +270,7 @@ class OneLevel(RuleBasedStateMachine):
         # Numbers that left and may still be applied: (value, until).
         self.flying: list[tuple[int, dt.datetime]] = []
         self.versions: list[int] = []
+        self.numbers: dict[int, int | None] = {}
 
     @initialize(value=st.integers(0, 9))
     def first(self, value: int) -> None:
@@ -195,11 +291,14 @@ class OneLevel(RuleBasedStateMachine):
     def a_doubtful_number_is_applied_after_all(self, chance) -> None:
         self.shown = chance.choice(self.flying)[0]
 
-    @rule()
+    @rule(held=st.integers(0, 2))
     @precondition(lambda self: self.level.state == "due" and self.level.due_at <= self.now)
-    def send(self) -> None:
+    def send(self, held: int = 0) -> None:
         self.call += 1
-        levels.start(self.level, self.call, self.now, LEASE)
+        levels.start(self.level, self.call, self.now, LEASE, held=min(held, self.level.desired))
+        assert self.level.sent_version is not None
+        carried = self.numbers.setdefault(self.level.sent_version, self.level.sent)
+        assert carried == self.level.sent, "a version stands for one number"
 
     @rule(answered=st.booleans(), took=st.booleans())
     @precondition(lambda self: self.level.state == "sending")
@@ -247,7 +346,7 @@ class OneLevel(RuleBasedStateMachine):
     def versions_only_rise(self) -> None:
         assert self.versions == sorted(set(self.versions))
         acknowledged = self.level.acknowledged_version
-        assert acknowledged is None or acknowledged in self.versions
+        assert acknowledged is None or acknowledged in self.numbers
 
     def teardown(self) -> None:
         """A channel that behaves from now on ends showing the desired number."""
@@ -256,7 +355,7 @@ class OneLevel(RuleBasedStateMachine):
                 self.answer(answered=True, took=True)
             if self.level.state == "due":
                 self.time_passes(max(0.0, (self.level.due_at - self.now).total_seconds()))
-                self.send()
+                self.send(held=0)
         if self.level.version:
             assert self.level.state == "settled"
             assert self.shown == self.level.desired

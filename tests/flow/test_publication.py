@@ -7,6 +7,7 @@ import pytest
 
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
+from stockwright.sdk.declaration import Patience
 from stockwright.sdk.messages import Applied, InDoubt, Retry
 from stockwright.store.connection import Pool
 from tests.flow.channels import (
@@ -193,7 +194,105 @@ async def test_the_first_number_is_a_decrease_once_a_higher_one_is_in_doubt(
     assert world.level()["lane"] == "decrease", "the channel may be showing 10"
 
 
+async def test_the_most_urgent_goes_first_within_each_lane(database_url, pool, clock):
+    world = World(database_url, skus=6)
+    projection = Projection(pool, clock=clock)
+    shop = Shop()
+    one = msgspec.structs.replace(FAST, batch_size=1)
+    publisher = Publisher(pool, shop, link(limits=one, clock=clock))
+    shown = {"SKU-000": 90, "SKU-001": 90, "SKU-002": 90, "SKU-003": 90, "SKU-004": 0}
+    for sku, units in shown.items():
+        world.stock(sku, units)
+    projection.step()
+    while await publisher.step():
+        pass
+    shop.calls.clear()
+    # The longest due is the least urgent of its lane.
+    for sku, units in (
+        ("SKU-000", 91),
+        ("SKU-004", 7),
+        ("SKU-001", 80),
+        ("SKU-002", 3),
+        ("SKU-003", 0),
+        ("SKU-005", 40),
+    ):
+        clock.pass_s(1)
+        set_stock(world, projection, **{sku.replace("-", "_"): units})
+    while await publisher.step():
+        pass
+    assert [quantity for _, quantity in shop.sent] == [0, 3, 80, 7, 91, 40]
+
+
+async def test_a_number_that_keeps_falling_is_not_sent_to_the_end_of_its_queue(
+    database_url, pool, clock
+):
+    world = World(database_url, skus=4)
+    projection = Projection(pool, clock=clock)
+    shop = Shop()
+    one = msgspec.structs.replace(FAST, batch_size=1)
+    publisher = Publisher(pool, shop, link(limits=one, clock=clock))
+    for sku in world.skus:
+        world.stock(sku, 90)
+    projection.step()
+    while await publisher.step():
+        pass
+    shop.calls.clear()
+    for n, sku in enumerate(world.skus):
+        clock.pass_s(1)
+        set_stock(world, projection, **{sku.replace("-", "_"): 80})
+        set_stock(world, projection, SKU_000=79 - n)
+    await publisher.step()
+    assert shop.sent == [("SKU-000", 76)]
+
+
+async def test_a_listing_is_called_for_no_more_often_than_the_partner_allows(
+    world, projection, pool, shop, clock
+):
+    """The plan is per listing and shared: the second worker keeps to what the first one did."""
+    patience = Patience(listing_rest_s=30.0)
+    workers = [
+        Publisher(pool, shop, msgspec.structs.replace(link(clock=clock), patience=patience))
+        for _ in range(2)
+    ]
+    set_stock(world, projection, SKU_000=10)
+    sent_at = []
+    for second in range(0, 100, 5):
+        set_stock(world, projection, SKU_000=500 - second)
+        set_stock(world, projection, SKU_001=second)
+        for worker in workers:
+            before = len(shop.calls)
+            await worker.step()
+            if any(one.listing == "SKU-000" for call in shop.calls[before:] for one in call):
+                sent_at.append(second)
+        clock.pass_s(5)
+    assert sent_at == [0, 30, 60, 90]
+    assert shop.shows["SKU-000"] == 500 - 90
+
+
 # ---------------------------------------------------------------- in doubt
+
+
+async def test_a_job_without_an_end_is_a_failure_and_a_work_item_until_it_ends(
+    world, projection, pool, shop, clock
+):
+    patience = Patience(longest_job_s=100.0)
+    publisher = Publisher(pool, shop, msgspec.structs.replace(link(clock=clock), patience=patience))
+    set_stock(world, projection, SKU_000=10)
+    job = InDoubt(reason="feed 7 is at work", retry_after_s=60.0, taken=True)
+    shop.behave(*[lambda shop, levels: [job for _ in levels]] * 4)
+    items = "select subject, detail ->> 'message', closed_at is null from work_item"
+    for _ in range(2):
+        assert await publisher.step() == 1
+        clock.pass_s(61)
+    assert (world.level()["attempts"], world.rows(items)) == (0, [])
+    for _ in range(2):
+        assert await publisher.step() == 1
+        clock.pass_s(61)
+    assert world.level()["attempts"] == 2
+    assert world.rows(items) == [("WEB", "at work for too long: feed 7 is at work", True)]
+    await publisher.step()
+    assert world.unsettled() == []
+    assert not world.rows(items)[0][2]
 
 
 async def test_a_partner_at_work_on_all_of_a_call_has_not_failed(
@@ -357,6 +456,54 @@ async def test_a_failed_compare_and_set_tells_what_is_shown(
     clock.pass_s(60)
     await publisher.step()
     assert [one.expected for call in shop.calls for one in call] == [None, 10, 15]
+
+
+class Comparing(Shop):
+    """Takes a number only from who knows what is shown; sells one unit before every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sold = 0
+
+    async def publish(self, levels):
+        self.calls.append(list(levels))
+        answers = []
+        for level in levels:
+            if level.listing in self.shows and self.sold < 5:
+                self.shows[level.listing] -= 1
+                self.sold += 1
+            shown = self.shows.get(level.listing)
+            if level.expected is not None and level.expected != shown:
+                answers.append(Retry(retry_after_s=0.0, reason="stale", shown=shown))
+            else:
+                answers.append(self.apply(level))
+        return answers
+
+
+async def test_a_fast_seller_is_lowered_by_force_after_three_tries_and_never_sells_its_own_twice(
+    world, projection, pool, clock
+):
+    """Twenty are shown, eight go elsewhere, and the channel sells one before every call."""
+    shop = Comparing()
+    publisher = Publisher(pool, shop, link(clock=clock))
+    set_stock(world, projection, SKU_000=20)
+    await publisher.step()
+    set_stock(world, projection, SKU_000=12)
+    for _ in range(4):
+        assert await publisher.step() == 1
+        clock.pass_s(10)
+    tries = [(one.expected, one.quantity) for call in shop.calls[1:] for one in call]
+    # What it went down by while we compared may not be in the twelve yet: 17 -> 3 of it.
+    assert tries == [(20, 12), (19, 12), (18, 12), (None, 9)]
+    level = world.level()
+    assert (level["acknowledged"], level["doubted"]) == (9, True)
+    assert await publisher.step() == 0, "the rest waits until its orders may be known"
+    set_stock(world, projection, SKU_000=7)  # its five orders arrive
+    clock.pass_s(150)
+    while await publisher.step():
+        clock.pass_s(10)
+    assert shop.shows == {"SKU-000": 7}
+    assert world.unsettled() == []
 
 
 async def test_a_later_write_at_the_partner_stays_and_is_written_over_by_a_later_version(

@@ -10,7 +10,7 @@ from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publication, Publisher
 from stockwright.sdk.messages import ShownLevel
 from stockwright.store.connection import Pool
-from tests.flow.channels import FAST, Clock, Shop, World, link, until
+from tests.flow.channels import FAST, Clock, Shop, World, in_doubt, link, set_stock, until
 
 
 class Window(Shop):
@@ -97,6 +97,47 @@ async def test_what_was_sent_since_is_read_back_first(world, publisher, window, 
     clock.pass_s(1)
     await publisher.verify()
     assert window.asked[-1] == ["SKU-001", "SKU-000", "SKU-002"]
+
+
+async def test_what_was_in_doubt_is_read_back_before_all_others(
+    world, publisher, window, pool, clock
+):
+    await publisher.verify()
+    clock.pass_s(1)
+    set_stock(world, Projection(pool, clock=clock), SKU_002=8)
+    window.behave(in_doubt)
+    await publisher.step()
+    clock.pass_s(60)
+    set_stock(world, Projection(pool, clock=clock), SKU_000=7, SKU_001=7)
+    while await publisher.step():
+        clock.pass_s(1)
+    await publisher.verify()
+    assert window.asked[-1] == ["SKU-002", "SKU-000", "SKU-001"]
+    assert not world.level("SKU-002")["doubted"]
+
+
+async def test_a_publisher_that_is_never_at_rest_reads_back_a_sample(world, pool, monkeypatch):
+    for name in ("VERIFY_BUSY_EVERY_S", "VERIFY_EVERY_S"):
+        monkeypatch.setattr(f"stockwright.flow.publication.{name}", 0.0)
+    window = Window()
+    publisher = Publisher(pool, window, link())
+    window.gate = asyncio.Event()
+    stop = asyncio.Event()
+    world.stock("SKU-000", 4)
+    Projection(pool).step()
+    world.run(
+        "update level set state = 'settled', acknowledged = 4, acknowledged_version = version,"
+        " acknowledged_at = now()"
+    )
+    world.stock("SKU-001", 4)
+    Projection(pool).step()
+    running = asyncio.create_task(publisher.run(stop))
+    await until(lambda: window.asked != [])
+    assert window.most_at_once == 1, "while a call is under way"
+    assert window.shows == {}
+    window.gate.set()
+    stop.set()
+    await running
 
 
 async def test_a_channel_found_to_show_too_much_is_put_right_at_once(world, publisher, window):

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 from unittest.mock import patch
 
+import msgspec
 import psycopg
 
 from stockwright.domain.events import Item
@@ -115,6 +116,34 @@ def a_dead_senders_level_is_taken_over(url: str) -> None:
         on.clock.pass_s(60)
         on.publish()
         assert on.shop.shows == {LISTING: 10}
+
+
+def a_sale_of_the_channel_is_not_put_back_on_sale(url: str) -> None:
+    """Ten are shown and four sold there; five come in before that is known. Eleven, never 15."""
+    with stage(url) as on:
+        watched = msgspec.structs.replace(on.link, order_watermark=True)
+        on = on._replace(link=watched)
+        rows(url, "insert into poll_cursor (connection) values ('WEB') returning connection")
+
+        def orders_are_polled() -> None:
+            on.world.run(
+                "update poll_cursor set watermark = %s, last_success_at = clock_timestamp()",
+                on.clock.now,
+            )
+
+        on.stock(10)
+        orders_are_polled()
+        on.publish()
+        on.clock.pass_s(1)
+        on.shop.shows[LISTING] = 6
+        on.stock(15)
+        on.publish()
+        assert on.shop.shows == {LISTING: 6}
+        on.clock.pass_s(1)
+        orders_are_polled()
+        on.stock(11)
+        on.publish()
+        assert on.shop.shows == {LISTING: 11}
 
 
 def mark_and_events_stand_together(url: str) -> None:

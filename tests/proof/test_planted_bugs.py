@@ -11,7 +11,8 @@ import pytest
 
 from stockwright.domain import counts, demand, ledger, levels, reservations, reserving
 from stockwright.domain.books import Books, Overlay
-from stockwright.flow import calls
+from stockwright.domain.watermark import Gate
+from stockwright.flow import calls, order_gate
 from stockwright.store.handed_in import BatchInterrupted, BatchRefused
 from stockwright.store.ledger import Ledger
 from stockwright.store.queries import load
@@ -197,6 +198,10 @@ def lost_lease(patch: Patch, url: str) -> None:
     patch.setattr(calls, "_take_over", lambda *_: None)
 
 
+def increases_wait_for_nobody(patch: Patch, url: str) -> None:
+    patch.setattr(order_gate, "look", lambda connection, link, channels, now: Gate(now))
+
+
 ON_A_DATABASE = [
     Plant(no_dedupe, races.told_twice_counts_once),
     Plant(check_then_write, races.exactly_what_there_is_is_granted),
@@ -208,6 +213,7 @@ ON_A_DATABASE = [
     Plant(newest_version_marked_as_acknowledged, sending.the_sent_version_is_acknowledged),
     Plant(late_stale_write_accepted, sending.a_late_write_is_written_over),
     Plant(lost_lease, sending.a_dead_senders_level_is_taken_over),
+    Plant(increases_wait_for_nobody, sending.a_sale_of_the_channel_is_not_put_back_on_sale),
 ]
 
 

@@ -17,3 +17,7 @@ def test_a_number_written_late_by_a_lost_worker_is_written_over(url: str) -> Non
 
 def test_the_level_of_a_dead_sender_is_taken_over_when_its_lease_is_over(url: str) -> None:
     sending.a_dead_senders_level_is_taken_over(url)
+
+
+def test_what_the_channel_just_sold_is_not_put_back_on_sale(url: str) -> None:
+    sending.a_sale_of_the_channel_is_not_put_back_on_sale(url)

@@ -4,11 +4,13 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
 from stockwright import telemetry
+from stockwright.app.connections import find_connector
 from stockwright.app.delivering import deliver_until, deliveries_of
 from stockwright.app.signals import measure
 from stockwright.config import Config
@@ -20,6 +22,8 @@ from stockwright.flow.intake import Intake
 from stockwright.flow.polling import Poller
 from stockwright.flow.projection import LEDGER, Projection
 from stockwright.flow.publication import LEVELS, Publication, Publisher, database_threads
+from stockwright.flow.turns import Turns
+from stockwright.sdk.declaration import Capabilities
 from stockwright.sdk.verbs import Connection, Publishes, Reads
 from stockwright.store import access, processes
 from stockwright.store.connection import listen
@@ -44,10 +48,15 @@ def add_workers(services: "Services") -> None:
     """Intake, projection, publication, polls and expiry, woken by whoever has work for them."""
     projection = Projection(services.worker_pool)
     threads = database_threads(WORKER_CONNECTIONS)
+    turns = Turns(WORKER_CONNECTIONS)
+    told = links(services.config, services.connections)
     publication = Publication(
-        Publisher(services.worker_pool, connection, link, threads)
-        for connection, link in links(services.config, services.connections)
+        Publisher(services.worker_pool, connection, link, threads, turns)
+        for connection, link in told
     )
+    wanted = {link.system: asyncio.Event() for _, link in told}
+    for _, link in told:
+        link.ask_for_orders = wanted[link.system].set
     projection.listeners.append(publication.wake)
     services.recorder.listeners.append(lambda _sequence: projection.wake())
     poller = Poller(services.worker_pool, worker=services.name)
@@ -55,7 +64,9 @@ def add_workers(services: "Services") -> None:
 
     async def partners(stop: asyncio.Event) -> None:
         polls = [
-            poll_until(stop, poller, system, connection, services.intake.wake.set)
+            poll_until(
+                stop, poller, system, connection, services.intake.wake.set, wanted.get(system)
+            )
             for system, connection in services.connections.items()
             if isinstance(connection, Reads)
         ]
@@ -116,17 +127,27 @@ def add_call_log(services: "Services") -> None:
 def links(config: Config, connections: Mapping[str, Connection]) -> list[tuple[Publishes, Link]]:
     """The connections that publish, with the channels of their systems."""
     found: list[tuple[Publishes, Link]] = []
+    systems = {system.code: system for system in config.systems}
     for system, connection in connections.items():
         channels = tuple(c.code for c in config.channels if c.system == system)
         if channels and isinstance(connection, Publishes):
+            declared = find_connector(systems[system].connector).declaration
             link = Link(
                 system=system,
                 channels=channels,
                 limits=connection.limits,
                 chance=random.SystemRandom().random,
+                patience=declared.patience,
+                criticality=systems[system].criticality,
+                order_watermark=isinstance(connection, Reads) and _waits(declared.capabilities),
             )
             found.append((connection, link))
     return found
+
+
+def _waits(capabilities: Capabilities) -> bool:
+    """Whether increases wait for orders: a sale lowers no gross number, so none is undone there."""
+    return capabilities.order_watermark and capabilities.levels_are == "net"
 
 
 def run_intake(intake: Intake, stop: threading.Event) -> None:
@@ -143,15 +164,23 @@ def run_expiry(sweeper: Sweeper, stop: threading.Event) -> None:
 
 
 async def poll_until(
-    stop: asyncio.Event, poller: Poller, system: str, connection: Reads, found: Callable[[], None]
+    stop: asyncio.Event,
+    poller: Poller,
+    system: str,
+    connection: Reads,
+    found: Callable[[], None],
+    wanted: asyncio.Event | None = None,
 ) -> None:
     """Polls one partner whenever it is due, until `stop`; `found` is called for new payloads.
 
-    A partner that keeps us waiting holds up neither the others nor the stop. One that waits by
-    itself until there is something, such as a queue, is asked again at once.
+    wanted says that its orders may be due before their time. A partner that keeps us waiting holds
+    up neither the others nor the stop. One that waits by itself until there is something, such as
+    a queue, is asked again at once.
     """
     every_s = getattr(connection, "poll_every_s", POLL_EVERY_S)
+    wanted = wanted or asyncio.Event()
     while not stop.is_set():
+        wanted.clear()
         try:
             polled = await _unless(stop, poller.poll(system, connection, every_s=every_s))
         except Transient as failure:
@@ -163,7 +192,14 @@ async def poll_until(
             if polled.payloads:
                 found()
         if every_s or polled is None or polled.error:
-            await _unless(stop, asyncio.sleep(IDLE_S))
+            await _unless(stop, _within(wanted, IDLE_S))
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, no longer than some seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

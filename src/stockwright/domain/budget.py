@@ -75,6 +75,15 @@ def take_call(budget: Budget) -> None:
         budget.circuit = "half_open"
 
 
+def promise_call(budget: Budget, calls_per_s: float) -> float:
+    """Seconds to wait before a call that is promised now may start; nobody takes its turn.
+
+    For calls that must not starve, such as polls: whoever asks by wait_s finds the budget lower.
+    """
+    budget.tokens -= 1.0
+    return max(0.0, -budget.tokens / calls_per_s)
+
+
 def credit_increases(budget: Budget, carried: int, aged: int, batch_size: int) -> None:
     """Notes what a call of `carried` levels owes to increases, less the `aged` ones it carries."""
     credit = budget.increase_credit + carried * INCREASE_SHARE - aged

@@ -7,13 +7,18 @@ those of the database's clock.
 """
 
 import datetime as dt
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 State = Literal["due", "sending", "settled", "refused", "kept"]
 Lane = Literal["decrease", "increase"]
 Outcome = Literal["acknowledged", "superseded", "retry", "refused", "doubtful"]
+
+STALE_TRIES: Final = 3
+"""So many comparisons in a row may fail; then a decrease goes without one."""
+SHORT_AGAIN_AFTER: Final = dt.timedelta(hours=1)
+"""A channel found to show too little is put right at most once in this time, level by level."""
 
 
 class Level(msgspec.Struct, kw_only=True):
@@ -24,6 +29,12 @@ class Level(msgspec.Struct, kw_only=True):
     call may still be applied (any number from doubt_low to doubt_high, until doubt_until). A level
     is `kept` where nothing is sent to the channel: its system asks us. resend says that an operator
     wants the number sent once more, whatever the channel acknowledged.
+
+    stale counts comparisons that failed in a row, slipped the units that the channel went down by
+    meanwhile. held is how far the number sent last was below the desired one, on purpose.
+    rest_until is when the partner's plan allows another call for this listing. job: the partner is
+    at work on the desired number. doubted: a call was left in doubt, or forced, since the channel
+    was read back; short_at: it was found to show too little.
     """
 
     channel: str
@@ -51,6 +62,18 @@ class Level(msgspec.Struct, kw_only=True):
     attempts: int = 0
     last_error: str = ""
     resend: bool = False
+    stale: int = 0
+    slipped: int = 0
+    held: int = 0
+    rest_until: dt.datetime | None = None
+    job: bool = False
+    doubted: bool = False
+    short_at: dt.datetime | None = None
+
+    @property
+    def is_forced(self) -> bool:
+        """True where a decrease goes whatever is shown: the channel outruns our comparisons."""
+        return self.lane == "decrease" and self.stale >= STALE_TRIES
 
     @property
     def is_resent(self) -> bool:
@@ -97,10 +120,11 @@ def desire(level: Level, value: int, sequence: int, now: dt.datetime, *, told: b
     same_way = level.state == "sending" or told == (level.state != "kept")
     if level.version > 0 and value == level.desired and same_way:
         return False
+    waits = level.state == "due" and level.version > 0
     if level.state in ("settled", "kept") or level.version == 0:
         level.waiting_since = now
     urgent_before = level.lane == "decrease"
-    level.desired = value
+    level.desired, level.job = value, False
     level.version = max(level.version + 1, int(now.timestamp() * 1000))
     level.projected_at = now
     if level.state == "sending":
@@ -109,21 +133,42 @@ def desire(level: Level, value: int, sequence: int, now: dt.datetime, *, told: b
     if not told:
         level.state, level.attempts = "kept", 0
         return True
-    backing_off = level.state == "due" and level.attempts > 0
+    backing_off = waits and level.attempts > 0
     level.attempts = level.attempts if backing_off else 0
-    _schedule(level, level.due_at if backing_off else now)
+    # Who waits keeps its place: a number that changes all the time must not wait for ever.
+    keeps_place = waits and lane_of(level) == level.lane
+    at = min(level.due_at, now) if keeps_place else now
+    _schedule(level, level.due_at if backing_off else at)
     if level.lane == "decrease" and not urgent_before:
-        level.due_at = min(level.due_at, now)
+        level.due_at = _rested(level, min(level.due_at, now))
     return True
 
 
-def start(level: Level, call: int, now: dt.datetime, lease: dt.timedelta) -> None:
-    """A call takes the level's current number along; from here on the channel may show it."""
+def start(
+    level: Level,
+    call: int,
+    now: dt.datetime,
+    lease: dt.timedelta,
+    *,
+    held: int = 0,
+    rest: dt.timedelta = dt.timedelta(),
+) -> None:
+    """A call takes the level's number along, less `held`; from here on the channel may show it.
+
+    rest is how long the partner wants no other call for this listing.
+    """
     assert level.call is None, "a level is carried by one call at a time"
+    assert 0 <= held <= level.desired
+    level.doubted = level.doubted or level.is_forced
     level.state = "sending"
     level.call = call
     level.lease_until = now + lease
-    level.sent, level.sent_version, level.sent_at = level.desired, level.version, now
+    level.rest_until = now + rest if rest else None
+    level.held = held
+    # A version stands for one number only: a lower one gets its own, and the desired one a later.
+    level.version += bool(held)
+    level.sent, level.sent_version, level.sent_at = level.desired - held, level.version, now
+    level.version += bool(held)
 
 
 def applied(
@@ -132,7 +177,8 @@ def applied(
     """The channel took the number that was sent (not the newest), or told what it shows instead.
 
     version is the one the channel holds, where it keeps any; a higher one than ours was there
-    first and stays. retry_at is used where it shows something else than it was sent.
+    first and stays. retry_at is used where it shows something else than it was sent, or was sent
+    less than it should show.
     """
     assert level.sent is not None
     assert level.sent_version is not None
@@ -150,11 +196,17 @@ def applied(
         # Whatever was in doubt has been applied or lost by now; this call came after it.
         _clear_doubt(level)
     _release(level)
-    level.resend = level.resend and not took_it
+    level.resend = level.resend and (not took_it or level.held > 0)
     level.attempts = 0 if took_it else level.attempts + 1
     level.last_error = "" if took_it else f"the channel shows {now_shown}"
+    if took_it:
+        level.stale = level.slipped = 0
+        if level.held:
+            level.last_error = f"{level.held} held back until the channel's orders are known"
     level.waiting_since = max(level.waiting_since, level.projected_at)
-    _schedule(level, now if took_it else retry_at)
+    _schedule(level, now if took_it and not level.held else retry_at)
+    if level.state == "settled":
+        level.last_error = ""
     return "acknowledged" if took_it else "superseded"
 
 
@@ -171,8 +223,13 @@ def refused(level: Level, now: dt.datetime, reason: str) -> Outcome:
 
 
 def retry(level: Level, retry_at: dt.datetime, reason: str, shown: int | None = None) -> Outcome:
-    """The number was surely not applied; the number wanted by then goes at retry_at."""
+    """The number was surely not applied; the number wanted by then goes at retry_at.
+
+    shown is what the channel told that it shows, where a comparison failed.
+    """
     if shown is not None:
+        level.stale += 1
+        level.slipped += max(0, (level.acknowledged or 0) - shown)
         level.acknowledged = shown
     _release(level)
     level.attempts += 1
@@ -202,8 +259,10 @@ def doubtful(
     failed is False where the channel took it and is at work on it: the try does not count.
     """
     assert level.sent is not None
-    _doubt(level, level.sent, doubt_until)
+    job = not failed and level.sent == level.desired
+    _doubt(level, level.sent, doubt_until, doubted=failed)
     _release(level)
+    level.job = job
     level.attempts += failed
     level.last_error = reason
     _schedule(level, retry_at)
@@ -230,16 +289,30 @@ def answered_late(level: Level, value: int, doubt_until: dt.datetime) -> None:
         level.lane = lane_of(level)
 
 
-def read_back(level: Level, shown: int, now: dt.datetime, *, gross: bool = False) -> bool:
+def read_back(
+    level: Level,
+    shown: int,
+    now: dt.datetime,
+    *,
+    orders_are_seen: bool = False,
+    gross: bool = False,
+) -> bool:
     """The channel told what it shows of a settled level. Answers whether that must be put right.
 
-    Less than desired is left alone: the channel has sold units whose order has not reached us, and
-    to assert the number again would sell them twice. Not so where it takes gross numbers: a sale
-    does not lower them, but the shipment that we told it of does, once more.
+    Less than desired may be units the channel sold whose order has not reached us: to assert the
+    number at once would sell them twice. orders_are_seen says that increases wait for its orders;
+    then it is due as one, and settles by itself if an order explains the difference. Not so where
+    it takes gross numbers: a sale does not lower them, but the shipment that we told it of does,
+    once more.
     """
-    right = shown == level.desired if gross else shown <= level.desired
-    if level.state != "settled" or right:
+    level.doubted = False
+    if level.state != "settled" or shown == level.desired:
         return False
+    if shown < level.desired and not gross:
+        tried = level.short_at is not None and now < level.short_at + SHORT_AGAIN_AFTER
+        if tried or not orders_are_seen:
+            return False
+        level.short_at = now
     level.acknowledged = shown
     level.waiting_since = now
     level.last_error = f"the channel was found to show {shown}"
@@ -261,7 +334,8 @@ def send_again(level: Level, now: dt.datetime) -> bool:
     return True
 
 
-def _doubt(level: Level, value: int, until: dt.datetime) -> None:
+def _doubt(level: Level, value: int, until: dt.datetime, *, doubted: bool = True) -> None:
+    level.doubted = level.doubted or doubted
     low, high, before = level.doubt_low, level.doubt_high, level.doubt_until
     level.doubt_low = value if low is None else min(low, value)
     level.doubt_high = value if high is None else max(high, value)
@@ -274,6 +348,7 @@ def _clear_doubt(level: Level) -> None:
 
 def _release(level: Level) -> None:
     level.call = level.lease_until = None
+    level.job = False
     level.sent = level.sent_version = level.sent_at = None
 
 
@@ -287,4 +362,8 @@ def _schedule(level: Level, at: dt.datetime) -> None:
     if level.acknowledged == level.desired and level.doubt_until is not None:
         # Only an older call may still change what is shown: assert again once it no longer can.
         at = max(at, level.doubt_until)
-    level.due_at = at
+    level.due_at = _rested(level, at)
+
+
+def _rested(level: Level, at: dt.datetime) -> dt.datetime:
+    return at if level.rest_until is None else max(at, level.rest_until)

@@ -15,7 +15,9 @@ from stockwright.domain import budget as budgets
 from stockwright.domain import levels as rules
 from stockwright.domain.budget import Budget
 from stockwright.domain.levels import Level
-from stockwright.sdk.declaration import Limits
+from stockwright.flow import order_gate
+from stockwright.flow.choosing import Chosen, choose
+from stockwright.sdk.declaration import Limits, Patience
 from stockwright.store import attempts, levels
 from stockwright.store.connection import Connection
 
@@ -23,15 +25,15 @@ LEASE_MARGIN_S: Final = 5.0
 """How much longer a lease lasts than the call it covers."""
 AGED_AFTER_S: Final = 5.0
 """An increase that has waited this long is owed a share of the budget."""
-PROBE_LEVELS: Final = 10
-"""Levels in the one call that asks whether a failing partner answers again."""
 HEARTBEAT_S: Final = 5.0
 
 
 class Link(msgspec.Struct, kw_only=True):
     """One connection of one system as the publisher sees it, and where chance and time come from.
 
-    clock None is the database's clock, which is what several processes must share.
+    clock None is the database's clock, which is what several processes must share. order_watermark
+    says that a complete poll of its orders proves that none before its start is unseen: then
+    increases wait for it, and ask_for_orders is called in the event loop once one does.
     """
 
     system: str
@@ -42,6 +44,10 @@ class Link(msgspec.Struct, kw_only=True):
     lease_margin_s: float = LEASE_MARGIN_S
     aged_after_s: float = AGED_AFTER_S
     turn: int = 0
+    patience: Patience = Patience()
+    criticality: str = "normal"
+    order_watermark: bool = False
+    ask_for_orders: Callable[[], None] | None = None
 
     @property
     def lease(self) -> dt.timedelta:
@@ -53,6 +59,16 @@ class Link(msgspec.Struct, kw_only=True):
         """How long after its deadline a request may still be applied."""
         return dt.timedelta(seconds=self.limits.longest_apply_delay_s)
 
+    @property
+    def increase_wait(self) -> dt.timedelta:
+        """How long an increase waits for the channel's orders at most."""
+        return dt.timedelta(seconds=self.patience.increase_wait_s)
+
+    @property
+    def listing_rest(self) -> dt.timedelta:
+        """The least time between two calls that carry the same listing."""
+        return dt.timedelta(seconds=self.patience.listing_rest_s)
+
 
 class Call(msgspec.Struct, frozen=True):
     """Levels of one channel that leave in one request, as they were when it was written down."""
@@ -63,10 +79,14 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A call to make, or the seconds after which to ask again (None: when woken)."""
+    """A call to make, or the seconds after which to ask again (None: when woken).
+
+    orders_wanted: a poll of the channel's orders was asked for.
+    """
 
     call: Call | None
     wait_s: float | None = None
+    orders_wanted: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -88,36 +108,61 @@ def claim(connection: Connection, link: Link) -> Claimed:
         _take_over(connection, link, now)
     wait_s = budgets.wait_s(budget, now, limits.calls_per_s, limits.concurrency, under_way.calls)
     running = [channel for channel in link.channels if channel not in under_way.paused]
-    chosen: list[Level] = []
+    chosen, wanted = Chosen(), False
     if wait_s == 0.0:
-        chosen = _choose(connection, link, running, budget, now)
-        wait_s = None if chosen else _until_due(connection, running, now)
+        gate = order_gate.look(connection, link, running, now)
+        chosen = choose(connection, link, running, budget, gate, now)
+        wait_s = None if chosen.levels else _until_due(connection, running, now)
+        if gate.waits:
+            wanted = order_gate.ask(connection, link)
+            wait_s = order_gate.LOOK_AGAIN_S if wait_s is None and not chosen.levels else wait_s
+        wait_s = 0.0 if chosen.put_off else wait_s
     beats = budget.heartbeat is None or (now - budget.heartbeat).total_seconds() > HEARTBEAT_S
-    if not chosen and not beats:
-        return Claimed(None, wait_s)
+    if not chosen.levels and not beats:
+        return Claimed(None, wait_s, wanted)
     budget.heartbeat = now
-    call = _write_down(connection, link, budget, chosen, now) if chosen else None
+    call = _write_down(connection, link, budget, chosen, now) if chosen.levels else None
     attempts.write_connection(connection, link.system, budget)
-    return Claimed(call, wait_s)
+    return Claimed(call, wait_s, wanted)
+
+
+def promise_call(
+    connection: Connection,
+    system: str,
+    limits: Limits,
+    *,
+    clock: Callable[[], dt.datetime] | None = None,
+) -> float:
+    """Takes a call of the budget that all workers share; answers the seconds until it may start."""
+    attempts.ensure_connection(connection, system, limits.burst)
+    now, budget = attempts.lock_connection(connection, system)
+    budgets.refill(budget, clock() if clock else now, limits.calls_per_s, limits.burst)
+    wait_s = budgets.promise_call(budget, limits.calls_per_s)
+    attempts.write_connection(connection, system, budget)
+    return wait_s
 
 
 def _write_down(
-    connection: Connection, link: Link, budget: Budget, chosen: list[Level], now: dt.datetime
+    connection: Connection, link: Link, budget: Budget, chosen: Chosen, now: dt.datetime
 ) -> Call:
     deadline = now + dt.timedelta(seconds=link.limits.timeout_s)
-    chosen.sort(key=lambda level: level.key)
+    carried = sorted(chosen.levels, key=lambda level: level.key)
+    for level in carried:
+        held = chosen.held.get(level.key, 0)
+        rules.start(level, 0, now, link.lease, held=held, rest=link.listing_rest)
     number = attempts.start_call(
         connection,
-        chosen,
+        carried,
         now=now,
         lease_until=now + link.lease,
         deadline=deadline,
         doubt_until=deadline + link.apply_delay,
+        gated=link.order_watermark,
     )
-    for level in chosen:
-        rules.start(level, number, now, link.lease)
+    for level in carried:
+        level.call = number
     budgets.take_call(budget)
-    return Call(number, tuple(chosen), deadline)
+    return Call(number, tuple(carried), deadline)
 
 
 def _take_over(connection: Connection, link: Link, now: dt.datetime) -> None:
@@ -133,49 +178,3 @@ def _until_due(connection: Connection, running: Sequence[str], now: dt.datetime)
     due = levels.next_due(connection, running)
     # A level that is due and was skipped is locked by a worker whose commit will wake us.
     return None if due is None or due <= now else (due - now).total_seconds()
-
-
-def _choose(
-    connection: Connection, link: Link, running: Sequence[str], budget: Budget, now: dt.datetime
-) -> list[Level]:
-    """Levels of one channel; the connection's channels that are not paused take turns."""
-    count = len(running)
-    for turn in range(link.turn, link.turn + count):
-        chosen = _choose_of(connection, link, budget, running[turn % count], now)
-        if chosen:
-            link.turn = (turn + 1) % count
-            return chosen
-    return []
-
-
-def _choose_of(
-    connection: Connection, link: Link, budget: Budget, channel: str, now: dt.datetime
-) -> list[Level]:
-    """Decreases first; then increases, those owed a share of the budget before all."""
-    size = link.limits.batch_size
-    if budget.circuit != "closed":
-        size = min(size, PROBE_LEVELS)
-    owed = min(size, int(budget.increase_credit))
-    since = now - dt.timedelta(seconds=link.aged_after_s)
-    aged = levels.aged_increases(connection, channel, now, since, owed) if owed else []
-    chosen = {level.key: level for level in aged}
-    for level in levels.due_levels(connection, channel, now, size):
-        chosen.setdefault(level.key, level)
-    carried = _narrowed(list(chosen.values())[:size], size)
-    budgets.credit_increases(budget, len(carried), min(len(aged), len(carried)), size)
-    return carried
-
-
-def _narrowed(chosen: list[Level], size: int) -> list[Level]:
-    """Fewer levels together where some were left in doubt again and again.
-
-    One level that makes the partner fail a whole call is alone after a few tries, and its
-    neighbours go on.
-    """
-    allowed = size
-    for n, level in enumerate(chosen):
-        if level.doubt_until is not None and level.attempts > 2:
-            allowed = min(allowed, max(1, size >> (level.attempts - 2)))
-        if n >= allowed:
-            return chosen[:n]
-    return chosen

@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 
 from stockwright import telemetry
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
+from stockwright.flow.calls import promise_call
 from stockwright.flow.keeping import new_payload
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
-from stockwright.sdk.pacing import Bucket, full_bucket, take
 from stockwright.sdk.verbs import Reads
 from stockwright.store.connection import Pool
 from stockwright.store.payloads import keep
@@ -50,7 +50,6 @@ class Poller:
         self._pool = pool
         self._worker = worker
         self._spare_s = spare_s
-        self._paces: dict[str, Bucket] = {}
 
     async def poll(
         self, system: str, connection: Reads, *, every_s: float = 60.0, now: bool = False
@@ -97,12 +96,14 @@ class Poller:
             yield page
 
     async def _keep_pace(self, system: str, limits: Limits) -> None:
-        """Waits until the partner's declared plan allows a call."""
-        now = asyncio.get_running_loop().time()
-        pace = self._paces.get(system) or full_bucket(limits.calls_per_s, limits.burst, now)
-        self._paces[system], wait_s = take(pace, now)
+        """Waits until the partner's declared plan, which polls share with levels, allows a call."""
+        wait_s = await asyncio.to_thread(self._promise, system, limits)
         if wait_s:
             await asyncio.sleep(wait_s)
+
+    def _promise(self, system: str, limits: Limits) -> float:
+        with session(self._pool) as connection:
+            return promise_call(connection, system, limits)
 
     def _lease(self, system: str, lease_s: float, now: bool) -> PollLease | None:
         with session(self._pool) as connection:

@@ -17,6 +17,7 @@ from stockwright import telemetry
 from stockwright.flow.calls import Call, Claimed, Failed, Link, claim
 from stockwright.flow.settling import Settled, settle
 from stockwright.flow.speaking import ask_back, send, tell
+from stockwright.flow.turns import Turns
 from stockwright.flow.verification import Verified, choose, take
 from stockwright.sdk.messages import PublishResult
 from stockwright.sdk.verbs import Publishes, ReadsBack
@@ -27,7 +28,9 @@ LEVELS: Final = "stockwright_levels"
 """The projection notifies here with the code of each channel it changed."""
 POLL_S: Final = 1.0
 VERIFY_EVERY_S: Final = 5.0
-"""Seconds between two calls that read back what a channel shows."""
+"""Seconds between two calls that read back what a channel shows, while nothing is to be sent."""
+VERIFY_BUSY_EVERY_S: Final = 60.0
+"""The same while levels wait: a sample, so that a busy channel is not trusted for ever."""
 VERIFY_REST_S: Final = 60.0
 """Seconds until it is looked again whether there is anything to read back."""
 _SETTLE_PAUSE_S = 0.5
@@ -38,15 +41,22 @@ class Publisher:
     """Publishes the channels of one connection. Any number may run, in any number of processes."""
 
     def __init__(
-        self, pool: Pool, connection: Publishes, link: Link, executor: Executor | None = None
+        self,
+        pool: Pool,
+        connection: Publishes,
+        link: Link,
+        executor: Executor | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.link = link
+        self._turns = turns
         self._pool = pool
         self._connection = connection
         self._executor = executor
         self._woken = asyncio.Event()
         self._known = False
         self._verify_at = time.monotonic() + VERIFY_EVERY_S
+        self._verify_busy_at = time.monotonic() + VERIFY_BUSY_EVERY_S
 
     def wake(self) -> None:
         """There may be something to send; call it in the event loop's thread."""
@@ -87,8 +97,9 @@ class Publisher:
         except Exception as failure:  # noqa: BLE001  the database may be away: told, tried again
             tell(self.link.system, failure)
             return POLL_S
-        if claimed.call is None:
+        if claimed.call is None or time.monotonic() >= self._verify_busy_at:
             self._start_verifying(calls)
+        if claimed.call is None:
             return POLL_S if claimed.wait_s is None else min(POLL_S, claimed.wait_s)
         task = asyncio.create_task(self._carry_safely(claimed.call, time.monotonic()))
         calls.add(task)
@@ -96,9 +107,10 @@ class Publisher:
         return 0.0
 
     def _start_verifying(self, calls: set[asyncio.Task[None]]) -> None:
-        """Reads back while there is nothing to send, one call at a time and not all the time."""
+        """Reads back, one call at a time and not all the time."""
         if isinstance(self._connection, ReadsBack) and time.monotonic() >= self._verify_at:
             self._verify_at = time.monotonic() + VERIFY_EVERY_S
+            self._verify_busy_at = time.monotonic() + VERIFY_BUSY_EVERY_S
             task = asyncio.create_task(self._verify_safely())
             calls.add(task)
             task.add_done_callback(calls.discard)
@@ -151,7 +163,10 @@ class Publisher:
         return await self._in_thread(lambda connection: take(connection, self.link, asked, answer))
 
     async def _claim(self) -> Claimed:
-        return await self._in_thread(self._claim_now)
+        claimed = await self._in_thread(self._claim_now)
+        if claimed.orders_wanted and self.link.ask_for_orders is not None:
+            self.link.ask_for_orders()
+        return claimed
 
     def _claim_now(self, connection: Connection) -> Claimed:
         if not self._known:
@@ -181,7 +196,11 @@ class Publisher:
             with self._pool.connection() as connection:
                 return work(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+        loop = asyncio.get_running_loop()
+        if self._turns is None:
+            return await loop.run_in_executor(self._executor, run)
+        async with self._turns.turn(self.link.criticality):
+            return await loop.run_in_executor(self._executor, run)
 
 
 class Publication:

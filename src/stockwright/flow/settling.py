@@ -18,6 +18,7 @@ from stockwright.store.connection import Connection
 
 LONGEST_LEVEL_WAIT_S: Final = 300.0
 """A level that fails while its neighbours do not waits at most so long between two tries."""
+STUCK: Final = "at work for too long"
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -41,43 +42,54 @@ def settle(
         if level.call == call.number:
             held.append(level)
             result = answer if isinstance(answer, Failed) else answer[n]
-            finished.append(_settle_one(n, level, result, now, doubt_until, link.chance()))
+            finished.append(_settle_one(n, link, level, result, now, doubt_until))
         else:
             finished.append(_settle_late(n, level, carried, answer, doubt_until))
     levels.write_levels(connection, list(current.values()))
     attempts.finish_attempts(connection, call.number, finished, now=now, doubt_until=doubt_until)
     _note_refusals(connection, link, call, answer, held)
+    _note_stuck(connection, link, call, held)
     settle_budget(connection, link, budget, answer, now)
     return Settled(now, finished)
 
 
 def _settle_one(
     n: int,
+    link: Link,
     level: Level,
     result: PublishResult | Failed,
     now: dt.datetime,
     doubt_until: dt.datetime,
-    chance: float,
 ) -> Finished:
-    own_wait_s = budgets.backoff_s(level.attempts + 1, chance, LONGEST_LEVEL_WAIT_S)
+    own_wait_s = budgets.backoff_s(level.attempts + 1, link.chance(), LONGEST_LEVEL_WAIT_S)
 
     def after(seconds: float) -> dt.datetime:
         return now + dt.timedelta(seconds=max(seconds, own_wait_s))
 
     match result:
         case Applied(shown=shown, version=version):
-            outcome = rules.applied(level, now, after(0.0), shown, version)
+            blind = level.held and not link.order_watermark
+            again = after(link.patience.increase_wait_s if blind else 0.0)
+            outcome = rules.applied(level, now, again, shown, version)
             return Finished(n, outcome, level.last_error)
         case Refused(reason=reason, message=message):
             return Finished(n, rules.refused(level, now, reason), message or reason)
         case Retry(retry_after_s=retry_after_s, reason=reason, shown=shown):
             return Finished(n, rules.retry(level, after(retry_after_s), reason, shown), reason)
         case InDoubt(reason=reason, retry_after_s=retry_after_s, taken=taken):
-            again = after(retry_after_s)
-            outcome = rules.doubtful(level, again, doubt_until, reason, failed=not taken)
+            stuck = taken and _is_stuck(link, level, now)
+            reason = f"{STUCK}: {reason}" if stuck else reason
+            outcome = rules.doubtful(
+                level, after(retry_after_s), doubt_until, reason, failed=stuck or not taken
+            )
             return Finished(n, outcome, reason)
         case Failed(error=error):
             return Finished(n, rules.put_back(level, now, error), error)
+
+
+def _is_stuck(link: Link, level: Level, now: dt.datetime) -> bool:
+    """The net under the connector's own watchdog: no job lasts for ever."""
+    return (now - level.waiting_since).total_seconds() > link.patience.longest_job_s
 
 
 def _settle_late(
@@ -117,6 +129,21 @@ def _note_refusals(
     had_trouble = {one.key for one in call.levels if one.last_error}
     if any(one.key in had_trouble and not one.last_error for one in held):
         attempts.close_refusals(connection, link.system)
+
+
+def _note_stuck(connection: Connection, link: Link, call: Call, held: Sequence[Level]) -> None:
+    """One work item for a channel whose partner works on a job without end; it closes by itself."""
+    channel = call.levels[0].channel
+    stuck = [one for one in held if one.last_error.startswith(STUCK)]
+    if stuck:
+        detail: dict[str, object] = {
+            "channel": channel,
+            "listing": stuck[0].listing,
+            "message": stuck[0].last_error,
+        }
+        attempts.open_refusal(connection, "publication_stuck", channel, link.system, detail)
+    elif any(one.last_error.startswith(STUCK) for one in call.levels):
+        attempts.close_item(connection, "publication_stuck", channel, "the partner answers again")
 
 
 def settle_budget(

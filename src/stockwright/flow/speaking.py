@@ -69,13 +69,15 @@ def _patience_s(link: Link) -> float:
 
 
 def _message(level: Level) -> LevelToSend:
-    known = level.doubt_until is None
+    assert level.sent is not None
+    assert level.sent_version is not None
+    known = level.doubt_until is None and not level.is_forced
     return LevelToSend(
         channel=level.channel,
         listing=level.listing,
         location=level.location,
-        quantity=level.desired,
-        version=level.version,
+        quantity=level.sent,
+        version=level.sent_version,
         expected=level.acknowledged if known else None,
     )
 

@@ -59,9 +59,9 @@ def take(
     asked: Sequence[Level],
     answer: Sequence[ShownLevel | None] | Failed,
 ) -> Verified:
-    """Notes what was shown, aligned with the levels asked for.
+    """Notes what was shown, aligned with the levels asked for; what is wrong is due again.
 
-    What shows too much is due again, and of gross numbers what shows too little.
+    Too little may be due to orders on their way, except of gross numbers: see rules.read_back.
     """
     now, budget = attempts.lock_connection(connection, link.system)
     now = link.clock() if link.clock else now
@@ -78,9 +78,15 @@ def take(
     for level, quantity in zip(asked, shown, strict=True):
         now_there = current[level.key]
         untouched = now_there.acknowledged_version == level.acknowledged_version
-        if untouched and quantity is not None:
-            takes_gross = level.channel in gross
-            if rules.read_back(now_there, quantity, now, gross=takes_gross):
-                wrong.append(now_there)
+        if not untouched or quantity is None:
+            continue
+        if rules.read_back(
+            now_there,
+            quantity,
+            now,
+            orders_are_seen=link.order_watermark,
+            gross=level.channel in gross,
+        ):
+            wrong.append(now_there)
     levels.write_levels(connection, wrong)
     return Verified(len(asked), len(wrong))

@@ -39,6 +39,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     longest_apply_delay_s: float
 
 
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How the hub waits for a partner, beyond its limits.
+
+    listing_rest_s: the least time between two calls for one listing, 0 where the partner has no
+    such plan. increase_wait_s: how long an increase waits at most for a poll of the channel's
+    orders; more than the partner takes to list an order. orders_every_s: such a poll is asked for
+    no more often. longest_job_s: how long the partner may be at work on a job before that counts
+    as a failure.
+    """
+
+    listing_rest_s: float = 0.0
+    increase_wait_s: float = 120.0
+    orders_every_s: float = 0.5
+    longest_job_s: float = 7_200.0
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What the partner offers.
 
@@ -78,6 +94,7 @@ class Declaration(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     limits: Limits
     capabilities: Capabilities
     partner_docs: str = ""
+    patience: Patience = Patience()
 
     def problems(
         self, given: Mapping[str, Any], secret: Callable[[str], str] | None = None

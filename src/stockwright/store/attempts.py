@@ -45,10 +45,13 @@ def start_call(
     lease_until: dt.datetime,
     deadline: dt.datetime,
     doubt_until: dt.datetime,
+    gated: bool = False,
 ) -> int:
     """Leases locked levels to a new call and writes down what it carries, in this order.
 
-    Answers the call's number, never given out before. Commit before a byte of it leaves.
+    gated: increases among them waited for the channel's orders.
+    The levels have been started, with any number for the call. Answers the call's number, never
+    given out before. Commit before a byte of it leaves.
     """
     row = connection.execute(
         _SQL["start_call"],
@@ -56,6 +59,13 @@ def start_call(
             "channels": texts([level.channel for level in chosen]),
             "listings": texts([level.listing for level in chosen]),
             "locations": texts([level.location for level in chosen]),
+            "sent": numbers([level.sent for level in chosen]),
+            "sent_versions": numbers([level.sent_version for level in chosen]),
+            "versions": numbers([level.version for level in chosen]),
+            "held": numbers([level.held for level in chosen]),
+            "doubted": numbers([level.doubted for level in chosen]),
+            "rest_until": chosen[0].rest_until,
+            "gated": gated,
             "now": now,
             "lease_until": lease_until,
             "deadline": deadline,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stockwright.domain.levels import Level
+from stockwright.domain.levels import Lane, Level
 from stockwright.store.arrays import numbers, texts, times
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
@@ -109,16 +109,25 @@ def levels_of_listings(connection: Connection, listings: Sequence[tuple[str, str
     return _levels(connection, "levels_of_listings", **_pair_arrays(listings))
 
 
-def due_levels(connection: Connection, channel: str, now: dt.datetime, limit: int) -> list[Level]:
-    """Levels that may be sent now, locked, decreases first; those others hold are skipped."""
-    return _levels(connection, "due_levels", channel=channel, now=now, limit=limit)
+def due_levels(
+    connection: Connection, channel: str, lane: Lane, until: dt.datetime, limit: int
+) -> list[Level]:
+    """Levels of a lane due until a time, locked, most urgent first; held ones are skipped."""
+    arguments = {"channel": channel, "lane": lane, "until": until, "limit": limit}
+    return _levels(connection, "due_levels", **arguments)
 
 
 def aged_increases(
-    connection: Connection, channel: str, now: dt.datetime, since: dt.datetime, limit: int
+    connection: Connection, channel: str, until: dt.datetime, since: dt.datetime, limit: int
 ) -> list[Level]:
-    """Increases waiting since before a time, locked, longest due first; held ones skipped."""
-    return _levels(connection, "aged_increases", channel=channel, now=now, since=since, limit=limit)
+    """Increases due until a time and waiting since before another, locked; held ones skipped."""
+    arguments = {"channel": channel, "until": until, "since": since, "limit": limit}
+    return _levels(connection, "aged_increases", **arguments)
+
+
+def jobs_due(connection: Connection, channel: str, now: dt.datetime, limit: int) -> list[Level]:
+    """Levels the partner is at work on, to be asked about now, locked; held ones are skipped."""
+    return _levels(connection, "jobs_due", channel=channel, now=now, limit=limit)
 
 
 def abandoned_levels(
@@ -155,7 +164,7 @@ def next_due(connection: Connection, channels: Sequence[str]) -> dt.datetime | N
 def unverified_levels(
     connection: Connection, channel: str, before: dt.datetime, limit: int
 ) -> list[Level]:
-    """Settled levels to read back: first those acknowledged since, then those longest ago."""
+    """Settled levels to read back: doubted ones, those acknowledged since, those longest ago."""
     return _levels(connection, "unverified_levels", channel=channel, before=before, limit=limit)
 
 

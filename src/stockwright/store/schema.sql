@@ -1146,6 +1146,8 @@ CREATE TABLE public.attempt (
     outcome text,
     detail text DEFAULT ''::text NOT NULL,
     resent boolean DEFAULT false NOT NULL,
+    held bigint DEFAULT 0 NOT NULL,
+    waited boolean DEFAULT false NOT NULL,
     CONSTRAINT attempt_outcome_check CHECK ((outcome = ANY (ARRAY['acknowledged'::text, 'superseded'::text, 'retry'::text, 'refused'::text, 'doubtful'::text])))
 )
 WITH (fillfactor='70');
@@ -1556,7 +1558,20 @@ CREATE TABLE public.level (
     attempts integer DEFAULT 0 NOT NULL,
     last_error text DEFAULT ''::text NOT NULL,
     resend boolean DEFAULT false NOT NULL,
-    behind boolean GENERATED ALWAYS AS (((acknowledged IS NULL) OR (resend AND (lane = 'increase'::text) AND (acknowledged = desired)))) STORED NOT NULL,
+    stale smallint DEFAULT 0 NOT NULL,
+    slipped bigint DEFAULT 0 NOT NULL,
+    held bigint DEFAULT 0 NOT NULL,
+    rest_until timestamp with time zone,
+    job boolean DEFAULT false NOT NULL,
+    doubted boolean DEFAULT false NOT NULL,
+    short_at timestamp with time zone,
+    urgency smallint GENERATED ALWAYS AS (
+CASE
+    WHEN ((acknowledged IS NULL) OR (resend AND (lane = 'increase'::text) AND (acknowledged = desired))) THEN 3
+    WHEN ((lane = 'decrease'::text) AND (desired = 0)) THEN 0
+    WHEN (((lane = 'decrease'::text) AND (desired <= 5)) OR ((lane = 'increase'::text) AND (acknowledged = 0))) THEN 1
+    ELSE 2
+END) STORED NOT NULL,
     CONSTRAINT level_check CHECK (((state = 'sending'::text) = (call IS NOT NULL))),
     CONSTRAINT level_check1 CHECK ((num_nulls(call, lease_until, sent, sent_version, sent_at) = ANY (ARRAY[0, 5]))),
     CONSTRAINT level_check2 CHECK ((num_nulls(doubt_low, doubt_high, doubt_until) = ANY (ARRAY[0, 3]))),
@@ -1701,6 +1716,13 @@ CREATE TABLE public.observation (
     line text NOT NULL COLLATE pg_catalog."C",
     sku text NOT NULL COLLATE pg_catalog."C",
     quantity bigint NOT NULL
+);
+
+CREATE TABLE public.orders_seen (
+    system text NOT NULL COLLATE pg_catalog."C",
+    seen timestamp with time zone,
+    recorded timestamp with time zone,
+    recorded_at timestamp with time zone
 );
 
 CREATE TABLE public.owed_sku (
@@ -2290,6 +2312,9 @@ ALTER TABLE ONLY public.migration
 ALTER TABLE ONLY public.observation
     ADD CONSTRAINT observation_pkey PRIMARY KEY (sequence);
 
+ALTER TABLE ONLY public.orders_seen
+    ADD CONSTRAINT orders_seen_pkey PRIMARY KEY (system);
+
 ALTER TABLE ONLY public.owed_sku
     ADD CONSTRAINT owed_sku_pkey PRIMARY KEY (sku);
 
@@ -2448,7 +2473,9 @@ CREATE INDEX kit_by_component ON public.kit USING btree (component);
 
 CREATE UNIQUE INDEX level_change_by_position ON public.level_change USING btree ("position");
 
-CREATE INDEX level_due ON public.level USING btree (channel, lane, behind, due_at) WHERE (state = 'due'::text);
+CREATE INDEX level_due ON public.level USING btree (channel, lane, urgency, due_at) WHERE (state = 'due'::text);
+
+CREATE INDEX level_job ON public.level USING btree (channel, due_at) WHERE ((state = 'due'::text) AND job);
 
 CREATE INDEX level_refused ON public.level USING btree (channel, last_error) WHERE (state = 'refused'::text);
 

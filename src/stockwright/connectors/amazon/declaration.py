@@ -6,7 +6,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Declaration, Limits
+from stockwright.sdk.declaration import (
+    Capabilities,
+    ConnectorSettings,
+    Declaration,
+    Limits,
+    Patience,
+)
 from stockwright.sdk.secrets import Secret
 
 LIMITS: Final = Limits(
@@ -153,4 +159,6 @@ DECLARATION: Final[Declaration[AmazonSettings]] = Declaration(
         read_back=True, order_watermark=True, webhooks=True, documents=("shipment",)
     ),
     partner_docs="https://developer-docs.amazon.com/sp-api/",
+    # Amazon lists an order minutes late, and its plan allows one list a minute.
+    patience=Patience(increase_wait_s=600.0, orders_every_s=60.0),
 )

@@ -5,19 +5,24 @@ with this as (
     select nextval('publication_call') as call
 ), started as (
     update level
-    set state = 'sending', call = this.call, lease_until = %(lease_until)s, sent = desired,
-        sent_version = version, sent_at = %(now)s
-    from this, unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[])
-         with ordinality as chosen (channel, listing, location, place)
+    set state = 'sending', call = this.call, lease_until = %(lease_until)s, sent = chosen.sent,
+        sent_version = chosen.sent_version, version = chosen.version, sent_at = %(now)s,
+        held = chosen.held, rest_until = %(rest_until)s, doubted = chosen.doubted
+    from this, unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
+                      %(sent)s::bigint[], %(sent_versions)s::bigint[], %(versions)s::bigint[],
+                      %(held)s::bigint[], %(doubted)s::boolean[])
+         with ordinality as chosen (channel, listing, location, sent, sent_version, version, held,
+                                    doubted, place)
     where level.channel = chosen.channel and level.listing = chosen.listing
       and level.location = chosen.location
-    returning this.call, chosen.place, level.channel, level.listing, level.location, level.version,
-              level.desired, level.resend and level.acknowledged = level.desired as resent
+    returning this.call, chosen.place, level.channel, level.listing, level.location,
+              level.sent_version, level.sent, level.held, level.lane,
+              level.resend and level.acknowledged = level.desired as resent
 ), kept as (
     insert into attempt (call, n, channel, listing, location, version, value, started_at, deadline,
-                         doubt_until, resent)
-    select call, place - 1, channel, listing, location, version, desired, %(now)s, %(deadline)s,
-           %(doubt)s, coalesce(resent, false)
+                         doubt_until, resent, held, waited)
+    select call, place - 1, channel, listing, location, sent_version, sent, %(now)s, %(deadline)s,
+           %(doubt)s, coalesce(resent, false), held, %(gated)s and lane = 'increase'
     from started
     returning call
 )
@@ -89,7 +94,7 @@ where kind = %(kind)s and subject = %(subject)s and closed_at is null;
 -- name: resend_decided
 -- Makes refused levels of these channels due again where a person has closed their cause's work item.
 update level
-set state = 'due', due_at = waiting_since, attempts = 0
+set state = 'due', due_at = greatest(waiting_since, rest_until), attempts = 0
 where channel = any (%(channels)s::text[]) and state = 'refused'
   and not exists (select from work_item
                   where kind = 'publication_refused' and closed_at is null

@@ -53,7 +53,9 @@ set
     sent_version = new.sent_version, sent_at = new.sent_at, doubt_low = new.doubt_low,
     doubt_high = new.doubt_high, doubt_until = new.doubt_until, state = new.state,
     lane = new.lane, due_at = new.due_at, waiting_since = new.waiting_since,
-    attempts = new.attempts, last_error = new.last_error, resend = new.resend
+    attempts = new.attempts, last_error = new.last_error, resend = new.resend,
+    stale = new.stale, slipped = new.slipped, held = new.held, rest_until = new.rest_until,
+    job = new.job, doubted = new.doubted, short_at = new.short_at
 from unnest(
     %(channel)s::text[], %(listing)s::text[], %(location)s::text[], %(desired)s::bigint[],
     %(version)s::bigint[], %(sequence)s::bigint[], %(projected_at)s::timestamptz[],
@@ -63,12 +65,13 @@ from unnest(
     %(doubt_low)s::bigint[], %(doubt_high)s::bigint[], %(doubt_until)s::timestamptz[],
     %(state)s::text[], %(lane)s::text[], %(due_at)s::timestamptz[],
     %(waiting_since)s::timestamptz[], %(attempts)s::integer[], %(last_error)s::text[],
-    %(resend)s::boolean[]
+    %(resend)s::boolean[], %(stale)s::smallint[], %(slipped)s::bigint[], %(held)s::bigint[],
+    %(rest_until)s::timestamptz[], %(job)s::boolean[], %(doubted)s::boolean[], %(short_at)s::timestamptz[]
 ) as new (
     channel, listing, location, desired, version, sequence, projected_at, acknowledged,
     acknowledged_version, acknowledged_at, call, lease_until, sent, sent_version, sent_at,
     doubt_low, doubt_high, doubt_until, state, lane, due_at, waiting_since, attempts, last_error,
-    resend
+    resend, stale, slipped, held, rest_until, job, doubted, short_at
 )
 where level.channel = new.channel and level.listing = new.listing
   and level.location = new.location;
@@ -84,7 +87,7 @@ with changed as (
     update level
     set desired = new.desired, version = new.version, sequence = new.sequence,
         projected_at = new.projected_at, state = new.state, lane = new.lane, due_at = new.due_at,
-        waiting_since = new.waiting_since, attempts = new.attempts
+        waiting_since = new.waiting_since, attempts = new.attempts, job = false
     from unnest(
         %(channel)s::text[], %(listing)s::text[], %(location)s::text[], %(desired)s::bigint[],
         %(version)s::bigint[], %(sequence)s::bigint[], %(projected_at)s::timestamptz[],
@@ -125,23 +128,31 @@ where (channel, listing) in (select * from unnest(%(channels)s::text[], %(listin
 order by channel, listing, location;
 
 -- name: due_levels
--- Levels that may be sent now: decreases first, in each lane those the channel has acknowledged a
--- number of before the first load and what is sent again, longest due first; held ones are left to
--- their holder.
+-- Levels of one lane that are due until a time: the most urgent first, of those the longest due; held
+-- ones are left to their holder.
 select *
 from level
-where channel = %(channel)s and state = 'due' and due_at <= %(now)s
-order by lane, behind, due_at
+where channel = %(channel)s and lane = %(lane)s and state = 'due' and due_at <= %(until)s
+order by urgency, due_at
+limit %(limit)s
+for update skip locked;
+
+-- name: jobs_due
+-- Levels the partner is at work on, to be asked about: longest due first.
+select *
+from level
+where channel = %(channel)s and state = 'due' and job and due_at <= %(now)s
+order by due_at
 limit %(limit)s
 for update skip locked;
 
 -- name: aged_increases
--- Increases that have waited since before a time, longest due first.
+-- Increases due until a time that have waited since before another, longest due first.
 select *
 from level
-where channel = %(channel)s and state = 'due' and lane = 'increase' and due_at <= %(now)s
+where channel = %(channel)s and state = 'due' and lane = 'increase' and due_at <= %(until)s
   and waiting_since <= %(since)s
-order by behind, due_at
+order by urgency, due_at
 limit %(limit)s
 for update skip locked;
 
@@ -170,11 +181,11 @@ select least(
     (select min(first.due_at)
      from unnest(%(channels)s::text[]) as asked (channel)
      cross join (values ('decrease'), ('increase')) as lanes (lane)
-     cross join (values (true), (false)) as loads (behind)
+     cross join generate_series(0, 3) as ranks (urgency)
      cross join lateral (
          select due_at from level
          where level.channel = asked.channel and level.lane = lanes.lane
-           and level.behind = loads.behind and level.state = 'due'
+           and level.urgency = ranks.urgency and level.state = 'due'
          order by due_at limit 1
      ) first),
     (select min(lease_until) from level
@@ -182,19 +193,21 @@ select least(
 );
 
 -- name: unverified_levels
--- Settled levels that were not read back since their last acknowledgement, then those not read back
--- since a time, longest ago first.
+-- Settled levels that were in doubt, then those not read back since their last acknowledgement, then
+-- those not read back since a time, longest ago first.
 select *
 from level
 where channel = %(channel)s and state = 'settled'
-  and (verified_at is null or verified_at < acknowledged_at or verified_at < %(before)s)
-order by verified_at is not null and verified_at >= acknowledged_at, verified_at nulls first, listing
+  and (verified_at is null or verified_at < acknowledged_at or verified_at < %(before)s
+       or doubted)
+order by not doubted, verified_at is not null and verified_at >= acknowledged_at,
+         verified_at nulls first, listing
 limit %(limit)s;
 
 -- name: write_verified
 -- Stores what the channel was found to show; levels that were sent since are left out.
 update level
-set verified = found.shown, verified_at = %(now)s
+set verified = found.shown, verified_at = %(now)s, doubted = false
 from unnest(%(channels)s::text[], %(listings)s::text[], %(locations)s::text[],
             %(versions)s::bigint[], %(shown)s::bigint[])
      as found (channel, listing, location, version, shown)

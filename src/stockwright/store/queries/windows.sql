@@ -34,11 +34,13 @@ order by system.code;
 
 -- name: latencies
 -- (channel, seconds) from a change until its acknowledgement, of the newest attempts within a time; a
--- level's version is the time of its change in milliseconds.
+-- level's version is the time of its change in milliseconds. What waited for the channel's orders tells
+-- nothing of how late a decrease would be.
 select channel, greatest(extract(epoch from finished_at) - version / 1000.0, 0)::float8
-from (select channel, version, outcome, finished_at, resent from attempt
+from (select channel, version, outcome, finished_at, resent, waited from attempt
       order by call desc, n desc limit %(samples)s) newest
-where outcome = 'acknowledged' and not resent and finished_at > clock_timestamp() - make_interval(secs => %(within_s)s);
+where outcome = 'acknowledged' and not resent and not waited
+  and finished_at > clock_timestamp() - make_interval(secs => %(within_s)s);
 
 -- name: waiting
 -- (channel, seconds) since changes that may be overdue: a channel may show more than it should.

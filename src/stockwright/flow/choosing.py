@@ -1,0 +1,116 @@
+"""Which levels the next call carries: the most urgent, and increases that may go."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stockwright.domain import budget as budgets
+from stockwright.domain import watermark
+from stockwright.domain.budget import Budget
+from stockwright.domain.levels import Level
+from stockwright.domain.watermark import Gate
+from stockwright.flow import order_gate
+from stockwright.store import levels
+from stockwright.store.connection import Connection
+from stockwright.store.levels import Key
+
+if TYPE_CHECKING:
+    from stockwright.flow.calls import Link
+
+PROBE_LEVELS: Final = 10
+"""Levels in the one call that asks whether a failing partner answers again."""
+
+
+class Chosen(msgspec.Struct):
+    """Levels for the next call. held: by how many pieces each goes below its number, where it does.
+
+    put_off: increases that are not worth a call while the channel's orders are unknown.
+    """
+
+    levels: list[Level] = []
+    held: dict[Key, int] = {}
+    put_off: list[Level] = []
+
+
+def choose(
+    connection: Connection,
+    link: "Link",
+    running: Sequence[str],
+    budget: Budget,
+    gate: Gate,
+    now: dt.datetime,
+) -> Chosen:
+    """Levels of one channel; the connection's channels that are not paused take turns."""
+    count, put_off = len(running), list[Level]()
+    for turn in range(link.turn, link.turn + count):
+        chosen = _choose_of(connection, link, budget, running[turn % count], gate, now)
+        put_off += chosen.put_off
+        if chosen.levels:
+            link.turn = (turn + 1) % count
+            return Chosen(chosen.levels, chosen.held, put_off)
+    return Chosen(put_off=put_off)
+
+
+def _choose_of(
+    connection: Connection,
+    link: "Link",
+    budget: Budget,
+    channel: str,
+    gate: Gate,
+    now: dt.datetime,
+) -> Chosen:
+    """Decreases first; then increases that may go, those owed a share of the budget before all."""
+    size = link.limits.batch_size
+    if budget.circuit != "closed":
+        size = min(size, PROBE_LEVELS)
+    owed = min(size, int(budget.increase_credit))
+    since = now - dt.timedelta(seconds=link.aged_after_s)
+    aged = (
+        levels.aged_increases(connection, channel, gate.until, since, owed)
+        if owed and gate.ready
+        else []
+    )
+    found = {level.key: level for level in aged}
+    for level in levels.due_levels(connection, channel, "decrease", now, size):
+        found.setdefault(level.key, level)
+    if link.order_watermark:
+        # What became of a job is asked though its number had to wait: it is under way already.
+        for level in levels.jobs_due(connection, channel, now, size - min(size, len(found))):
+            found.setdefault(level.key, level)
+    room = size - len(found)
+    if room > 0 and gate.ready:
+        # The aged ones may be among them again.
+        more = levels.due_levels(connection, channel, "increase", gate.until, room + len(aged))
+        for level in more:
+            found.setdefault(level.key, level)
+    put_off = order_gate.put_off(connection, list(found.values())[:size], gate, now)
+    for level in put_off:
+        found.pop(level.key)
+    carried = _narrowed(list(found.values())[:size], size)
+    told = {level.key for level in carried}
+    owed_sent = sum(level.key in told for level in aged)
+    budgets.credit_increases(budget, len(carried), owed_sent, size)
+    held = {
+        level.key: held
+        for level in carried
+        if (held := watermark.held_of(level, unseen=gate.held_back))
+    }
+    order_gate.tell_held(connection, link, carried, gate)
+    return Chosen(carried, held, put_off)
+
+
+def _narrowed(chosen: list[Level], size: int) -> list[Level]:
+    """Fewer levels together where some were left in doubt again and again.
+
+    One level that makes the partner fail a whole call is alone after a few tries, and its
+    neighbours go on.
+    """
+    allowed = size
+    for n, level in enumerate(chosen):
+        if level.doubt_until is not None and level.attempts > 2:
+            allowed = min(allowed, max(1, size >> (level.attempts - 2)))
+        if n >= allowed:
+            return chosen[:n]
+    return chosen

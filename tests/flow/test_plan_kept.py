@@ -1,0 +1,142 @@
+"""On simulated time: a zero overtakes a mountain of increases; no partner gets too many calls."""
+
+import random
+
+import msgspec
+import pytest
+
+from stockwright.domain.errors import Throttled
+from stockwright.flow.calls import promise_call
+from stockwright.flow.projection import Projection
+from stockwright.flow.publication import Publisher
+from stockwright.sdk.messages import ShownLevel
+from stockwright.store.connection import Pool
+from tests.flow.channels import FAST, Clock, Shop, World, honest, link
+
+BULK = 50_000
+CALL_S = 2.0
+
+
+@pytest.fixture
+def pool(database_url):
+    with Pool(database_url, size=6) as pool:
+        yield pool
+
+
+def pile_up(world, clock, count=BULK):
+    """So many listings wait to be raised from 5 to 50; the longest due first."""
+    world.run(
+        "insert into level (channel, listing, desired, version, sequence, projected_at, state,"
+        " lane, due_at, waiting_since, acknowledged, acknowledged_version)"
+        " select 'WEB', 'BULK-' || n, 50, 2, 1, %s, 'due', 'increase', %s, %s, 5, 1"
+        " from generate_series(1, %s) as n",
+        *[clock.now] * 3,
+        count,
+    )
+
+
+class Slow(Shop):
+    """Every call takes CALL_S of simulated time; `on_call` happens in its middle."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+        self.on_call = {}
+        self.began = []
+
+    async def publish(self, levels):
+        self.began.append(self.clock.now)
+        self.calls.append(list(levels))
+        self.clock.pass_s(CALL_S / 2)
+        self.on_call.pop(len(self.calls), lambda: None)()
+        self.clock.pass_s(CALL_S / 2)
+        return honest(self, list(levels))
+
+
+async def test_a_zero_reaches_the_channel_within_a_call_s_time_though_50_000_increases_wait(
+    database_url, pool
+):
+    """The call under way ends, and the next one carries the zero, whichever worker makes it."""
+    world, clock = World(database_url, skus=1), Clock()
+    shop = Slow(clock)
+    one_at_a_time = msgspec.structs.replace(FAST, batch_size=100, concurrency=1, timeout_s=30.0)
+    workers = [Publisher(pool, shop, link(clock=clock, limits=one_at_a_time)) for _ in range(3)]
+    projection = Projection(pool, clock=clock)
+    world.stock("SKU-000", 8)
+    projection.step()
+    await workers[0].step()
+    pile_up(world, clock)
+    sold_out_at = []
+
+    def sell_out():
+        world.stock("SKU-000", 0)
+        projection.step()
+        sold_out_at.append(clock.now)
+
+    shop.on_call[5] = sell_out
+    for n in range(10):
+        await workers[n % 3].step()
+    assert all(len(call) == 100 for call in shop.calls[1:])
+    zeroes = [any(one.quantity == 0 for one in call) for call in shop.calls]
+    carried = zeroes.index(True)
+    assert carried == 5, "the very next call"
+    waited_s = (shop.began[carried] - sold_out_at[0]).total_seconds()
+    assert waited_s <= CALL_S
+    left = world.rows("select count(*) from level where state = 'due'")[0][0]
+    assert left == BULK - (10 * 100 - 1), "increases fill what room is left, and nothing is lost"
+
+
+class Strict(Shop):
+    """A partner that counts its calls of all kinds by the second, and punishes one too many."""
+
+    def __init__(self, clock, chance):
+        super().__init__()
+        self.clock = clock
+        self.chance = chance
+        self.at = []
+
+    def count(self):
+        self.at.append(self.clock.now.timestamp())
+        if self.chance.random() < 0.02:
+            raise Throttled("someone else uses the account too", retry_after_s=40.0)
+
+    async def publish(self, levels):
+        self.count()
+        return honest(self, list(levels))
+
+    async def read_back(self, keys):
+        self.count()
+        return [
+            ShownLevel(listing=key.listing, quantity=self.shows.get(key.listing, 0)) for key in keys
+        ]
+
+
+async def test_a_partner_never_gets_more_calls_in_an_hour_than_its_plan_whoever_makes_them(
+    database_url, pool
+):
+    """Three workers send, read back and poll for an hour; their budget is one row."""
+    world, clock, chance = World(database_url, skus=1), Clock(), random.Random(7)
+    plan = msgspec.structs.replace(FAST, batch_size=2, calls_per_s=0.1, burst=4)
+    shop = Strict(clock, chance)
+    links = [link(clock=clock, limits=plan, seed=n) for n in range(3)]
+    workers = [Publisher(pool, shop, one) for one in links]
+    pile_up(world, clock, 2_000)
+    polls = []
+    for n in range(600):
+        worker = workers[n % 3]
+        await (worker.verify() if n % 10 == 9 else worker.step())
+        if n % 60 == 0:
+            with pool.connection() as connection:
+                wait_s = promise_call(connection, "WEB", plan, clock=clock)
+            polls.append(clock.now.timestamp() + wait_s)
+        clock.pass_s(6 * 2 * chance.random())
+    assert len(polls) == 10
+    made = sorted(shop.at + polls)
+    began = made[0]
+    for n, at in enumerate(made):
+        for earlier in range(n):
+            window_s = at - made[earlier]
+            assert n - earlier + 1 <= plan.burst + plan.calls_per_s * window_s + 1e-6
+    hour = [at for at in made if at - began <= 3_600]
+    assert len(hour) <= plan.burst + plan.calls_per_s * 3_600
+    assert len(hour) > 200, "and the plan is made use of"

@@ -1,0 +1,154 @@
+"""Whatever a shop and our own workers do: once it behaves, every level is proven right.
+
+Random worlds from a seed: sales behind our back, receipts, webhooks twice, late or never, polls cut
+short, every fault of the hostile partner, numbers it never wrote down, edits by hand, publishers
+killed before, in and after a call, with bytes that arrive behind those of their successor.
+"""
+
+import os
+import random
+
+import pytest
+
+from stockwright.sdk.hostile import Fault
+from tests.proof.trading import House, Partner, trading, until_verified
+
+CYCLES = int(os.environ.get("STOCKWRIGHT_CYCLES", "20"))
+SEEDS = range(max(4, CYCLES // 5))
+DEEDS = 60
+FAULTS = (
+    Fault(kind="throttled", seconds=5.0),
+    Fault(kind="server_error"),
+    Fault(kind="applied_then_error"),
+    Fault(kind="dropped"),
+    Fault(kind="applied_then_dropped"),
+    Fault(kind="swallowed"),
+    Fault(kind="garbage"),
+    Fault(kind="applied_then_garbage"),
+    Fault(kind="redirected"),
+    Fault(kind="unauthorized"),
+    Fault(kind="malformed_request"),
+)
+SLOW = Fault(kind="slow", seconds=0.3)
+"""Longer than the hub waits; it costs real time, so it is rare."""
+
+
+async def sell(house: House, shop: Partner) -> None:
+    shown = [(sku, units) for sku, units in shop.shows.items() if units]
+    if shown:
+        sku, units = house.chance.choice(shown)
+        await shop.sell(sku, house.chance.randint(1, min(3, units)))
+
+
+async def receive(house: House, shop: Partner) -> None:
+    house.receive(house.chance.choice(house.world.skus), house.chance.randint(1, 12))
+
+
+async def hear(house: House, shop: Partner) -> None:
+    if shop.told:
+        body = house.chance.choice(shop.told)
+        for _ in range(house.chance.randint(1, 2)):
+            shop.hear(body)
+
+
+async def poll(house: House, shop: Partner) -> None:
+    await shop.poll()
+
+
+async def record(house: House, shop: Partner) -> None:
+    house.record()
+
+
+async def project(house: House, shop: Partner) -> None:
+    house.project()
+
+
+async def publish(house: House, shop: Partner) -> None:
+    await house.chance.choice(shop.workers).step()
+
+
+async def verify(house: House, shop: Partner) -> None:
+    await house.chance.choice(shop.workers).verify()
+
+
+async def misbehave(house: House, shop: Partner) -> None:
+    shop.shop.faults.plan(SLOW if house.chance.random() < 0.05 else house.chance.choice(FAULTS))
+
+
+async def pretend(house: House, shop: Partner) -> None:
+    shop.shop.pretends = house.chance.randint(1, 3)
+
+
+async def edit(house: House, shop: Partner) -> None:
+    """Somebody types another number into the shop."""
+    shop.shop.show(house.chance.choice(house.world.skus), house.chance.randint(0, 20))
+
+
+async def kill(house: House, shop: Partner) -> None:
+    """A worker dies with a call in its hands: before, or just after, its bytes have left."""
+    if shop.claim() is not None and house.chance.random() < 0.3:
+        await shop.arrive(shop.late[-1])
+
+
+async def arrive(house: House, shop: Partner) -> None:
+    """The bytes of a dead worker arrive, behind those of whoever went on."""
+    if shop.late:
+        await shop.arrive(house.chance.choice(shop.late))
+
+
+async def wait(house: House, shop: Partner) -> None:
+    house.pass_s(house.chance.choice((0.2, 1.0, 5.0, 40.0, 200.0)))
+
+
+DEED_OFTEN = (
+    *(sell, publish, publish, wait) * 4,
+    *(receive, poll, record, project) * 3,
+    *(hear, misbehave, kill, arrive, verify) * 2,
+    *(pretend, edit),
+)
+
+
+@pytest.mark.parametrize("keeps_versions", [True, False], ids=["versioned", "last_write_wins"])
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_once_the_partner_behaves_every_level_is_verified_and_no_sale_lost_or_doubled(
+    database_url: str, seed: int, keeps_versions: bool
+) -> None:
+    async with trading(database_url, seed=seed, keeps_versions=keeps_versions) as house:
+        shop = house.partners["WEB"]
+        for sku in house.world.skus:
+            house.receive(sku, 15)
+        await house.round()
+        chance = random.Random(seed)
+        for _ in range(DEEDS):
+            await chance.choice(DEED_OFTEN)(house, shop)
+            house.check_versions()
+        await until_verified(house)
+        house.check_attempts()
+        house.check_books()
+        assert shop.shows == {sku: house.true(sku) for sku in house.world.skus}
+
+
+async def test_the_bytes_of_a_killed_worker_arrive_behind_those_of_its_successor(
+    database_url: str,
+) -> None:
+    """Told as a story, at a shop that keeps no versions: the last write stays until ours comes."""
+    async with trading(database_url, skus=1, keeps_versions=False) as house:
+        shop, (sku,) = house.partners["WEB"], house.world.skus
+        house.receive(sku, 10)
+        house.project()
+        await shop.poll()
+        assert shop.claim() is not None
+        house.pass_s(shop.link.lease.total_seconds() + 1)
+        await shop.poll()
+        await shop.publish()
+        assert shop.shows == {sku: 10}
+        await shop.sell(sku, 7)
+        await house.round()
+        assert shop.shows == {sku: 3}
+        await shop.arrive(shop.late[0])
+        assert shop.shows == {sku: 10}, "seven of them are sold"
+        house.pass_s(31)
+        await house.round()
+        assert shop.shows == {sku: 3}, "what may still have been applied is asserted over"
+        await until_verified(house)
+        house.check_books()
