@@ -1,9 +1,9 @@
 """`stockwright pull`: what a partner knows of items and of expected supply."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from cyclopts import Parameter
@@ -29,7 +29,6 @@ from stockwright.store.history import Said
 
 What = Literal["items", "supply"]
 T = TypeVar("T")
-_VERBS: Final[Mapping[What, type[Any]]] = {"items": ListsItems, "supply": Expects}
 
 
 class Items(msgspec.Struct, kw_only=True):
@@ -73,11 +72,15 @@ def _opened(settings: Config, code: str, what: What) -> Partner:
     if not found.connector:
         message = f"{code} has no connector; name one in systems.{code}.connector"
         raise Rejected("no_connector", "system", message)
-    partner: Partner = open_connection(found)
-    if not isinstance(partner, _VERBS[what]):
+    partner = open_connection(found)
+    if not _tells(partner, what):
         message = f"the connector {found.connector} tells no {what}"
         raise Rejected("unknown", "what", message)
     return partner
+
+
+def _tells(partner: Partner, what: What) -> bool:
+    return isinstance(partner, ListsItems) if what == "items" else isinstance(partner, Expects)
 
 
 def _system(settings: Config, code: str) -> System:
