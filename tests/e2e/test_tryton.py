@@ -119,7 +119,7 @@ class Hub:
 
     def stock(self) -> dict[tuple[str, str], int]:
         """What lies where, by SKU and location, where anything does."""
-        found = self.call("GET", "/v1/stock?limit=1000")["items"]
+        found = self.call("GET", "/v1/stock?limit=500")["items"]
         return {(one["sku"], one["location"]): one["on_hand"] for one in found if one["on_hand"]}
 
     def wait_for(self, wanted: dict[tuple[str, str], int]) -> None:
@@ -223,7 +223,7 @@ async def test_what_happens_in_tryton_stands_in_the_ledger_once(
         _say(capsys, "expected receipts in, drawn down by the receipt, closed when cancelled")
         ours.end()
         audit = ours.run("audit", "--rebuild")
-        assert all(not proof["findings"] for proof in audit["proofs"]), audit
+        assert audit["ok"], audit
 
 
 def _one_of_each(erp: Erp, codes: list[str], expected: Expected) -> None:
@@ -293,8 +293,8 @@ def _each_once(ours: Hub, codes: list[str], made: Counter[str]) -> None:
         found = 0
         cursor = ""
         while True:
-            page = ours.call("GET", f"/v1/ledger/{code}?limit=1000{cursor}")
-            found += sum(one["event"]["kind"] == "receipt" for one in page["items"])
+            page = ours.call("GET", f"/v1/ledger/{code}?limit=500{cursor}")
+            found += sum(one["kind"] == "receipt" for one in page["items"])
             if not page["next_cursor"]:
                 break
             cursor = f"&cursor={page['next_cursor']}"
@@ -303,7 +303,7 @@ def _each_once(ours: Hub, codes: list[str], made: Counter[str]) -> None:
 
 def _reconciled(ours: Hub, counted: dict[tuple[str, str], int]) -> None:
     """The ledger compares Tryton's numbers with its own, and finds the one that is wrong."""
-    facts = [
+    facts: list[dict[str, Any]] = [
         {"kind": "snapshot", "system": "ERP", "document": "count-1", "line": f"{item}/{place}",
          "item": item, "location": place, "quantity": units}
         for (item, place), units in sorted(counted.items())

@@ -41,7 +41,8 @@ def installed(series: str) -> Path:
         if done.returncode:
             pytest.fail(
                 f"Tryton could not be installed into {folder} (needs the Python package index,"
-                f" about 300 MB, and curl; {FOLDER_VARIABLE} names another folder): {done.stderr[-2000:]}"
+                f" about 300 MB, and curl; {FOLDER_VARIABLE} names another folder):"
+                f" {done.stderr[-2000:]}"
             )
         _ended(folder)
     return folder
