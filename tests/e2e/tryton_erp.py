@@ -76,6 +76,10 @@ class Erp:
             one["code"]: one["id"]
             for one in self.rpc.read("product.product", self.env["products"], ["code"])
         }
+        (piece,) = self.rpc.read("product.uom", [self.env["unit"]], ["category"])
+        dozen = {"name": "Dozen", "symbol": "dz", "category": piece["category"], "factor": 12.0}
+        dozen |= {"rate": round(1 / 12, 12), "rounding": 1.0, "digits": 0}
+        self.units = {"u": self.env["unit"], "dz": self.rpc.create("product.uom", [dozen])[0]}
         zones = self.rpc.create(
             "stock.location",
             [{"name": f"{zone} 2", "code": f"{zone}2", "type": "storage"} for zone in _ZONES],
@@ -97,35 +101,37 @@ class Erp:
         return key
 
     def place(self, code: str) -> int:
-        """A location's number; the lost and found has no code."""
-        if code == "LOST":
-            return int(self.rpc.search("stock.location", [["type", "=", "lost_found"]])[0])
+        """A location's number."""
         return int(self.env["loc"][code])
 
-    def moves(self, lines: Sequence[tuple[str, float]], source: str, target: str) -> list[int]:
+    def moves(
+        self, lines: Sequence[tuple[str, float]], source: str, target: str, unit: str = "u"
+    ) -> list[int]:
         """Draft moves of (code, quantity) between two locations, planned for today."""
         fields = {
             "from_location": self.place(source),
             "to_location": self.place(target),
             "company": self.env["company"],
-            "currency": self.env["currency"],
-            "unit_price": self._steps.Decimal("8"),
             "planned_date": self.today,
         }
+        if {source, target} & {"SUP", "CUS"}:
+            fields |= {"currency": self.env["currency"], "unit_price": self._steps.Decimal("8")}
         return list(
             self.rpc.create(
                 "stock.move",
                 [
                     fields
-                    | {"product": self.codes[code], self.unit: self.env["unit"], "quantity": n}
+                    | {"product": self.codes[code], self.unit: self.units[unit], "quantity": n}
                     for code, n in lines
                 ],
             )
         )
 
-    def done(self, lines: Sequence[tuple[str, float]], source: str, target: str) -> list[int]:
+    def done(
+        self, lines: Sequence[tuple[str, float]], source: str, target: str, unit: str = "u"
+    ) -> list[int]:
         """Moves that are done."""
-        numbers = self.moves(lines, source, target)
+        numbers = self.moves(lines, source, target, unit)
         self.rpc.call("model.stock.move.do", numbers)
         return numbers
 
@@ -135,6 +141,54 @@ class Erp:
         for button in ("assign_try", "pick", "pack", "ship", "do"):
             self.rpc.call(f"model.stock.shipment.out.{button}", found)
         return str(self.rpc.read("stock.shipment.out", found, ["state"])[0]["state"])
+
+    def received(self, code: str, quantity: int) -> str:
+        """A supplier's shipment: received in the input zone, then put away; its state then."""
+        fields = {
+            "company": self.env["company"],
+            "supplier": self.env["customer"],
+            "warehouse": self.place("WH"),
+            "warehouse_input": self.place("IN"),
+            "warehouse_storage": self.place("STO"),
+            "planned_date": self.today,
+            "incoming_moves": [["create", [self._line(code, quantity, "SUP", "IN", priced=True)]]],
+        }
+        return self._through("stock.shipment.in", fields, "receive", "do")
+
+    def sent_back(self, code: str, quantity: int) -> str:
+        """A return to a supplier from the storage; its state in the end."""
+        fields = {
+            "company": self.env["company"],
+            "supplier": self.env["customer"],
+            "from_location": self.place("STO"),
+            "to_location": self.place("SUP"),
+            "planned_date": self.today,
+            "moves": [["create", [self._line(code, quantity, "STO", "SUP", priced=True)]]],
+        }
+        steps = ("wait", "assign_try", "do")
+        return self._through("stock.shipment.in.return", fields, *steps)
+
+    def _through(self, model: str, fields: dict[str, Any], *buttons: str) -> str:
+        found = self.rpc.create(model, [fields])
+        for button in buttons:
+            self.rpc.call(f"model.{model}.{button}", found)
+        return str(self.rpc.read(model, found, ["state"])[0]["state"])
+
+    def _line(
+        self, code: str, quantity: int, source: str, target: str, *, priced: bool = False
+    ) -> dict[str, Any]:
+        line = {
+            "product": self.codes[code],
+            self.unit: self.env["unit"],
+            "quantity": float(quantity),
+            "from_location": self.place(source),
+            "to_location": self.place(target),
+            "company": self.env["company"],
+            "planned_date": self.today,
+        }
+        if priced:
+            line |= {"currency": self.env["currency"], "unit_price": self._steps.Decimal("8")}
+        return line
 
     def counted(self, code: str, quantity: int) -> None:
         """An inventory of the storage found so many of a product."""
@@ -148,28 +202,26 @@ class Erp:
         found = self.rpc.create("stock.inventory", [fields])
         self.rpc.call("model.stock.inventory.confirm", found)
 
-    def sent_on(self, code: str, quantity: int) -> str:
-        """An internal shipment from the storage to that of W2; its state in the end."""
-        line = {
-            "product": self.codes[code],
-            self.unit: self.env["unit"],
-            "quantity": float(quantity),
-            "from_location": self.place("STO"),
-            "to_location": self.place("STO2"),
-            "company": self.env["company"],
-            "planned_date": self.today,
-        }
+    def sent_on(self, code: str, quantity: int, days: int) -> list[int]:
+        """An internal shipment from the storage to that of W2, which is in the transit then."""
         fields = {
             "company": self.env["company"],
             "from_location": self.place("STO"),
             "to_location": self.place("STO2"),
-            "planned_date": self.today,
-            "moves": [["create", [line]]],
+            "planned_date": self.today + dt.timedelta(days=days),
+            "planned_start_date": self.today,
+            "moves": [["create", [self._line(code, quantity, "STO", "STO2")]]],
         }
         found = self.rpc.create("stock.shipment.internal", [fields])
-        for button in ("wait", "assign_try", "do"):
+        for button in ("wait", "assign_try", "pack", "ship"):
             self.rpc.call(f"model.stock.shipment.internal.{button}", found)
-        return str(self.rpc.read("stock.shipment.internal", found, ["state"])[0]["state"])
+        (state,) = self.rpc.read("stock.shipment.internal", found, ["state"])
+        assert state["state"] == "shipped"
+        return list(found)
+
+    def arrived(self, shipments: Sequence[int]) -> None:
+        """What was in the transit arrived."""
+        self.rpc.call("model.stock.shipment.internal.do", list(shipments))
 
     def cancelled(self, numbers: Sequence[int]) -> None:
         """Moves that were done are cancelled."""
@@ -184,13 +236,15 @@ def running(folder: Path, series: str = "new") -> Iterator[Erp]:
     """A server over a fresh copy of the first database, in this folder."""
     template = installed(series)
     folder.mkdir(parents=True)
-    for name in ("erp.sqlite", "initialised"):
-        shutil.copy(template / name, folder / name)
+    for path in (*template.glob("erp.sqlite*"), template / "initialised"):
+        shutil.copy(path, folder / path.name)
     port = free_port()
     started = _started(folder, template / "venv", port, series, password="template")
     assert started.returncode == 0, started.stderr[-2000:]
     try:
-        yield Erp(port, "template", series)
+        erp = Erp(port, "template", series)
+        yield erp
+        erp.rpc.conn.close()
     finally:
         _ended(folder)
 

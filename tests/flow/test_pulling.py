@@ -137,15 +137,3 @@ async def test_supply_of_other_systems_is_left_alone(db, partner):
     supply.save(db, [other], "tests")
     assert (await pull_supply(db, partner, "erp", "tests")).closed == 0
     assert supply.find(db, ("wms", "n-1", "1")).closed_at is None
-
-
-async def test_a_closed_line_that_is_expected_again_is_open(db, partner):
-    save(db, "bindings", [Binding(system="erp", partner_code="A", code="A")])
-    partner.coming = [line(1, location="EAST")]
-    await pull_supply(db, partner, "erp", "tests")
-    partner.coming = []
-    assert (await pull_supply(db, partner, "erp", "tests")).closed == 1
-    partner.coming = [line(1, location="EAST")]
-    again = await pull_supply(db, partner, "erp", "tests")
-    assert again.closed == again.unchanged == 0
-    assert [one.document for one in supply.page(db, system="erp")] == ["po-1"]

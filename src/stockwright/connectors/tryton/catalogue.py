@@ -42,7 +42,8 @@ class _Item(msgspec.Struct):
     default_uom: Uom
     code: str | None = None
     name: str | None = None
-    active: bool = True
+    active: bool | int = True
+    """0 or 1 from a Tryton on SQLite."""
     cost_price: dict[str, str] | None = None
     lot_required: Sequence[str] | None = None
 
@@ -133,7 +134,7 @@ def _rows(
         currency=currency,
         base_unit=measure.unit if measure else base.symbol,
         control="lot" if product.lot_required else "none",
-        active=product.active,
+        active=bool(product.active),
     )
     units = [
         Unit(sku=code, code=symbol, factor=factor)
