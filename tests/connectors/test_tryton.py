@@ -15,6 +15,7 @@ from stockwright.domain.supply import ToldSupply
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import Failure
 from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.sdk.transports import HttpResponse, InMemory
 from stockwright.sdk.verbs import Expects, ListsItems, Publishes, Reads, Snapshots
 
 NOW = dt.datetime(2026, 3, 2, 9, 30, 0, tzinfo=dt.UTC)
@@ -527,3 +528,60 @@ def test_both_protocols_are_read_as_one():
     told = {"product": 5, "product.": {"id": 5, "code": "MUG", "default_uom.": {"symbol": "u"}}}
     assert plain([told]) == [{"product": {"id": 5, "code": "MUG", "default_uom": {"symbol": "u"}}}]
     assert msgspec.json.encode(plain({"lot": None, "lot.": None})) == b'{"lot":null}'
+
+
+# ------------------------------------------------------------ the sandbox is as the real one
+
+
+def shape(value):
+    """Names and types, without the values."""
+    if isinstance(value, dict):
+        return {name: shape(one) for name, one in sorted(value.items())}
+    return [shape(one) for one in value] if isinstance(value, list) else type(value).__name__
+
+
+RECORDED = msgspec.json.decode((CONNECTOR.cases / "recorded" / "stock_move.json").read_bytes())
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["rpc", "rest"])
+def test_the_sandbox_answers_in_the_form_of_the_real_server(nested):
+    erp = Sandbox(())
+    erp.add("TEA", unit="kg")
+    number = erp.move("TEA", 1.25, "SUP", "STO")
+    row = erp.records.tables["stock.move"][number]
+    told = erp.records.told("stock.move", row, RECORDED["fields"], nested=nested)
+    real = RECORDED["rest"][0] if nested else RECORDED["rpc"]["result"][0]
+    assert shape(told) == shape(real)
+
+
+def test_what_the_two_protocols_answered_is_read_as_one():
+    by_rpc, by_rest = plain(RECORDED["rpc"]["result"]), plain(RECORDED["rest"])
+
+    def unnamed(value):
+        if isinstance(value, dict):
+            return {name: unnamed(one) for name, one in value.items() if name != "__name__"}
+        return value
+
+    assert by_rpc == [unnamed(one) for one in by_rest]
+
+
+@pytest.mark.parametrize(
+    ("answer", "raised", "words"),
+    [
+        ("no_such_field", Transient, "'nope'"),
+        ("not_allowed", Misconfigured, "You are not allowed to create records"),
+    ],
+)
+async def test_errors_as_they_were_recorded(answer, raised, words):
+    async def told(request):
+        login = b"common.db.login" in request.body
+        body = {"id": 1, "result": [2, "session", None]} if login else RECORDED[answer]
+        return HttpResponse(status=200, body=msgspec.json.encode(body))
+
+    settings = {"base_url": "https://erp.example", "database": "erp", "user": "hub"}
+    parsed = CONNECTOR.declaration.parse_settings(
+        {**settings, "password": Secret("secret")}, resolve_secret
+    )
+    connection = CONNECTOR.open(Opening(system="erp", transport=InMemory(told)), parsed)
+    with pytest.raises(raised, match=words):
+        await connection.read("")

@@ -15,6 +15,7 @@ from stockwright.connectors.tryton.access import Domain, Record, Server, day, in
 from stockwright.connectors.tryton.declaration import TrytonSettings
 from stockwright.connectors.tryton.places import Places
 from stockwright.domain.errors import Transient
+from stockwright.sdk.transports import json_body
 
 MODEL: Final = "stock.move"
 INTERNAL: Final = "stock.shipment.internal"
@@ -150,7 +151,7 @@ async def _messages(
                 "to": sides[shipment[ends[1]]],
                 "planned_date": shipment.get("planned_date"),
             }
-        messages.append((int(record["id"]), msgspec.json.encode(told)))
+        messages.append((int(record["id"]), json_body(told)))
     return messages
 
 

@@ -265,7 +265,7 @@ class Sandbox:
         rows = self.records.search(model, domain, order, limit)
         if "quantity" in fields and model == "product.product":
             rows = [row | {"quantity": self._quantity(row["id"], context)} for row in rows]
-        return [self.records.told(row, fields, nested=nested) for row in rows]
+        return [self.records.told(model, row, fields, nested=nested) for row in rows]
 
     def _quantity(self, product: int, context: Mapping[str, Any]) -> float:
         """What moves brought to these locations less what they took, up to the end of a day."""

@@ -55,9 +55,11 @@ class Records:
             rows.sort(key=lambda row: _sortable(self.value(row, name)))
         return rows[:limit]
 
-    def told(self, row: Record, fields: Iterable[str], *, nested: bool) -> Record:
+    def told(self, model: str, row: Record, fields: Iterable[str], *, nested: bool) -> Record:
         """A record's fields as REST (nested) or JSON-RPC answers them."""
         found: Record = {"id": row["id"]}
+        if nested:
+            found["__name__"] = model
         below: dict[str, list[str]] = {}
         for field in fields:
             name, _, rest = field.partition(".")
@@ -67,10 +69,8 @@ class Records:
                 found[name] = written(self.value(row, name))
         for name, rest_of in below.items():
             target = self._target(row, name)
-            part = self.told(target, rest_of, nested=nested) if target else None
+            part = self.told(RELATIONS[name], target, rest_of, nested=nested) if target else None
             found[name if nested else f"{name}."] = part
-            if not nested:
-                found[name] = row.get(name)
         return found
 
     def value(self, row: Record, path: str) -> Any:
