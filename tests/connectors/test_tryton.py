@@ -311,6 +311,20 @@ async def test_the_cursor_stays_small_and_forgets_what_lies_behind(erp, connect,
     assert len(cursor) < 300
 
 
+@BY_RPC
+async def test_the_cursor_of_a_busy_server_grows_with_the_seconds_it_looks_back(
+    erp, connect, clock
+):
+    connection = connect(overlap_s=10)
+    for _ in range(600):
+        erp.receive("MUG", 1.0)
+        clock.step(0.033)
+    parts, cursor = await polled(connection)
+    assert len({part.line for part in parts}) == len(parts) == 600
+    assert len(cursor) < 1_000
+    assert (await polled(connection, cursor))[0] == []
+
+
 async def test_a_cursor_of_somebody_else_is_no_beginning(connect):
     with pytest.raises(Transient):
         await connect().read('{"offset": 3}')
@@ -540,6 +554,21 @@ def shape(value):
     return [shape(one) for one in value] if isinstance(value, list) else type(value).__name__
 
 
+def answered(answer):
+    """A connection to a server that answers everything but the login so."""
+
+    async def told(request):
+        login = b"common.db.login" in request.body
+        body = {"id": 1, "result": [2, "session", None]} if login else answer
+        return HttpResponse(status=200, body=msgspec.json.encode(body))
+
+    settings = {"base_url": "https://erp.example", "database": "erp", "user": "hub"}
+    parsed = CONNECTOR.declaration.parse_settings(
+        {**settings, "password": Secret("secret")}, resolve_secret
+    )
+    return CONNECTOR.open(Opening(system="erp", transport=InMemory(told)), parsed)
+
+
 RECORDED = msgspec.json.decode((CONNECTOR.cases / "recorded" / "stock_move.json").read_bytes())
 
 
@@ -566,6 +595,16 @@ def test_what_the_two_protocols_answered_is_read_as_one():
 
 
 @pytest.mark.parametrize(
+    "record",
+    [{}, {"id": 1}, {"id": "x", "state": "done"}, {"id": 1, "state": "done", "write_date": "now"}],
+)
+async def test_a_record_that_is_none_is_read_again_later(record):
+    connection = answered({"id": 1, "result": [record]})
+    with pytest.raises(Transient, match="unreadably"):
+        await connection.read("")
+
+
+@pytest.mark.parametrize(
     ("answer", "raised", "words"),
     [
         ("no_such_field", Transient, "'nope'"),
@@ -573,15 +612,5 @@ def test_what_the_two_protocols_answered_is_read_as_one():
     ],
 )
 async def test_errors_as_they_were_recorded(answer, raised, words):
-    async def told(request):
-        login = b"common.db.login" in request.body
-        body = {"id": 1, "result": [2, "session", None]} if login else RECORDED[answer]
-        return HttpResponse(status=200, body=msgspec.json.encode(body))
-
-    settings = {"base_url": "https://erp.example", "database": "erp", "user": "hub"}
-    parsed = CONNECTOR.declaration.parse_settings(
-        {**settings, "password": Secret("secret")}, resolve_secret
-    )
-    connection = CONNECTOR.open(Opening(system="erp", transport=InMemory(told)), parsed)
     with pytest.raises(raised, match=words):
-        await connection.read("")
+        await answered(RECORDED[answer]).read("")

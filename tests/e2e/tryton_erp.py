@@ -257,7 +257,7 @@ def _started(
         # Its server keeps the log open: a pipe would never end.
         command = [str(STEPS / "start_tryton.sh"), str(folder), str(port), series, "sqlite"]
         done = subprocess.run(
-            command, env=environment, stdout=log, stderr=log, text=True, check=False
+            command, env=environment, stdout=log, stderr=log, text=True, check=False, timeout=900
         )
         log.seek(0)
         return subprocess.CompletedProcess(command, done.returncode, "", log.read())

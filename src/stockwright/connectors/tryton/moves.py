@@ -28,6 +28,8 @@ STAMPS: Final[Sequence[Stamp]] = ("write_date", "create_date")
 """What moves are ordered by: those never written since their creation have only the second."""
 Run = tuple[int, int]
 """Numbers from the first to the last, both included; of cancelled moves below zero."""
+_SECOND: Final = len("2026-01-31T12:00:00")
+"""Of a time as text: a busy server writes many moves in one second."""
 _AT_ONCE: Final = 100
 """Numbers that one question names: REST puts it into the address."""
 
@@ -36,7 +38,7 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where one order of the moves goes on.
 
     since: begin of the pass; none: with the first of all. at, id: the last move of the pass so far.
-    told: what was told of the time that the next pass goes back, by time.
+    told: what was told of the time that the next pass goes back, by the second it was written in.
     """
 
     since: str = ""
@@ -86,11 +88,14 @@ async def read(server: Server, places: Places, settings: TrytonSettings, cursor:
             limit=settings.page_size,
             order=((stamp, "ASC"), ("id", "ASC")),
         )
-        told = {number for runs in mark.told.values() for number in _numbers(runs)}
-        new = [record for record in page if _signed(record) not in told]
-        messages += await _messages(server, places, new)
         complete = len(page) < settings.page_size
-        marks[order] = _after(mark, stamp, page, complete, settings.overlap_s)
+        told = {number for runs in mark.told.values() for number in _numbers(runs)}
+        try:
+            new = [record for record in page if _signed(record) not in told]
+            messages += await _messages(server, places, new)
+            marks[order] = _after(mark, stamp, page, complete, settings.overlap_s)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Transient(f"Tryton answered a move unreadably: {error!r}") from None
         if not complete:
             return Found(messages, Cursor(order, (marks[0], marks[1])), complete=False)
     return Found(messages, Cursor(0, (marks[0], marks[1])), complete=True)
@@ -124,12 +129,12 @@ def _after(
     at, last = mark.at, mark.id
     for record in page:
         at, last = _time(record, stamp), record["id"]
-        by_time.setdefault(at, set()).add(_signed(record))
+        by_time.setdefault(at[:_SECOND], set()).add(_signed(record))
     if not by_time:
         return mark
-    latest = dt.datetime.fromisoformat(max(by_time))
+    latest = dt.datetime.fromisoformat(max(by_time) + "+00:00")
     since = max(mark.since, _text(latest - dt.timedelta(seconds=overlap_s)))
-    told = {when: _runs(numbers) for when, numbers in by_time.items() if when >= since}
+    told = {when: _runs(numbers) for when, numbers in by_time.items() if when >= since[:_SECOND]}
     return Mark(since, told=told) if complete else Mark(since, at, last, told)
 
 
@@ -180,12 +185,9 @@ def _signed(record: Record) -> int:
 
 
 def _time(record: Record, stamp: Stamp) -> str:
-    try:
-        found = instant_of(record[stamp])
-    except (KeyError, TypeError, ValueError):
-        found = None
+    found = instant_of(record[stamp])
     if found is None:
-        raise Transient(f"Tryton answered the move {record.get('id')} without its {stamp}")
+        raise ValueError(f"the move {record['id']} has no {stamp}")
     return _text(found)
 
 
