@@ -11,6 +11,7 @@ from stockwright.connectors import (
     pos_file,
     rabbitmq,
     shopify,
+    tryton,
     woocommerce,
 )
 from stockwright.sdk import contract
@@ -71,3 +72,13 @@ TestMagento = contract.suite(
 TestNats = contract.suite(nats.CONNECTOR, settings={"servers": ["nats://127.0.0.1:9"]})
 TestRabbitmq = contract.suite(rabbitmq.CONNECTOR, settings={"host": "127.0.0.1"})
 TestKafka = contract.suite(kafka.CONNECTOR, settings={"bootstrap_servers": ["127.0.0.1:9"]})
+TestTryton = contract.suite(
+    tryton.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "database": "erp",
+        "user": "hub",
+        "password": Secret("password"),
+        "timeout_s": 0.3,
+    },
+)

@@ -16,6 +16,7 @@ from stockwright.connectors import (
     pos_file,
     rabbitmq,
     shopify,
+    tryton,
     woocommerce,
 )
 from stockwright.domain.events import Fact
@@ -36,6 +37,7 @@ PAGES = {
     "nats.md": nats.CONNECTOR,
     "rabbitmq.md": rabbitmq.CONNECTOR,
     "kafka.md": kafka.CONNECTOR,
+    "tryton.md": tryton.CONNECTOR,
 }
 
 

@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "doctor": "Check this machine, the database and the configuration.",
     "import": "Import items, units, kits, listings, bindings or locations.",
     "export": "Export items, units, kits, listings, bindings or locations.",
+    "pull": "Take over a partner's items, or what it expects from suppliers.",
     "config": "Plan, apply and roll back the configuration.",
     "key": "Create, list and revoke API keys.",
     "user": "Add, list, change and disable users of the console.",

@@ -77,7 +77,7 @@ def command(
         report = _file(connection, kind, file, refused, chosen, as_json)
     target = _beside(file, refused, chosen)
     imported = Imported(report=report, refused_file=str(target) if report.refused else "")
-    output.emit(imported, as_json, lambda one: _render([one.report], one.refused_file))
+    output.emit(imported, as_json, lambda one: shown([one.report], one.refused_file))
     return output.FINDINGS if report.refused else output.OK
 
 
@@ -85,7 +85,7 @@ def _told(imported: ImportedAll, as_json: bool) -> int:
     refused = any(report.refused for report in imported.reports)
     if not refused:
         imported.refused_file = ""
-    output.emit(imported, as_json, lambda one: _render(one.reports, one.refused_file))
+    output.emit(imported, as_json, lambda one: shown(one.reports, one.refused_file))
     return output.FINDINGS if refused else output.OK
 
 
@@ -172,7 +172,8 @@ def _count_lines(source: BinaryIO) -> int:
     return count
 
 
-def _render(reports: list[ImportReport], refused_file: str) -> str:
+def shown(reports: list[ImportReport], refused_file: str) -> str:
+    """What imports did, for people."""
     lines = [line for report in reports for line in _lines(report)]
     if refused_file:
         lines.append(escape(f"Refused rows are in {refused_file}; correct and import it."))

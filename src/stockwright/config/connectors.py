@@ -21,6 +21,7 @@ OURS: Final[Mapping[str, str]] = {
     "nats": "stockwright.connectors.nats",
     "rabbitmq": "stockwright.connectors.rabbitmq",
     "kafka": "stockwright.connectors.kafka",
+    "tryton": "stockwright.connectors.tryton",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""

@@ -9,6 +9,7 @@ pytest runs the class (with pytest-asyncio, for the verbs). Cases are JSON files
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -32,6 +33,7 @@ from stockwright.sdk.verbs import Connection, Publishes, Reads
 
 LONGEST_TIMEOUT_S: Final = 60.0
 """A call ends before the lease of whoever makes it."""
+MAX_PAGES: Final = 50
 HOSTILE_BYTES: Final[Sequence[bytes]] = (
     b"",
     b"\x00",
@@ -49,7 +51,10 @@ HOSTILE_BYTES: Final[Sequence[bytes]] = (
 
 
 class Partner(Protocol):
-    """A sandbox, as far as the contract uses it. `faults` and `collect` are looked for."""
+    """A sandbox, as far as the contract uses it. `faults` and `collect` are looked for.
+
+    One that is only asked has `happen()` instead of `shown`: one thing that a poll tells.
+    """
 
     async def start(self) -> str:
         """Begins to answer."""
@@ -74,7 +79,10 @@ def suite(connector: Connector[Any], settings: Mapping[str, Any]) -> type:
     for path in sorted(connector.cases.glob("*.json")):
         tests[f"test_case_{path.stem}"] = _case(connector, settings, path)
     if connector.sandbox is not None:
-        tests |= _published(connector, settings)
+        tests |= _polled(connector, settings)
+        # A connection that shows levels nowhere is held to what it reads.
+        publishes = isinstance(_connect(connector, settings), Publishes)
+        tests |= (_published if publishes else _read)(connector, settings)
     return type(f"Contract{connector.declaration.name.title()}", (), tests)
 
 
@@ -205,6 +213,20 @@ class Meeting:
         return [self.partner.shown(name) for name in ("L-1", "L-2", "L-3")]
 
 
+def _polled(
+    connector: Connector[Any], settings: Mapping[str, Any]
+) -> dict[str, Callable[..., Any]]:
+    async def test_a_poll_of_a_quiet_partner_is_complete(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            if isinstance(meeting.connection, Reads):
+                page = await meeting.connection.read("")
+                assert (page.complete, page.payloads) == (True, ())
+
+    return {
+        "test_a_poll_of_a_quiet_partner_is_complete": test_a_poll_of_a_quiet_partner_is_complete
+    }
+
+
 def _published(
     connector: Connector[Any], settings: Mapping[str, Any]
 ) -> dict[str, Callable[..., Any]]:
@@ -242,12 +264,6 @@ def _published(
             assert second.reason == "delisted"
             assert meeting.shown() == [2, 9, 2]
 
-    async def test_a_poll_of_a_quiet_partner_is_complete(self: object) -> None:
-        async with Meeting(connector, settings) as meeting:
-            if isinstance(meeting.connection, Reads):
-                page = await meeting.connection.read("")
-                assert (page.complete, page.payloads) == (True, ())
-
     tests = {name: test for name, test in locals().items() if name.startswith("test_")}
     if getattr(connector.sandbox, "HAS_FAULTS", False):
         for kind in FaultKind.__args__:  # type: ignore[attr-defined]
@@ -255,6 +271,63 @@ def _published(
                 connector, settings, kind
             )
     return tests
+
+
+def _read(connector: Connector[Any], settings: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+    """For a partner that is only asked. Its sandbox has `happen()`: one thing that a poll tells."""
+
+    async def test_what_happened_is_told_once(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            meeting.partner.happen()
+            first, cursor = await _told(meeting.connection, "")
+            meeting.partner.happen()
+            second, cursor = await _told(meeting.connection, cursor)
+            assert len(first) == len(second) == 1
+            assert (await _told(meeting.connection, cursor))[0] == []
+
+    tests: dict[str, Any] = {"test_what_happened_is_told_once": test_what_happened_is_told_once}
+    if getattr(connector.sandbox, "HAS_FAULTS", False):
+        for kind in FaultKind.__args__:  # type: ignore[attr-defined]
+            tests[f"test_nothing_is_lost_when_the_partner_is_{kind}"] = _read_under(
+                connector, settings, kind
+            )
+    return tests
+
+
+def _read_under(
+    connector: Connector[Any], settings: Mapping[str, Any], kind: FaultKind
+) -> Callable[[object], Any]:
+    """One spoilt call: what the poll tells is true or nothing, and told whole once it heals."""
+
+    async def test(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            meeting.partner.happen()
+            meeting.partner.faults.plan(Fault(kind=kind, seconds=0.5))
+            told: list[Payload] = []
+            cursor = ""
+            # Raised means: nothing was read, and the cursor stays where it was.
+            with suppress(Misconfigured, Transient):
+                told, cursor = await _told(meeting.connection, "")
+            assert meeting.partner.faults.spoilt
+            meeting.partner.faults.clear()
+            more, _ = await _told(meeting.connection, cursor)
+            assert len(told + more) == 1
+            for payload in told + more:
+                assert all(not isinstance(x.item, Failure) for x in meeting.connection.map(payload))
+
+    return test
+
+
+async def _told(connection: Any, cursor: str) -> tuple[list[Payload], str]:
+    """All that a poll tells until it has no more, and the cursor after it."""
+    told: list[Payload] = []
+    for _ in range(MAX_PAGES):
+        page = await connection.read(cursor)
+        told += page.payloads
+        cursor = page.next_cursor
+        if page.complete:
+            return told, cursor
+    raise AssertionError(f"a poll comes to no end within {MAX_PAGES} pages")
 
 
 def _under(

@@ -4,9 +4,11 @@ Errors every verb may raise: `Misconfigured` (an operator must act; nothing was 
 and `Throttled` (nothing was done; again later). Nothing else may leave a connection.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from stockwright.domain.items import Binding, Sku, Unit
+from stockwright.domain.supply import ToldSupply
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     Announcement,
@@ -110,6 +112,36 @@ class Snapshots(Protocol):
 
     async def snapshot(self) -> Sequence[ShownLevel]:
         """All the partner shows, each (listing, location) once."""
+        ...
+
+
+@runtime_checkable
+class ListsItems(Protocol):
+    """Knows the items: an ERP as a rule.
+
+    sku_fields: what it tells of an SKU; the other fields keep what is known of it here.
+    """
+
+    sku_fields: Sequence[str]
+
+    def items(self) -> AsyncIterator[Sequence[Sku | Unit | Binding]]:
+        """Pages of rows for the item master, each as the partner has it now.
+
+        A row's SKU comes before its units and bindings. Nothing is checked yet: the import does,
+        and reports what it refuses.
+        """
+        ...
+
+
+@runtime_checkable
+class Expects(Protocol):
+    """Knows what suppliers will send."""
+
+    async def expected(self) -> Sequence[ToldSupply]:
+        """Every line that is expected now; what is no longer among them is expected no more.
+
+        Locations are the partner's own codes.
+        """
         ...
 
 

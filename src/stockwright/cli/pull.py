@@ -1,0 +1,133 @@
+"""`stockwright pull`: what a partner knows of items and of expected supply."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from cyclopts import Parameter
+from rich.markup import escape
+
+from stockwright.app.connections import open_connection
+from stockwright.cli import output
+from stockwright.cli.import_ import shown
+from stockwright.cli.master_files import connected
+from stockwright.config import Config, load_config
+from stockwright.domain.codes import did_you_mean
+from stockwright.domain.errors import Rejected
+from stockwright.domain.network import System
+from stockwright.flow.configuring import start_with
+from stockwright.flow.csv_report import ImportReport
+from stockwright.flow.ndjson_master import RefusedLines
+from stockwright.flow.pulling import SupplyPulled, pull_items, pull_supply
+from stockwright.flow.row_import import Importer
+from stockwright.sdk.verbs import Connection as Partner
+from stockwright.sdk.verbs import Expects, ListsItems
+from stockwright.store.connection import Connection
+from stockwright.store.history import Said
+
+What = Literal["items", "supply"]
+T = TypeVar("T")
+
+
+class Items(msgspec.Struct, kw_only=True):
+    """What became of a partner's items, and where the refused ones are ('' if there are none)."""
+
+    reports: list[ImportReport]
+    refused_file: str = ""
+
+
+def command(
+    what: What,
+    system: Annotated[str, Parameter(help="The system of the configuration that is asked.")],
+    /,
+    *,
+    refused: Annotated[
+        Path | None,
+        Parameter(help="Where refused items go; by default SYSTEM.refused.ndjson."),
+    ] = None,
+    config: output.ConfigFile = None,
+    as_json: output.AsJson = False,
+) -> int:
+    """Take over a partner's items, or what it expects from suppliers.
+
+    Items become SKUs, their units of measure and the partner's codes for them, as an import does
+    it; what an operator bound otherwise stays. Supply becomes lines of expected supply, and what
+    the partner expects no more is closed. Ends with 1 where something was refused. Safe to repeat.
+    """
+    settings = load_config(config)
+    partner = _opened(settings, system, what)
+    with connected(settings, "pull") as connection:
+        said = Said(actor=output.person(), source="import", reason=f"pull {what} of {system}")
+        start_with(connection, settings, said)
+        connection.commit()
+        if what == "items":
+            return _items(connection, partner, system, refused, as_json)
+        return _supply(connection, partner, system, as_json)
+
+
+def _opened(settings: Config, code: str, what: What) -> Partner:
+    found = _system(settings, code)
+    if not found.connector:
+        message = f"{code} has no connector; name one in systems.{code}.connector"
+        raise Rejected("no_connector", "system", message)
+    partner = open_connection(found)
+    if not _tells(partner, what):
+        message = f"the connector {found.connector} tells no {what}"
+        raise Rejected("unknown", "what", message)
+    return partner
+
+
+def _tells(partner: Partner, what: What) -> bool:
+    return isinstance(partner, ListsItems) if what == "items" else isinstance(partner, Expects)
+
+
+def _system(settings: Config, code: str) -> System:
+    for one in settings.systems:
+        if one.code == code:
+            return one
+    known = [one.code for one in settings.systems]
+    hint = did_you_mean(code, known) or f"there are {', '.join(known)}"
+    raise Rejected("unknown", "system", f"there is no system {code!r}; {hint}")
+
+
+def _items(
+    connection: Connection, partner: Any, system: str, refused: Path | None, as_json: bool
+) -> int:
+    target = refused or Path(f"{system}.refused.ndjson")
+    importer = Importer(actor=output.person(), origin=f"{system} items")
+    with RefusedLines(target) as lines:
+        reports = _closing(
+            partner,
+            lambda: pull_items(connection, partner, importer=importer, refused=lines),
+        )
+    bad = any(report.refused for report in reports)
+    told = Items(reports=reports, refused_file=str(target) if bad else "")
+    output.emit(told, as_json, lambda one: shown(one.reports, one.refused_file))
+    return output.FINDINGS if bad else output.OK
+
+
+def _supply(connection: Connection, partner: Any, system: str, as_json: bool) -> int:
+    actor = output.person()
+    pulled = _closing(partner, lambda: pull_supply(connection, partner, system, actor))
+    output.emit(pulled, as_json, _lines)
+    return output.FINDINGS if pulled.refused else output.OK
+
+
+def _closing(partner: Partner, work: Callable[[], Awaitable[T]]) -> T:
+    async def run() -> T:
+        try:
+            return await work()
+        finally:
+            await partner.close()
+
+    return asyncio.run(run())
+
+
+def _lines(pulled: SupplyPulled) -> str:
+    lines = [
+        f"{pulled.new:,} new, {pulled.changed:,} changed, {pulled.unchanged:,} unchanged, "
+        f"{pulled.closed:,} closed, {len(pulled.refused):,} refused."
+    ]
+    return "\n".join([*lines, *(escape(f"  {reason}") for reason in pulled.refused[:20])])
