@@ -1,6 +1,6 @@
 """Every connector folder passes the contract suite."""
 
-from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import amazon, csv_drop, json_http, medusa, shopify, woocommerce
 from stockwright.sdk import contract
 from stockwright.sdk.secrets import Secret
 
@@ -36,5 +36,14 @@ TestAmazon = contract.suite(
         "client_secret": Secret("secret"),
         "refresh_token": Secret("refresh"),
         "timeout_s": 3.0,
+    },
+)
+TestMedusa = contract.suite(
+    medusa.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "api_key": Secret("sk"),
+        "location": "sloc_SANDBOX",
+        "timeout_s": 0.3,
     },
 )

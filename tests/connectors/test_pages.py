@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import amazon, csv_drop, json_http, medusa, shopify, woocommerce
 from stockwright.domain.events import Fact
 from stockwright.sdk.mapping import rules_from
 from stockwright.sdk.reference import settings_table
@@ -18,6 +18,7 @@ PAGES = {
     "woocommerce.md": woocommerce.CONNECTOR,
     "shopify.md": shopify.CONNECTOR,
     "amazon.md": amazon.CONNECTOR,
+    "medusa.md": medusa.CONNECTOR,
 }
 
 

@@ -15,6 +15,7 @@ OURS: Final[Mapping[str, str]] = {
     "woocommerce": "stockwright.connectors.woocommerce",
     "shopify": "stockwright.connectors.shopify",
     "amazon": "stockwright.connectors.amazon",
+    "medusa": "stockwright.connectors.medusa",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""
