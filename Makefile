@@ -17,10 +17,10 @@ PYTEST ?=
 WORKERS ?= 2
 
 .PHONY: help venv demo test check static lint format format-check types floors bench browser-test \
-	schema lock clean
+	e2e schema lock clean
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Stockwright needs Python 3.11 or newer, and none was found on PATH." \
@@ -54,7 +54,7 @@ demo: $(VENV)/.runtime ## run a real wholesaler's days through Stockwright, live
 	@$(BIN)/stockwright demo $(DEMO)
 
 test: $(VENV)/.dev ## run the tests (PYTEST="tests/store -x" chooses)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not browser" $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not browser and not e2e" $(PYTEST)
 
 check: static test ## format, lint, types, floors, tests: all that CI runs
 
@@ -81,6 +81,9 @@ bench: $(VENV)/.runtime ## run the benchmarks, or one: make bench NAME=ledger_sp
 
 browser-test: $(VENV)/.browser ## look at the console in a real browser
 	@$(BIN)/python -m pytest -m browser $(PYTEST)
+
+e2e: $(VENV)/.dev ## run against real partners' servers; a test says what it misses (Node 20 for Medusa)
+	@$(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
 
 schema: $(VENV)/.dev ## write store/schema.sql: where the migrations end
 	@$(BIN)/python -m stockwright.store.schema
