@@ -31,6 +31,7 @@ from stockwright.sdk.messages import (
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.signatures import signature_of
+from tests.connectors import medusa_answers as answers
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 SUBSCRIBER = Path(CONNECTOR.cases).parent / "subscriber.js"
@@ -461,6 +462,25 @@ async def test_only_what_was_signed_is_taken(shop, connect):
 async def test_a_cursor_of_somebody_else_is_told(connect, cursor):
     with pytest.raises(Transient):
         await connect().read(cursor)
+
+
+async def test_the_sandbox_answers_in_the_shapes_of_a_real_server(shop, connect):
+    """`cases/answers` were recorded from Medusa 2.18.0."""
+    connection = connect()
+    order = await shop.sell([("MUG", 3), ("SHIRT", 1)])
+    first, second = (line["id"] for line in shop.shop.orders[order]["items"])
+    await connection.submit(shipment(order, [(first, 2)]))
+    await shop.capture(order)
+    units = (DocumentLine(line=first, quantity=1),)
+    await connection.submit(Refund(key="R-1", order=order, lines=units))
+    await shop.edit(order, second, 0)
+    await shop.receive_back(order, first, 1)
+    item = shop.shop.item_of("MUG")["id"]
+    found = await answers.collect(connection._shop, order, item, PLACE)
+    assert set(found) == set(answers.NAMES)
+    for name, answer in found.items():
+        assert list(answers.strange(answer, answers.recorded(name))) == [], name
+    assert found["unknown_level"]["reason"] == answers.recorded("unknown_level")["reason"]
 
 
 def test_the_subscriber_asks_for_what_the_poll_asks_for():

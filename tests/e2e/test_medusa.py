@@ -37,6 +37,7 @@ from stockwright.sdk.messages import (
 from stockwright.store import access, master
 from stockwright.store.embedded import EmbeddedServer
 from tests.api.conftest import Client
+from tests.connectors import medusa_answers as answers
 from tests.e2e.loopback_postgres import free_port, loopback_postgres
 from tests.e2e.medusa_shop import Medusa, Refused, Servers, medusa_servers
 
@@ -125,6 +126,11 @@ class Hub:
         )
         told = self.sql(query, order)[0]
         return tuple(int(one or 0) for one in told)  # type: ignore[return-value]
+
+    def kinds(self, order: str) -> set[str]:
+        """Kinds of facts that were recorded of an order."""
+        query = "SELECT DISTINCT kind FROM event WHERE body->>'order' = %s"
+        return {row[0] for row in self.sql(query, order)}
 
     def doors(self, order: str) -> set[str]:
         """By which doors messages about an order came."""
@@ -426,6 +432,50 @@ def test_a_refund_pays_once_from_the_captured_payment(hub, shop, stocked, say):
     assert Decimal(str(made["amount"])) == Decimal(10)
     assert f"[R-{order}]" in made["note"]
     say("refund of 1 of 2", before_capture="refused", paid="10 EUR, once")
+
+
+# ------------------------------------------------------------ what the sandbox is held to
+
+
+def test_the_recorded_answers_are_of_the_server_s_shapes(hub, shop, stocked, say):
+    sku, other = stocked(10), stocked(10)
+    order = shop.buy(sku, 3)
+    until(lambda: hub.claimed(sku) == 3)
+    line = shop.line(order)
+    # A second line, put on the order and taken off it again.
+    path = f"/order-edits/{order}"
+    for units in (1, 0):
+        shop.post("/order-edits", {"order_id": order})
+        if units:
+            added = {"items": [{"variant_id": shop.variants[other], "quantity": 1}]}
+            shop.post(f"{path}/items", added)
+        else:
+            lines = shop.order(order)["items"]
+            (extra,) = [one["id"] for one in lines if one["id"] != line]
+            shop.post(f"{path}/items/item/{extra}", {"quantity": 0})
+        shop.post(f"{path}/request")
+        shop.post(f"{path}/confirm")
+    until(lambda: hub.claimed(other) == 0 and "channel_cancel" in hub.kinds(order))
+    lines = (DocumentLine(line=line, quantity=2),)
+    now = dt.datetime.now(dt.UTC)
+    document = Shipment(
+        key=f"S-{order}", order=order, lines=lines, shipped_at=now, tracking="T1", location="main"
+    )
+    assert isinstance(hub.submit(document), Delivered)
+    shop.capture(order)
+    refund = Refund(key=f"R-{order}", order=order, lines=(), amount=Decimal("1.50"))
+    assert isinstance(hub.submit(refund), Delivered)
+    shop.receive_return(order, 1)
+    item = shop.get(f"/inventory-items?sku={sku}")["inventory_items"][0]["id"]
+    found = hub.with_connection(lambda one: answers.collect(one._shop, order, item, shop.location))
+    wrote = answers.record(found)
+    for name, answer in found.items():
+        # Both ways: nothing is gone, and nothing is of another kind.
+        assert list(answers.strange(answer, answers.recorded(name))) == [], name
+        assert list(answers.strange(answers.recorded(name), answer)) == [], name
+    shipped(hub, sku, order, line, 2)
+    until(lambda: hub.bucket(sku, "inspection") == 1)
+    say("answers", compared=len(found), recorded=wrote)
 
 
 # ------------------------------------------------------------ where the shop oversells

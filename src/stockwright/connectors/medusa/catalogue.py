@@ -11,8 +11,8 @@ from stockwright.connectors.medusa.shop import MOST_IN_A_LIST, Shop
 KEPT: Final = dt.timedelta(minutes=10)
 """How long it is believed that a name stands for the same item."""
 ITEMS_AT_ONCE: Final = 100
-_ITEM_FIELDS: Final = ("fields", "id,sku,*location_levels")
-_VARIANT_FIELDS: Final = (
+ITEM_FIELDS: Final = ("fields", "id,sku,*location_levels")
+VARIANT_FIELDS: Final = (
     "fields",
     "id,inventory_items.inventory_item_id,inventory_items.required_quantity",
 )
@@ -98,7 +98,7 @@ class Catalogue:
     async def snapshot(self, size: int) -> Mapping[str, Item]:
         """All items that have a name as a listing."""
         items = await self._shop.pages(
-            "/inventory-items", "inventory_items", Item, [_ITEM_FIELDS], size
+            "/inventory-items", "inventory_items", Item, [ITEM_FIELDS], size
         )
         if self._by == "sku":
             return {item.sku: item for item in items if item.sku}
@@ -106,7 +106,7 @@ class Catalogue:
         if self._by == "item":
             return by_id
         variants = await self._shop.pages(
-            "/product-variants", "variants", _Variant, [_VARIANT_FIELDS], size
+            "/product-variants", "variants", _Variant, [VARIANT_FIELDS], size
         )
         return {one.id: by_id[one.item] for one in variants if one.item in by_id}
 
@@ -123,7 +123,7 @@ class Catalogue:
             return {str(item.sku): item for item in await self._of("sku", some)}
         if self._by == "item":
             return {item.id: item for item in await self._of("id", some)}
-        query = [_VARIANT_FIELDS, ("limit", str(len(some))), *_listed("id", some)]
+        query = [VARIANT_FIELDS, ("limit", str(len(some))), *_listed("id", some)]
         answer = await self._shop.read("/product-variants", _Variants, query)
         items = {one.id: one.item for one in answer.variants if one.item}
         found = {item.id: item for item in await self._of("id", list(items.values()))}
@@ -132,7 +132,7 @@ class Catalogue:
     async def _of(self, field: str, names: Sequence[str]) -> Sequence[Item]:
         if not names:
             return []
-        query = [_ITEM_FIELDS, ("limit", str(len(names))), *_listed(field, names)]
+        query = [ITEM_FIELDS, ("limit", str(len(names))), *_listed(field, names)]
         return (await self._shop.read("/inventory-items", _Items, query)).inventory_items
 
 

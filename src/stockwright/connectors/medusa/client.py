@@ -74,10 +74,12 @@ class MedusaConnection:
     async def snapshot(self) -> Sequence[ShownLevel]:
         """All that the configured stock locations of the shop have."""
         items = await self._catalogue.snapshot(_ROWS_AT_ONCE)
+        # A stock location that is the channel's as a whole and a place's own as well is told once.
+        codes = {place: code for code, place in reversed(self._places.items())}.values()
         shown = [
             self._shown(LevelKey(listing=listing, location=code), item)
             for listing, item in items.items()
-            for code in self._places
+            for code in codes
         ]
         return [one for one in shown if one is not None]
 

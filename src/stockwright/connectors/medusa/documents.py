@@ -31,7 +31,7 @@ EDITED_S: Final = 60.0
 """Until the next try, where somebody edits the order in the shop."""
 _ORDER: Final = re.compile(r"order_\w{1,64}")
 _CENT: Final = Decimal("0.01")
-_FIELDS: Final = ("fields", "+currency_code,*fulfillments,*fulfillments.items")
+ORDER_FIELDS: Final = ("fields", "+currency_code,*fulfillments,*fulfillments.items")
 _NOTE: Final = "internal_note"
 
 
@@ -57,7 +57,7 @@ async def submit(shop: Shop, settings: MedusaSettings, document: Document) -> Su
         if not _ORDER.fullmatch(document.order):
             raise _Refusal("unknown_order", f"{document.order!r} is no id of an order of the shop")
         path = f"/orders/{document.order}"
-        found = await shop.find(path, dict[str, Any], [_FIELDS])
+        found = await shop.find(path, dict[str, Any], [ORDER_FIELDS])
         order = found.get("order") if found else None
         if not isinstance(order, dict):
             raise _Refusal("unknown_order", f"the shop has no order {document.order!r}")

@@ -20,6 +20,11 @@ FIELDS: Final = (
 CHANGE_FIELDS: Final = (
     "id,status,change_type,return_id,confirmed_at,actions.id,actions.action,actions.details"
 )
+RETURN_FIELDS: Final = ("fields", "id,location_id")
+LINE_FIELDS: Final = (
+    "fields",
+    "item_id,version,quantity,item.variant_id,item.variant_sku,item.variant.manage_inventory",
+)
 _RECEIVE: Final = "return_receive"
 
 
@@ -112,13 +117,11 @@ async def _message(shop: Shop, raw: msgspec.Raw, order: _Order) -> bytes:
         )
         told["changes"] = found = changes.get("order_changes") or []
         if any(one.get("change_type") == _RECEIVE for one in found):
-            query = [("order_id", order.id), ("fields", "id,location_id"), ("limit", "200")]
+            query = [("order_id", order.id), RETURN_FIELDS, ("limit", "200")]
             told["returns"] = (await shop.read("/returns", dict[str, Any], query)).get("returns")
         # A line that was taken off the order stands in it no more.
-        query = [("fields", "item_id,version,quantity,*item,item.variant.manage_inventory")]
-        rows = (await shop.read(f"/orders/{order.id}/line-items", dict[str, Any], query)).get(
-            "order_items"
-        ) or []
+        path = f"/orders/{order.id}/line-items"
+        rows = (await shop.read(path, dict[str, Any], [LINE_FIELDS])).get("order_items") or []
         present = {line.get("id") for line in order.items}
         told["gone"] = [row for row in rows if row.get("item_id") not in present]
     return msgspec.json.encode(told)

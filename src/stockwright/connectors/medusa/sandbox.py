@@ -6,15 +6,19 @@ batch of levels, one change of an order at a time.
 """
 
 import datetime as dt
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
-import msgspec
 from aiohttp import web
 
-from stockwright.connectors.medusa.sandbox_shop import PLACE, Refusal, ShopState
+from stockwright.connectors.medusa.sandbox_answers import (
+    Answers,
+    json_answer,
+    listed,
+    query_of,
+    refusals,
+)
+from stockwright.connectors.medusa.sandbox_shop import PLACE, ShopState
 from stockwright.domain.errors import Transient
 from stockwright.sdk.auth import basic
 from stockwright.sdk.connector import utc_now
@@ -25,7 +29,6 @@ from stockwright.sdk.transports import Http, HttpRequest, json_body
 
 _KEY: Final = "sk_sandbox"
 _USER: Final = ("admin@example.com", "sandbox")
-_LIST: Final = re.compile(r"(?:\$or\[\d+\]\[(\w+)\]|(\w+))\[\]")
 _MOST: Final = 20
 
 
@@ -54,6 +57,7 @@ class Sandbox:
         self.deliveries: list[int] = []
         self.calls: list[tuple[str, str]] = []
         self.shop = ShopState(products, clock)
+        self._answers = Answers(self.shop, self.refused, self._tell)
         self._tokens = 0
         self._runner: web.AppRunner | None = None
         self._http = Http()
@@ -63,26 +67,9 @@ class Sandbox:
 
     async def start(self, port: int = 0) -> str:
         """Listens on loopback; answers the shop's address."""
-        app = web.Application(middlewares=[self._gate, self.faults.middleware(), _told])
-        route = app.router.add_route
-        route("POST", "/auth/user/emailpass", self._sign_in)
-        route("GET", "/admin/inventory-items", self._list_items)
-        route("POST", "/admin/inventory-items/location-levels/batch", self._write_levels)
-        route("GET", "/admin/product-variants", self._list_variants)
-        route("GET", "/admin/orders", self._list_orders)
-        route("GET", "/admin/orders/{id}", self._get_order)
-        route("GET", "/admin/orders/{id}/changes", self._list_changes)
-        route("GET", "/admin/orders/{id}/line-items", self._list_lines)
-        route("GET", "/admin/returns", self._list_returns)
-        route("POST", "/admin/orders/{id}/cancel", self._cancel)
-        route("POST", "/admin/orders/{id}/fulfillments", self._fulfil)
-        route("POST", "/admin/orders/{id}/fulfillments/{fid}/cancel", self._cancel_fulfilment)
-        route("POST", "/admin/orders/{id}/fulfillments/{fid}/shipments", self._ship)
-        route("POST", "/admin/order-edits", self._begin_edit)
-        route("POST", "/admin/order-edits/{id}/items/item/{line}", self._edit_line)
-        route("POST", "/admin/order-edits/{id}/confirm", self._confirm_edit)
-        route("DELETE", "/admin/order-edits/{id}", self._drop_edit)
-        route("POST", "/admin/payments/{id}/refund", self._refund)
+        app = web.Application(middlewares=[self._gate, self.faults.middleware(), refusals])
+        app.router.add_route("POST", "/auth/user/emailpass", self._sign_in)
+        self._answers.add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -137,7 +124,7 @@ class Sandbox:
 
     async def cancel(self, number: str) -> None:
         """Somebody cancels an order in the shop."""
-        self._cancel_order(number)
+        self._answers.cancel_order(number)
         await self._tell(number, "order.canceled")
 
     async def edit(self, number: str, line: str, units: int) -> None:
@@ -177,10 +164,10 @@ class Sandbox:
 
     def message(self, number: str) -> bytes:
         """What our subscriber sends of an order."""
-        told: dict[str, Any] = {"order": _listed(self.shop.order(number))}
+        told: dict[str, Any] = {"order": listed(self.shop.order(number))}
         if told["order"]["version"] > 1:
             told["changes"] = self.shop.changes[number]
-            told["returns"] = self._returns_of(number)
+            told["returns"] = self._answers.returns_of(number)
         return json_body(told)
 
     async def _tell(self, number: str, event: str) -> None:
@@ -192,9 +179,6 @@ class Sandbox:
         assert item is not None
         return self.shop.level(item["id"], PLACE)
 
-    def _returns_of(self, number: str) -> list[dict[str, Any]]:
-        return [one for one in self.shop.returns.values() if one["order_id"] == number]
-
     # ---------------------------------------------------------------- what it answers
 
     @web.middleware
@@ -204,13 +188,13 @@ class Sandbox:
         key = (await basic(Secret(_KEY), Secret("")).headers())["authorization"]
         good = {key, f"Bearer jwt-{self._tokens}"}
         if not request.path.startswith("/auth/") and given not in good:
-            return _json({"message": "Unauthorized"}, 401)
+            return json_answer({"message": "Unauthorized"}, 401)
         counts: dict[str, int] = {}
-        for name, _ in _query(request):
+        for name, _ in query_of(request):
             if name.endswith("[]"):
                 counts[name] = counts.get(name, 0) + 1
         if max(counts.values(), default=0) > _MOST:
-            return _json({"type": "invalid_data", "message": "Invalid request"}, 400)
+            return json_answer({"type": "invalid_data", "message": "Invalid request"}, 400)
         answer: web.StreamResponse = await handler(request)
         return answer
 
@@ -218,212 +202,6 @@ class Sandbox:
         asked = await request.json()
         if (asked.get("email"), asked.get("password")) != _USER:
             message = "Invalid email or password"
-            return _json({"type": "unauthorized", "message": message}, 401)
+            return json_answer({"type": "unauthorized", "message": message}, 401)
         self._tokens += 1
-        return _json({"token": f"jwt-{self._tokens}"})
-
-    async def _list_items(self, request: web.Request) -> web.Response:
-        return _page(request, "inventory_items", self.shop.items.values())
-
-    async def _list_variants(self, request: web.Request) -> web.Response:
-        return _page(request, "variants", self.shop.variants.values())
-
-    async def _write_levels(self, request: web.Request) -> web.Response:
-        asked = await request.json()
-        rows = [*asked.get("create", ()), *asked.get("update", ())]
-        for row in rows:
-            sku = self.shop.items.get(row["inventory_item_id"], {}).get("sku")
-            if sku in self.refused:
-                raise Refusal(400, self.refused[sku], "The shop will not take it.")
-        return _json(self.shop.write(asked.get("create", ()), asked.get("update", ())))
-
-    async def _list_orders(self, request: web.Request) -> web.Response:
-        query = dict(_query(request))
-        since = query.get("updated_at[$gte]", "")
-        channels = [value for name, value in _query(request) if name == "sales_channel_id[]"]
-        rows = [
-            _listed(one)
-            for one in self.shop.orders.values()
-            if one["updated_at"] >= since and (not channels or one["sales_channel_id"] in channels)
-        ]
-        rows.sort(key=lambda one: (one["updated_at"], one["id"]))
-        limit = int(query.get("limit", "15"))
-        told = {"orders": rows[:limit], "count": len(rows), "offset": 0, "limit": limit}
-        return _json(told)
-
-    async def _get_order(self, request: web.Request) -> web.Response:
-        return _json({"order": self.shop.order(request.match_info["id"])})
-
-    async def _list_changes(self, request: web.Request) -> web.Response:
-        return _json({"order_changes": self.shop.changes.get(request.match_info["id"], [])})
-
-    async def _list_lines(self, request: web.Request) -> web.Response:
-        number = request.match_info["id"]
-        order = self.shop.order(number)
-        rows = [
-            {
-                "item_id": line["id"],
-                "version": order["version"],
-                "quantity": line["quantity"],
-                "item": line,
-            }
-            for line in order["items"]
-        ]
-        return _json({"order_items": [*rows, *self.shop.gone[number]]})
-
-    async def _list_returns(self, request: web.Request) -> web.Response:
-        rows = self._returns_of(request.query.get("order_id", ""))
-        return _json({"returns": rows, "count": len(rows), "offset": 0, "limit": 200})
-
-    async def _cancel(self, request: web.Request) -> web.Response:
-        number = request.match_info["id"]
-        self._cancel_order(number)
-        await self._tell(number, "order.canceled")
-        return _json({"order": self.shop.order(number)})
-
-    def _cancel_order(self, number: str) -> None:
-        order = self.shop.order(number)
-        if order["status"] == "canceled":
-            raise Refusal(400, "invalid_data", f"Order with id {number} has been canceled.")
-        if any(not one["canceled_at"] for one in order["fulfillments"]):
-            message = "All fulfillments must be canceled before canceling an order"
-            raise Refusal(400, "not_allowed", message)
-        for line in order["items"]:
-            self.shop.reserve(line, -line["quantity"])
-        self.shop.touch(number, status="canceled", canceled_at=self.shop.now())
-
-    async def _fulfil(self, request: web.Request) -> web.Response:
-        number, asked = request.match_info["id"], await request.json()
-        lines = [(self.shop.line(number, one["id"]), one["quantity"]) for one in asked["items"]]
-        for line, units in lines:
-            if units > line["quantity"] - line["detail"]["fulfilled_quantity"]:
-                message = f"Cannot fulfill more items than what was ordered for item {line['id']}."
-                raise Refusal(400, "invalid_data", message)
-        for line, units in lines:
-            self._pack(line, units)
-        self.shop.order(number)["fulfillments"].append(
-            {
-                "id": self.shop.name("ful"),
-                "location_id": asked.get("location_id") or PLACE,
-                "metadata": asked.get("metadata"),
-                "shipped_at": None,
-                "canceled_at": None,
-                "labels": [],
-                "items": [{"line_item_id": line["id"], "quantity": units} for line, units in lines],
-            }
-        )
-        return _json({"order": self.shop.order(number)})
-
-    def _pack(self, line: dict[str, Any], units: int) -> None:
-        """Packing takes units out of stock and out of what is reserved; negative: unpacked."""
-        line["detail"]["fulfilled_quantity"] += units
-        self.shop.stock(line, -units)
-        self.shop.reserve(line, -units)
-
-    def _fulfilment(self, request: web.Request) -> dict[str, Any]:
-        number, wanted = request.match_info["id"], request.match_info["fid"]
-        for one in self.shop.order(number)["fulfillments"]:
-            if one["id"] == wanted:
-                return dict(one) | {"row": one}
-        raise Refusal(404, "not_found", f"Fulfillment with id {wanted} not found in the order")
-
-    async def _cancel_fulfilment(self, request: web.Request) -> web.Response:
-        number, found = request.match_info["id"], self._fulfilment(request)["row"]
-        if found["shipped_at"]:
-            message = "The fulfillment has already been shipped. Shipped fulfillments cannot be"
-            raise Refusal(400, "not_allowed", f"{message} canceled")
-        for one in found["items"]:
-            self._pack(self.shop.line(number, one["line_item_id"]), -one["quantity"])
-        found["canceled_at"] = self.shop.now()
-        return _json({"order": self.shop.order(number)})
-
-    async def _ship(self, request: web.Request) -> web.Response:
-        found, asked = self._fulfilment(request)["row"], await request.json()
-        found.update(shipped_at=self.shop.now(), labels=asked.get("labels", []))
-        return _json({"order": self.shop.order(request.match_info["id"])})
-
-    async def _begin_edit(self, request: web.Request) -> web.Response:
-        asked = await request.json()
-        note = asked.get("internal_note")
-        made = self.shop.change(asked["order_id"], "edit", internal_note=note)
-        return _json({"order_change": made})
-
-    async def _edit_line(self, request: web.Request) -> web.Response:
-        number, line = request.match_info["id"], request.match_info["line"]
-        change, units = self.shop.active(number), (await request.json())["quantity"]
-        packed = self.shop.line(number, line)["detail"]["fulfilled_quantity"]
-        if units < packed:
-            message = f"Item {line} has already been fulfilled and quantity cannot be lower"
-            raise Refusal(400, "invalid_data", f"{message} than {packed}.")
-        self.shop.act(change, "ITEM_UPDATE", line, units)
-        return _json({"order_preview": {"id": number}})
-
-    async def _confirm_edit(self, request: web.Request) -> web.Response:
-        number = request.match_info["id"]
-        self.shop.confirm(number)
-        await self._tell(number, "order-edit.confirmed")
-        return _json({"order_preview": {"id": number}})
-
-    async def _drop_edit(self, request: web.Request) -> web.Response:
-        number = request.match_info["id"]
-        self.shop.changes[number].remove(self.shop.active(number))
-        return _json({"id": number, "object": "order-edit", "deleted": True})
-
-    async def _refund(self, request: web.Request) -> web.Response:
-        asked, wanted = await request.json(), request.match_info["id"]
-        for order in self.shop.orders.values():
-            for collection in order["payment_collections"]:
-                for payment in collection["payments"]:
-                    if payment["id"] == wanted:
-                        return self._pay_back(payment, asked)
-        raise Refusal(404, "not_found", f"Payment with id: {wanted} was not found")
-
-    def _pay_back(self, payment: dict[str, Any], asked: Mapping[str, Any]) -> web.Response:
-        captured = sum(one["amount"] for one in payment["captures"])
-        refunded = sum(one["amount"] for one in payment["refunds"])
-        if refunded + asked["amount"] > captured:
-            message = "You are not allowed to refund more than the captured amount"
-            raise Refusal(400, "invalid_data", message)
-        made = {"id": self.shop.name("ref"), "amount": asked["amount"], "note": asked.get("note")}
-        payment["refunds"].append(made)
-        return _json({"payment": payment})
-
-
-@web.middleware
-async def _told(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Refusals, as the server words them."""
-    try:
-        return await handler(request)
-    except Refusal as refusal:
-        return _json({"type": refusal.kind, "message": str(refusal)}, refusal.status)
-
-
-def _listed(order: Mapping[str, Any]) -> dict[str, Any]:
-    """An order as lists of them show it."""
-    left_out = ("fulfillments", "payment_collections")
-    return {name: value for name, value in order.items() if name not in left_out}
-
-
-def _query(request: web.Request) -> list[tuple[str, str]]:
-    return parse_qsl(request.query_string, keep_blank_values=True)
-
-
-def _page(request: web.Request, name: str, rows: Any) -> web.Response:
-    """Rows by id; conditions on a field are lists, of which several are either of."""
-    wanted: dict[str, set[str]] = {}
-    for key, value in _query(request):
-        found = _LIST.fullmatch(key)
-        if found is not None:
-            wanted.setdefault(found[1] or found[2], set()).add(value)
-    kept = [row for row in rows if all(row[field] in some for field, some in wanted.items())]
-    kept.sort(key=lambda row: str(row["id"]))
-    offset, limit = int(request.query.get("offset", "0")), int(request.query.get("limit", "20"))
-    told = {name: kept[offset : offset + limit], "count": len(kept), "offset": offset}
-    return _json({**told, "limit": limit})
-
-
-def _json(found: Any, status: int = 200) -> web.Response:
-    body = msgspec.json.encode(found)
-    return web.Response(body=body, status=status, content_type="application/json")
+        return json_answer({"token": f"jwt-{self._tokens}"})
