@@ -93,7 +93,7 @@ class MedusaSettings(ConnectorSettings, frozen=True, kw_only=True):
             description="seconds that each poll goes back for orders the shop wrote down late",
         ),
     ] = 30
-    page_size: Annotated[int, Meta(ge=1, le=200, description="orders asked for at once")] = 50
+    page_size: Annotated[int, Meta(ge=1, le=200, description="orders asked for at once")] = 20
     max_body_bytes: Annotated[
         int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
     ] = 1_048_576
