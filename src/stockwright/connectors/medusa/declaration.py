@@ -26,7 +26,7 @@ class MedusaSettings(ConnectorSettings, frozen=True, kw_only=True):
     base_url: Annotated[
         str,
         Meta(
-            pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)$",
+            pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/[^\s?#]*)?)$",
             description="the server's own address; https, since the credentials go with the calls",
         ),
     ]

@@ -7,8 +7,7 @@ const { createHmac } = require("node:crypto")
 
 const ORDER = [
   "id", "status", "version", "is_draft_order", "sales_channel_id", "currency_code", "created_at",
-  "updated_at", "canceled_at", "items.id", "items.quantity", "items.variant_id",
-  "items.variant_sku", "items.variant.manage_inventory",
+  "updated_at", "canceled_at", "items.*", "items.variant.manage_inventory",
   "items.variant.inventory_items.inventory_item_id",
   "items.variant.inventory_items.required_quantity",
 ]
