@@ -46,7 +46,7 @@ SECRET = "e2e-webhook-secret"
 EARLY = "EARLY-1"
 
 
-def until(holds: Callable[[], object], within_s: float = 60) -> None:
+def until(holds: Callable[[], object], within_s: float = 30) -> None:
     """Waits until something holds; the bound only keeps a broken test from hanging."""
     deadline = time.monotonic() + within_s
     while not holds():
@@ -260,7 +260,8 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
 def test_an_order_made_while_the_hub_was_away_is_found_by_the_poll(hub, shop, early, say):
     hub.sell(EARLY)
     until(lambda: hub.claimed(EARLY) == 2)
-    assert hub.doors(early) == {"poll"}
+    assert "poll" in hub.doors(early)
+    assert "webhook" not in hub.doors(early)
     hub.tell("receipt", EARLY, 5)
     # 3 free and 2 on the shop's own open order: it is given 5, and offers 3.
     until(lambda: hub.level(EARLY) == (5, "settled"))
@@ -442,6 +443,8 @@ def test_the_recorded_answers_are_of_the_server_s_shapes(hub, shop, stocked, say
     order = shop.buy(sku, 3)
     until(lambda: hub.claimed(sku) == 3)
     line = shop.line(order)
+    # An edit cancels a payment that was not captured.
+    shop.capture(order)
     # A second line, put on the order and taken off it again.
     path = f"/order-edits/{order}"
     for units in (1, 0):
@@ -462,7 +465,6 @@ def test_the_recorded_answers_are_of_the_server_s_shapes(hub, shop, stocked, say
         key=f"S-{order}", order=order, lines=lines, shipped_at=now, tracking="T1", location="main"
     )
     assert isinstance(hub.submit(document), Delivered)
-    shop.capture(order)
     refund = Refund(key=f"R-{order}", order=order, lines=(), amount=Decimal("1.50"))
     assert isinstance(hub.submit(refund), Delivered)
     shop.receive_return(order, 1)

@@ -269,7 +269,10 @@ def _text(root: Any, name: str, at: str) -> str:
 
 
 def _number(root: Any, name: str, at: str) -> int:
+    """A whole number; the shop writes some of them as texts, in the actions of its changes."""
     found = root.get(name) if isinstance(root, dict) else None
+    if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) <= 12:
+        found = int(found)
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     if isinstance(found, bool) or not isinstance(found, int) or abs(found) > 10**12:

@@ -70,14 +70,16 @@ class Answers:
         ]
         rows.sort(key=lambda one: (one["updated_at"], one["id"]))
         limit = int(query.get("limit", "15"))
-        told = {"orders": rows[:limit], "count": len(rows), "offset": 0, "limit": limit}
+        shown = chosen(rows[:limit], query_of(request))
+        told = {"orders": shown, "count": len(rows), "offset": 0, "limit": limit}
         return json_answer(told)
 
     async def _get_order(self, request: web.Request) -> web.Response:
-        return json_answer({"order": self.shop.order(request.match_info["id"])})
+        return json_answer({"order": _told(self.shop.order(request.match_info["id"]))})
 
     async def _list_changes(self, request: web.Request) -> web.Response:
-        return json_answer({"order_changes": self.shop.changes.get(request.match_info["id"], [])})
+        rows = self.shop.changes.get(request.match_info["id"], [])
+        return json_answer({"order_changes": chosen(rows, query_of(request))})
 
     async def _list_lines(self, request: web.Request) -> web.Response:
         number = request.match_info["id"]
@@ -91,11 +93,13 @@ class Answers:
             }
             for line in order["items"]
         ]
-        return json_answer({"order_items": [*rows, *self.shop.gone[number]]})
+        rows += self.shop.gone[number]
+        return json_answer({"order_items": chosen(rows, query_of(request))})
 
     async def _list_returns(self, request: web.Request) -> web.Response:
         rows = self.returns_of(request.query.get("order_id", ""))
-        return json_answer({"returns": rows, "count": len(rows), "offset": 0, "limit": 200})
+        shown = chosen(rows, query_of(request))
+        return json_answer({"returns": shown, "count": len(rows), "offset": 0, "limit": 15})
 
     async def _cancel(self, request: web.Request) -> web.Response:
         number = request.match_info["id"]
@@ -230,7 +234,26 @@ async def refusals(
 def listed(order: Mapping[str, Any]) -> dict[str, Any]:
     """An order as lists of them show it."""
     left_out = ("fulfillments", "payment_collections")
-    return {name: value for name, value in order.items() if name not in left_out}
+    items = [
+        {name: value for name, value in line.items() if name != "total"} for line in order["items"]
+    ]
+    shown = {name: value for name, value in order.items() if name not in left_out}
+    return {**shown, "items": items}
+
+
+def _told(order: Mapping[str, Any]) -> dict[str, Any]:
+    """An order as it is shown alone."""
+    left_out = ("is_draft_order", "sales_channel_id", "canceled_at")
+    fulfilments = [
+        {name: value for name, value in one.items() if name != "labels"}
+        for one in order["fulfillments"]
+    ]
+    items = [
+        {**line, "variant": {"manage_inventory": line["variant"]["manage_inventory"]}}
+        for line in order["items"]
+    ]
+    shown = {name: value for name, value in order.items() if name not in left_out}
+    return {**shown, "items": items, "fulfillments": fulfilments}
 
 
 def query_of(request: web.Request) -> list[tuple[str, str]]:
@@ -248,8 +271,37 @@ def _page(request: web.Request, name: str, rows: Any) -> web.Response:
     kept = [row for row in rows if all(row[field] in some for field, some in wanted.items())]
     kept.sort(key=lambda row: str(row["id"]))
     offset, limit = int(request.query.get("offset", "0")), int(request.query.get("limit", "20"))
+    kept = chosen(kept, query_of(request))
     told = {name: kept[offset : offset + limit], "count": len(kept), "offset": offset}
     return json_answer({**told, "limit": limit})
+
+
+def chosen(rows: Any, query: list[tuple[str, str]]) -> Any:
+    """Of rows the fields that `fields` asks for: paths, and `*name` for all plain fields below it.
+
+    Names that begin with `*` or `+` alone are asked for on top of all that is shown anyway.
+    """
+    asked = [name for name in dict(query).get("fields", "").split(",") if name]
+    if all(name[0] in "*+" for name in asked):
+        return rows
+    tree: dict[str, Any] = {}
+    for name in asked:
+        node = tree
+        for part in [*name.lstrip("*").split("."), *(["*"] if name[0] == "*" else [])]:
+            node = node.setdefault(part, {})
+    return _picked(rows, tree)
+
+
+def _picked(value: Any, tree: Mapping[str, Any]) -> Any:
+    if not tree:
+        return value
+    if isinstance(value, list):
+        return [_picked(one, tree) for one in value]
+    return {
+        name: _picked(found, tree.get(name, {}))
+        for name, found in value.items()
+        if name in tree or ("*" in tree and not isinstance(found, dict | list))
+    }
 
 
 def json_answer(found: Any, status: int = 200) -> web.Response:

@@ -104,7 +104,7 @@ class ShopState:
             level = self.level(row["inventory_item_id"], row["location_id"])
             level["stocked_quantity"] = row["stocked_quantity"]
             updated.append(level)
-        return {"created": created, "updated": updated, "deleted": []}
+        return {"created": created, "updated": updated}
 
     # ---------------------------------------------------------------- orders
 
