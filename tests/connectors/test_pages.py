@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from stockwright.connectors import amazon, csv_drop, json_http, medusa, shopify, woocommerce
+from stockwright.connectors import (
+    amazon,
+    bigcommerce,
+    csv_drop,
+    json_http,
+    magento,
+    medusa,
+    pos_file,
+    shopify,
+    woocommerce,
+)
 from stockwright.domain.events import Fact
 from stockwright.sdk.mapping import rules_from
 from stockwright.sdk.reference import settings_table
@@ -18,6 +28,9 @@ PAGES = {
     "woocommerce.md": woocommerce.CONNECTOR,
     "shopify.md": shopify.CONNECTOR,
     "amazon.md": amazon.CONNECTOR,
+    "pos-file.md": pos_file.CONNECTOR,
+    "bigcommerce.md": bigcommerce.CONNECTOR,
+    "magento.md": magento.CONNECTOR,
     "medusa.md": medusa.CONNECTOR,
 }
 

@@ -1,16 +1,29 @@
 """Partners that subtract their own open orders themselves: what they are given is gross."""
 
+import asyncio
+
 import pytest
 
 from stockwright.domain.events import Fact, Request, RequestLine
+from stockwright.domain.levels import Level, read_back
+from stockwright.domain.policies import PolicySet
 from stockwright.flow.explaining import quantities
 from stockwright.flow.projection import Projection
+from stockwright.flow.publication import Publisher
 from stockwright.flow.recording import Recorder
+from stockwright.flow.replaying import replay_policies
 from stockwright.store.connection import Pool, connect
 from stockwright.store.network import declare_gross
-from tests.flow.channels import World
+from tests.flow.channels import Clock, Shop, World, link
 
 SKU = "SKU-000"
+READ_BACK = [
+    (True, 7, True),
+    (True, 8, False),
+    (True, 9, True),
+    (False, 7, False),
+    (False, 9, True),
+]
 
 
 @pytest.fixture
@@ -162,3 +175,39 @@ def test_a_connector_that_takes_net_numbers_again_is_noted(world, record, levels
         assert declare_gross(connection, []) == ("SHOP",)
         connection.commit()
     assert levels()[0] == 7
+
+
+@pytest.mark.parametrize(("gross", "shown", "put_right"), READ_BACK)
+def test_a_gross_number_that_was_lowered_by_a_shipment_is_put_right(gross, shown, put_right):
+    now = Clock().now
+    level = Level(
+        channel="SHOP",
+        listing=SKU,
+        location="",
+        desired=8,
+        version=1,
+        sequence=1,
+        projected_at=now,
+        acknowledged=8,
+        acknowledged_version=1,
+        acknowledged_at=now,
+        state="settled",
+        due_at=now,
+        waiting_since=now,
+    )
+    assert read_back(level, shown, now, gross=gross) is put_right
+    assert (level.state == "due") is put_right
+
+
+def test_a_replay_of_policies_leaves_it_out(record, levels, database_url):
+    record(receipt(10))
+    levels()
+    with Pool(database_url, size=2) as pool:
+        for channel in ("SHOP", "WEB"):
+            assert asyncio.run(Publisher(pool, Shop(), link(channel)).step())
+    record(of_order("channel_order", 3))
+    record(of_order("channel_order", 1, system="WEB", order="W-1", channel="WEB"))
+    with connect(database_url, autocommit=True) as connection:
+        rules = PolicySet(channels={"SHOP": [], "WEB": []})
+        played = replay_policies(connection, rules).channels
+    assert [(one.channel, one.skus) for one in played] == [("SHOP", 0), ("WEB", 1)]

@@ -185,6 +185,12 @@ def listed(connection: Connection, skus: Sequence[str], channel: str | None = No
     return Sold({sku: list(keys) for sku, keys in by_sku.items()}, _whole(connection, parts))
 
 
+def gross_channels(connection: Connection, channels: Sequence[str]) -> set[str]:
+    """Those of these channels whose partners take gross numbers."""
+    rows = connection.execute(_SQL["gross_channels"], {"channels": texts(channels)})
+    return {code for (code,) in rows}
+
+
 def sold_twice(
     connection: Connection, channels: Sequence[str], skus: Sequence[str]
 ) -> set[tuple[str, str]]:

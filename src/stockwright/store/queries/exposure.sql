@@ -127,6 +127,11 @@ join listing_component part on part.channel = wanted.channel and part.listing = 
 join sku on sku.code = part.sku
 order by channel, listing, sku;
 
+-- name: gross_channels
+-- Those of these channels whose partners take gross numbers.
+select channel.code from channel join system on system.code = channel.system
+where channel.code = any (%(channels)s::text[]) and system.levels_are = 'gross';
+
 -- name: sold_twice
 -- (channel, SKU) of these that more than one active listing of the channel consists of.
 select part.channel, part.sku
