@@ -68,7 +68,7 @@ async def connect(shop, clock):
     opened = []
 
     def make(**settings):
-        given = {**shop.settings(), "timeout_s": 2.0, **settings}
+        given = {**shop.settings(), "timeout_s": 2.0, "settle_s": 0, **settings}
         parsed = CONNECTOR.declaration.parse_settings(
             {name: value for name, value in given.items() if value is not None}, resolve_secret
         )
@@ -354,6 +354,23 @@ async def test_an_order_written_down_late_is_found_by_the_next_poll(shop, connec
     late = await shop.sell([("PLATE", 1)])
     payloads, _ = await polled(connection, cursor)
     assert [fact.order for fact in facts(connection, payloads)] == [late]
+
+
+async def test_an_order_whose_checkout_fails_is_never_told(shop, connect, clock):
+    connection = connect(settle_s=10)
+    first = await shop.sell([("MUG", 1)])
+    clock.step(8)
+    failing = await shop.sell([("MUG", 1)])
+    clock.step(4)
+    page = await connection.read("")
+    assert [fact.order for fact in facts(connection, page.payloads)] == [first]
+    assert page.started_at == clock.now - dt.timedelta(seconds=10)
+    del shop.shop.orders[failing]
+    clock.step(10)
+    last = await shop.sell([("MUG", 1)])
+    clock.step(10)
+    payloads, _ = await polled(connection, page.next_cursor)
+    assert [fact.order for fact in facts(connection, payloads)] == [last]
 
 
 async def test_an_edit_is_a_later_revision_and_a_line_taken_off_is_cancelled(shop, connect, clock):

@@ -51,7 +51,7 @@ SECRET = "e2e-webhook-secret"
 EARLY = "EARLY-1"
 
 
-def until(holds: Callable[[], object], within_s: float = 30) -> None:
+def until(holds: Callable[[], object], within_s: float = 60) -> None:
     """Waits until something holds; the bound only keeps a broken test from hanging."""
     deadline = time.monotonic() + within_s
     while not holds():

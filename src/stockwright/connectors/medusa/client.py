@@ -1,5 +1,6 @@
 """Speaks to one shop: each verb is a module of its own."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -108,15 +109,19 @@ class MedusaConnection:
         return self._payload(body, kept)
 
     async def read(self, cursor: str) -> Page:
-        """The orders that changed since the cursor, each with what was changed."""
-        started_at = self._clock()
+        """The orders that changed since the cursor, each with what was changed.
+
+        started_at lies `settle_s` back: what changed later is not told yet.
+        """
         settings = self._settings
+        started_at = self._clock() - dt.timedelta(seconds=settings.settle_s)
         found = await orders.read(
             self._shop,
             orders.cursor_of(cursor),
             settings.sales_channels,
             settings.page_size,
             settings.overlap_s,
+            started_at,
         )
         return Page(
             payloads=tuple(self._payload(body, {}) for body in found.messages),

@@ -93,6 +93,15 @@ class MedusaSettings(ConnectorSettings, frozen=True, kw_only=True):
             description="seconds that each poll goes back for orders the shop wrote down late",
         ),
     ] = 30
+    settle_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=600,
+            description="seconds that a poll leaves alone at the end: an order whose checkout "
+            "fails stands there for a moment",
+        ),
+    ] = 10
     page_size: Annotated[int, Meta(ge=1, le=200, description="orders asked for at once")] = 20
     max_body_bytes: Annotated[
         int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")

@@ -69,9 +69,17 @@ def cursor_of(text: str) -> Cursor:
 
 
 async def read(
-    shop: Shop, cursor: Cursor, sales_channels: Sequence[str], size: int, overlap_s: int
+    shop: Shop,
+    cursor: Cursor,
+    sales_channels: Sequence[str],
+    size: int,
+    overlap_s: int,
+    until: dt.datetime,
 ) -> Found:
-    """The next orders that were not told before, as they are.
+    """The next orders that were not told before and changed at `until` at the latest, as they are.
+
+    The shop writes an order down while it is checked out, and deletes it where that fails: the
+    latest changes are left for the next poll.
 
     Pages begin at a time and never at a count: an order that changes meanwhile moves to the end and
     would shift the others. Those that changed at the very time a page begins are asked for again,
@@ -80,6 +88,7 @@ async def read(
     again = sum(at == cursor.since for at, _ in cursor.seen.values())
     limit = size + again
     query = [("fields", FIELDS), ("order", "updated_at"), ("limit", str(limit))]
+    query.append(("updated_at[$lte]", _instant(until.isoformat())))
     query += [("sales_channel_id[]", one) for one in sales_channels[:MOST_IN_A_LIST]]
     if cursor.since:
         query.append(("updated_at[$gte]", cursor.since))

@@ -61,12 +61,13 @@ class Answers:
 
     async def _list_orders(self, request: web.Request) -> web.Response:
         query = dict(query_of(request))
-        since = query.get("updated_at[$gte]", "")
+        since, until = query.get("updated_at[$gte]", ""), query.get("updated_at[$lte]", "~")
         channels = [value for name, value in query_of(request) if name == "sales_channel_id[]"]
         rows = [
             listed(one)
             for one in self.shop.orders.values()
-            if one["updated_at"] >= since and (not channels or one["sales_channel_id"] in channels)
+            if since <= one["updated_at"] <= until
+            and (not channels or one["sales_channel_id"] in channels)
         ]
         rows.sort(key=lambda one: (one["updated_at"], one["id"]))
         limit = int(query.get("limit", "15"))
