@@ -102,6 +102,11 @@ class Servers:
             time.sleep(0.2)
         return url
 
+    def log(self) -> str:
+        """What the processes said."""
+        logs = sorted(self.project.glob("server-*.log"))
+        return "".join(one.read_text(errors="replace") for one in logs)
+
     def stop(self) -> None:
         """Ends every process that was started."""
         for process in self.running:

@@ -197,7 +197,9 @@ def early(world: World) -> str:
     item = world.shop.create_variant(EARLY)
     row = {"inventory_item_id": item, "location_id": world.shop.location, "stocked_quantity": 5}
     world.shop.post("/inventory-items/location-levels/batch", {"create": [row]})
-    return world.shop.buy(EARLY, 2)
+    order = world.shop.buy(EARLY, 2)
+    until(lambda: world.servers.log().count("order.placed could not be told") == 3)
+    return order
 
 
 @pytest.fixture(scope="module")
@@ -519,6 +521,9 @@ def test_what_two_servers_oversell_is_counted_as_sold(hub, shop, world, stocked,
     sold = len(orders)
     assert stock <= accepted <= sold
     until(lambda: all(hub.demand(one)[0] == 1 for one in orders))
+    # And none besides: the shop deletes the order of a checkout that fails.
+    recorded = hub.sql("SELECT order_ref FROM demand_line WHERE sku = %s", sku)
+    assert {row[0] for row in recorded} == set(orders)
     assert hub.claimed(sku) == sold
     assert hub.free(sku) == stock - sold
     # The units of its own open orders: none is left to offer.
