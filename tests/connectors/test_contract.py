@@ -7,6 +7,7 @@ from stockwright.connectors import (
     json_http,
     kafka,
     magento,
+    medusa,
     nats,
     pos_file,
     rabbitmq,
@@ -72,6 +73,15 @@ TestMagento = contract.suite(
 TestNats = contract.suite(nats.CONNECTOR, settings={"servers": ["nats://127.0.0.1:9"]})
 TestRabbitmq = contract.suite(rabbitmq.CONNECTOR, settings={"host": "127.0.0.1"})
 TestKafka = contract.suite(kafka.CONNECTOR, settings={"bootstrap_servers": ["127.0.0.1:9"]})
+TestMedusa = contract.suite(
+    medusa.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "api_key": Secret("sk"),
+        "location": "sloc_SANDBOX",
+        "timeout_s": 0.3,
+    },
+)
 TestTryton = contract.suite(
     tryton.CONNECTOR,
     settings={

@@ -12,6 +12,7 @@ from stockwright.connectors import (
     json_http,
     kafka,
     magento,
+    medusa,
     nats,
     pos_file,
     rabbitmq,
@@ -38,6 +39,7 @@ PAGES = {
     "rabbitmq.md": rabbitmq.CONNECTOR,
     "kafka.md": kafka.CONNECTOR,
     "tryton.md": tryton.CONNECTOR,
+    "medusa.md": medusa.CONNECTOR,
 }
 
 

@@ -201,3 +201,33 @@ async def test_a_partner_may_answer_an_ended_token_with_another_status():
     issuer.given += 1
     assert await made.read("/x", dict) == {}
     assert issuer.given == 3
+
+
+async def test_a_log_in_of_the_partner_s_own_form_gives_a_token():
+    bodies = []
+
+    async def answer(request):
+        if request.url == "https://shop.example/login":
+            bodies.append((request.headers["content-type"], request.body))
+            return HttpResponse(status=200, body=b'{"token": "jwt"}')
+        assert request.headers["authorization"] == "Bearer jwt"
+        return HttpResponse(status=200, body=b"{}")
+
+    grant = Grant(
+        url="https://shop.example/login",
+        fields={"email": "a@example.com", "password": Secret("pw")},
+        setting="password",
+        form="json",
+        token="token",
+        life_s=120.0,
+    )
+    times = [NOW]
+    transport = InMemory(answer)
+    auth = Exchanged(grant, transport, lambda: times[-1])
+    made, _ = caller(answer, auth)
+    await made.read("/x", dict)
+    await made.read("/x", dict)
+    assert bodies == [("application/json", b'{"email":"a@example.com","password":"pw"}')]
+    times.append(NOW + dt.timedelta(seconds=61))
+    await made.read("/x", dict)
+    assert len(bodies) == 2

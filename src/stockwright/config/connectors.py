@@ -22,6 +22,7 @@ OURS: Final[Mapping[str, str]] = {
     "rabbitmq": "stockwright.connectors.rabbitmq",
     "kafka": "stockwright.connectors.kafka",
     "tryton": "stockwright.connectors.tryton",
+    "medusa": "stockwright.connectors.medusa",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""

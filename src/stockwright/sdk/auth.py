@@ -4,14 +4,14 @@ import asyncio
 import base64
 import datetime as dt
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlencode
 
 import msgspec
 
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
 from stockwright.sdk.secrets import Secret
-from stockwright.sdk.transports import HttpRequest, Transport, retry_after_s
+from stockwright.sdk.transports import HttpRequest, Transport, json_body, retry_after_s
 
 EARLY_S: Final = 60.0
 """A token is fetched anew this long before it ends, so that none ends on its way."""
@@ -66,8 +66,10 @@ def header(name: str, token: Secret) -> Fixed:
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What is exchanged for access tokens (RFC 6749, sections 4.4 and 6).
 
-    fields are sent as a form: grant_type, client_id, client_secret, refresh_token, scope. setting
-    is the setting that an operator looks at where the issuer refuses.
+    fields are sent as a form: grant_type, client_id, client_secret, refresh_token, scope; or, for
+    partners with a log-in of their own, as JSON. token names the field of the answer; life_s is
+    believed of a token whose issuer does not say how long it lives. setting is the setting that an
+    operator looks at where the issuer refuses.
     """
 
     url: str
@@ -75,11 +77,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     setting: str = "client_secret"
     as_header: str = "authorization"
     prefix: str = "Bearer "
-
-
-class _Token(msgspec.Struct):
-    access_token: str
-    expires_in: float = DEFAULT_LIFE_S
+    form: Literal["form", "json"] = "form"
+    token: str = "access_token"
+    life_s: float = DEFAULT_LIFE_S
 
 
 class Exchanged:
@@ -114,14 +114,13 @@ class Exchanged:
             name: value.reveal() if isinstance(value, Secret) else value
             for name, value in grant.fields.items()
         }
+        as_json = grant.form == "json"
+        content_type = "application/json" if as_json else "application/x-www-form-urlencoded"
         request = HttpRequest(
             method="POST",
             url=grant.url,
-            headers={
-                "content-type": "application/x-www-form-urlencoded",
-                "accept": "application/json",
-            },
-            body=urlencode(fields).encode(),
+            headers={"content-type": content_type, "accept": "application/json"},
+            body=json_body(fields) if as_json else urlencode(fields).encode(),
         )
         try:
             response = await self._transport.send(request)
@@ -134,17 +133,27 @@ class Exchanged:
         if 400 <= response.status < 500:
             message = f"the issuer of tokens answered {response.status}: check {grant.setting}"
             raise Misconfigured(grant.setting, message)
-        token = _decoded(response.body) if response.status == 200 else None
-        if token is None:
+        found = _decoded(response.body) if response.status == 200 else {}
+        token = found.get(grant.token)
+        if not isinstance(token, str) or not token:
             raise Transient(f"the issuer of tokens answered {response.status} without a token")
-        self._token = token.access_token
-        life_s = max(1.0, token.expires_in - EARLY_S)
+        self._token = token
+        life_s = max(1.0, _seconds(found.get("expires_in"), grant.life_s) - EARLY_S)
         self._until = self._clock() + dt.timedelta(seconds=life_s)
 
 
-def _decoded(body: bytes) -> _Token | None:
+def _decoded(body: bytes) -> Mapping[str, Any]:
     try:
-        found: Any = msgspec.json.decode(body, type=_Token, strict=False)
+        found: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
-    return found if isinstance(found, _Token) and found.access_token else None
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _seconds(found: Any, default: float) -> float:
+    """A number, or a text of one, as issuers write it."""
+    try:
+        seconds = float(found)
+    except (TypeError, ValueError):
+        return default
+    return seconds if 0 <= seconds < 1e9 else default
