@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, str]] = {
     "import": "Import items, units, kits, listings, bindings or locations.",
     "export": "Export items, units, kits, listings, bindings or locations.",
     "config": "Plan, apply and roll back the configuration.",
+    "connection": "Connect a partner step by step: add, test, shadow, live.",
     "key": "Create, list and revoke API keys.",
     "user": "Add, list, change and disable users of the console.",
     "publish": "Show, pause, resume and resync channels.",
@@ -34,7 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"config", "key", "policy", "publish", "user"})
+_GROUPS: Final = frozenset({"config", "connection", "key", "policy", "publish", "user"})
 
 
 def build_app(chosen: str = "") -> App:

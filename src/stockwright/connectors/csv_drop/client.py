@@ -124,6 +124,17 @@ class ReadingCsvDropConnection(CsvDropConnection):
             ],
         )
 
+    async def peek(self) -> Page:
+        """The files that lie there whole, as they are; none is taken."""
+        self._folder("inbox")
+        started_at = self._clock()
+        try:
+            paths = await asyncio.to_thread(self._inbox.waiting, _FILES_PER_PAGE)
+            payloads = tuple([await asyncio.to_thread(self._payload, path) for path in paths])
+        except OSError as error:
+            raise Transient(f"the inbox of {self.system} cannot be read: {error}") from None
+        return Page(payloads=payloads, next_cursor="", started_at=started_at, complete=True)
+
     def _payload(self, path: Path) -> Payload:
         status = path.stat()
         headers = {"file": path.name}

@@ -43,6 +43,24 @@ class Inbox:
             taken.append(ours)
         return taken, len(whole) <= limit
 
+    def waiting(self, limit: int) -> list[Path]:
+        """Up to `limit` files that lie there whole, oldest first; they stay where they are.
+
+        Without a marker a file counts as whole by its age: one look knows no earlier size.
+        """
+        found: list[tuple[float, Path]] = []
+        for path in self._folder.iterdir():
+            if path.name.startswith(".") or path.name.endswith(_UNFINISHED) or not path.is_file():
+                continue
+            changed = path.stat().st_mtime
+            if self._settings.complete == "marker":
+                whole = (self._folder / f"{path.name}.done").exists()
+            else:
+                whole = time.time() - changed >= self._settings.stable_s
+            if whole:
+                found.append((changed, path))
+        return [path for _, path in sorted(found)[:limit]]
+
     def lay_aside(self, path: Path, folder: str) -> None:
         """Moves a taken file to `done` or `quarantine`, and its marker away. Safe to repeat."""
         target = self._folder / folder / path.name
