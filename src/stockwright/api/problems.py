@@ -82,6 +82,12 @@ KINDS: Final[Mapping[str, Kind]] = {
         "the channel's levels are not complete enough to be sent again",
         "Do what `detail` says, look with dry_run=true, then send the same again.",
     ),
+    "not_ready": Kind(
+        409, "a step has to be taken before this one", "Do what `detail` says, then send it again."
+    ),
+    "already_connected": Kind(
+        409, "the system is connected already", "Choose another code, or change its configuration."
+    ),
     "already_closed": Kind(409, "this was closed before", "Nothing is left to do."),
     "already_open": Kind(409, "this is open", "Nothing is left to do."),
     "not_bindable": Kind(

@@ -8,6 +8,7 @@ from stockwright.api import (
     backorders,
     changes,
     config,
+    connections,
     counts,
     events,
     health,
@@ -308,6 +309,7 @@ TABLE: Final[tuple[Operation, ...]] = (
     *publication.operations(),
     *master.operations(),
     *config.operations(),
+    *connections.operations(),
     *transport.operations(),
     Operation(
         method="GET",

@@ -14,8 +14,9 @@ import msgspec
 from stockwright.app.connections import open_connection
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
 from stockwright.domain.events import Fact, Outcome
-from stockwright.flow import connecting, opening_stock, probing, shadowing
-from stockwright.flow.connecting import ConnectionView, Tested
+from stockwright.flow import checking, connecting, opening_stock, probing, shadowing
+from stockwright.flow.checking import Tested
+from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.handover import Records
 from stockwright.flow.opening_stock import Opening, Taken
 from stockwright.flow.probing import Probed
@@ -56,15 +57,15 @@ def test(pool: Pool, system: str, samples: Sequence[Payload], *, actor: str) -> 
             raise Rejected("too_large", "sample", message)
     with session(pool) as connection:
         found, _network = connecting.system_of(connection, system)
-        listings = connecting.listings_to_ask(connection, system)
+        listings = checking.listings_to_ask(connection, system)
     try:
         partner = open_connection(found)
     except Misconfigured as failure:
         with session(pool) as connection:
-            return connecting.unopened(connection, system, failure, actor=actor)
+            return checking.unopened(connection, system, failure, actor=actor)
     probed = asyncio.run(_probe(partner, listings))
     with session(pool) as connection:
-        return connecting.judge(connection, system, partner, probed, samples, actor=actor)
+        return checking.judge(connection, system, partner, probed, samples, actor=actor)
 
 
 async def _probe(partner: Partner, listings: Sequence[str]) -> Probed:
@@ -117,7 +118,7 @@ def shadow(pool: Pool, system: str, *, actor: str, why: str, limit: int = 20) ->
     Levels that are not computed yet are computed first, in bounded steps.
     """
     with session(pool) as connection:
-        connecting.to_shadow(connection, system, actor=actor, why=why)
+        shadowing.to_shadow(connection, system, actor=actor, why=why)
         found, _network = connecting.system_of(connection, system)
     _project(pool)
     shadowing.note_all(pool)
@@ -130,7 +131,7 @@ def shadow(pool: Pool, system: str, *, actor: str, why: str, limit: int = 20) ->
     else:
         probed = asyncio.run(_look(partner, keys))
     with session(pool) as connection:
-        stands = connecting.compared(connection, system, probed, actor=actor)
+        stands = shadowing.compared(connection, system, probed, actor=actor)
         listed = store.shadow(connection, system, differing=True, limit=limit)
     return Shadowed(connection=stands, levels=listed)
 

@@ -3,7 +3,7 @@
 import csv
 import getpass
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
@@ -37,9 +37,10 @@ from stockwright.config.secrets import absolute_references
 from stockwright.domain.connecting import TESTED
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import ItemState, PartnerItem
-from stockwright.flow import connecting, opening_stock
+from stockwright.flow import checking, connecting, opening_stock
+from stockwright.flow.checking import Tested
 from stockwright.flow.configuring import start_with
-from stockwright.flow.connecting import ConnectionView, Tested
+from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.opening_stock import Opening, Taken
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.messages import Payload
@@ -55,7 +56,8 @@ app = App(
     help_format="plaintext",
 )
 ITEMS: Final = 20
-COLUMNS: Final = ("system", "subject", "partner_code", "code", "unit", "state", "why")
+BINDINGS: Final = ("system", "subject", "partner_code", "code", "unit")
+LISTINGS: Final = ("channel", "code", "sku", "quantity")
 
 System = Annotated[str, Parameter(help="The system's code; see: connection status.")]
 Author = Annotated[str | None, Parameter(help="Who does it; the machine's user by default.")]
@@ -119,8 +121,8 @@ def add(
     return output.OK
 
 
-@app.command
-def test(
+@app.command(name="test")
+def try_out(
     system: System,
     /,
     *,
@@ -196,12 +198,13 @@ def items(
     again: Annotated[
         bool, Parameter(negative="", help="Match them once more, after codes were bound.")
     ] = False,
-    csv_file: Annotated[
+    bindings: Annotated[
         Path | None,
-        Parameter(
-            name="--csv",
-            help="Write them to this file, which `import bindings` takes once codes are filled in.",
-        ),
+        Parameter(help="Write them here as `import bindings` takes them; fill in what is empty."),
+    ] = None,
+    listings: Annotated[
+        Path | None,
+        Parameter(help="Write them here as `import listings` takes them; fill in what is empty."),
     ] = None,
     limit: Annotated[int, Parameter(help="How many to show at most.")] = ITEMS,
     author: Author = None,
@@ -213,38 +216,42 @@ def items(
         raise Rejected("malformed", "limit", "Give 1 or more.")
     with _opened(config, f"connection items {system}") as (pool, _), session(pool) as connection:
         if again:
-            connecting.rematch(connection, system, actor=output.person(author))
+            checking.rematch(connection, system, actor=output.person(author))
         now = connecting.view(connection, system)
-        most = 2**31 if csv_file else limit
+        files = [path for path in (bindings, listings) if path]
+        most = 2**31 if files else limit
         found = store.items(connection, system, state=state or "", limit=most)
-    if csv_file:
-        _write_items(csv_file, system, found)
-    output.emit(found[:limit], as_json, lambda some: Text("\n".join(_items(now, some, csv_file))))
+    if bindings:
+        bound = [(system, "item", one.code, one.sku, one.unit) for one in found]
+        _write(bindings, BINDINGS, bound)
+    if listings:
+        listed = [(channel, one.code, one.sku, "1") for channel in now.channels for one in found]
+        _write(listings, LISTINGS, listed)
+    output.emit(found[:limit], as_json, lambda some: Text("\n".join(_items(now, some, files))))
     waits = now.items["unknown"] + now.items["unit_conflict"]
     return output.FINDINGS if waits else output.OK
 
 
-def _items(now: ConnectionView, some: Sequence[PartnerItem], file: Path | None) -> Iterator[str]:
+def _items(
+    now: ConnectionView, some: Sequence[PartnerItem], files: Sequence[Path]
+) -> Iterator[str]:
     counted = now.items
     yield (
         f"{counted['matched']:,} matched, {counted['unknown']:,} unknown,"
         f" {counted['unit_conflict']:,} in conflict about the unit."
     )
     yield from item_lines(some)
-    if file:
-        yield f"Written to {file}."
+    yield from (f"Written to {path}." for path in files)
 
 
-def _write_items(path: Path, system: str, found: Sequence[PartnerItem]) -> None:
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     try:
         with path.open("w", encoding="utf-8", newline="") as target:
-            rows = csv.writer(target, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            for item in found:
-                known = (item.code, item.sku, item.unit, item.state, item.why)
-                rows.writerow((system, "item", *known))
+            writer = csv.writer(target, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(rows)
     except OSError as failure:
-        raise Rejected("unwritable", "csv", f"{path}: {failure.strerror}") from None
+        raise Rejected("unwritable", "file", f"{path}: {failure.strerror}") from None
 
 
 @app.command

@@ -133,10 +133,10 @@ def _refused(system: System, facts: Sequence[Fact], left: Sequence[LeftOut]) -> 
 def check(opening: Opening, as_of: dt.datetime | None) -> None:
     """Raises Rejected where it may not be taken, or is not what was shown as of a time."""
     if opening.refused:
-        raise Rejected("incomplete", "system", opening.refused)
+        raise Rejected("not_ready", "system", opening.refused)
     if as_of is not None and as_of != opening.as_of:
         message = "The partner was asked again since; look at what it says now, then take that."
-        raise Rejected("outdated", "as_of", message)
+        raise Rejected("not_ready", "as_of", message)
 
 
 def taken(
