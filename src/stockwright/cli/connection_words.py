@@ -39,6 +39,10 @@ def status_lines(found: ConnectionView) -> Iterator[str]:
         yield f"Next: {found.next}"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _step(step: Step) -> str:
     who = f" ({step.by}, {step.at:%Y-%m-%d %H:%M} UTC)" if step.at else ""
     note = f": {step.note}" if step.note else ""
@@ -49,7 +53,7 @@ def tested_lines(sample: Sample | None) -> Iterator[str]:
     """The sample: the first canonical events, and what could not be mapped."""
     if sample is None:
         return
-    yield f"Sample: {sample.payloads:,} messages, {sample.events:,} events"
+    yield f"Sample: {_count(sample.payloads, 'message')}, {_count(sample.events, 'event')}"
     yield from (f"    {encoded(fact)}" for fact in sample.first[:_EVENTS])
     if sample.events > _EVENTS:
         yield f"    and {sample.events - _EVENTS:,} more"
@@ -76,7 +80,7 @@ def stock_lines(opening: Opening, taken: Taken | None) -> Iterator[str]:
     else:
         done = "taken" if taken else "would be"
         yield (
-            f"Opening stock {done}: {opening.lines:,} counts, {opening.units:,} units at"
+            f"Opening stock {done}: {_count(opening.lines, 'count')}, {opening.units:,} units at"
             f" {', '.join(opening.places)}, as of {opening.as_of:%Y-%m-%d %H:%M:%S} UTC"
         )
     for left in opening.first_left_out:
@@ -89,7 +93,7 @@ def shadow_lines(found: Shadowed) -> Iterator[str]:
     """What would have been sent and how it differs from what the partner shows."""
     counts = found.connection.shadow
     yield (
-        f"Would be sent: {counts.levels:,} levels, {counts.zeroes:,} of them 0;"
+        f"Would be sent: {_count(counts.levels, 'level')}, {counts.zeroes:,} of them 0;"
         f" {counts.differing:,} differ from what it shows, {counts.not_shown:,} it does not show."
     )
     for level in found.levels:
