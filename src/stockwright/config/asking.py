@@ -171,7 +171,7 @@ def _channel(new: NewConnection, database: Network) -> dict[str, Any] | None:
         return {"system": new.code, "pool": list(new.pool)}
     if known.system != new.code:
         message = f"The channel {new.channel} belongs to {known.system}; take another code."
-        raise Rejected("conflict", "channel", message)
+        raise Rejected("malformed", "channel", message)
     return None
 
 

@@ -16,7 +16,7 @@ from stockwright.store.connection import Connection
 
 SHOWN: Final = 20
 """Events and failures that are kept to be looked at."""
-_ITEM: Final = ("item:", "sku:")
+_ITEMS: Final = frozenset({"item", "sku"})
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,17 +60,16 @@ def sample(
 ) -> tuple[Sample, Seen]:
     """Maps payloads of a system; runs the connector's mapping here, so not in an event loop."""
     parts = [_parts(maps, payload) for payload in payloads]
-    codes = codes_for(connection, system, [part for some in parts for part in some])
+    known = codes_for(connection, system, [part for some in parts for part in some])
+    # Items are matched by themselves: what else a part lacks is not to hide behind them.
+    others = {(subject, code) for subject, code in known.unknown if subject not in _ITEMS}
+    codes = known._replace(unknown=others)
     facts: list[Fact] = []
     broken: list[Broken] = []
     for number, some in enumerate(parts, start=1):
         unpacked = unpack(some, system, received_at, codes)
         facts += [item for item in unpacked.items if isinstance(item, Fact)]
-        for place, failure in unpacked.waiting:
-            if failure.missing.startswith(_ITEM):
-                facts += _at(some, place)
-            else:
-                broken.append(_broken(number, place, failure))
+        broken += [_broken(number, place, failure) for place, failure in unpacked.waiting]
     kinds: dict[str, int] = {}
     for fact in facts:
         kinds[fact.kind] = kinds.get(fact.kind, 0) + 1
@@ -89,10 +88,6 @@ def _parts(maps: Maps, payload: Payload) -> list[Mapped]:
     if payload.problem is not None:
         return [Mapped(place="$", item=payload.problem)]
     return mapped(maps.map, payload)
-
-
-def _at(parts: Sequence[Mapped], place: str) -> list[Fact]:
-    return [part.item for part in parts if part.place == place and isinstance(part.item, Fact)]
 
 
 def _broken(number: int, place: str, failure: Failure) -> Broken:
