@@ -131,6 +131,21 @@ def test_adding_writes_a_revision_and_never_shows_a_secret(sw, shown):
     assert (ran.code, "sw0rdfish" in ran.err, "NAME=VALUE" in ran.err) == (2, False, True)
 
 
+def test_at_a_terminal_what_is_required_is_asked_for_and_secrets_are_not_shown(
+    sw, shown, monkeypatch
+):
+    typed = iter([shown.url])
+    kept = iter(["sw0rdfish", "env:SHOP_TOKEN", "env:SHOP_TOKEN"])
+    monkeypatch.setattr("stockwright.cli.connection._at_a_terminal", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda prompt: next(typed))
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(kept))
+    ran = sw("connection", "add", "SHOP", "--connector", "woocommerce")
+    assert ran.code == 0, ran.err
+    assert "consumer_key: a secret is written as env:NAME or file:PATH" in ran.err
+    assert "sw0rdfish" not in ran.out + ran.err
+    assert 'consumer_key = "env:SHOP_TOKEN"' in sw("config", "show").out
+
+
 def test_wrong_credentials_fail_the_step_and_can_be_mended(sw, shown, monkeypatch):
     sells(sw, shown)
     monkeypatch.setenv("SHOP_TOKEN", "stale")
@@ -191,7 +206,9 @@ def test_items_are_matched_again_after_their_codes_are_filled_in(sw, shown, tmp_
     assert steps(status(sw))["items"]["state"] == "attention"
 
 
-def test_opening_stock_is_shown_first_then_taken_once_or_left_for_a_reason(sw, shown, tmp_path, database_url):
+def test_opening_stock_is_shown_first_then_taken_once_or_left_for_a_reason(
+    sw, shown, tmp_path, database_url
+):
     shown.sandbox.show("MUG", 40)
     shown.sandbox.show("CAP", 7, "MAIN")
     shown.sandbox.show("HAT", 3, "MAIN")

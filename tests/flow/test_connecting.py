@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from stockwright.domain.errors import Rejected
-from stockwright.flow import checking, connecting, opening_stock, shadowing
+from stockwright.flow import checking, connecting, opening_stock, shadowing, steering
 from stockwright.flow.probing import Probed, look, probe
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
@@ -83,6 +83,9 @@ async def test_a_live_connection_is_not_written_down_and_may_be_put_into_shadow(
     set_stock(world, Projection(pool), SKU_000=1)
     assert await publisher.step() == 0
     assert shop.shows["SKU-000"] == 10
+    with pytest.raises(Rejected) as refused:
+        do(pool, steering.resume, "WEB", actor="cli ann", why="go on")
+    assert "connection WEB is not live yet" in refused.value.message
     assert shadowing.note_all(pool) == 1
 
 

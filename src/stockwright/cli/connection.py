@@ -339,12 +339,16 @@ def _given(texts: Sequence[str]) -> dict[str, str]:
 
 def _completed(given: dict[str, str], wanted: Sequence[Asked]) -> dict[str, str]:
     """Asks a person for required settings; programs are told by the rules what is missing."""
-    if not sys.stdin.isatty():
+    if not _at_a_terminal():
         return given
     for one in wanted:
         if one.required and one.name not in given:
             given[one.name] = _secret(one) if one.secret else input(f"{one.name} ({one.what}): ")
     return given
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _secret(one: Asked) -> str:

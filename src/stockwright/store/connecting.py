@@ -265,7 +265,11 @@ def stock_lines(connection: Connection, system: str) -> list[StockLine]:
 
 def note_shadow(connection: Connection, limit: int) -> list[str]:
     """Writes down what would be sent to connections in shadow; the channel of each such level."""
-    return [channel for (channel,) in connection.execute(_SQL["note_shadow"], {"limit": limit})]
+    channels = [code for (code,) in connection.execute(_SQL["shadow_channels"])]
+    if not channels:
+        return []
+    arguments = {"channels": texts(channels), "limit": limit}
+    return [channel for (channel,) in connection.execute(_SQL["note_shadow"], arguments)]
 
 
 def clear_shadow(connection: Connection, system: str) -> None:

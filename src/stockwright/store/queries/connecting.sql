@@ -125,17 +125,21 @@ order by shown.code, shown.location, shown.lot;
 -- What a partner said it shows: (numbers, the newest time of them).
 select count(*), max(as_of) from partner_shown where system = %(system)s;
 
+-- name: shadow_channels
+-- The channels of connections in shadow.
+select channel.code from channel join connecting on connecting.system = channel.system
+where connecting.stage = 'shadow' order by channel.code;
+
 -- name: note_shadow
--- Writes down what would be sent now to connections in shadow, at most %(limit)s levels of it that are
--- not written down yet; answers their channels.
+-- Writes down what would be sent now to channels of connections in shadow, at most %(limit)s levels of it
+-- that are not written down yet; answers their channels.
 with due as (
     select level.channel, level.listing, level.location, level.version, level.desired
     from level
-    join channel on channel.code = level.channel
-    join connecting on connecting.system = channel.system and connecting.stage = 'shadow'
     left join shadow_level noted on noted.channel = level.channel and noted.listing = level.listing
                                 and noted.location = level.location
-    where level.state = 'due' and level.due_at <= clock_timestamp()
+    where level.channel = any (%(channels)s::text[])
+      and level.state = 'due' and level.due_at <= clock_timestamp()
       and (noted.version is null or noted.version < level.version)
     order by level.channel, level.listing, level.location
     limit %(limit)s
