@@ -92,11 +92,11 @@ def visit(page: Any, served: Served, address: str) -> None:
 
 
 def faults(page: Any, views: Any = VIEWS) -> dict[str, list[str]]:
-    """What axe-core finds in each colour scheme and view."""
+    """What axe-core finds in each view, and in the first one by the other colours too."""
     found = {}
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
-        for view in views:
+        for view in list(views)[: 1 if scheme == "dark" else None]:
             width, height = VIEWS[view]
             page.set_viewport_size({"width": width, "height": height})
             found[f"{scheme}, {view}"] = axe.findings(page)

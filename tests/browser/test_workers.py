@@ -26,7 +26,7 @@ def two_processes(
     seed_everything(seed)
     # These processes only show: they are told no partner's address.
     seed._run("update system set connector = ''")
-    add_user(database_url, "ada", "operator")
+    add_user(database_url, "carla", "operator")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("STOCKWRIGHT_CONFIG", raising=False)
     monkeypatch.setenv("STOCKWRIGHT_DATABASE_URL", database_url)
@@ -40,7 +40,7 @@ def two_processes(
 @pytest.fixture
 def signed_in(two_processes: Balancer, page: Any) -> Any:
     page.goto(two_processes.url)
-    page.fill("#name", "ada")
+    page.fill("#name", "carla")
     page.fill("#password", PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{two_processes.url}/")

@@ -26,7 +26,7 @@ class Machine:
         self.settings = {
             "OS_RELEASE": str(folder / "os-release"),
             "LIMIT_S": "60",
-            "STOCKWRIGHT_CI_BROWSER": "1",
+            "STOCKWRIGHT_CI_BUDGETS": "1",
         }
         for name in TOOLS:
             found = shutil.which(name)
@@ -184,13 +184,14 @@ def test_everything_runs_and_any_failure_counts(machine: Machine, failing: str, 
     ]
 
 
-def test_without_the_setting_no_browser_is_asked_for(machine: Machine):
-    del machine.settings["STOCKWRIGHT_CI_BROWSER"]
+def test_without_the_setting_nothing_is_judged_by_the_clock(machine: Machine):
+    del machine.settings["STOCKWRIGHT_CI_BUDGETS"]
     machine.has("chromium", BROWSER)
-    machine.has("make", MAKE.format(failing="browser-test"))
+    machine.has("make", MAKE.format(failing="browser\\ and\\ slow"))
     ran = machine.run("run")
     assert ran.returncode == 0
-    assert "browser-test" not in ran.stdout
+    asked = [line for line in ran.stdout.splitlines() if "browser-test" in line]
+    assert asked == ["make browser-test PYTEST=-n 2 -m 'browser and not slow'"]
 
 
 def test_the_last_line_is_the_test_runners_own(machine: Machine):

@@ -1,6 +1,15 @@
 """Every connector folder passes the contract suite."""
 
-from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import (
+    amazon,
+    bigcommerce,
+    csv_drop,
+    json_http,
+    magento,
+    pos_file,
+    shopify,
+    woocommerce,
+)
 from stockwright.sdk import contract
 from stockwright.sdk.secrets import Secret
 
@@ -26,6 +35,7 @@ TestShopify = contract.suite(
     },
 )
 TestCsvDrop = contract.suite(csv_drop.CONNECTOR, settings={"stable_s": 0})
+TestPosFile = contract.suite(pos_file.CONNECTOR, settings={"stable_s": 0})
 TestAmazon = contract.suite(
     amazon.CONNECTOR,
     settings={
@@ -36,5 +46,22 @@ TestAmazon = contract.suite(
         "client_secret": Secret("secret"),
         "refresh_token": Secret("refresh"),
         "timeout_s": 3.0,
+    },
+)
+TestBigCommerce = contract.suite(
+    bigcommerce.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "store_hash": "sandbox",
+        "access_token": Secret("token"),
+        "timeout_s": 0.3,
+    },
+)
+TestMagento = contract.suite(
+    magento.CONNECTOR,
+    settings={
+        "base_url": "http://127.0.0.1:9",
+        "access_token": Secret("token"),
+        "timeout_s": 0.3,
     },
 )

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from stockwright.connectors import amazon, csv_drop, json_http, shopify, woocommerce
+from stockwright.connectors import (
+    amazon,
+    bigcommerce,
+    csv_drop,
+    json_http,
+    magento,
+    pos_file,
+    shopify,
+    woocommerce,
+)
 from stockwright.domain.events import Fact
 from stockwright.sdk.mapping import rules_from
 from stockwright.sdk.reference import settings_table
@@ -18,6 +27,9 @@ PAGES = {
     "woocommerce.md": woocommerce.CONNECTOR,
     "shopify.md": shopify.CONNECTOR,
     "amazon.md": amazon.CONNECTOR,
+    "pos-file.md": pos_file.CONNECTOR,
+    "bigcommerce.md": bigcommerce.CONNECTOR,
+    "magento.md": magento.CONNECTOR,
 }
 
 

@@ -248,9 +248,17 @@ async def test_a_refund_cancels_its_units_and_a_cancelled_order_the_rest(shop, c
     await shop.pay_back(order, [(line, 1)])
     clock.step()
     await shop.change(order, status="cancelled")
-    payloads, _ = await polled(connection)
-    told = [(fact.kind, fact.quantity) for fact in facts(connection, payloads)]
-    assert told == [("channel_order", 3), ("channel_cancel", 1), ("channel_cancel", 2)]
+    payloads, cursor = await polled(connection)
+    told = facts(connection, payloads)
+    assert [(fact.kind, fact.quantity) for fact in told] == [
+        ("channel_order", 3),
+        ("channel_cancel", 1),
+        ("channel_cancel", 2),
+    ]
+    clock.step(90)
+    await shop.change(order, customer_note="told again")
+    payloads, _ = await polled(connection, cursor)
+    assert facts(connection, payloads)[1:] == told[1:], "the cancellations are the same"
 
 
 async def test_states_that_say_nothing_about_stock_are_left_out(shop, connect):

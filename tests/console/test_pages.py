@@ -392,6 +392,16 @@ def test_static_files_keep_their_headers_and_revalidate(console: Served):
     assert console.get("/console/static/../routes.py").status == 404
 
 
+def test_a_page_names_its_style_by_its_content_and_a_browser_keeps_it(console: Served):
+    (address,) = re.findall('rel="stylesheet" href="([^"]+)"', console.get("/").text)
+    answer = console.get(address)
+    assert answer.body == console.get("/console/static/console.css").body
+    assert answer.headers["cache-control"] == "max-age=31536000, immutable"
+    assert "content-security-policy" in answer.headers
+    for other in (f"{address}0", "/console/static/console.css?v=None"):
+        assert console.get(other).headers["cache-control"] == "no-cache"
+
+
 def test_beyond_the_newest_entries_the_older_ones_are_one_step_and_it_still_adds_up(
     seed: Seed, database_url: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -16,6 +16,7 @@ from stockwright.domain.availability import (
     explain_grantable,
     explain_on_hand,
     free,
+    gross_of,
     on_hand,
 )
 from stockwright.domain.exposure import RULES, Policy, grantable
@@ -320,3 +321,24 @@ def test_a_cap_and_whole_packs_are_kept(part):
     shown = available_to_sell([part]).result
     assert part.policy.cap is None or shown <= part.policy.cap
     assert shown % part.policy.pack_size == 0
+
+
+GROSS = [
+    ("nothing is open", [(0, 1)], 0),
+    ("open units of a single", [(3, 1)], 3),
+    ("whole packs only", [(11, 6)], 1),
+    ("a set is as many as its scarcest part", [(4, 1), (6, 2)], 3),
+    ("what is below zero is none", [(-2, 1)], 0),
+    ("a listing of nothing", [], 0),
+]
+
+
+@pytest.mark.parametrize(("units", "pieces"), [one[1:] for one in GROSS], ids=[g[0] for g in GROSS])
+def test_a_gross_number_is_what_may_be_sold_and_the_open_pieces(units, pieces):
+    net = available_to_sell([Component(sku="S", places=[Stock(location="A", sellable=5)])])
+    gross = gross_of(net, units)
+    assert gross.result == net.result + pieces
+    added = gross.steps[len(net.steps) :]
+    assert [(step.name, step.amount, step.running) for step in added] == (
+        [("gross", pieces, gross.result)] if pieces else []
+    )

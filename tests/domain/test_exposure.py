@@ -91,4 +91,5 @@ def test_the_documented_order_of_rules_is_the_one_of_the_design():
         "cap",
         "pack_size",
         "floor",
+        "gross",
     ]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from stockwright.domain.errors import Rejected
+from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.network import Channel, ExposurePolicy, Location, Network, System
 from stockwright.domain.network_changes import normal
 from stockwright.flow.configuring import (
@@ -16,6 +16,7 @@ from stockwright.flow.configuring import (
     network_at,
     newest,
     plan,
+    plan_edits,
     roll_back,
     start_with,
 )
@@ -121,6 +122,32 @@ def test_edits_of_some_parts_leave_the_others_alone(connection: Connection) -> N
     assert fields(do(connection, apply_edits, Network(channels=(new,)), KEY)) == ["channels.b2b"]
     assert read_network(connection).systems == FILE.systems
     assert do(connection, apply_edits, Network(channels=(new,)), KEY).revision is None
+
+
+def test_what_a_channel_sells_from_is_not_taken_away(connection: Connection) -> None:
+    do(connection, start_with, FILE)
+    new = Channel(code="b2b", system="shop", pool=("ALL",))
+    do(connection, apply_edits, Network(channels=(new,)), KEY)
+    elsewhere = Network(locations=(replace(MAIN, groups=("WEST",)),))
+    moved = Network(
+        systems=FILE.systems,
+        locations=elsewhere.locations,
+        channels=(replace(WEB, pool=("WEST",)),),
+    )
+    before = normal(read_network(connection))
+    refusing = [
+        lambda: do(connection, apply_edits, elsewhere, KEY),
+        lambda: plan_edits(connection, elsewhere),
+        lambda: do(connection, apply_file, moved, ANN),
+        lambda: do(connection, start_with, moved),
+    ]
+    for refuse in refusing:
+        with pytest.raises(Misconfigured, match="Names ALL") as refused:
+            refuse()
+        assert refused.value.setting in ("channels.web.pool", "channels.b2b.pool")
+        assert normal(read_network(connection)) == before
+    along = replace(elsewhere, channels=(replace(new, pool=("WEST",)), moved.channels[0]))
+    assert do(connection, apply_edits, along, KEY).revision is not None
 
 
 def test_edits_planned_on_an_older_revision_are_refused(connection: Connection) -> None:

@@ -66,6 +66,18 @@ async def publisher(world, pool, clock, window):
     return publisher
 
 
+@pytest.mark.parametrize(("levels_are", "wrong"), [("net", 0), ("gross", 1)])
+async def test_too_little_is_put_right_where_the_channel_takes_gross_numbers(
+    world, publisher, window, levels_are, wrong
+):
+    """It took the units of a shipment off itself, after we had."""
+    world.run("update system set levels_are = %s where code = 'WEB'", levels_are)
+    window.shows["SKU-001"] = 7
+    assert (await publisher.verify()).wrong == wrong
+    level = world.level("SKU-001")
+    assert (level["state"], level["verified"]) == ("due" if wrong else "settled", 7)
+
+
 async def test_what_is_shown_is_noted_with_its_time(world, publisher, window, clock):
     done = await publisher.verify()
     assert (done.read, done.wrong) == (3, 0)

@@ -13,6 +13,7 @@ from stockwright.flow.polling import Poller
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import storm
+from stockwright.sdk.messages import Payload
 from stockwright.store.connection import Pool
 from tests.flow.partners import events, rows, set_up
 
@@ -110,3 +111,19 @@ async def test_a_stranger_s_webhook_is_refused_and_not_kept(database_url, databa
         assert stranger.deliveries == [("msg_1", 401)]
         await hub.connections["shop"].close()
     assert rows(database, "select count(*) from payload") == [(0,)]
+
+
+async def test_a_webhook_that_only_hints_brings_the_next_poll_forward(database_url, database):
+    async with Hub(database_url) as hub, Sandbox() as sandbox:
+        await sandbox.start()
+        hub.connect(sandbox)
+        poller = Poller(hub.pool, worker="p")
+        assert (await poller.poll("shop", hub.connections["shop"])).complete
+        assert await poller.poll("shop", hub.connections["shop"]) is None, "not due yet"
+        for hint in (False, True):
+            payload = Payload(body=b'{"order": 7}', hint=hint)
+            await asyncio.to_thread(hub.intake.accept, "shop", "webhook", payload)
+            due = await poller.poll("shop", hub.connections["shop"])
+            assert (due is not None) is hint
+        await hub.connections["shop"].close()
+    assert rows(database, "select count(*) from payload") == [(2,)]

@@ -78,6 +78,13 @@ async def test_what_an_answer_means_to_all_that_was_in_a_write(answer, expected)
     assert isinstance(found, HttpResponse) if expected is HttpResponse else found == expected
 
 
+async def test_an_answer_may_be_handed_back_unjudged_by_its_status():
+    made, _ = caller(always(422, b"item 3"))
+    found = await made.write("POST", "/x", as_is=(422,), json=[])
+    assert isinstance(found, HttpResponse)
+    assert (found.status, found.body) == (422, b"item 3")
+
+
 @pytest.mark.parametrize(
     ("failure", "expected"), [(NotSent("no route"), Retry), (Unanswered("cut off"), InDoubt)]
 )

@@ -1,6 +1,6 @@
 """Connectors by name, and the connections the configuration asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from stockwright.config import Config, connectors, resolve_secret
@@ -19,6 +19,16 @@ def find_connector(name: str, setting: str = "connector") -> Connector[Any]:
         hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
         raise Misconfigured(setting, f"There is no connector {name!r}; {hint}.")
     return found
+
+
+def gross_connectors(names: Iterable[str]) -> list[str]:
+    """Those of these connectors whose partners subtract their own open orders from a level."""
+    found = {name: connectors.find_connector(name) for name in names if name}
+    return sorted(
+        name
+        for name, one in found.items()
+        if one is not None and one.declaration.capabilities.levels_are == "gross"
+    )
 
 
 def open_connections(

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from stockwright import telemetry
 from stockwright.app.bell import Bell
-from stockwright.app.connections import open_connections
+from stockwright.app.connections import gross_connectors, open_connections
 from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
 from stockwright.app.workers import (
@@ -33,7 +33,7 @@ from stockwright.sdk.verbs import Connection
 from stockwright.store.connection import Pool
 from stockwright.store.embedded import EmbeddedServer
 from stockwright.store.migrate import migrate
-from stockwright.store.network import read_network
+from stockwright.store.network import declare_gross, read_network
 from stockwright.store.session import session
 
 Role = Literal["api", "workers", "console"]
@@ -120,6 +120,7 @@ def in_force(config: Config, url: str) -> Config:
     ):
         started = start_with(connection, config)
         network = read_network(connection)
+        declare_gross(connection, gross_connectors(one.connector for one in network.systems))
     if started.applied.revision is not None:
         changed = [change.field for change in started.applied.changes]
         _log.info("configuration applied", revision=started.applied.revision, changed=changed)

@@ -15,6 +15,9 @@ OURS: Final[Mapping[str, str]] = {
     "woocommerce": "stockwright.connectors.woocommerce",
     "shopify": "stockwright.connectors.shopify",
     "amazon": "stockwright.connectors.amazon",
+    "pos_file": "stockwright.connectors.pos_file",
+    "bigcommerce": "stockwright.connectors.bigcommerce",
+    "magento": "stockwright.connectors.magento",
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from stockwright.api.gate import refuse_strangers
 from stockwright.api.problems import ProblemRaised
 from stockwright.console import access
+from stockwright.console.files import is_as_now
 from stockwright.console.forms import Form, read_form
 from stockwright.console.pages import HEADERS, message, twin
 from stockwright.console.reading import Reader
@@ -62,12 +63,17 @@ class Door:
 
 
 class Static(StaticFiles):
-    """Our few files, with the headers of every page but kept by the browser while unchanged."""
+    """Our few files, with the headers of every page but kept by the browser.
+
+    One that was asked for by `file_url` is never asked for again, others are while unchanged.
+    """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, or 404."""
         answer = await super().get_response(path, scope)
-        answer.headers.update({**HEADERS, "Cache-Control": "no-cache"})
+        kept = is_as_now(path, scope["query_string"])
+        keeping = "max-age=31536000, immutable" if kept else "no-cache"
+        answer.headers.update({**HEADERS, "Cache-Control": keeping})
         return answer
 
 

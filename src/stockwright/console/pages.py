@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from stockwright.console import formatting
 from stockwright.console.access import Visitor, is_secure
+from stockwright.console.files import file_url
 from stockwright.domain.people import Action
 
 FOLDER: Final = Path(__file__).parent
@@ -63,6 +64,7 @@ def _environment() -> jinja2.Environment:
     environment.globals["channel_url"] = formatting.channel_url
     environment.globals["connection_url"] = formatting.connection_url
     environment.globals["why_url"] = formatting.why_url
+    environment.globals["file_url"] = file_url
     environment.globals["nav"] = _navigation
     return environment
 

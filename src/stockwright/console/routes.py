@@ -10,9 +10,9 @@ from stockwright.console.account import Account
 from stockwright.console.boards import Board, Boards
 from stockwright.console.connections import ConnectionPages
 from stockwright.console.door import SIGN_IN, Door, Guarded, Handler, Static
+from stockwright.console.files import FOLDER
 from stockwright.console.handlers import Handlers
 from stockwright.console.keys import KeyPages
-from stockwright.console.pages import FOLDER
 from stockwright.console.policies import PolicyPages
 from stockwright.console.policy_trials import TrialPages
 from stockwright.console.reading import ConsoleServices, Reader
@@ -55,7 +55,7 @@ def routes(
     return [
         *(Route(path, Guarded(door, handler, needs), methods=[method])
           for method, path, handler, needs in rows),
-        Mount("/console/static", Static(directory=FOLDER / "static")),
+        Mount("/console/static", Static(directory=FOLDER)),
     ]  # fmt: skip
 
 

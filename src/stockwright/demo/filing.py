@@ -55,8 +55,7 @@ class FilingSeller:
         Reads a new file of numbers first, so that none is left lying when the clock jumps.
         """
         self._sandbox.collect()
-        claimed = self._sandbox.inbox / ".claimed"
-        self._due = [file for file in self._due if file.exists() or (claimed / file.name).exists()]
+        self._due = [file for file in self._due if self._sandbox.is_with_the_hub(file)]
         return bool(self._due)
 
     async def order(self, order: Order) -> None:

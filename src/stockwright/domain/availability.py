@@ -3,7 +3,8 @@
 on_hand    the goods of a place, in every bucket
 free       sellable goods that nobody was promised; below zero is a shortage
 grantable  what a request of a channel is compared with
-available_to_sell  what a channel is shown for a listing
+available_to_sell  what a channel is shown for a listing; where its partner subtracts its own open
+           orders, what the partner is given
 (available_to_promise, by a date, is in domain.promising)
 
 An `Explanation` adds up: its steps start from zero, each `running` is the sum so far, and the last
@@ -201,6 +202,21 @@ def available_to_sell(
     if not explained:
         return chosen
     return msgspec.structs.replace(chosen, others=tuple(explained))
+
+
+def gross_of(explained: Explanation, open_units: Iterable[tuple[int, int]]) -> Explanation:
+    """The number for a partner that subtracts its own open orders, from what a listing may sell.
+
+    open_units are the units on such orders and the quantity of a piece, for each SKU of the
+    listing; what makes no whole piece is not added.
+    """
+    pieces = min((max(0, units) // quantity for units, quantity in open_units), default=0)
+    if not pieces:
+        return explained
+    result = explained.result + pieces
+    why = f"{pieces} on this channel's open orders, which its partner subtracts itself"
+    steps = (*explained.steps, Step("gross", pieces, result, why))
+    return msgspec.structs.replace(explained, result=result, steps=steps)
 
 
 def sets_together(components: Sequence[Component]) -> Mapping[str, int]:

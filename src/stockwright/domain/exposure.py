@@ -66,6 +66,7 @@ RULES: Final = (
     ("cap", "the most this channel may see"),
     ("pack_size", "whole packs only"),
     ("floor", "never below zero"),
+    ("gross", "pieces on this channel's own open orders, where its partner subtracts them itself"),
 )
 """The rules in the order in which they apply, by the name of their step."""
 

@@ -230,13 +230,15 @@ def answered_late(level: Level, value: int, doubt_until: dt.datetime) -> None:
         level.lane = lane_of(level)
 
 
-def read_back(level: Level, shown: int, now: dt.datetime) -> bool:
+def read_back(level: Level, shown: int, now: dt.datetime, *, gross: bool = False) -> bool:
     """The channel told what it shows of a settled level. Answers whether that must be put right.
 
     Less than desired is left alone: the channel has sold units whose order has not reached us, and
-    to assert the number again would sell them twice.
+    to assert the number again would sell them twice. Not so where it takes gross numbers: a sale
+    does not lower them, but the shipment that we told it of does, once more.
     """
-    if level.state != "settled" or shown <= level.desired:
+    right = shown == level.desired if gross else shown <= level.desired
+    if level.state != "settled" or right:
         return False
     level.acknowledged = shown
     level.waiting_since = now

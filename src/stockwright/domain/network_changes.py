@@ -147,6 +147,26 @@ def overlaid(database: Network, edits: Network) -> Network:
     return of_parts(parts(database) | parts(edits))
 
 
+def lost_names(before: Network, after: Network) -> tuple[tuple[str, str], ...]:
+    """Pools that would name what is no location or group any more, as (field, name).
+
+    What named nothing before is not counted: that is nobody's doing now.
+    """
+    known, left = _places(before), _places(after)
+    return tuple(
+        (field_name(("channels", channel.code, "pool")), name)
+        for channel in after.channels
+        for name in channel.pool
+        if name in known and name not in left
+    )
+
+
+def _places(network: Network) -> set[str]:
+    """What a pool can name: locations and groups."""
+    groups = {group for place in network.locations for group in place.groups}
+    return {place.code for place in network.locations} | groups
+
+
 def merged(base: Network, database: Network, file: Network) -> tuple[Network, tuple[str, ...]]:
     """What of a file may be applied over edits made at run time, and the parts that are held back.
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from stockwright.domain.errors import Rejected
+from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.network import Network
 from stockwright.domain.network_changes import (
     Difference,
     differences,
+    lost_names,
     merged,
     normal,
     only_in,
@@ -103,9 +104,11 @@ def plan(connection: Connection, wanted: Network) -> Plan:
 
 
 def plan_edits(connection: Connection, edits: Network) -> tuple[Difference, ...]:
-    """What applying some parts would change; the others are left alone."""
+    """What applying some parts would change; the others are left alone. Raises as applying does."""
     database = read_network(connection)
-    return differences(database, overlaid(database, edits), complete=False)
+    wanted = overlaid(database, edits)
+    _check_names(database, wanted)
+    return differences(database, wanted, complete=False)
 
 
 def newest(connection: Connection) -> int:
@@ -117,7 +120,8 @@ def newest(connection: Connection) -> int:
 def apply_file(connection: Connection, file: Network, said: Said) -> Applied:
     """Makes the database what a file says; the file counts as read in, run-time edits give way.
 
-    In the caller's transaction, and safe to repeat. Raises Misconfigured as `apply_config` does.
+    In the caller's transaction, and safe to repeat. Raises Misconfigured as `apply_config` does,
+    and where a channel would lose what it sells from.
     """
     lock_master(connection)
     history.said_by(connection, said)
@@ -202,9 +206,20 @@ def _bring(
     database = read_network(connection)
     if is_empty(wanted):
         return ()
+    _check_names(database, overlaid(database, wanted))
     changes = differences(database, wanted, complete=complete)
     apply_config(connection, wanted)
     return changes
+
+
+def _check_names(before: Network, after: Network) -> None:
+    """Keeps channels from losing what they sell from: each would show nothing at all.
+
+    Raises Misconfigured. Rules over one file or body cannot see it: the pool may be another's.
+    """
+    for field, name in lost_names(before, after):
+        message = f"Names {name}, which would be no location or group any more: "
+        raise Misconfigured(field, message + "change the pool first, or keep the group.")
 
 
 def _made(

@@ -1,6 +1,6 @@
 """Brings listings, stock, claims and policies together and computes what each listing may sell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from stockwright.domain.availability import (
     Stock,
     available_to_sell,
     free,
+    gross_of,
 )
 from stockwright.domain.backorders import Owed, owed_first
 from stockwright.domain.exposure import Policy, match_policy
@@ -51,6 +52,7 @@ class Rules:
         self.has_risks = any(row.buffer_risk is not None for row in every)
         self.has_caps = any(row.degraded_cap is not None for row in every)
         self.has_shelf_life = any(row.min_shelf_life_days for row in every)
+        self.gross = [code for code, way in channels.items() if way.takes_gross]
 
     def splits(self, channel: str) -> bool:
         """Whether a channel's order may be served from several places."""
@@ -59,6 +61,10 @@ class Rules:
     def demand_class(self, channel: str) -> int | None:
         """The class of a channel's backorders; None, after all classes, where there is none."""
         return self._ways[channel].demand_class if channel in self._ways else None
+
+    def takes_gross(self, channel: str) -> bool:
+        """Whether a channel's partner subtracts its own open orders from the number it is given."""
+        return channel in self._ways and self._ways[channel].takes_gross
 
     def knows(self, sku: str) -> bool:
         """True where the item master has the SKU."""
@@ -113,7 +119,8 @@ def candidate_rules(
 class Reading(msgspec.Struct, frozen=True):
     """All that decides about some SKUs: rules, and the books at one sequence number.
 
-    buffers are the risk-bounded ones; degraded says by channel which source of it is silent. made
+    buffers are the risk-bounded ones; degraded says by channel which source of it is silent;
+    sold_twice are the (channel, SKU) of several listings, where channels take gross numbers. made
     holds the components that were asked for.
     """
 
@@ -121,6 +128,7 @@ class Reading(msgspec.Struct, frozen=True):
     books: stock.Books
     buffers: Mapping[tuple[str, str], RiskBuffer] = {}
     degraded: Mapping[str, str] = {}
+    sold_twice: Set[tuple[str, str]] = frozenset()
     made: dict[tuple[str, str, int], Component] = {}
 
     def component(self, channel: str, sku: str, quantity: int = 1) -> Component:
@@ -194,7 +202,28 @@ class Reading(msgspec.Struct, frozen=True):
         ]
         components = [self._part(channel, part) for part in parts if not part.is_kit]
         split = self.rules.splits(channel)
-        return available_to_sell(components, allow_split=split, kits=kits)
+        explained = available_to_sell(components, allow_split=split, kits=kits)
+        if not self.rules.takes_gross(channel):
+            return explained
+        return gross_of(explained, self._open_units(channel, parts))
+
+    def _open_units(self, channel: str, parts: Sequence[Part]) -> list[tuple[int, int]]:
+        """Units on the channel's own open orders, and the quantity of a piece, of what a listing
+        names itself.
+
+        Orders of a SKU that several listings sell may be for another one, from which the partner
+        subtracts them: none of them are counted, so that too little is shown and not too much.
+        """
+        return [
+            (
+                0
+                if (channel, part.sku) in self.sold_twice
+                else self.books.open.get((channel, part.sku), 0),
+                part.quantity,
+            )
+            for part in parts
+            if part.is_kit or not part.kit
+        ]
 
     def _part(self, channel: str, part: Part) -> Component:
         component = self.component(channel, part.sku, part.quantity)
@@ -222,14 +251,17 @@ def read_by(
     if any(one.has_risks for one in asked):
         stored = buffers.buffers(connection, skus)
         bounded = {pair: one.explained for pair, one in stored.items()}
+    gross = sorted({code for one in asked for code in one.gross})
+    twice = exposure.sold_twice(connection, gross, skus) if gross else frozenset()
     # Claims are needed only where a fence or a cap counts them, lots where shelf life is asked for.
     books = stock.stock_of_skus(
         connection,
         skus,
         with_claims=any(one.has_fences or one.has_caps for one in asked),
+        with_open=bool(gross),
         with_lots=any(one.has_shelf_life for one in asked),
     )
-    return Reading(rules, books, bounded, silent)
+    return Reading(rules, books, bounded, silent, twice)
 
 
 def read_listings(

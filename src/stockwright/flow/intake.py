@@ -9,10 +9,11 @@ absorbs by identity what it has.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from stockwright import telemetry
-from stockwright.domain.errors import Throttled
+from stockwright.domain.errors import Throttled, Transient
 from stockwright.flow.handover import Handover, Records
 from stockwright.flow.keeping import Keeper, new_payload
 from stockwright.flow.parts import Parts, codes_of
@@ -23,6 +24,7 @@ from stockwright.store import payloads as store
 from stockwright.store.connection import Pool
 from stockwright.store.handed_in import RawPayload
 from stockwright.store.payloads import Claimed, Part
+from stockwright.store.polls import hurry_poll
 from stockwright.store.session import session
 
 MAX_ATTEMPTS: Final = 5
@@ -72,9 +74,14 @@ class Intake:
         """Keeps one payload for good and answers its id; only then may its sender be answered.
 
         Raises Rejected (too_large) where it is beyond MAX_BODY_BYTES: nothing is kept. Any number
-        of threads may call it: what comes in while one commit runs shares the next.
+        of threads may call it: what comes in while one commit runs shares the next. A payload that
+        only hints at news makes the next poll of the system due.
         """
         number = self._keeper.keep(new_payload(system, door, payload))
+        if payload.hint:
+            # Kept it is, whatever becomes of this: the next poll comes by itself.
+            with suppress(Transient), session(self._pool) as connection:
+                hurry_poll(connection, system)
         self.wake.set()
         return number
 

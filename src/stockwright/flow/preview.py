@@ -180,7 +180,8 @@ class _Comparison:
         found = self._buffers(rules, parts)
         if found is None:
             return None
-        return Reading(rules, now.books, {**now.buffers, **found}, now.degraded)
+        both = {**now.buffers, **found}
+        return Reading(rules, now.books, both, now.degraded, now.sold_twice)
 
     def _buffers(
         self, rules: Rules, parts: Sequence[Part]

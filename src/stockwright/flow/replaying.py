@@ -116,6 +116,8 @@ class _Player:
         keys = [(one.channel, one.listing) for one in some]
         shown = past_of.shown(self._connection, keys, self._begins)
         for one in some:
+            if self._ways[one.channel].takes_gross:
+                continue  # what it was given held its open orders: that is not what it showed
             component = reading.component(one.channel, one.sku, one.quantity)
             past = Past(
                 begins=self._begins,

@@ -12,7 +12,7 @@ from stockwright.domain.levels import Level
 from stockwright.flow.calls import Failed, Link
 from stockwright.flow.settling import settle_budget
 from stockwright.sdk.messages import ShownLevel
-from stockwright.store import attempts, levels
+from stockwright.store import attempts, exposure, levels
 from stockwright.store.connection import Connection
 
 LEVELS_AT_ONCE: Final = 50
@@ -59,7 +59,10 @@ def take(
     asked: Sequence[Level],
     answer: Sequence[ShownLevel | None] | Failed,
 ) -> Verified:
-    """Notes what was shown, aligned with the levels asked for; what shows too much is due again."""
+    """Notes what was shown, aligned with the levels asked for.
+
+    What shows too much is due again, and of gross numbers what shows too little.
+    """
     now, budget = attempts.lock_connection(connection, link.system)
     now = link.clock() if link.clock else now
     if isinstance(answer, Failed):
@@ -71,10 +74,13 @@ def take(
     shown = [None if one is None else one.quantity for one in answer]
     levels.write_verified(connection, asked, shown, now)
     wrong = []
+    gross = exposure.gross_channels(connection, link.channels)
     for level, quantity in zip(asked, shown, strict=True):
         now_there = current[level.key]
         untouched = now_there.acknowledged_version == level.acknowledged_version
-        if untouched and quantity is not None and rules.read_back(now_there, quantity, now):
-            wrong.append(now_there)
+        if untouched and quantity is not None:
+            takes_gross = level.channel in gross
+            if rules.read_back(now_there, quantity, now, gross=takes_gross):
+                wrong.append(now_there)
     levels.write_levels(connection, wrong)
     return Verified(len(asked), len(wrong))

@@ -6,6 +6,7 @@ declaration   a connector declared once: settings, limits, capabilities
 mapping       a partner's form into facts, as data
 local_time    a partner's wall clock into instants
 transports    the network behind one seam
+files         files exchanged through folders, here or by SFTP
 auth          credentials: tokens, passwords, tokens that are exchanged
 calling       a partner's HTTP API: addresses, refusals, what an answer to a write means
 graphql       documents and variables over the same, errors by code, budgets by cost

@@ -5,7 +5,7 @@ single levels becomes the result of each of them.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
@@ -133,10 +133,11 @@ class Caller:
         return InDoubt(reason=f"http_{status}", retry_after_s=self.wait_s(response))
 
     async def write(
-        self, method: str, path: str, **more: Any
+        self, method: str, path: str, *, as_is: Collection[int] = (), **more: Any
     ) -> HttpResponse | Refused | Retry | InDoubt:
         """The good answer to a write, or what became of all that was in it.
 
+        An answer with a status of as_is is handed back unjudged, for callers who read more in it.
         Raises Misconfigured where an operator must act: nothing was done.
         """
         try:
@@ -149,6 +150,8 @@ class Caller:
             return InDoubt(reason=str(error))
         except Transient as error:  # the issuer of tokens: the call itself was not made
             return Retry(retry_after_s=WAIT_S, reason=str(error))
+        if response.status in as_is:
+            return response
         return self.judge(response) or response
 
     def decode(self, body: bytes, form: type[T], what: str) -> T:

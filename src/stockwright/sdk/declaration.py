@@ -16,6 +16,7 @@ from stockwright.sdk.secrets import Secret, secret_from
 
 Role = Literal["erp", "wms", "3pl", "store", "shop", "marketplace", "edi", "crm", "planning", "pos"]
 DocumentKind = Literal["shipment", "cancellation", "refund"]
+LevelsAre = Literal["net", "gross"]
 S = TypeVar("S", bound="ConnectorSettings")
 _AT: Final = re.compile(r" - at `(?:\$|key in \$)\.?([^`]*)`$")
 
@@ -44,6 +45,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     order_watermark: a complete poll of its orders proves that none before its start is unseen.
     versioned_writes: it keeps the version of a level and ignores an older one. idempotency_keys: it
     carries out a call under the same key once. documents: the kinds that `submit` takes.
+    levels_are: gross where it subtracts its own open orders from the number it is given; then they
+    are added to what it may sell. It shows what is left, so that no unit is taken off twice.
     """
 
     read_back: bool = False
@@ -53,6 +56,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_keys: bool = False
     webhooks: bool = False
     documents: tuple[DocumentKind, ...] = ()
+    levels_are: LevelsAre = "net"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ fields come from (the forms of a source are in `sources`). What lies beyond is w
 connector's `map` is any function of the same shape.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -112,6 +112,11 @@ def map_document(
     return mapped or [_failed("$", chosen[0].each, "is an empty list")]
 
 
+def holds(when: Mapping[str, str | list[str]], spot: Spot, style: Style) -> bool:
+    """Whether every condition is met here; a value that is missing meets none."""
+    return all(_is(source, want, spot, style) for source, want in when.items())
+
+
 def text_at(root: Any, path: str) -> str:
     """The text or whole number a path leads to; '' where there is none."""
     return text_of(walk(root, path)) or ""
@@ -142,11 +147,11 @@ def _failed(place: str, path: str, reason: str) -> Mapped:
 def _chosen(rule: Rule, whole: Spot, style: Style) -> bool:
     """Whether the conditions of a rule on the payload as a whole hold."""
     conditions = {source: want for source, want in rule.when.items() if source[0] == "$"}
-    return all(_is(source, want, whole, style) for source, want in conditions.items())
+    return holds(conditions, whole, style)
 
 
 def _applies(rule: Rule, spot: Spot, style: Style) -> bool:
-    if not all(_is(source, want, spot, style) for source, want in rule.when.items()):
+    if not holds(rule.when, spot, style):
         return False
     if rule.sign == "any":
         return True

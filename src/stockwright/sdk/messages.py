@@ -187,6 +187,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
 
     Payloads with the same non-empty raw_key are mapped in the order of their arrival, and wait
     behind a parked one. problem is set where it can be told at the door that mapping is useless.
+    hint: it says only that something happened, such as a webhook that names an order: it is kept,
+    and the partner is polled at once.
     """
 
     body: bytes
@@ -194,6 +196,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     raw_key: str = ""
     problem: Failure | None = None
+    hint: bool = False
 
 
 class Mapped(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ _STEP: Final = re.compile(r"\.([^.\[\]{}|?]+)|\[(\d+)\]")
 _PATH: Final = re.compile(rf"[$@]({_STEP.pattern})*")
 _TEMPLATE: Final = re.compile(r"\{([^{}]+)\}")
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.0*)?")
+_GROUPED: Final = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
 _INTEGERS: Final = frozenset(
     {"quantity", "revision", "to_quantity", "contained", "reverses", "position"}
 )
@@ -41,10 +42,11 @@ MISSING: Final = object()
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
-    """How places are written and times are read for one kind of payload."""
+    """How places are written, times and numbers are read for one kind of payload."""
 
     file: bool = False
     time_format: str = ""
+    decimal: Literal[".", ","] = "."
 
     def at(self, place: str, tail: str) -> str:
         """The path of a value below a place."""
@@ -114,7 +116,7 @@ def value_of(name: str, source: str, spot: Spot, style: Style) -> Any:
     if value is MISSING:
         return value
     try:
-        return _typed(name, value)
+        return _typed(name, value, style)
     except ValueError as error:
         raise Wrong(path_of(option, spot, style), str(error)) from None
 
@@ -197,10 +199,29 @@ def _follow(value: Any, steps: tuple[str | int, ...]) -> Any:
 # -------------------------------------------------------------------- types
 
 
-def _typed(name: str, value: Any) -> Any:
+def plain_number(text: str, decimal: str = ".") -> str:
+    """A number of a file in our form: its sign in front, a point, no grouping.
+
+    With a decimal comma "1.234,0" and "1.234" are both 1234. Raises ValueError for a point there
+    that groups nothing.
+    """
+    text = text.strip()
+    if text[-1:] in ("-", "+") and text[:1].isdigit():
+        text = text[-1] + text[:-1]
+    if decimal == ".":
+        return text
+    if _GROUPED.fullmatch(text):
+        text = text.replace(".", "")
+    if "." in text:
+        raise ValueError(f"is {text[:40]!r}, not a number with a decimal comma")
+    return text.replace(",", ".", 1)
+
+
+def _typed(name: str, value: Any, style: Style) -> Any:
     """A value as a field's own type. Raises ValueError with the reason."""
     if name in _INTEGERS:
-        return _integer(value)
+        file = style.file and isinstance(value, str)
+        return _integer(plain_number(value, style.decimal) if file else value)
     if name in _FLAGS:
         return _flag(value)
     text = text_of(value)

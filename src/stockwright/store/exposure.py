@@ -114,12 +114,13 @@ def with_kits(connection: Connection, skus: Sequence[str]) -> list[str]:
 
 class Way(msgspec.Struct, frozen=True):
     """The places a channel may sell from, by priority, then code; whether an order may be served
-    from several of them; the class of its backorders.
+    from several of them; the class of its backorders; whether its partner takes gross numbers.
     """
 
     pool: tuple[str, ...]
     allow_split: bool = True
     demand_class: int | None = None
+    takes_gross: bool = False
 
 
 def channels(connection: Connection) -> dict[str, Way]:
@@ -182,6 +183,19 @@ def listed(connection: Connection, skus: Sequence[str], channel: str | None = No
         if active:
             parts.append(Part(*part))
     return Sold({sku: list(keys) for sku, keys in by_sku.items()}, _whole(connection, parts))
+
+
+def gross_channels(connection: Connection, channels: Sequence[str]) -> set[str]:
+    """Those of these channels whose partners take gross numbers."""
+    rows = connection.execute(_SQL["gross_channels"], {"channels": texts(channels)})
+    return {code for (code,) in rows}
+
+
+def sold_twice(
+    connection: Connection, channels: Sequence[str], skus: Sequence[str]
+) -> set[tuple[str, str]]:
+    """The (channel, SKU) pairs, of those named, that several active listings consist of."""
+    return set(_pairs(connection, "sold_twice", channels=texts(channels), skus=texts(skus)))
 
 
 def published(

@@ -63,6 +63,18 @@ def apply_config(connection: Connection, network: Network) -> Applied:
     return msgspec.structs.replace(outcome, revision=in_force)
 
 
+def declare_gross(connection: Connection, connectors: Sequence[str]) -> tuple[str, ...]:
+    """Notes which connectors' partners take gross numbers; the channels where that changed.
+
+    Their levels are computed anew. In the caller's transaction, and safe to repeat.
+    """
+    lock_master(connection)
+    changed = _changed(connection, "declare_gross", connectors=list(connectors))
+    if changed:
+        connection.execute(_MASTER["mark_channels"], {"channels": list(changed)})
+    return changed
+
+
 def _apply_locations(connection: Connection, network: Network) -> tuple[str, ...]:
     rows = [
         msgspec.structs.replace(place, authority=(), groups=tuple(sorted(set(place.groups))))

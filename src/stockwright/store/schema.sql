@@ -565,6 +565,7 @@ CREATE TABLE history.system (
     since bigint NOT NULL,
     until bigint,
     heartbeat_s numeric NOT NULL,
+    levels_are text NOT NULL,
     CONSTRAINT system_check CHECK ((until > since))
 );
 
@@ -610,6 +611,24 @@ CREATE VIEW past.backorder AS
            FROM history.backorder newer
           WHERE ((newer.id = told.id) AND (newer.n > told.n) AND (newer.revision <= past.revision_asked()) AND (newer.sequence <= past.sequence_asked()))))));
 
+CREATE TABLE public.balance (
+    sku text NOT NULL COLLATE pg_catalog."C",
+    location text NOT NULL COLLATE pg_catalog."C",
+    lot text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    sellable bigint DEFAULT 0 NOT NULL,
+    inspection bigint DEFAULT 0 NOT NULL,
+    quarantined bigint DEFAULT 0 NOT NULL,
+    damaged bigint DEFAULT 0 NOT NULL,
+    reserved bigint DEFAULT 0 NOT NULL,
+    allocated bigint DEFAULT 0 NOT NULL,
+    picked bigint DEFAULT 0 NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    CONSTRAINT balance_allocated_check CHECK ((allocated >= 0)),
+    CONSTRAINT balance_picked_check CHECK ((picked >= 0)),
+    CONSTRAINT balance_reserved_check CHECK ((reserved >= 0))
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.entry (
     sequence bigint NOT NULL,
     n smallint NOT NULL,
@@ -628,40 +647,6 @@ CREATE TABLE public.entry (
     CONSTRAINT entry_quantity_check CHECK ((quantity > 0))
 )
 PARTITION BY RANGE (sequence);
-
-CREATE VIEW past.moved AS
- SELECT entry.sku,
-    side.location,
-    entry.lot,
-    side.account,
-    entry.line_id,
-    entry.sequence,
-    (side.sign *
-        CASE
-            WHEN past.is_near() THEN (- entry.quantity)
-            ELSE entry.quantity
-        END) AS units
-   FROM (public.entry
-     CROSS JOIN LATERAL ( VALUES (entry.to_account,entry.to_location,1), (entry.from_account,entry.from_location,'-1'::integer)) side(account, location, sign))
-  WHERE ((entry.sequence > past.way_above()) AND (entry.sequence <= past.way_upto()) AND (side.account = ANY (ARRAY['sellable'::public.account, 'inspection'::public.account, 'quarantined'::public.account, 'damaged'::public.account, 'reserved'::public.account, 'allocated'::public.account, 'picked'::public.account])));
-
-CREATE TABLE public.balance (
-    sku text NOT NULL COLLATE pg_catalog."C",
-    location text NOT NULL COLLATE pg_catalog."C",
-    lot text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
-    sellable bigint DEFAULT 0 NOT NULL,
-    inspection bigint DEFAULT 0 NOT NULL,
-    quarantined bigint DEFAULT 0 NOT NULL,
-    damaged bigint DEFAULT 0 NOT NULL,
-    reserved bigint DEFAULT 0 NOT NULL,
-    allocated bigint DEFAULT 0 NOT NULL,
-    picked bigint DEFAULT 0 NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    CONSTRAINT balance_allocated_check CHECK ((allocated >= 0)),
-    CONSTRAINT balance_picked_check CHECK ((picked >= 0)),
-    CONSTRAINT balance_reserved_check CHECK ((reserved >= 0))
-)
-WITH (fillfactor='50');
 
 CREATE VIEW past.balance AS
  SELECT sku,
@@ -687,38 +672,53 @@ CREATE VIEW past.balance AS
            FROM public.balance
           WHERE past.is_near()
         UNION ALL
-         SELECT moved.sku,
-            moved.location,
-            moved.lot,
-                CASE moved.account
-                    WHEN 'sellable'::public.account THEN moved.units
+         SELECT alike.sku,
+            side.location,
+            alike.lot,
+                CASE side.account
+                    WHEN 'sellable'::public.account THEN side.units
                     ELSE (0)::bigint
                 END AS "case",
-                CASE moved.account
-                    WHEN 'inspection'::public.account THEN moved.units
+                CASE side.account
+                    WHEN 'inspection'::public.account THEN side.units
                     ELSE (0)::bigint
                 END AS "case",
-                CASE moved.account
-                    WHEN 'quarantined'::public.account THEN moved.units
+                CASE side.account
+                    WHEN 'quarantined'::public.account THEN side.units
                     ELSE (0)::bigint
                 END AS "case",
-                CASE moved.account
-                    WHEN 'damaged'::public.account THEN moved.units
+                CASE side.account
+                    WHEN 'damaged'::public.account THEN side.units
                     ELSE (0)::bigint
                 END AS "case",
-                CASE moved.account
-                    WHEN 'reserved'::public.account THEN moved.units
+                CASE side.account
+                    WHEN 'reserved'::public.account THEN side.units
                     ELSE (0)::bigint
                 END AS "case",
-                CASE moved.account
-                    WHEN 'allocated'::public.account THEN moved.units
+                CASE side.account
+                    WHEN 'allocated'::public.account THEN side.units
                     ELSE (0)::bigint
                 END AS "case",
-                CASE moved.account
-                    WHEN 'picked'::public.account THEN moved.units
+                CASE side.account
+                    WHEN 'picked'::public.account THEN side.units
                     ELSE (0)::bigint
                 END AS "case"
-           FROM past.moved) booked
+           FROM (( SELECT entry.sku,
+                    entry.lot,
+                    entry.to_account,
+                    entry.to_location,
+                    entry.from_account,
+                    entry.from_location,
+                    (
+                        CASE
+                            WHEN past.is_near() THEN (- sum(entry.quantity))
+                            ELSE sum(entry.quantity)
+                        END)::bigint AS moved
+                   FROM public.entry
+                  WHERE ((entry.sequence > past.way_above()) AND (entry.sequence <= past.way_upto()))
+                  GROUP BY entry.sku, entry.lot, entry.to_account, entry.to_location, entry.from_account, entry.from_location) alike
+             CROSS JOIN LATERAL ( VALUES (alike.to_account,alike.to_location,alike.moved), (alike.from_account,alike.from_location,(- alike.moved))) side(account, location, units))
+          WHERE (side.account = ANY (ARRAY['sellable'::public.account, 'inspection'::public.account, 'quarantined'::public.account, 'damaged'::public.account, 'reserved'::public.account, 'allocated'::public.account, 'picked'::public.account]))) booked
   GROUP BY sku, location, lot
  HAVING ((sum(sellable) <> (0)::numeric) OR (sum(inspection) <> (0)::numeric) OR (sum(quarantined) <> (0)::numeric) OR (sum(damaged) <> (0)::numeric) OR (sum(reserved) <> (0)::numeric) OR (sum(allocated) <> (0)::numeric) OR (sum(picked) <> (0)::numeric));
 
@@ -749,6 +749,22 @@ CREATE VIEW past.channel AS
     hold_s
    FROM history.channel
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
+
+CREATE VIEW past.moved AS
+ SELECT entry.sku,
+    side.location,
+    entry.lot,
+    side.account,
+    entry.line_id,
+    entry.sequence,
+    (side.sign *
+        CASE
+            WHEN past.is_near() THEN (- entry.quantity)
+            ELSE entry.quantity
+        END) AS units
+   FROM (public.entry
+     CROSS JOIN LATERAL ( VALUES (entry.to_account,entry.to_location,1), (entry.from_account,entry.from_location,'-1'::integer)) side(account, location, sign))
+  WHERE ((entry.sequence > past.way_above()) AND (entry.sequence <= past.way_upto()) AND (side.account = ANY (ARRAY['sellable'::public.account, 'inspection'::public.account, 'quarantined'::public.account, 'damaged'::public.account, 'reserved'::public.account, 'allocated'::public.account, 'picked'::public.account])));
 
 CREATE TABLE public.claim (
     line_id bigint NOT NULL,
@@ -878,7 +894,8 @@ CREATE VIEW past.demand_line AS
         CASE
             WHEN (later.line_id IS NULL) THEN line.fresh_until
             ELSE later.fresh_until
-        END AS fresh_until
+        END AS fresh_until,
+    (0)::bigint AS cancel_requested
    FROM (public.demand_line line
      LEFT JOIN LATERAL ( SELECT noted.line_id,
             noted.fresh_until
@@ -1014,7 +1031,8 @@ CREATE VIEW past.system AS
     revisions,
     connector,
     settings,
-    heartbeat_s
+    heartbeat_s,
+    levels_are
    FROM history.system
   WHERE ((since <= past.revision_asked()) AND ((until IS NULL) OR (until > past.revision_asked())));
 
@@ -1960,6 +1978,8 @@ CREATE TABLE public.system (
     connector text DEFAULT ''::text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
     heartbeat_s numeric DEFAULT 0 NOT NULL,
+    levels_are text DEFAULT 'net'::text NOT NULL,
+    CONSTRAINT system_levels_are_check CHECK ((levels_are = ANY (ARRAY['net'::text, 'gross'::text]))),
     CONSTRAINT system_revisions_check CHECK ((revisions = ANY (ARRAY['increment'::text, 'cumulative'::text, 'replacement'::text]))),
     CONSTRAINT system_snapshot_basis_check CHECK ((snapshot_basis = ANY (ARRAY['gross'::text, 'net'::text])))
 );

@@ -26,8 +26,9 @@ class Books(msgspec.Struct, frozen=True):
 
     read_at is the database's clock, revision that of the rules in force then. owed are the
     backorders of each SKU. Where they were asked for: claims are open units by (channel, sku), a
-    channel without any is missing; by_lot are the SKUs that are kept by lot, and lots what lies at
-    each (sku, place) of these.
+    channel without any is missing; open are those on orders of the channel's own system that nobody
+    asked to cancel; by_lot are the SKUs that are kept by lot, and lots what lies at each (sku,
+    place) of these.
     """
 
     read_at: dt.datetime
@@ -36,6 +37,7 @@ class Books(msgspec.Struct, frozen=True):
     places: dict[str, list[Stock]] = {}
     owed: dict[str, list[Backorder]] = {}
     claims: dict[tuple[str, str], int] = {}
+    open: dict[tuple[str, str], int] = {}
     by_lot: set[str] = set()
     lots: dict[tuple[str, str], Lots] = {}
 
@@ -99,10 +101,16 @@ def stock_of_skus(
     skus: Sequence[str],
     *,
     with_claims: bool = False,
+    with_open: bool = False,
     with_lots: bool = False,
 ) -> Books:
     """What the books say of these SKUs, read with the ledger's head in one statement."""
-    asked = {"skus": texts(skus), "claims": with_claims, "lots": with_lots}
+    asked = {
+        "skus": texts(skus),
+        "claims": with_claims,
+        "open": with_open,
+        "lots": with_lots,
+    }
     rows = connection.execute(_SQL["stock_of_skus"], asked, binary=True).fetchall()
     read_at, sequence, revision, *_ = rows[0]  # there is a row even where the books are empty
     books = Books(read_at=read_at, sequence=sequence, revision=revision)
@@ -132,6 +140,12 @@ def _tell_claimed(
     books.claims[channel, sku] = sum(units)
 
 
+def _tell_open(
+    books: Books, sku: str, location: None, channel: str, good_until: None, owed: None, *units: int
+) -> None:
+    books.open[channel, sku] = sum(units)
+
+
 def _tell_by_lot(books: Books, sku: str, *_: Any) -> None:
     books.by_lot.add(sku)
 
@@ -159,6 +173,7 @@ _TELL: Final[Mapping[str, Callable[..., None]]] = {
     "stock": _tell_stock,
     "owed": _tell_owed,
     "claimed": _tell_claimed,
+    "open": _tell_open,
     "by_lot": _tell_by_lot,
     "lot": _tell_lot,
     "fresh": _tell_fresh,

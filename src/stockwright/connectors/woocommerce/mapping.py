@@ -101,7 +101,13 @@ class _Order:
         )
 
     def cancel(
-        self, document: str, at: dt.datetime, number: int, order_line: int, units: int, item: str
+        self,
+        document: str,
+        at: dt.datetime | None,
+        number: int,
+        order_line: int,
+        units: int,
+        item: str,
     ) -> Fact:
         return Fact(
             kind="channel_cancel",
@@ -148,7 +154,8 @@ class _Refunds:
         if units <= 0:
             return None
         item, order = code_of(line, place), self._order
-        return order.cancel(order.id, order.modified, number, number, units, item)
+        # Without a time: the order is told again when it changes, and this must say the same.
+        return order.cancel(order.id, None, number, number, units, item)
 
 
 def code_of(line: Any, place: str) -> str:

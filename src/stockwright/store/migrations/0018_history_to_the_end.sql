@@ -69,3 +69,40 @@ begin
     end loop;
 end
 $$;
+
+-- The same answer as before, sooner: what moved alike is added up before it is booked on both sides.
+create or replace view past.balance as
+select sku, location, lot,
+       sum(sellable)::bigint as sellable, sum(inspection)::bigint as inspection,
+       sum(quarantined)::bigint as quarantined, sum(damaged)::bigint as damaged,
+       sum(reserved)::bigint as reserved, sum(allocated)::bigint as allocated,
+       sum(picked)::bigint as picked
+from (
+    select sku, location, lot, sellable, inspection, quarantined, damaged, reserved, allocated, picked
+    from public.balance where past.is_near()
+    union all
+    select alike.sku, side.location, alike.lot,
+           case side.account when 'sellable' then units else 0 end,
+           case side.account when 'inspection' then units else 0 end,
+           case side.account when 'quarantined' then units else 0 end,
+           case side.account when 'damaged' then units else 0 end,
+           case side.account when 'reserved' then units else 0 end,
+           case side.account when 'allocated' then units else 0 end,
+           case side.account when 'picked' then units else 0 end
+    from (
+        select sku, lot, to_account, to_location, from_account, from_location,
+               case when past.is_near() then -sum(quantity) else sum(quantity) end::bigint as moved
+        from public.entry
+        where sequence > past.way_above() and sequence <= past.way_upto()
+        group by sku, lot, to_account, to_location, from_account, from_location
+    ) alike
+    cross join lateral (
+        values (alike.to_account, alike.to_location, alike.moved),
+               (alike.from_account, alike.from_location, -alike.moved)
+    ) as side (account, location, units)
+    where side.account in ('sellable', 'inspection', 'quarantined', 'damaged', 'reserved',
+                           'allocated', 'picked')
+) booked
+group by sku, location, lot
+having (sum(sellable), sum(inspection), sum(quarantined), sum(damaged), sum(reserved), sum(allocated),
+        sum(picked)) <> (0, 0, 0, 0, 0, 0, 0);

@@ -64,7 +64,8 @@ select sku from above order by sku;
 
 -- name: channels
 -- Every channel: the places it may sell from, by priority and code, its groups taken apart; whether its
--- orders may be served from several of them, and the class of its backorders.
+-- orders may be served from several of them, the class of its backorders, and whether its partner takes
+-- gross numbers.
 select channel.code,
        array(
            select location.code
@@ -74,8 +75,9 @@ select channel.code,
                          where member.location = location.code and member.code = any (channel.pool))
            order by location.priority, location.code
        ),
-       channel.allow_split, channel.demand_class
+       channel.allow_split, channel.demand_class, system.levels_are = 'gross'
 from channel
+join system on system.code = channel.system
 order by channel.code;
 
 -- name: policies
@@ -124,6 +126,20 @@ join listing on listing.channel = wanted.channel and listing.code = wanted.listi
 join listing_component part on part.channel = wanted.channel and part.listing = wanted.listing
 join sku on sku.code = part.sku
 order by channel, listing, sku;
+
+-- name: gross_channels
+-- Those of these channels whose partners take gross numbers.
+select channel.code from channel join system on system.code = channel.system
+where channel.code = any (%(channels)s::text[]) and system.levels_are = 'gross';
+
+-- name: sold_twice
+-- (channel, SKU) of these that more than one active listing of the channel consists of.
+select part.channel, part.sku
+from listing_component part
+join listing on listing.channel = part.channel and listing.code = part.listing and listing.active
+where part.channel = any (%(channels)s::text[]) and part.sku = any (%(skus)s::text[])
+group by part.channel, part.sku
+having count(*) > 1;
 
 -- name: published
 -- What the channels of these listings acknowledged last.

@@ -25,6 +25,17 @@ where (system.role, system.owner, system.latency_budget_s, system.criticality,
        excluded.connector, excluded.settings, excluded.heartbeat_s)
 returning code
 
+-- name: declare_gross
+-- Notes which systems' connectors take gross numbers; the channels where that changed.
+with changed as (
+    update system set levels_are = declared.levels_are
+    from (select code, case when connector = any(%(connectors)s::text[]) then 'gross' else 'net' end
+          from system) declared (code, levels_are)
+    where system.code = declared.code and system.levels_are <> declared.levels_are
+    returning system.code
+)
+select channel.code from channel join changed on changed.code = channel.system order by channel.code
+
 -- name: disconnect_systems
 -- Takes the connector from systems that are no longer declared; their codes. History keeps the rows.
 update system set connector = ''

@@ -1,7 +1,7 @@
 -- name: stock_of_skus
 -- The clock, the ledger's head, the revision of the rules, and what the books say of these SKUs as of
 -- that head. What a row tells: 'stock' at a place; what is 'owed' to an order line; where asked, the
--- units that a channel 'claimed', which SKUs are kept 'by_lot', each free 'lot' of these with its last
+-- units that a channel 'claimed', those 'open' on orders of its own system, which SKUs are kept 'by_lot', each free 'lot' of these with its last
 -- day, and 'fresh' units that must stay good until a day. One statement, so that all is of one moment.
 select moment_v1(), head.sequence, rules.revision, told.*
 from (select coalesce(max(sequence), 0) as sequence from ledger_head) head
@@ -33,6 +33,20 @@ left join (
       and claim.reserved + claim.allocated + claim.picked > 0
       and line.channel <> ''
     group by claim.sku, line.channel
+    union all
+    select 'open', sku, null, channel, null, null, sum(units)::bigint, 0, 0, 0, 0, 0, 0
+    from (
+        select line.sku, line.channel,
+               greatest(0, sum(claim.reserved + claim.allocated + claim.picked)
+                           - line.cancel_requested) as units
+        from claim
+        join demand_line line on line.id = claim.line_id
+        join channel on channel.code = line.channel and channel.system = line.system
+        where %(open)s and claim.sku = any (%(skus)s::text[])
+          and claim.reserved + claim.allocated + claim.picked > 0
+        group by line.id, line.sku, line.channel, line.cancel_requested
+    ) ordered
+    group by sku, channel
     union all
     select 'by_lot', code, null, null, null, null, 0, 0, 0, 0, 0, 0, 0
     from sku
