@@ -136,7 +136,7 @@ def test_at_a_terminal_what_is_required_is_asked_for_and_secrets_are_not_shown(
 ):
     typed = iter([shown.url])
     kept = iter(["sw0rdfish", "env:SHOP_TOKEN", "env:SHOP_TOKEN"])
-    monkeypatch.setattr("stockwright.cli.connection._at_a_terminal", lambda: True)
+    monkeypatch.setattr("stockwright.cli.connection_given._at_a_terminal", lambda: True)
     monkeypatch.setattr("builtins.input", lambda prompt: next(typed))
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(kept))
     ran = sw("connection", "add", "SHOP", "--connector", "woocommerce")

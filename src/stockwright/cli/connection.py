@@ -1,8 +1,6 @@
 """`stockwright connection`: connect a partner step by step: add, test, shadow, live."""
 
 import csv
-import getpass
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from rich.text import Text
 from stockwright.app import connecting as steps
 from stockwright.app import open_database
 from stockwright.cli import output
+from stockwright.cli.connection_given import completed, given_settings, payload_of
 from stockwright.cli.connection_words import (
     added_lines,
     item_lines,
@@ -26,12 +25,10 @@ from stockwright.cli.connection_words import (
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import load_config
 from stockwright.config.asking import (
-    Asked,
     NewConnection,
     asked,
     connector_of,
     edits_of,
-    reference_problem,
 )
 from stockwright.config.secrets import absolute_references
 from stockwright.domain.connecting import TESTED
@@ -43,7 +40,6 @@ from stockwright.flow.configuring import start_with
 from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.opening_stock import Opening, Taken
 from stockwright.flow.recording import Recorder
-from stockwright.sdk.messages import Payload
 from stockwright.store import connecting as store
 from stockwright.store.connection import Pool
 from stockwright.store.history import Said
@@ -101,7 +97,9 @@ def add(
     file:PATH, and are never shown. Repeat it to change the settings, until it is in shadow.
     """
     wanted = asked(connector_of(connector).declaration)
-    given = _given(set_ or ()) if as_json else _completed(_given(set_ or ()), wanted)
+    given = given_settings(set_ or ())
+    if not as_json:
+        given = completed(given, wanted)
     new = NewConnection(
         code=system,
         connector=connector,
@@ -149,7 +147,7 @@ def try_out(
     """
     if take_stock and without_stock:
         raise Rejected("malformed", "without_stock", "Take the stock, or go on without it.")
-    payloads = [_payload(path) for path in sample or ()]
+    payloads = [payload_of(path) for path in sample or ()]
     actor = output.person(author)
     with _opened(config, f"connection test {system}") as (pool, url):
         tested = steps.test(pool, system, payloads, actor=actor)
@@ -324,49 +322,6 @@ def _listed(found: Sequence[ConnectionView]) -> Iterator[str]:
     for one in found:
         next_ = f"; next: {one.next}" if one.next else ""
         yield f"{one.system}: {one.stage}, {one.role} by {one.connector}{next_}"
-
-
-def _given(texts: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip():
-            # Not repeated: what was meant as a value may be a secret.
-            raise Rejected("malformed", "set", "Give every setting as NAME=VALUE.")
-        found[name.strip()] = value.strip()
-    return found
-
-
-def _completed(given: dict[str, str], wanted: Sequence[Asked]) -> dict[str, str]:
-    """Asks a person for required settings; programs are told by the rules what is missing."""
-    if not _at_a_terminal():
-        return given
-    for one in wanted:
-        if one.required and one.name not in given:
-            given[one.name] = _secret(one) if one.secret else input(f"{one.name} ({one.what}): ")
-    return given
-
-
-def _at_a_terminal() -> bool:
-    return sys.stdin.isatty()
-
-
-def _secret(one: Asked) -> str:
-    """A reference to a secret. What is typed is not echoed: it may be the secret by mistake."""
-    while True:
-        text = getpass.getpass(f"{one.name}, as env:NAME or file:PATH ({one.what}): ").strip()
-        problem = reference_problem(text)
-        if not problem:
-            return text
-        output.err().print(f"{one.name}: {problem}")
-
-
-def _payload(path: Path) -> Payload:
-    try:
-        body = path.read_bytes()
-    except OSError as failure:
-        raise Rejected("unreadable", "sample", f"{path}: {failure.strerror}") from None
-    return Payload(body=body, headers={"file": path.name})
 
 
 @contextmanager
