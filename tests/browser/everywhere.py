@@ -9,6 +9,8 @@ from starlette.routing import Route
 from stockwright.console import routes
 from stockwright.console.door import SIGN_IN
 from stockwright.console.reading import ConsoleServices
+from stockwright.domain.network import System
+from stockwright.flow.connecting import digest
 from tests.console.people import Browser
 from tests.console.seeding import HOT, Seed, seed_wholesaler
 from tests.console.serving import Served
@@ -101,7 +103,9 @@ def half_connected(seed: Seed) -> None:
     fact = {"kind": "channel_order", "document": "O-1", "item": HOT, "quantity": 2}
     broken = {"payload": 1, "path": "$.data.lines[0].quantity", "reason": "is missing"}
     sample = {"events": 1, "failures": 1, "first": [fact], "broken": [broken]}
-    told = {"credentials": ("done", {}), "sample": ("failed", sample), "items": ("attention", {})}
+    told = {"settings": ("done", {}), "credentials": ("done", {}), "sample": ("failed", sample),
+            "items": ("attention", {})}  # fmt: skip
+    settings = digest(System(code="market-b", role="shop", connector="json_http"))
     waits = {"A-VERY-LONG-CODE-OF-A-PARTNER-001": "unknown", HOT: "unit_conflict"}
     seed._run(
         "insert into connecting (system, stage, actor, why)"
@@ -109,9 +113,9 @@ def half_connected(seed: Seed) -> None:
     )
     for step, (state, detail) in told.items():
         seed._run(
-            "insert into connecting_step (system, step, state, actor, note, detail)"
-            " values ('market-b', %s, %s, 'user ada', 'what was found, in a sentence', %s)",
-            step, state, json.dumps(detail),
+            "insert into connecting_step (system, step, state, actor, note, detail, settings)"
+            " values ('market-b', %s, %s, 'user ada', 'what was found, in a sentence', %s, %s)",
+            step, state, json.dumps(detail), settings,
         )  # fmt: skip
     for code, state in waits.items():
         seed._run(

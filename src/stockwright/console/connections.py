@@ -107,7 +107,7 @@ class ConnectionPages:
             400 if note else 200,
             connectors=[connector_of(name).declaration for name in connector_names()],
             declaration=declaration,
-            asked=wanted,
+            wanted=wanted,
             given=given,
             values={name: form.one(name) for name in names},
             note=note,
