@@ -189,6 +189,7 @@ def test_a_process_tells_what_it_does_and_says_good_bye(database_url):
             "intake",
             "projection",
             "buffering",
+            "shadow",
             "expiry",
             "partners",
             "api log",

@@ -9,6 +9,8 @@ from starlette.routing import Route
 from stockwright.console import routes
 from stockwright.console.door import SIGN_IN
 from stockwright.console.reading import ConsoleServices
+from stockwright.domain.network import System
+from stockwright.flow.connecting import digest
 from tests.console.people import Browser
 from tests.console.seeding import HOT, Seed, seed_wholesaler
 from tests.console.serving import Served
@@ -35,6 +37,9 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/work-items": ("/work-items", "/work-items?kind=shortage", "/work-items?kind=none"),
     "/publication": ("/publication?channel=webshop",),
     "/publications/{channel:path}": ("/publications/market-a",),
+    "/connection": ("/connection?system=market-b",),
+    "/connections/{system:path}": ("/connections/market-b",),
+    "/connection-new": ("/connection-new", "/connection-new?connector=json_http"),
     "/policy": ("/policy?channel=webshop",),
     "/policies/{channel:path}": ("/policies/market-a",),
     "/policy-trials/{trial}": ("/policy-trials/1",),
@@ -89,7 +94,38 @@ def seed_everything(seed: Seed) -> None:
             " '{events:write,stock:read}', case when %s = 'warehouse' then now() end)",
             name.split()[0], name, name.encode(), name,
         )  # fmt: skip
+    half_connected(seed)
     put_rules(seed, "market-a", {"sku": HOT, "cap": 3}, {"safety": 1}, reason="spring sale")
+
+
+def half_connected(seed: Seed) -> None:
+    """A connection in shadow: some steps taken, one failed, items that wait, levels not sent."""
+    fact = {"kind": "channel_order", "document": "O-1", "item": HOT, "quantity": 2}
+    broken = {"payload": 1, "path": "$.data.lines[0].quantity", "reason": "is missing"}
+    sample = {"events": 1, "failures": 1, "first": [fact], "broken": [broken]}
+    told = {"settings": ("done", {}), "credentials": ("done", {}), "sample": ("failed", sample),
+            "items": ("attention", {})}  # fmt: skip
+    settings = digest(System(code="market-b", role="shop", connector="json_http"))
+    waits = {"A-VERY-LONG-CODE-OF-A-PARTNER-001": "unknown", HOT: "unit_conflict"}
+    seed._run(
+        "insert into connecting (system, stage, actor, why)"
+        " values ('market-b', 'shadow', 'user ada', 'a first look')"
+    )
+    for step, (state, detail) in told.items():
+        seed._run(
+            "insert into connecting_step (system, step, state, actor, note, detail, settings)"
+            " values ('market-b', %s, %s, 'user ada', 'what was found, in a sentence', %s, %s)",
+            step, state, json.dumps(detail), settings,
+        )  # fmt: skip
+    for code, state in waits.items():
+        seed._run(
+            "insert into partner_item (system, code, state, why) values ('market-b', %s, %s,"
+            " 'it is bound to no SKU and it is no active listing of market-b')", code, state,
+        )  # fmt: skip
+    seed._run(
+        "insert into shadow_level (channel, listing, version, desired)"
+        " values ('market-b', %s, 1, 1234567)", HOT,
+    )  # fmt: skip
 
 
 def begin_trial(served: Served) -> None:

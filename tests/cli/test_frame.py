@@ -20,6 +20,7 @@ from stockwright.store.errors import DatabaseUnavailable
 
 GROUPS = {
     "config": ("plan", "apply", "rollback", "show", "history"),
+    "connection": ("add", "test", "items", "shadow", "live", "status"),
     "key": ("create", "list", "revoke"),
     "policy": ("preview", "replay"),
     "publish": ("list", "pause", "resume", "resync"),

@@ -85,6 +85,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "name_taken": Kind(
         409, "something else has this name", "Choose another name, or read what is there."
     ),
+    "not_ready": Kind(
+        409, "a step has to be taken before this one", "Do what `detail` says, then send it again."
+    ),
+    "already_connected": Kind(
+        409, "the system is connected already", "Choose another code, or change its configuration."
+    ),
     "already_closed": Kind(409, "this was closed before", "Nothing is left to do."),
     "already_open": Kind(409, "this is open", "Nothing is left to do."),
     "not_bindable": Kind(

@@ -182,7 +182,13 @@ def operations() -> list[Operation]:
             problems=known,
         ),
         row("POST", "/{channel}/pause", pause_channel, "work:write", **steer),
-        row("POST", "/{channel}/resume", resume_channel, "work:write", **steer),
+        row(
+            "POST",
+            "/{channel}/resume",
+            resume_channel,
+            "work:write",
+            **(steer | {"problems": (*known, "not_ready")}),
+        ),
         row(
             "POST",
             "/{channel}/resync",

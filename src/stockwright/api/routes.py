@@ -8,6 +8,7 @@ from stockwright.api import (
     backorders,
     changes,
     config,
+    connections,
     counts,
     events,
     health,
@@ -310,6 +311,7 @@ TABLE: Final[tuple[Operation, ...]] = (
     *publication.operations(),
     *master.operations(),
     *config.operations(),
+    *connections.operations(),
     *transport.operations(),
     Operation(
         method="GET",

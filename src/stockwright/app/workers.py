@@ -15,6 +15,7 @@ from stockwright.app.delivering import deliver_until, deliveries_of
 from stockwright.app.signals import measure
 from stockwright.config import Config
 from stockwright.domain.errors import Transient
+from stockwright.flow import shadowing
 from stockwright.flow.buffering import Buffering
 from stockwright.flow.calls import Link
 from stockwright.flow.expiry import Sweeper
@@ -95,6 +96,7 @@ def add_workers(services: "Services") -> None:
     parts.add("wake-ups", wake_ups)
     parts.add("intake", lambda stop: run_intake(services.intake, stop))
     parts.add("projection", projection.run)
+    parts.add("shadow", lambda stop: shadowing.run(services.worker_pool, stop))
     buffering = Buffering(services.worker_pool, wake=projection.wake, poll_every_s=POLL_EVERY_S)
     parts.add("buffering", buffering.run)
     parts.add(

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "Export items, units, kits, listings, bindings or locations.",
     "pull": "Take over a partner's items, or what it expects from suppliers.",
     "config": "Plan, apply and roll back the configuration.",
+    "connection": "Connect a partner step by step: add, test, shadow, live.",
     "key": "Create, list and revoke API keys.",
     "user": "Add, list, change and disable users of the console.",
     "publish": "Show, pause, resume and resync channels.",
@@ -36,7 +37,9 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help, in the order a newcomer meets them."""
 
-_GROUPS: Final = frozenset({"config", "key", "policy", "publish", "subscription", "user"})
+_GROUPS: Final = frozenset(
+    {"config", "connection", "key", "policy", "publish", "subscription", "user"}
+)
 
 
 def build_app(chosen: str = "") -> App:

@@ -894,6 +894,76 @@ class BlockingOperations:
         """
         return self._run(self._client.get_history(table, key=key, limit=limit))
 
+    def get_connections(self) -> types.ConnectionsAnswer:
+        """Every connection with its stage, its steps and what comes next."""
+        return self._run(self._client.get_connections())
+
+    def add_connection(self, body: types.AddAsk) -> types.ConnectionView:
+        """Writes a new connection into the configuration as a revision; nothing is sent to it
+        yet.
+        """
+        return self._run(self._client.add_connection(body))
+
+    def get_connection(self, system: str) -> types.ConnectionView:
+        """One connection: its steps with who took them and when, and what keeps it from going
+        live.
+        """
+        return self._run(self._client.get_connection(system))
+
+    def test_connection(self, system: str, body: types.TestAsk) -> types.TestAnswer:
+        """Checks the credentials by a real call, maps a sample, matches the items; changes
+        nothing. What the partner does wrong is an outcome of the steps, not a problem of
+        this call.
+        """
+        return self._run(self._client.test_connection(system, body))
+
+    def post_opening_stock(self, system: str, body: types.StockAsk) -> types.StockAnswer:
+        """Records what the last test kept as opening stock, or goes on without it. Safe to
+        repeat.
+        """
+        return self._run(self._client.post_opening_stock(system, body))
+
+    def get_items(
+        self,
+        system: str,
+        *,
+        state: Literal["matched", "unknown", "unit_conflict"] | None = None,
+        after: str = "",
+        after_state: Literal["matched", "unknown", "unit_conflict"] | None = None,
+        limit: int = 100,
+    ) -> types.ItemsAnswer:
+        """The partner's items as the last test saw them, and how they stand in the item
+        master.
+        """
+        return self._run(
+            self._client.get_items(
+                system, state=state, after=after, after_state=after_state, limit=limit
+            )
+        )
+
+    def match_items(self, system: str) -> types.ConnectionView:
+        """Matches the items of the last test once more, after codes were bound or listed."""
+        return self._run(self._client.match_items(system))
+
+    def get_shadow(
+        self, system: str, *, differing: bool = False, limit: int = 100
+    ) -> types.ShadowAnswer:
+        """What would have been sent to a connection, beside what its partner last showed."""
+        return self._run(self._client.get_shadow(system, differing=differing, limit=limit))
+
+    def shadow_connection(self, system: str, body: types.StepAsk) -> types.ShadowAnswer:
+        """Writes down what would be sent, sends nothing, and compares it with what the partner
+        shows. Repeat it to compare again. A connection that is live is sent nothing from
+        then on.
+        """
+        return self._run(self._client.shadow_connection(system, body))
+
+    def live_connection(self, system: str, body: types.LiveAsk) -> types.ConnectionView:
+        """Lets a connection send from now on; refused with every reason while a step is
+        missing.
+        """
+        return self._run(self._client.live_connection(system, body))
+
     def export_master(self) -> bytes:
         """The whole item master, each line with its kind, in an order in which it can be
         imported.

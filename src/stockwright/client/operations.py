@@ -1387,6 +1387,122 @@ class Operations(Transport):
         )
         return answer
 
+    async def get_connections(self) -> types.ConnectionsAnswer:
+        """Every connection with its stage, its steps and what comes next."""
+        answer: types.ConnectionsAnswer = await self._call(
+            "GET", "/v1/connections", {200: types.ConnectionsAnswer}
+        )
+        return answer
+
+    async def add_connection(self, body: types.AddAsk) -> types.ConnectionView:
+        """Writes a new connection into the configuration as a revision; nothing is sent to it
+        yet.
+        """
+        answer: types.ConnectionView = await self._call(
+            "POST", "/v1/connections", {200: types.ConnectionView}, body=body
+        )
+        return answer
+
+    async def get_connection(self, system: str) -> types.ConnectionView:
+        """One connection: its steps with who took them and when, and what keeps it from going
+        live.
+        """
+        answer: types.ConnectionView = await self._call(
+            "GET", "/v1/connections/{}", {200: types.ConnectionView}, parts=[system]
+        )
+        return answer
+
+    async def test_connection(self, system: str, body: types.TestAsk) -> types.TestAnswer:
+        """Checks the credentials by a real call, maps a sample, matches the items; changes
+        nothing. What the partner does wrong is an outcome of the steps, not a problem of
+        this call.
+        """
+        answer: types.TestAnswer = await self._call(
+            "POST", "/v1/connections/{}/test", {200: types.TestAnswer}, parts=[system], body=body
+        )
+        return answer
+
+    async def post_opening_stock(self, system: str, body: types.StockAsk) -> types.StockAnswer:
+        """Records what the last test kept as opening stock, or goes on without it. Safe to
+        repeat.
+        """
+        answer: types.StockAnswer = await self._call(
+            "POST",
+            "/v1/connections/{}/opening-stock",
+            {200: types.StockAnswer},
+            parts=[system],
+            body=body,
+        )
+        return answer
+
+    async def get_items(
+        self,
+        system: str,
+        *,
+        state: Literal["matched", "unknown", "unit_conflict"] | None = None,
+        after: str = "",
+        after_state: Literal["matched", "unknown", "unit_conflict"] | None = None,
+        limit: int = 100,
+    ) -> types.ItemsAnswer:
+        """The partner's items as the last test saw them, and how they stand in the item
+        master.
+        """
+        answer: types.ItemsAnswer = await self._call(
+            "GET",
+            "/v1/connections/{}/items",
+            {200: types.ItemsAnswer},
+            parts=[system],
+            query={"state": state, "after": after, "after_state": after_state, "limit": limit},
+        )
+        return answer
+
+    async def match_items(self, system: str) -> types.ConnectionView:
+        """Matches the items of the last test once more, after codes were bound or listed."""
+        answer: types.ConnectionView = await self._call(
+            "POST", "/v1/connections/{}/items/match", {200: types.ConnectionView}, parts=[system]
+        )
+        return answer
+
+    async def get_shadow(
+        self, system: str, *, differing: bool = False, limit: int = 100
+    ) -> types.ShadowAnswer:
+        """What would have been sent to a connection, beside what its partner last showed."""
+        answer: types.ShadowAnswer = await self._call(
+            "GET",
+            "/v1/connections/{}/shadow",
+            {200: types.ShadowAnswer},
+            parts=[system],
+            query={"differing": differing, "limit": limit},
+        )
+        return answer
+
+    async def shadow_connection(self, system: str, body: types.StepAsk) -> types.ShadowAnswer:
+        """Writes down what would be sent, sends nothing, and compares it with what the partner
+        shows. Repeat it to compare again. A connection that is live is sent nothing from
+        then on.
+        """
+        answer: types.ShadowAnswer = await self._call(
+            "POST",
+            "/v1/connections/{}/shadow",
+            {200: types.ShadowAnswer},
+            parts=[system],
+            body=body,
+        )
+        return answer
+
+    async def live_connection(self, system: str, body: types.LiveAsk) -> types.ConnectionView:
+        """Lets a connection send from now on; refused with every reason while a step is
+        missing.
+        """
+        answer: types.ConnectionView = await self._call(
+            "POST",
+            "/v1/connections/{}/live",
+            {200: types.ConnectionView},
+            parts=[system],
+            body=body,
+        )
+        return answer
+
     async def export_master(self) -> bytes:
         """The whole item master, each line with its kind, in an order in which it can be
         imported.

@@ -10,7 +10,9 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from stockwright.domain.availability import Explanation
-from stockwright.domain.events import RequestLine
+from stockwright.domain.connecting import Step
+from stockwright.domain.events import Fact, RequestLine
+from stockwright.domain.item_match import PartnerItem
 from stockwright.domain.items import Component
 from stockwright.domain.levels import Level
 from stockwright.domain.network import Channel, Location, System
@@ -1118,6 +1120,214 @@ class Version(msgspec.Struct, kw_only=True, omit_defaults=True):
     actor: str
     reason: str
     source: Literal["file", "api", "console", "cli", "import", "database"]
+
+
+class ShadowCounts(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What would have been sent in all: levels, and how they compare with what is shown."""
+
+    levels: int = 0
+    zeroes: int = 0
+    differing: int = 0
+    not_shown: int = 0
+    changed: int = 0
+
+
+class ConnectionView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How one connection stands: its stage, its steps in order, and what comes next.
+
+    by_steps is false for a connection that was configured without these steps: it is live. missing
+    says what keeps it from going live. worker_at is when a worker last looked at it.
+    """
+
+    system: str
+    role: str
+    connector: str
+    channels: list[str]
+    stage: Literal["added", "shadow", "live"]
+    by_steps: bool
+    since: dt.datetime | None
+    by: str
+    why: str
+    forced: bool
+    steps: list[Step]
+    missing: list[str]
+    next: str
+    items: dict[Literal["matched", "unknown", "unit_conflict"], int]
+    shadow: ShadowCounts
+    worker_at: dt.datetime | None
+    spoken_for: bool
+
+
+class ConnectionsAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Every connection, by code."""
+
+    items: list[ConnectionView]
+
+
+class AddAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A new connection. role may be left out where the connector has one; a new channel needs pool.
+
+    Secrets in settings are references: env:NAME or file:PATH on the server.
+    """
+
+    system: str
+    connector: str
+    reason: str
+    role: str = ""
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    time_zone: str = ""
+    owner: str = ""
+    channel: str = ""
+    pool: list[str] = msgspec.field(default_factory=list)
+
+
+class SampleGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A message as the partner sends it, as text; file is its name where names say what it is."""
+
+    body: str
+    file: str = ""
+    content_type: str = ""
+
+
+class TestAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A sample to map instead of what the partner tells when it is asked."""
+
+    samples: list[SampleGiven] = msgspec.field(default_factory=list)
+
+
+class Broken(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A part that could not be mapped, or names what nobody knows; payload counts from 1."""
+
+    payload: int
+    place: str
+    path: str
+    reason: str
+    missing: str = ""
+
+
+class Sample(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a sample says. events counts all canonical events, by kind; first are the first of them.
+
+    broken are parts whose mapping fails or whose location or channel nobody knows; parts that only
+    lack an item are events all the same: items are matched by themselves.
+    """
+
+    payloads: int
+    events: int
+    kinds: dict[str, int]
+    first: list[Fact]
+    failures: int
+    broken: list[Broken]
+
+
+class Tested(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a test found, and how the connection stands now. sample is None where there was none."""
+
+    connection: ConnectionView
+    sample: Sample | None
+
+
+class LeftOut(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A figure that is not taken, and why."""
+
+    code: str
+    location: str
+    quantity: int
+    why: str
+
+
+class Opening(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What taking the opening stock would record: so many lines and units, as of a time.
+
+    refused says why nothing may be taken, '' where it may. left_out counts all figures that are
+    not taken, first_left_out are the first of them.
+    """
+
+    system: str
+    as_of: dt.datetime | None
+    lines: int
+    units: int
+    places: list[str]
+    left_out: int
+    first_left_out: list[LeftOut]
+    refused: str = ""
+
+
+class TestAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the test found, and what the stock that the partner told would be as opening stock."""
+
+    tested: Tested
+    opening: Opening
+
+
+class StockAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Take it as of the time that was shown, or go on without it, for a reason.
+
+    location is where the figures lie that name no place.
+    """
+
+    as_of: dt.datetime | None = None
+    without: str = ""
+    location: str = ""
+
+
+class Taken(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What was recorded, by outcome of the ledger, and how the connection stands now."""
+
+    opening: Opening
+    outcomes: dict[str, int]
+    connection: ConnectionView
+
+
+class StockAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What was recorded, null where it was gone on without it; and how the connection stands."""
+
+    taken: Taken | None
+    connection: ConnectionView
+
+
+class ItemsAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The partner's items of the last test: in conflict, unknown, matched, each by code."""
+
+    counts: dict[Literal["matched", "unknown", "unit_conflict"], int]
+    items: list[PartnerItem]
+
+
+class ShadowLevel(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A level as it would have been sent, and what the partner shows: None where it does not.
+
+    times counts the different numbers that would have been sent since first_at.
+    """
+
+    channel: str
+    listing: str
+    location: str
+    desired: int
+    shown: int | None
+    shown_at: dt.datetime | None
+    first_at: dt.datetime
+    noted_at: dt.datetime
+    times: int
+
+
+class ShadowAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What would have been sent: what the partner does not show first, then by difference."""
+
+    counts: ShadowCounts
+    levels: list[ShadowLevel]
+
+
+class StepAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Why."""
+
+    why: str = ""
+
+
+class LiveAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Why it goes live. force goes live though steps are missing; it takes the scope admin."""
+
+    why: str
+    force: bool = False
 
 
 class Refusal(msgspec.Struct, kw_only=True, omit_defaults=True):

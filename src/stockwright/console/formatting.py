@@ -130,6 +130,11 @@ def channel_url(channel: str, *, twin: bool = False, **query: str | int) -> str:
     return _url("publication", "channel", channel, twin, query)
 
 
+def connection_url(system: str, *, twin: bool = False) -> str:
+    """The address of a connection's steps, or of its JSON twin, for any code."""
+    return _url("connection", "system", system, twin, {})
+
+
 def _url(page: str, name: str, code: str, twin: bool, query: Mapping[str, str | int]) -> str:
     query = {name: value for name, value in query.items() if value != ""}
     ending = ".json" if twin else ""

@@ -36,6 +36,7 @@ NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
     ("/", "Overview", "look"),
     ("/items", "Items", "look"),
     ("/publications", "Publishing", "look"),
+    ("/connections", "Connections", "look"),
     ("/work-items", "Work", "look"),
     ("/parked", "Parked", "look"),
     ("/reservations", "Reservations", "look"),
@@ -61,6 +62,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["exact"] = _exact
     environment.globals["item_url"] = formatting.item_url
     environment.globals["channel_url"] = formatting.channel_url
+    environment.globals["connection_url"] = formatting.connection_url
     environment.globals["why_url"] = formatting.why_url
     environment.globals["file_url"] = file_url
     environment.globals["nav"] = _navigation

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from stockwright.console import audit, calls, parked, publications, reservations, work
 from stockwright.console.account import Account
 from stockwright.console.boards import Board, Boards
+from stockwright.console.connections import ConnectionPages
 from stockwright.console.door import SIGN_IN, Door, Guarded, Handler, Static
 from stockwright.console.files import FOLDER
 from stockwright.console.handlers import Handlers
@@ -44,7 +45,13 @@ def routes(
     """
     reader = Reader(services)
     door = Door(reader, open_to_all=open_to_all, behind_tls=base.startswith("https://"))
-    rows = [*_looking(reader, door), *_boards(reader), *_rules(reader), *_personal(reader, door)]
+    rows = [
+        *_looking(reader, door),
+        *_boards(reader),
+        *_connecting(reader),
+        *_rules(reader),
+        *_personal(reader, door),
+    ]
     return [
         *(Route(path, Guarded(door, handler, needs), methods=[method])
           for method, path, handler, needs in rows),
@@ -111,6 +118,22 @@ def _boards(reader: Reader) -> list[_Row]:
         ("GET", "/keys", keys.show, "key.look"),
         ("GET", "/keys.json", keys.show, "key.look"),
         ("POST", "/keys/revoke", keys.revoke, "key.revoke"),
+    ]
+
+
+def _connecting(reader: Reader) -> list[_Row]:
+    """Connections, and the steps by which one is connected."""
+    connections = ConnectionPages(reader)
+    return [
+        ("GET", "/connections", connections.all, "look"),
+        ("GET", "/connections.json", connections.all, "look"),
+        ("GET", "/connection", connections.one, "look"),
+        ("GET", "/connection.json", connections.one, "look"),
+        ("GET", "/connections/{system:path}", connections.one, "look"),
+        ("GET", "/connection-new", connections.new, "connection.add"),
+        ("POST", "/connection-new", connections.add, "connection.add"),
+        # Going live with steps missing asks for its own right.
+        ("POST", "/connections/act", connections.act, "connection.step"),
     ]
 
 

@@ -30,6 +30,9 @@ Action = Literal[
     "reservation.release",
     "channel.pause",
     "channel.resync",
+    "connection.step",
+    "connection.add",
+    "connection.force",
     "key.look",
     "key.revoke",
     "policy.change",
@@ -57,6 +60,11 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = {
     "reservation.release": Permission("operator", "give back what reservations hold"),
     "channel.pause": Permission("operator", "pause a channel and let it go on"),
     "channel.resync": Permission("operator", "send a channel all its levels again"),
+    "connection.step": Permission(
+        "operator", "test a connection, take opening stock, put it into shadow, let it go live"
+    ),
+    "connection.add": Permission("admin", "add a connection to the configuration"),
+    "connection.force": Permission("admin", "let a connection go live with steps missing"),
     "key.look": Permission("admin", "see the API keys, never their secrets"),
     "key.revoke": Permission("admin", "revoke API keys"),
     "policy.change": Permission("admin", "change exposure policies"),

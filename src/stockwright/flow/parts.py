@@ -66,11 +66,13 @@ def codes_of(
     by_system: dict[str, list[Mapped]] = {one.system: [] for one in group}
     for one, its_parts in zip(group, parts, strict=True):
         by_system[one.system] += its_parts
-    found = {}
-    for system, all_parts in by_system.items():
-        asked = codes_in(all_parts)
-        locations = [code for subject, code in asked if subject == "location"]
-        places = store.places_of(connection, system, locations) if locations else {}
-        unknown = store.unknown_codes(connection, system, asked) if asked else set()
-        found[system] = Codes(places, unknown)
-    return found
+    return {system: codes_for(connection, system, some) for system, some in by_system.items()}
+
+
+def codes_for(connection: Connection, system: str, parts: Sequence[Mapped]) -> Codes:
+    """What is known of the codes that parts of one system's payloads name."""
+    asked = codes_in(parts)
+    locations = [code for subject, code in asked if subject == "location"]
+    places = store.places_of(connection, system, locations) if locations else {}
+    unknown = store.unknown_codes(connection, system, asked) if asked else set()
+    return Codes(places, unknown)

@@ -14,7 +14,7 @@ from stockwright.domain import levels as rules
 from stockwright.domain import resync as resync_rules
 from stockwright.domain.errors import Rejected
 from stockwright.domain.resync import Estimate, Standings
-from stockwright.store import attempts, levels, publishing
+from stockwright.store import attempts, connecting, levels, publishing
 from stockwright.store.access import log_change
 from stockwright.store.connection import Connection, Pool
 from stockwright.store.links import Link, outgoing
@@ -109,11 +109,12 @@ def resume(connection: Connection, channel: str, *, actor: str, why: str) -> boo
     """Lets a channel go on: what differs by then is sent, and nothing else.
 
     False where it was not paused. A pause of its whole connection ends with it. Raises Rejected as
-    `pause` does.
+    `pause` does, and where its connection is not live yet.
     """
     why = checked_reason(why)
     system = _lock(connection, channel)
     if not publishing.resume(connection, channel, system):
+        _check_live(connection, channel, system)
         return False
     log_change(connection, actor, "channel.resume", channel, {"why": why})
     levels.notify_channels(connection, [channel])
@@ -213,6 +214,17 @@ def _lock(connection: Connection, channel: str) -> str:
     attempts.ensure_connection(connection, system, 1.0)
     attempts.lock_connection(connection, system)
     return system
+
+
+def _check_live(connection: Connection, channel: str, system: str) -> None:
+    """Raises Rejected where a channel is still because its connection is not live."""
+    standing = connecting.standings(connection, system).get(system)
+    if standing is not None and standing.stage != "live":
+        message = (
+            f"{channel} is not paused: its connection {system} is not live yet. See"
+            f" `stockwright connection status {system}`."
+        )
+        raise Rejected("not_ready", "channel", message)
 
 
 def _unknown(channel: str) -> Rejected:

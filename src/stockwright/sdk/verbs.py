@@ -93,6 +93,17 @@ class Reads(Protocol):
 
 
 @runtime_checkable
+class Peeks(Protocol):
+    """Shows what a read would bring and takes nothing, for partners of whom reading takes."""
+
+    async def peek(self) -> Page:
+        """The page that `read` would begin with. Whatever is done with it, it is there afterwards
+        as it was before.
+        """
+        ...
+
+
+@runtime_checkable
 class Receives(Protocol):
     """Accepts what a partner sends by itself."""
 

@@ -26,9 +26,9 @@ SCOPES: Final[Mapping[str, str]] = {
     "stock:read": "read stock, availability, reservations, the ledger and its feed of changes",
     "master:read": "read items, units, listings, bindings and locations",
     "master:write": "change items, units, listings, bindings and locations",
-    "work:read": "read work items, parked payloads and how publication does",
+    "work:read": "read work items, parked payloads, how publication and connections do",
     "work:write": "close, reopen and assign work items, resume and discard parked payloads, "
-    "pause, resume and resync channels",
+    "pause, resume and resync channels, take a connection's steps",
     "subscriptions:read": "read subscriptions and how they do",
     "subscriptions:write": "add, pause, resume, replay and delete subscriptions, rotate their "
     "secrets; what they tell goes to addresses outside",

@@ -1264,6 +1264,29 @@ CREATE TABLE public.channel_pause (
     why text NOT NULL
 );
 
+CREATE TABLE public.connecting (
+    system text NOT NULL COLLATE pg_catalog."C",
+    stage text NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    why text DEFAULT ''::text NOT NULL,
+    forced boolean DEFAULT false NOT NULL,
+    CONSTRAINT connecting_stage_check CHECK ((stage = ANY (ARRAY['added'::text, 'shadow'::text, 'live'::text])))
+);
+
+CREATE TABLE public.connecting_step (
+    system text NOT NULL COLLATE pg_catalog."C",
+    step text NOT NULL,
+    state text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    note text DEFAULT ''::text NOT NULL,
+    settings text DEFAULT ''::text NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT connecting_step_state_check CHECK ((state = ANY (ARRAY['done'::text, 'attention'::text, 'failed'::text, 'skipped'::text]))),
+    CONSTRAINT connecting_step_step_check CHECK ((step = ANY (ARRAY['settings'::text, 'credentials'::text, 'sample'::text, 'items'::text, 'opening_stock'::text, 'shadow'::text, 'live'::text])))
+);
+
 CREATE TABLE public.connection_state (
     system text NOT NULL COLLATE pg_catalog."C",
     paused boolean DEFAULT false NOT NULL,
@@ -1729,6 +1752,27 @@ CREATE TABLE public.owed_sku (
     sku text NOT NULL COLLATE pg_catalog."C"
 );
 
+CREATE TABLE public.partner_item (
+    system text NOT NULL COLLATE pg_catalog."C",
+    code text NOT NULL COLLATE pg_catalog."C",
+    state text NOT NULL,
+    sku text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    unit text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    why text DEFAULT ''::text NOT NULL,
+    seen text DEFAULT ''::text NOT NULL,
+    CONSTRAINT partner_item_state_check CHECK ((state = ANY (ARRAY['matched'::text, 'unknown'::text, 'unit_conflict'::text])))
+);
+
+CREATE TABLE public.partner_shown (
+    system text NOT NULL COLLATE pg_catalog."C",
+    code text NOT NULL COLLATE pg_catalog."C",
+    location text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    lot text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    unit text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    quantity bigint NOT NULL,
+    as_of timestamp with time zone NOT NULL
+);
+
 CREATE SEQUENCE public.payload_id
     START WITH 1
     INCREMENT BY 1
@@ -1835,6 +1879,17 @@ CREATE TABLE public.saved_view (
     name text NOT NULL,
     query text NOT NULL,
     saved_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+CREATE TABLE public.shadow_level (
+    channel text NOT NULL COLLATE pg_catalog."C",
+    listing text NOT NULL COLLATE pg_catalog."C",
+    location text DEFAULT ''::text NOT NULL COLLATE pg_catalog."C",
+    version bigint NOT NULL,
+    desired bigint NOT NULL,
+    first_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    times integer DEFAULT 1 NOT NULL
 );
 
 CREATE TABLE public.shelf_life_day (
@@ -2195,6 +2250,12 @@ ALTER TABLE ONLY public.channel
 ALTER TABLE ONLY public.claim
     ADD CONSTRAINT claim_pkey PRIMARY KEY (line_id, location, lot);
 
+ALTER TABLE ONLY public.connecting
+    ADD CONSTRAINT connecting_pkey PRIMARY KEY (system);
+
+ALTER TABLE ONLY public.connecting_step
+    ADD CONSTRAINT connecting_step_pkey PRIMARY KEY (system, step);
+
 ALTER TABLE ONLY public.connection_state
     ADD CONSTRAINT connection_state_pkey PRIMARY KEY (system);
 
@@ -2318,6 +2379,12 @@ ALTER TABLE ONLY public.orders_seen
 ALTER TABLE ONLY public.owed_sku
     ADD CONSTRAINT owed_sku_pkey PRIMARY KEY (sku);
 
+ALTER TABLE ONLY public.partner_item
+    ADD CONSTRAINT partner_item_pkey PRIMARY KEY (system, code);
+
+ALTER TABLE ONLY public.partner_shown
+    ADD CONSTRAINT partner_shown_pkey PRIMARY KEY (system, code, location, lot);
+
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_pkey PRIMARY KEY (id);
 
@@ -2338,6 +2405,9 @@ ALTER TABLE ONLY public.revision
 
 ALTER TABLE ONLY public.saved_view
     ADD CONSTRAINT saved_view_pkey PRIMARY KEY (owner, page, name);
+
+ALTER TABLE ONLY public.shadow_level
+    ADD CONSTRAINT shadow_level_pkey PRIMARY KEY (channel, listing, location);
 
 ALTER TABLE ONLY public.shelf_life_day
     ADD CONSTRAINT shelf_life_day_pkey PRIMARY KEY (one);
@@ -2714,6 +2784,12 @@ ALTER TABLE ONLY public.channel_pause
 ALTER TABLE ONLY public.channel
     ADD CONSTRAINT channel_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
 
+ALTER TABLE ONLY public.connecting_step
+    ADD CONSTRAINT connecting_step_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.connecting
+    ADD CONSTRAINT connecting_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
 ALTER TABLE ONLY public.console_session
     ADD CONSTRAINT console_session_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.app_user(id) ON DELETE CASCADE;
 
@@ -2747,6 +2823,12 @@ ALTER TABLE ONLY public.lot
 ALTER TABLE ONLY public.owed_sku
     ADD CONSTRAINT owed_sku_sku_fkey FOREIGN KEY (sku) REFERENCES public.sku(code);
 
+ALTER TABLE ONLY public.partner_item
+    ADD CONSTRAINT partner_item_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.partner_shown
+    ADD CONSTRAINT partner_shown_system_fkey FOREIGN KEY (system) REFERENCES public.system(code);
+
 ALTER TABLE ONLY public.payload
     ADD CONSTRAINT payload_parent_fkey FOREIGN KEY (parent) REFERENCES public.payload(id);
 
@@ -2755,6 +2837,9 @@ ALTER TABLE ONLY public.policy_trial_run
 
 ALTER TABLE ONLY public.poll_cursor
     ADD CONSTRAINT poll_cursor_connection_fkey FOREIGN KEY (connection) REFERENCES public.system(code);
+
+ALTER TABLE ONLY public.shadow_level
+    ADD CONSTRAINT shadow_level_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
 
 ALTER TABLE ONLY public.subscription_progress
     ADD CONSTRAINT subscription_progress_subscription_fkey FOREIGN KEY (subscription) REFERENCES public.subscription(id) ON DELETE CASCADE;

@@ -194,6 +194,30 @@ class Reading(FileConnection):
             receipt=kept,
         )
 
+    async def peek(self) -> Page:
+        """The files that lie there whole, as they are; none is taken."""
+        started_at = self._clock()
+        payloads: list[Payload] = []
+        try:
+            async with asyncio.timeout(self._time_s()):
+                await self._folder("inbox")
+                room = Room(_FILES_PER_PAGE, _PAGE_BYTES, self._files.zip_max_bytes)
+                for one in await self._inbox.waiting(room):
+                    payloads += await self._looked_at(one)
+        except FileNotFoundError as error:
+            raise Transient(f"the inbox of {self.system} lacks {shown(str(error))}") from None
+        except TimeoutError:
+            wait = f"{self.limits.timeout_s:g} s"
+            raise Transient(f"the inbox of {self.system} was not read within {wait}") from None
+        return Page(payloads=tuple(payloads), next_cursor="", started_at=started_at, complete=True)
+
+    async def _looked_at(self, waiting: Claim) -> list[Payload]:
+        most = self._files.max_file_bytes
+        if waiting.size > most:
+            return [_unfit(shown(waiting.name), b"", _too_large(waiting))]
+        body, sidecar = await self._inbox.look(waiting, most, _SIDECAR_BYTES)
+        return await self._told(waiting, body, sidecar)
+
     async def acknowledge(self, page: Page) -> None:
         """Lays the files of the page aside: `done`, or `quarantine` where nothing of it counts."""
         for kept in page.receipt or ():
@@ -203,17 +227,18 @@ class Reading(FileConnection):
 
     async def _payloads(self, claim: Claim) -> list[Payload]:
         """What a taken file holds; nothing where it was not whole after all, or is not ours now."""
-        name, most = shown(claim.name), self._files.max_file_bytes
+        most = self._files.max_file_bytes
         if claim.size > most:
-            reason = f"has {claim.size} bytes, more than max_file_bytes; it lies in {QUARANTINE}"
-            return [_unfit(name, b"", reason)]
+            return [_unfit(shown(claim.name), b"", _too_large(claim))]
         try:
             body = await self._inbox.read(claim, most)
             sidecar = await self._inbox.read_sidecar(claim, _SIDECAR_BYTES)
         except FileNotFoundError:
             return []
-        if body is None:
-            return []
+        return [] if body is None else await self._told(claim, body, sidecar)
+
+    async def _told(self, claim: Claim, body: bytes, sidecar: bytes) -> list[Payload]:
+        name = shown(claim.name)
         if name != claim.name:
             return [_unfit(name, body, "has a name that is no text")]
         if is_zip(name):
@@ -257,6 +282,10 @@ class Reading(FileConnection):
 
 def _is_sidecar(name: str, members: dict[str, bytes]) -> bool:
     return name.endswith(SIDECAR) and name.removesuffix(SIDECAR) in members
+
+
+def _too_large(claim: Claim) -> str:
+    return f"has {claim.size} bytes, more than max_file_bytes; it lies in {QUARANTINE}"
 
 
 def _unfit(name: str, body: bytes, reason: str) -> Payload:

@@ -133,6 +133,31 @@ class Inbox:
                 taken.append(claim)
         return taken, len(whole) <= len(chosen)
 
+    async def waiting(self, room: Room) -> list[Claim]:
+        """Whole files as they lie there, oldest first; nothing is moved, and no claim is made.
+
+        Under the rule `stable` a file counts as whole by its age: one look knows no earlier size.
+        """
+        before = self._seen
+        entries = await self._entries(self._folder)
+        self._seen = {one.name: (one.size, one.stamp, one.stamp) for one in entries}
+        try:
+            whole, beside = await self._whole_files()
+        finally:
+            self._seen = before
+        return [
+            Claim("", one.name, one.size, one.stamp, tuple(beside[one.name]))
+            for one in room.fits(whole)
+        ]
+
+    async def look(self, waiting: Claim, limit: int, totals: int) -> tuple[bytes, bytes]:
+        """The bytes of a file that lies there, at most limit + 1, and of its file of totals."""
+        body = await self._place.read(f"{self._folder}/{waiting.name}", limit + 1)
+        name = _beside(waiting.name, self._whole.sidecar)
+        if name not in waiting.beside:
+            return body, b""
+        return body, await self._place.read(f"{self._folder}/{name}", totals)
+
     async def read(self, claim: Claim, limit: int) -> bytes | None:
         """A taken file's bytes; None where it changed since it was thought whole: it is put back.
 

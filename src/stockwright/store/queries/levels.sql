@@ -158,11 +158,14 @@ for update skip locked;
 
 -- name: under_way
 -- Calls that hold levels of these channels, levels whose holder let its lease run out, and those of
--- the channels that are paused. In a statement after the one that locked the connection: who pauses
--- holds the same lock.
+-- the channels that are sent nothing: paused, or of a connection that is not live yet. In a statement
+-- after the one that locked the connection: who pauses holds the same lock.
 select count(distinct call) filter (where lease_until > %(now)s),
        count(*) filter (where lease_until <= %(now)s),
-       array(select channel from channel_pause where channel = any (%(channels)s::text[]))
+       array(select channel from channel_pause where channel = any (%(channels)s::text[])
+             union
+             select channel.code from channel join connecting on connecting.system = channel.system
+             where channel.code = any (%(channels)s::text[]) and connecting.stage <> 'live')
 from level
 where channel = any (%(channels)s::text[]) and state = 'sending';
 

@@ -31,8 +31,9 @@ with waiting as (
     group by channel
 )
 select 'out', c.system, c.code, s.connector, s.criticality, s.latency_budget_s::float8,
-       stop.channel is not null or coalesce(n.paused, false),
-       coalesce(stop.paused_by, p.actor, ''), coalesce(stop.paused_at, p.changed_at),
+       stop.channel is not null or coalesce(n.paused, false) or step.system is not null,
+       coalesce(stop.paused_by, p.actor, step.actor, ''),
+       coalesce(stop.paused_at, p.changed_at, step.since),
        coalesce(n.failures, 0), n.retry_at, n.last_success, n.last_failure,
        coalesce(n.last_error, ''),
        coalesce(w.levels, 0), coalesce(w.ready, 0), w.oldest_at, coalesce(w.leased, false),
@@ -40,11 +41,14 @@ select 'out', c.system, c.code, s.connector, s.criticality, s.latency_budget_s::
        coalesce(r.levels, 0), 0::bigint,
        coalesce(a.last_at, n.last_success),
        null::timestamptz, lag.s[1], lag.s[2], coalesce(lag.samples, 0), n.heartbeat,
-       coalesce(stop.why, ''), coalesce(w.resending, 0)
+       coalesce(stop.why, case step.stage when 'shadow' then 'its connection is in shadow'
+                                          when 'added' then 'its connection is not live yet' end, ''),
+       coalesce(w.resending, 0)
 from channel c
 join system s on s.code = c.system
 left join connection_state n on n.system = c.system
 left join channel_pause stop on stop.channel = c.code
+left join connecting step on step.system = c.system and step.stage <> 'live'
 left join waiting w on w.channel = c.code
 left join refused r on r.channel = c.code
 left join active a on a.channel = c.code

@@ -5,12 +5,14 @@
 insert into poll_cursor (connection) values (%(connection)s) on conflict do nothing;
 
 -- name: lease
--- The cursor of a connection, taken for one worker; nothing where another polls it or it is not due.
+-- The cursor of a connection, taken for one worker; nothing where another polls it, it is not due, or it
+-- is being connected and not in shadow yet.
 update poll_cursor
 set lease_until = clock_timestamp() + %(lease_s)s * interval '1 second', leased_by = %(worker)s
 where connection = %(connection)s
   and (lease_until is null or lease_until < clock_timestamp())
   and (due_at <= clock_timestamp() or %(now)s)
+  and not exists (select from connecting where system = %(connection)s and stage = 'added')
 returning cursor, poll_started_at;
 
 -- name: advance

@@ -1,0 +1,266 @@
+"""Connections: how each stands, its steps as a checklist, and taking them one by one."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any, Final, ParamSpec, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from stockwright.app import connecting as steps
+from stockwright.config.asking import Asked, NewConnection, asked, connector_of, edits_of
+from stockwright.config.connectors import connector_names
+from stockwright.console import formatting as f
+from stockwright.console.forms import Form
+from stockwright.console.pages import HEADERS, message, page, twin
+from stockwright.console.reading import Reader
+from stockwright.domain.errors import Rejected
+from stockwright.domain.item_match import PartnerItem
+from stockwright.domain.people import PERMISSIONS
+from stockwright.flow import checking, connecting, opening_stock
+from stockwright.flow.connecting import ConnectionView
+from stockwright.flow.opening_stock import Opening
+from stockwright.flow.steering import checked_reason
+from stockwright.sdk.messages import Payload
+from stockwright.store import connecting as store
+from stockwright.store import positions
+from stockwright.store.connecting import ShadowLevel
+from stockwright.store.connection import Connection
+from stockwright.store.history import Said
+from stockwright.store.network import read_network
+from stockwright.store.session import translated
+
+LISTED: Final = 50
+_SETTING: Final = "set."
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ConnectionsPage(msgspec.Struct, frozen=True):
+    """Every connection, by code."""
+
+    at: dt.datetime
+    connections: Sequence[ConnectionView]
+
+
+class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection, the items that wait, its opening stock, and what would have been sent."""
+
+    at: dt.datetime
+    connection: ConnectionView
+    items: Sequence[PartnerItem]
+    opening: Opening
+    shadow: Sequence[ShadowLevel]
+
+
+class ConnectionPages:
+    """The handlers of the pages about connections."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def all(self, request: Request) -> Response:
+        """Every connection."""
+        found = await self._reader.read(_all)
+        if request.url.path.endswith(".json"):
+            return twin(found)
+        return page(
+            request, "connections.html", found=found, now=found.at, twin="/connections.json"
+        )
+
+    async def one(self, request: Request) -> Response:
+        """One connection with its steps."""
+        system, as_json = _system_of(request)
+        return await self._show(request, system, as_json=as_json)
+
+    async def _show(
+        self, request: Request, system: str, *, as_json: bool = False, note: str = ""
+    ) -> Response:
+        found = await self._reader.read(_one, system)
+        if as_json:
+            return twin(found)
+        return page(
+            request,
+            "connection.html",
+            400 if note else 200,
+            found=found,
+            now=found.at,
+            note=note,
+            twin=f.connection_url(system, twin=True),
+        )
+
+    async def new(self, request: Request) -> Response:
+        """The form of a new connection: first its connector, then the settings that this takes."""
+        return self._form(request, request.query_params.get("connector", ""), Form())
+
+    def _form(self, request: Request, connector: str, form: Form, note: str = "") -> Response:
+        declaration = connector_of(connector).declaration if connector else None
+        wanted: list[Asked] = asked(declaration) if declaration else []
+        # What stands in the field of a secret may be the secret by mistake: it is not shown again.
+        given = {one.name: "" if one.secret else form.one(_SETTING + one.name) for one in wanted}
+        names = ("system", "role", "channel", "pool", "time_zone", "reason")
+        return page(
+            request,
+            "connection_new.html",
+            400 if note else 200,
+            connectors=[connector_of(name).declaration for name in connector_names()],
+            declaration=declaration,
+            wanted=wanted,
+            given=given,
+            values={name: form.one(name) for name in names},
+            note=note,
+        )
+
+    async def add(self, request: Request) -> Response:
+        """Writes a new connection into the configuration."""
+        form, actor = request.state.form, request.state.visitor.actor
+        connector = form.one("connector")
+        wanted = asked(connector_of(connector).declaration)
+        new = NewConnection(
+            code=form.one("system").strip(),
+            connector=connector,
+            role=form.one("role"),
+            settings={
+                one.name: text for one in wanted if (text := form.one(_SETTING + one.name).strip())
+            },
+            time_zone=form.one("time_zone").strip(),
+            channel=form.one("channel").strip(),
+            pool=form.one("pool").replace(",", " ").split(),
+        )
+        reason = form.one("reason").strip() or "connect it"
+        try:
+            await self._reader.run(_add, new, Said(actor=actor, source="console", reason=reason))
+        except Rejected as refused:
+            return self._form(request, connector, form, refused.message)
+        return RedirectResponse(f.connection_url(new.code), 303, HEADERS)
+
+    async def act(self, request: Request) -> Response:
+        """Takes one step of a connection."""
+        form = request.state.form
+        act = _ACTS.get(form.one("action"))
+        system = _checked(form.one("system"))
+        if act is None:
+            raise Rejected("malformed", "action", "There is nothing of that name to do here.")
+        visitor = request.state.visitor
+        if form.one("force") and not visitor.may("connection.force"):
+            needed = PERMISSIONS["connection.force"]
+            text = f"Only {needed.role}s may {needed.meaning}. Your role is {visitor.role}."
+            return message(request, 403, "Not with your role", text)
+        try:
+            await _aside(act, self._reader, system, form, visitor.actor)
+        except Rejected as refused:
+            if refused.reason == "not_found":
+                raise
+            return await self._show(request, system, note=refused.message)
+        return RedirectResponse(f.connection_url(system), 303, HEADERS)
+
+
+async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs what may wait for a partner, beside the threads that answer reads."""
+
+    def inside() -> T:
+        with translated():
+            return work(*args, **kwargs)
+
+    return await asyncio.to_thread(inside)
+
+
+def _all(connection: Connection) -> ConnectionsPage:
+    return ConnectionsPage(positions.moment(connection), connecting.views(connection))
+
+
+def _one(connection: Connection, system: str) -> ConnectionPage:
+    found = connecting.view(connection, system)
+    opening, _facts = opening_stock.plan(connection, system)
+    items = store.items(connection, system, limit=LISTED)
+    return ConnectionPage(
+        at=positions.moment(connection),
+        connection=found,
+        items=[item for item in items if item.state != "matched"],
+        opening=opening,
+        shadow=store.shadow(connection, system, differing=True, limit=LISTED),
+    )
+
+
+def _add(connection: Connection, new: NewConnection, said: Said) -> None:
+    edits = edits_of(new, read_network(connection))
+    connecting.add(connection, edits, new.code, said, connector=new.connector)
+
+
+def _test(reader: Reader, system: str, form: Form, actor: str) -> None:
+    text, name = form.one("sample"), form.one("file").strip()
+    headers = {"file": name} if name else {}
+    samples = [Payload(body=text.encode(), headers=headers)] if text.strip() else []
+    steps.test(reader.services.pool, system, samples, actor=actor)
+
+
+def _match(reader: Reader, system: str, _form: Form, actor: str) -> None:
+    with reader.services.pool.connection() as connection:
+        checking.rematch(connection, system, actor=actor)
+
+
+def _take_stock(reader: Reader, system: str, form: Form, actor: str) -> None:
+    services = reader.services
+    steps.take_stock(
+        services.pool,
+        services.recorder,
+        system,
+        actor=actor,
+        location=form.one("location").strip(),
+        as_of=_time(form.one("as_of")),
+    )
+
+
+def _without_stock(reader: Reader, system: str, form: Form, actor: str) -> None:
+    with reader.services.pool.connection() as connection:
+        opening_stock.without(connection, system, actor=actor, why=form.one("why"))
+
+
+def _shadow(reader: Reader, system: str, form: Form, actor: str) -> None:
+    why = form.one("why").strip()[:1_000]
+    steps.shadow(reader.services.pool, system, actor=actor, why=why)
+
+
+def _live(reader: Reader, system: str, form: Form, actor: str) -> None:
+    why, force = checked_reason(form.one("why")), bool(form.one("force"))
+    with reader.services.pool.connection() as connection:
+        connecting.go_live(connection, system, actor=actor, why=why, force=force)
+
+
+_ACTS: Final[dict[str, Callable[[Reader, str, Form, str], Any]]] = {
+    "test": _test,
+    "match": _match,
+    "take_stock": _take_stock,
+    "without_stock": _without_stock,
+    "shadow": _shadow,
+    "live": _live,
+}
+
+
+def _time(text: str) -> dt.datetime:
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise Rejected("malformed", "as_of", "Reload the page: it does not say as of when.")
+    return found
+
+
+def _system_of(request: Request) -> tuple[str, bool]:
+    """The system an address names, and whether its twin is asked for."""
+    named = request.path_params.get("system")
+    if named is None:
+        named, as_json = request.query_params.get("system", ""), request.url.path.endswith(".json")
+    else:
+        named, as_json = named.removesuffix(".json"), named.endswith(".json")
+    return _checked(named), as_json
+
+
+def _checked(system: str) -> str:
+    if "\x00" in system or len(system) > 512:
+        text = "A system's code has no NUL character and at most 512 others."
+        raise Rejected("malformed", "system", text)
+    return system

@@ -1,0 +1,95 @@
+"""Connecting a partner step by step: which steps there are, what each needs, what is missing yet.
+
+A connection that is connected by steps is `added`, then in `shadow`, then `live`. Before `shadow`
+the workers ask it nothing; before `live` nothing is sent to it. A connection that a configuration
+declared without these steps is live from its first moment.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+
+from stockwright.domain.network import Role
+
+Stage = Literal["added", "shadow", "live"]
+StepName = Literal["settings", "credentials", "sample", "items", "opening_stock", "shadow", "live"]
+State = Literal["open", "done", "attention", "failed", "skipped"]
+STEPS: Final[tuple[StepName, ...]] = get_args(StepName)
+TESTED: Final[tuple[StepName, ...]] = ("credentials", "sample", "items")
+"""The steps that a test takes; they speak of the settings that it was made with."""
+TELLS_STOCK: Final[frozenset[Role]] = frozenset({"erp", "wms", "3pl", "store", "pos"})
+"""Roles whose figures are about goods that lie there; a shop's are what we told it."""
+TITLES: Final[Mapping[StepName, str]] = {
+    "settings": "Settings written",
+    "credentials": "Credentials checked",
+    "sample": "Sample mapped",
+    "items": "Items matched",
+    "opening_stock": "Opening stock",
+    "shadow": "Shadow compared",
+    "live": "Live",
+}
+_PASSED: Final[frozenset[State]] = frozenset({"done", "attention", "skipped"})
+_COMMANDS: Final[Mapping[StepName, str]] = {
+    "settings": "stockwright connection add {system}",
+    "credentials": "stockwright connection test {system}",
+    "sample": "stockwright connection test {system} --sample FILE",
+    "items": "stockwright connection items {system}",
+    "opening_stock": "stockwright connection test {system} --take-stock",
+    "shadow": "stockwright connection shadow {system}",
+    "live": "stockwright connection live {system} --reason WHY",
+}
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step and how it stands. `attention` lets one go on, `failed` does not."""
+
+    name: StepName
+    state: State = "open"
+    at: dt.datetime | None = None
+    by: str = ""
+    note: str = ""
+    detail: dict[str, Any] = {}
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return TITLES[self.name]
+
+    @property
+    def passed(self) -> bool:
+        """Whether one may go on after it."""
+        return self.state in _PASSED
+
+
+def entitled(role: Role) -> bool:
+    """Whether a partner of this role tells how much lies there."""
+    return role in TELLS_STOCK
+
+
+def checklist(found: Mapping[StepName, Step], *, role: Role, sells: bool) -> tuple[Step, ...]:
+    """Every step in order, those that this connection does not need as skipped."""
+    given: dict[StepName, Step] = {name: Step(name=name) for name in STEPS}
+    if not entitled(role):
+        note = f"a {role} shows what it is told; its figures are no stock"
+        given["opening_stock"] = Step(name="opening_stock", state="skipped", note=note)
+    if not sells:
+        note = "no channel belongs to it, so nothing is sent to it"
+        given["shadow"] = Step(name="shadow", state="skipped", note=note)
+    return tuple(found.get(name, given[name]) for name in STEPS)
+
+
+def missing(steps: Sequence[Step]) -> list[str]:
+    """What is to be done before the connection may go live, one sentence for each step."""
+    return [
+        f"{step.title}: {step.note or 'not done yet'}"
+        for step in steps
+        if step.name != "live" and not step.passed
+    ]
+
+
+def next_of(steps: Sequence[Step], system: str) -> str:
+    """The command of the first step that is not passed; '' where all are."""
+    first = next((step for step in steps if not step.passed), None)
+    return "" if first is None else _COMMANDS[first.name].format(system=system)

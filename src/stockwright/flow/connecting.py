@@ -1,0 +1,224 @@
+"""Connecting a partner step by step: what each step finds is kept, so that one can stop and go on.
+
+Everything here is done in the caller's transaction. Questions to the partner are asked before, by
+`probing`: no transaction stays open while a partner thinks.
+"""
+
+import datetime as dt
+import hashlib
+from typing import Final
+
+import msgspec
+
+from stockwright.domain import item_match
+from stockwright.domain.connecting import (
+    TESTED,
+    Stage,
+    Step,
+    StepName,
+    checklist,
+    missing,
+    next_of,
+)
+from stockwright.domain.errors import Rejected
+from stockwright.domain.item_match import ItemState
+from stockwright.domain.network import Network, System
+from stockwright.flow import configuring
+from stockwright.store import attempts, levels
+from stockwright.store import connecting as store
+from stockwright.store.access import log_change
+from stockwright.store.connecting import Kept, ShadowCounts, Standing
+from stockwright.store.connection import Connection
+from stockwright.store.history import Said
+from stockwright.store.network import read_network
+
+SPOKEN_FOR_S: Final = 60.0
+"""A connection that no worker looked at for so long is not open in any running process."""
+
+
+class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
+    """How one connection stands: its stage, its steps in order, and what comes next.
+
+    by_steps is false for a connection that was configured without these steps: it is live. missing
+    says what keeps it from going live. worker_at is when a worker last looked at it.
+    """
+
+    system: str
+    role: str
+    connector: str
+    channels: tuple[str, ...]
+    stage: Stage
+    by_steps: bool
+    since: dt.datetime | None
+    by: str
+    why: str
+    forced: bool
+    steps: tuple[Step, ...]
+    missing: tuple[str, ...]
+    next: str
+    items: dict[ItemState, int]
+    shadow: ShadowCounts
+    worker_at: dt.datetime | None
+    spoken_for: bool
+
+
+def views(connection: Connection, system: str = "") -> list[ConnectionView]:
+    """Every connection, or this one, by code."""
+    network = read_network(connection)
+    standings, steps = store.standings(connection, system), store.steps(connection, system)
+    items, shadows = store.item_counts(connection, system), store.shadow_counts(connection, system)
+    workers, now = store.workers_at(connection, system), levels.clock(connection)
+    return [
+        _view(one, network, standings.get(one.code), steps.get(one.code, {}),
+              items.get(one.code), shadows.get(one.code, ShadowCounts()),
+              workers.get(one.code), now)
+        for one in sorted(network.systems, key=lambda each: each.code)
+        if one.connector and system in ("", one.code)
+    ]  # fmt: skip
+
+
+def view(connection: Connection, system: str) -> ConnectionView:
+    """One connection. Raises Rejected (not_found)."""
+    found = views(connection, system) if system else []
+    if not found:
+        raise _unknown(system)
+    return found[0]
+
+
+def _view(
+    system: System,
+    network: Network,
+    standing: Standing | None,
+    kept: dict[StepName, Kept],
+    items: dict[ItemState, int] | None,
+    shadow: ShadowCounts,
+    worker_at: dt.datetime | None,
+    now: dt.datetime,
+) -> ConnectionView:
+    channels = channels_of(network, system.code)
+    steps = checklist(_current(kept, digest(system)), role=system.role, sells=bool(channels))
+    lacks = missing(steps)
+    stage: Stage = standing.stage if standing else "live"
+    spoken = worker_at is not None and (now - worker_at).total_seconds() < SPOKEN_FOR_S
+    return ConnectionView(
+        system=system.code,
+        role=system.role,
+        connector=system.connector,
+        channels=channels,
+        stage=stage,
+        by_steps=standing is not None,
+        since=standing.since if standing else None,
+        by=standing.by if standing else "",
+        why=standing.why if standing else "",
+        forced=standing.forced if standing else False,
+        steps=steps,
+        missing=tuple(lacks),
+        next="" if stage == "live" else next_of(steps, system.code),
+        items=items or dict.fromkeys(item_match.ITEM_STATES, 0),
+        shadow=shadow,
+        worker_at=worker_at,
+        spoken_for=spoken,
+    )
+
+
+def _current(kept: dict[StepName, Kept], settings: str) -> dict[StepName, Step]:
+    """The steps as they hold today: what was tested with other settings is open again."""
+    found = {}
+    for name, one in kept.items():
+        found[name] = one.step
+        if name in TESTED and one.settings != settings:
+            note = "its settings changed since; test it again"
+            found[name] = Step(name=name, at=one.step.at, by=one.step.by, note=note)
+    return found
+
+
+def digest(system: System) -> str:
+    """Stands for the settings a connection is opened with. References to secrets, no secret."""
+    told = [system.connector, system.time_zone, dict(system.settings)]
+    return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()[:16]
+
+
+def channels_of(network: Network, system: str) -> tuple[str, ...]:
+    """The channels that belong to a system, by code."""
+    return tuple(sorted(one.code for one in network.channels if one.system == system))
+
+
+def system_of(connection: Connection, code: str) -> tuple[System, Network]:
+    """A system that has a connector, and the network. Raises Rejected (not_found)."""
+    network = read_network(connection)
+    found = next((one for one in network.systems if one.code == code and one.connector), None)
+    if found is None:
+        raise _unknown(code)
+    return found, network
+
+
+def add(
+    connection: Connection, edits: Network, system: str, said: Said, *, connector: str
+) -> ConnectionView:
+    """Writes a new connection into the configuration as a revision; nothing is sent to it yet.
+
+    edits are the checked parts, its system among them. For a connection that is `added` it changes
+    the settings. Raises Rejected (already_connected) where the code is
+    that of a connection that is in use.
+    """
+    network = read_network(connection)
+    before = next((one for one in network.systems if one.code == system), None)
+    standing = store.standings(connection, system).get(system)
+    if before is not None and before.connector and (standing is None or standing.stage != "added"):
+        message = (
+            f"{system} is connected already, by {before.connector}. Change its settings with"
+            " `stockwright config apply`, or give the new connection another code."
+        )
+        raise Rejected("already_connected", "system", message)
+    configuring.apply_edits(connection, edits, said)
+    stop_publishers(connection, system)
+    store.set_stage(connection, system, "added", actor=said.actor, why=said.reason)
+    store.write_step(
+        connection, system, "settings", "done",
+        actor=said.actor, note=f"{connector}; secrets stay where their references lead",
+    )  # fmt: skip
+    log_change(connection, said.actor, "connection.add", system, {"connector": connector})
+    return view(connection, system)
+
+
+def stop_publishers(connection: Connection, system: str) -> None:
+    """Takes the lock under which every publisher looks whether it may send."""
+    attempts.ensure_connection(connection, system, 1.0)
+    attempts.lock_connection(connection, system)
+
+
+def go_live(
+    connection: Connection, system: str, *, actor: str, why: str, force: bool = False
+) -> ConnectionView:
+    """Lets a connection send from now on. Safe to repeat.
+
+    Raises Rejected (not_ready) with every reason while a step is missing; force goes live all the
+    same, and the reasons are kept beside why.
+    """
+    system_of(connection, system)
+    now = view(connection, system)
+    if now.stage == "live":
+        return now
+    if now.missing and not force:
+        reasons = "; ".join(now.missing)
+        raise Rejected("not_ready", "system", f"{system} is not ready to go live: {reasons}.")
+    if force and not why.strip():
+        raise Rejected("malformed", "why", "Say why it goes live with steps missing.")
+    stop_publishers(connection, system)
+    forced = bool(now.missing)
+    store.set_stage(connection, system, "live", actor=actor, why=why, forced=forced)
+    note = f"forced: {why}" if forced else why
+    lacked = {"missing": now.missing}
+    store.write_step(connection, system, "live", "done", actor=actor, note=note, detail=lacked)
+    detail = {"why": why, "forced": forced, "missing": list(now.missing)}
+    log_change(connection, actor, "connection.live", system, detail)
+    levels.notify_channels(connection, now.channels)
+    return view(connection, system)
+
+
+def _unknown(system: str) -> Rejected:
+    message = (
+        f"No system {system!r} has a connector; see `stockwright connection status`, or"
+        " add one with `stockwright connection add`."
+    )
+    return Rejected("not_found", "system", message)

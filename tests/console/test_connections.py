@@ -1,0 +1,121 @@
+"""The console's pages about connections: a partner is connected with forms alone."""
+
+import re
+
+import pytest
+
+from stockwright.connectors.json_http import Sandbox
+from tests.cli.partners import played
+from tests.console.people import Browser, add_user, signed_in
+from tests.console.seeding import Seed
+
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
+
+
+@pytest.fixture(scope="module")
+def shop():
+    with played(Sandbox()) as partner:
+        partner.sandbox.show("MUG", 4)
+        partner.do(partner.sandbox.sell("O-1", [("MUG", 1)]))
+        yield partner
+
+
+@pytest.fixture
+def seed(database_url):
+    """A place and a SKU."""
+    seed = Seed(database_url)
+    seed._run("insert into location (code) values ('MAIN')")
+    seed._run("insert into sku (code) values ('MUG')")
+    yield seed
+    seed.close()
+
+
+def words(answer):
+    return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())
+
+
+def form(shop, **more):
+    given = {
+        "connector": "json_http", "system": "SHOP", "role": "shop", "channel": "WEB",
+        "pool": "MAIN", "set.base_url": shop.url,
+    }  # fmt: skip
+    return given | {name.replace("__", "."): value for name, value in more.items()}
+
+
+def test_a_shop_is_connected_with_forms(console, seed, shop):
+    browser = Browser(console)
+    assert "json_http" in browser.get("/connection-new").text
+    empty = browser.get("/connection-new?connector=json_http").text
+    assert ('name="set.base_url"' in empty, "Asked(" in empty) == (True, False)
+    answer = browser.post("/connection-new", form(shop))
+    assert (answer.status, answer.headers["location"]) == (303, "/connections/SHOP")
+
+    def act(action, **fields):
+        return browser.post("/connections/act", {"system": "SHOP", "action": action, **fields})
+
+    refused = act("live", why="now")
+    assert refused.status == 400
+    assert "Credentials checked: not done yet" in words(refused)
+    assert act("test").status == 303
+    page = words(browser.get("/connections/SHOP"))
+    assert "SHOP told what it shows and was read" in page
+    assert "MUG unknown MUG it is bound to no SKU and it is no active listing of WEB" in page
+    seed._run("insert into binding values ('SHOP', 'item', 'MUG', 'MUG')")
+    seed._run("insert into listing (channel, code) values ('WEB', 'MUG')")
+    seed._run("insert into listing_component values ('WEB', 'MUG', 'MUG', 1)")
+    seed._run("insert into balance (sku, location, sellable) values ('MUG', 'MAIN', 9)")
+    seed._run("insert into dirty (sku, sequence) values ('MUG', 0)")
+    assert act("match").status == 303
+    assert act("shadow", why="a first look").status == 303
+    page = words(browser.get("/connections/SHOP"))
+    assert "1 level would be sent: 1 differ, 0 it does not show" in page
+    assert "MUG WEB 9 3 +6" in page
+    assert "paused" in words(browser.get("/publications"))
+    assert act("live", why="the difference is explained").status == 303
+    twin = browser.get("/connections/SHOP.json").json
+    assert (twin["connection"]["stage"], twin["connection"]["missing"]) == ("live", [])
+    assert twin["connection"]["by"] == "user demo" or twin["connection"]["by"]
+    assert words(browser.get("/connections")).count("SHOP") == 1
+    (one,) = browser.get("/connections.json").json["connections"]
+    assert one["system"] == "SHOP"
+
+
+@pytest.mark.usefixtures("seed")
+def test_what_is_wrong_stays_in_the_form_but_never_a_secret(console, shop):
+    answer = Browser(console).post("/connection-new", form(shop, set__token="sw0rdfish"))
+    assert answer.status == 400
+    assert "systems.SHOP.settings.token holds a secret as itself" in words(answer)
+    assert "sw0rdfish" not in answer.text
+    assert f'value="{shop.url}"' in answer.text
+
+
+@pytest.mark.usefixtures("seed")
+def test_operators_take_steps_and_admins_add_and_force(locked_console, database_url, shop):
+    for name, role in (("vic", "viewer"), ("olga", "operator"), ("ada", "admin")):
+        add_user(database_url, name, role)
+    admin, operator = signed_in(locked_console, "ada"), signed_in(locked_console, "olga")
+    viewer = signed_in(locked_console, "vic")
+    assert operator.get("/connection-new").status == 403
+    assert admin.post("/connection-new", form(shop)).status == 303
+    step = {"system": "SHOP", "action": "live", "why": "now", "force": "1"}
+    assert viewer.get("/connections/SHOP").status == 200
+    assert "<form" not in viewer.get("/connections/SHOP").text.split("<main")[1]
+    assert viewer.post("/connections/act", step).status == 403
+    assert operator.post("/connections/act", step).status == 403
+    assert admin.post("/connections/act", step).status == 303
+    twin = admin.get("/connections/SHOP.json").json["connection"]
+    assert (twin["by"], twin["forced"]) == ("user ada", True)
+    assert len(twin["missing"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/connections/none", 404), ("/connections/none.json", 404), ("/connection", 404),
+     ("/connection?system=a%00b", 400), ("/connection-new?connector=none", 400)],
+)  # fmt: skip
+def test_what_is_not_there_is_told(console, path, status):
+    assert console.get(path).status == status
+
+
+def test_without_a_connection_the_page_says_how_to_add_one(console):
+    assert "stockwright connection add" in console.get("/connections").text
