@@ -18,6 +18,7 @@ _ONCE = (
     "select make_ledger_partitions_v1(3000000)",
     "insert into system (code, role)"
     " select unnest(array['erp', 'wms', 'webshop', 'b2b', 'market-a']), 'shop'",
+    "update system set connector = 'json_http' where code = 'wms'",
     "insert into location (code) values ('LON')",
     "insert into channel (code, system, pool) values ('web', 'webshop', '{LON}')",
     "insert into sku (code, description) select 'S-' || lpad(n::text, 6, '0'), 'Article ' || n"

@@ -53,6 +53,8 @@ NEEDING_MORE = {
     "/reservation": ("/reservation?system=webshop&order=W-777777",),
     "/publication": (),
     "/publications/{channel:path}": ("/publications/web",),
+    "/connection": (),
+    "/connections/{system:path}": ("/connections/wms",),
     "/policy": (),
     "/policies/{channel:path}": ("/policies/web",),
     # A trial reads every listing of its channel: it shows how far it is, and then itself.

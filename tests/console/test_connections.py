@@ -80,6 +80,22 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     assert one["system"] == "SHOP"
 
 
+def test_more_figures_than_a_page_adds_up_are_counted(console, seed, monkeypatch):
+    monkeypatch.setattr("stockwright.console.connections.SUMMED_UP", 1)
+    seed._run("insert into system (code, role, connector) values ('WMS', 'wms', 'json_http')")
+    for code in "AB":
+        seed._run(
+            "insert into partner_item (system, code, state) values ('WMS', %s, 'matched')", code
+        )
+        seed._run("insert into partner_shown (system, code, location, quantity, as_of)"
+                  " values ('WMS', %s, 'MAIN', 5, now())", code)  # fmt: skip
+    page = words(console.get("/connections/WMS"))
+    assert "2 figures, as of" in page
+    assert console.get("/connections/WMS.json").json["opening"] is None
+    monkeypatch.setattr("stockwright.console.connections.SUMMED_UP", 2)
+    assert "2 counts, 10 units at MAIN" in words(console.get("/connections/WMS"))
+
+
 @pytest.mark.usefixtures("seed")
 def test_what_is_wrong_stays_in_the_form_but_never_a_secret(console, shop):
     answer = Browser(console).post("/connection-new", form(shop, set__token="sw0rdfish"))

@@ -33,6 +33,8 @@ from stockwright.store.network import read_network
 from stockwright.store.session import translated
 
 LISTED: Final = 50
+SUMMED_UP: Final = 5_000
+"""Figures of a partner that a page adds up; more are told by the command, which may take longer."""
 _SETTING: Final = "set."
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,12 +48,17 @@ class ConnectionsPage(msgspec.Struct, frozen=True):
 
 
 class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection, the items that wait, its opening stock, and what would have been sent."""
+    """One connection, the items that wait, its opening stock, and what would have been sent.
+
+    opening is None where the partner told more figures than a page adds up; told counts them.
+    """
 
     at: dt.datetime
     connection: ConnectionView
     items: Sequence[PartnerItem]
-    opening: Opening
+    opening: Opening | None
+    told: int
+    told_as_of: dt.datetime | None
     shadow: Sequence[ShadowLevel]
 
 
@@ -173,13 +180,17 @@ def _all(connection: Connection) -> ConnectionsPage:
 
 def _one(connection: Connection, system: str) -> ConnectionPage:
     found = connecting.view(connection, system)
-    opening, _facts = opening_stock.plan(connection, system)
+    told, as_of = store.shown_total(connection, system)
+    few = told <= SUMMED_UP
+    opening = opening_stock.plan(connection, system)[0] if few else None
     items = store.items(connection, system, limit=LISTED)
     return ConnectionPage(
         at=positions.moment(connection),
         connection=found,
         items=[item for item in items if item.state != "matched"],
         opening=opening,
+        told=told,
+        told_as_of=as_of,
         shadow=store.shadow(connection, system, differing=True, limit=LISTED),
     )
 

@@ -67,7 +67,8 @@ def plan(connection: Connection, system: str, location: str = "") -> tuple[Openi
     _total, as_of = store.shown_total(connection, system)
     facts: list[Fact] = []
     left: list[LeftOut] = []
-    for line in store.stock_lines(connection, system):
+    told = store.stock_lines(connection, system) if entitled(found.role) else []
+    for line in told:
         place = line.place or (location if not line.location else "")
         why = _why_not(found, line, place)
         if why:
