@@ -20,7 +20,9 @@ from stockwright.store.errors import DatabaseUnavailable
 
 GROUPS = {
     "config": ("plan", "apply", "rollback", "show", "history"),
+    "connector": ("list", "show", "schema", "docs", "new"),
     "key": ("create", "list", "revoke"),
+    "map": ("test",),
     "policy": ("preview", "replay"),
     "publish": ("list", "pause", "resume", "resync"),
     "user": ("add", "list", "password", "role", "disable"),
