@@ -51,8 +51,8 @@ def list_(*, as_json: AsJson = False) -> int:
         except Misconfigured as fault:
             broken.append(fault)
     output.emit(found, as_json, _table)
-    for fault in broken:
-        output.explain(fault, as_json)
+    for one in broken:
+        output.explain(one, as_json)
     return output.FINDINGS if broken else output.OK
 
 

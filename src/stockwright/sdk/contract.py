@@ -2,9 +2,9 @@
 
     TestMyPartner = contract.suite(CONNECTOR, settings={...})
 
-pytest runs the class (with pytest-asyncio, for the verbs; our plugin marks them). Cases are JSON files in the connector's
-`cases` folder: {"about", "settings", "time_zone", "headers", "body" | "json", "expected":
-[{"place", "item" | "failure"}]}.
+pytest runs the class (with pytest-asyncio, for the verbs; our plugin marks them). Cases are JSON
+files in the connector's `cases` folder: {"about", "settings", "time_zone", "headers",
+"body" | "json", "expected": [{"place", "item" | "failure"}]}.
 """
 
 import random
@@ -254,7 +254,9 @@ def _published(
     async def test_what_a_partner_shows_is_read_back_whatever_it_said(self: object) -> None:
         async with Meeting(connector, settings) as meeting:
             faults = getattr(meeting.partner, "faults", None)
-            if not isinstance(meeting.connection, ReadsBack) or not getattr(faults, "keep", None):
+            if not isinstance(meeting.connection, ReadsBack):
+                return
+            if not isinstance(faults, Faults) or faults.keep is None:
                 return
             await meeting.publish(9, version=1)
             faults.plan(Fault(kind="not_applied"))

@@ -35,7 +35,7 @@ FaultKind = Literal[
 ]
 """What a caller can tell to have gone wrong."""
 Lie = Literal["not_applied", "stale"]
-"""What no caller can tell: a right yes to a write that was not kept; an earlier answer to a read."""
+"""What no caller can tell: a yes to a write that was not kept; an earlier answer to a read."""
 APPLIES: Final = frozenset(
     {"slow", "applied_then_error", "applied_then_dropped", "applied_then_garbage"}
 )

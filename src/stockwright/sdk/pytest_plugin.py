@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("stockwright.sdk.contract")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the contract's coroutines, so that they run in pytest-asyncio's strict mode too."""
-    for item in items:
-        kind = getattr(item, "cls", None)
-        if getattr(kind, "is_connector_contract", False) and inspect.iscoroutinefunction(
-            getattr(item, "obj", None)
-        ):
-            item.add_marker(pytest.mark.asyncio)
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: Any, obj: Any) -> None:
+    """Marks the contract's coroutines, so that they run in pytest-asyncio's strict mode too.
+
+    Before that plugin sees them: it chooses by the mark.
+    """
+    ours = getattr(getattr(collector, "cls", None), "is_connector_contract", False)
+    if ours and inspect.iscoroutinefunction(obj):
+        pytest.mark.asyncio(obj)
 
 
 @pytest.fixture

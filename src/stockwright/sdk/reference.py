@@ -25,7 +25,8 @@ def verbs_of(connector: Connector[Any]) -> tuple[str, ...]:
 
 
 def _below(kind: type) -> Iterator[type]:
-    for one in kind.__subclasses__():
+    below: list[type] = kind.__subclasses__()
+    for one in below:
         yield one
         yield from _below(one)
 
