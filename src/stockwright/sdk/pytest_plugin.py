@@ -5,6 +5,7 @@ It loads with pytest wherever Stockwright is installed, so it imports nothing of
 
 import inspect
 import random
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
     from stockwright.sdk.hostile import HostilePartner
 
-pytest.register_assert_rewrite("stockwright.sdk.contract")
+if "stockwright.sdk.contract" not in sys.modules:
+    pytest.register_assert_rewrite("stockwright.sdk.contract")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -42,6 +42,8 @@ class Sandbox:
     webhook; every sale also stands in the list that is polled.
     """
 
+    HAS_FAULTS = True
+
     def __init__(
         self,
         *,
