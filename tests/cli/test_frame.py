@@ -21,7 +21,9 @@ from stockwright.store.errors import DatabaseUnavailable
 GROUPS = {
     "config": ("plan", "apply", "rollback", "show", "history"),
     "connection": ("add", "test", "items", "shadow", "live", "status"),
+    "connector": ("list", "show", "schema", "docs", "new"),
     "key": ("create", "list", "revoke"),
+    "map": ("test",),
     "policy": ("preview", "replay"),
     "publish": ("list", "pause", "resume", "resync"),
     "subscription": ("add", "list", "pause", "resume", "rotate", "replay", "delete"),

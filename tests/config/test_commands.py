@@ -53,8 +53,8 @@ def test_lint_ends_with_1_for_errors_and_with_0_for_warnings(
     Path("bad.toml").write_text("[server]\nport = -1\n\n[systems.'[red]x']\n")
     assert main(["lint", "bad.toml"]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("bad.toml:2: error: server.port: is out of range; give a whole number")
-    assert 'bad.toml:4: error: systems."[red]x".role: is missing' in out
+    assert out.startswith("bad.toml:2:1: error: server.port: is out of range; give a whole number")
+    assert 'bad.toml:4:1: error: systems."[red]x".role: is missing' in out
 
 
 def test_lint_speaks_to_machines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +72,7 @@ def test_lint_speaks_to_machines(capsys: pytest.CaptureFixture[str]) -> None:
                 "problem": "is unknown",
                 "fix": "did you mean port?",
                 "level": "error",
+                "column": 1,
             }
         ],
     }

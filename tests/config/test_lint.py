@@ -390,3 +390,23 @@ def test_no_file_is_too_broken_to_be_explained(
         assert finding.field
         assert finding.problem
         assert finding.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        (GOOD.replace('role = "wms"', '  rolle = "wms"'), 2, 3),
+        (GOOD.replace('["MAIN"]', '["MAIN", "NONE"]'), 12, 17),
+        (GOOD.replace('["EUROPE"]', "[ 7]"), 8, 12),
+        (GOOD + "policies = [{ cap = 1 }, { buffr = 1 }]\n", 13, 28),
+        (GOOD + "  [oddly]\n", 13, 3),
+        (GOOD + "pool = = 3\n", 13, 8),
+    ],
+)
+def test_a_finding_names_the_column_where_it_begins(
+    tmp_path: Path, text: str, line: int, column: int
+) -> None:
+    path = tmp_path / "stockwright.toml"
+    path.write_text(text, encoding="utf-8")
+    assert (line, column) in [(one.line, one.column) for one in lint(path)]
+    assert any(f":{line}:{column}: error: " in str(one) for one in lint(path))

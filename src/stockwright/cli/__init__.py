@@ -18,6 +18,8 @@ COMMANDS: Final[dict[str, str]] = {
     "up": "Run the API, the workers and the console.",
     "status": "Show whether everything runs, and what waits.",
     "doctor": "Check this machine, the database and the configuration.",
+    "connector": "List, describe and begin connectors.",
+    "map": "Map a partner's sample, side by side with what it becomes.",
     "import": "Import items, units, kits, listings, bindings or locations.",
     "export": "Export items, units, kits, listings, bindings or locations.",
     "pull": "Take over a partner's items, or what it expects from suppliers.",
@@ -38,7 +40,10 @@ COMMANDS: Final[dict[str, str]] = {
 """Every command and its one-line help, in the order a newcomer meets them."""
 
 _GROUPS: Final = frozenset(
-    {"config", "connection", "key", "policy", "publish", "subscription", "user"}
+    {
+        *("config", "connection", "connector", "key", "map", "policy", "publish"),
+        *("subscription", "user"),
+    }
 )
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from stockwright.config.locator import Path
+from stockwright.domain.errors import Misconfigured
 from stockwright.sdk.connector import Connector
 
 OURS: Final[Mapping[str, str]] = {
@@ -39,11 +40,25 @@ def find_connector(name: str) -> Connector[Any] | None:
     if name in OURS:
         found = import_module(OURS[name]).CONNECTOR
     elif name in (others := _others()):
-        found = others[name].load()
+        found = _loaded(name, others[name])
     else:
         return None
-    assert isinstance(found, Connector), f"the connector {name} is no Connector"
+    if not isinstance(found, Connector):
+        raise Misconfigured(name, f"{name} is no Connector; let its entry point name one")
+    if found.declaration.name != name:
+        declared = found.declaration.name
+        raise Misconfigured(name, f"declares itself as {declared}; announce it by that name")
     return found
+
+
+def _loaded(name: str, entry: EntryPoint) -> Any:
+    """What another package announces. Raises Misconfigured where it cannot be loaded."""
+    try:
+        return entry.load()
+    except Exception as fault:
+        package = entry.dist.name if entry.dist else entry.value
+        why = f"of {package} cannot be loaded: {type(fault).__name__}: {fault}; mend or remove it"
+        raise Misconfigured(name, why) from fault
 
 
 def _others() -> dict[str, EntryPoint]:

@@ -12,7 +12,10 @@ Level = Literal["error", "warning"]
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One thing to change. An error keeps Stockwright from starting, a warning does not."""
+    """One thing to change. An error keeps Stockwright from starting, a warning does not.
+
+    column is 0 where there is none to tell, as for what no file holds.
+    """
 
     file: str
     line: int
@@ -20,17 +23,22 @@ class Finding(Struct, frozen=True, kw_only=True):
     problem: str
     fix: str
     level: Level = "error"
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.level}: {self.field}: {self.problem}; {self.fix}"
+        at = f"{self.line}:{self.column}" if self.column else f"{self.line}"
+        return f"{self.file}:{at}: {self.level}: {self.field}: {self.problem}; {self.fix}"
 
 
 class Report:
     """Collects findings about one file while its parts are read."""
 
-    def __init__(self, file: str, lines: Mapping[Path, int]) -> None:
+    def __init__(
+        self, file: str, lines: Mapping[Path, int], columns: Mapping[Path, int] | None = None
+    ) -> None:
         self.file = file
         self._lines = lines
+        self._columns = columns
         self._findings: list[Finding] = []
 
     def add(self, path: Path, problem: str, fix: str, level: Level = "error") -> None:
@@ -43,6 +51,7 @@ class Report:
             problem=problem,
             fix=fix,
             level=level,
+            column=line_of(self._columns, path) if self._columns is not None else 0,
         )
         if finding not in self._findings:
             self._findings.append(finding)

@@ -11,7 +11,7 @@ import msgspec
 from stockwright.config import rules
 from stockwright.config.expect import convert
 from stockwright.config.findings import Finding, Report
-from stockwright.config.locator import locate
+from stockwright.config.locator import locate, locate_columns
 from stockwright.config.model import Config, Database, Server, Subscriptions
 from stockwright.config.secrets import absolute_references
 from stockwright.config.sections import Values, build, read_family, read_table, values_of
@@ -63,7 +63,7 @@ def read(path: Path) -> tuple[Config | None, list[Finding]]:
         return None, [_unreadable(name, 1, "is nested too deeply", "write plain tables")]
     except tomllib.TOMLDecodeError as failure:
         return None, [_syntax(name, text, str(failure))]
-    return _check(Report(name, locate(text)), path, table)
+    return _check(Report(name, locate(text), locate_columns(text)), path, table)
 
 
 def read_edits(given: Mapping[str, Any], database: Network) -> tuple[Network | None, list[Finding]]:
@@ -105,7 +105,8 @@ def _syntax(file: str, text: str, message: str) -> Finding:
     what = re.sub(r" \(at .*\)$", "", message)
     problem = f"is not TOML: {what[:1].lower()}{what[1:]}"
     fix = f"correct the line at column {found[2]}" if found else "complete the last line"
-    return Finding(file=file, line=line, field="(syntax)", problem=problem, fix=fix)
+    column = int(found[2]) if found else 0
+    return Finding(file=file, line=line, field="(syntax)", problem=problem, fix=fix, column=column)
 
 
 def _check(

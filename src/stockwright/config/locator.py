@@ -1,4 +1,4 @@
-"""On which line of a TOML text each value stands; `tomllib` tells values only.
+"""On which line and column of a TOML text each value stands; `tomllib` tells values only.
 
 The text has been accepted by `tomllib` before, so that this reader only has to find its way: it
 follows headers, dotted keys, arrays and inline tables, and skips over values.
@@ -21,6 +21,13 @@ def locate(text: str) -> dict[Path, int]:
     return _Reader(text).read()
 
 
+def locate_columns(text: str) -> dict[Path, int]:
+    """Maps each path of `locate` to the column from 1 where its key, header or value begins."""
+    reader = _Reader(text)
+    reader.read()
+    return reader.columns
+
+
 def line_of(lines: Mapping[Path, int], path: Path) -> int:
     """The line of a path, or of what is around it where it is not written."""
     while path:
@@ -39,6 +46,7 @@ class _Reader:
         self._line = 1
         self._counted = 0
         self._lines: dict[Path, int] = {}
+        self.columns: dict[Path, int] = {}
         # How many tables each array of tables ([[name]]) has so far.
         self._arrays: dict[Path, int] = {}
 
@@ -54,12 +62,17 @@ class _Reader:
     def _peek(self, count: int = 1) -> str:
         return self._text[self._at : self._at + count]
 
-    def _note(self, path: Path) -> None:
-        """Remembers the current line for a path and for the tables that it implies."""
+    def _note(self, path: Path, start: int | None = None) -> None:
+        """Remembers the current line for a path and for the tables that it implies; the column is
+        that of start, else of here.
+        """
+        start = self._at if start is None else start
+        column = start - self._text.rfind("\n", 0, start)
         self._line += self._text.count("\n", self._counted, self._at)
         self._counted = self._at
         for length in range(1, len(path) + 1):
             self._lines.setdefault(path[:length], self._line)
+            self.columns.setdefault(path[:length], column)
 
     def _skip_blank(self) -> bool:
         """Moves over white space and comments; False at the end of the text."""
@@ -77,6 +90,7 @@ class _Reader:
         return len(self._text) if found < 0 else found
 
     def _header(self) -> Path:
+        start = self._at
         is_array = self._peek(2) == "[["
         self._at += 2 if is_array else 1
         keys = self._dotted_key()
@@ -88,7 +102,8 @@ class _Reader:
         path = self._inside_arrays(keys)
         # A header beats the line of a child that was written before its table.
         self._lines.pop(path, None)
-        self._note(path)
+        self.columns.pop(path, None)
+        self._note(path, start)
         return path
 
     def _inside_arrays(self, keys: list[str]) -> Path:

@@ -12,6 +12,7 @@ from stockwright.config.locator import Path
 from stockwright.config.secrets import carries_password, is_reference, literal_secrets
 from stockwright.config.sections import Values
 from stockwright.domain.codes import did_you_mean
+from stockwright.domain.errors import Misconfigured
 from stockwright.domain.network import BEGINNING
 from stockwright.domain.policies import oddities
 from stockwright.domain.proxies import network_problem
@@ -93,7 +94,12 @@ def _check_settings(report: Report, path: Path, name: str, settings: Mapping[str
     for odd in _not_json(path, settings):
         report.add(odd, "cannot be kept as JSON", "give text, a finite number, true or false")
         told.add(odd)
-    connector = find_connector(name)
+    try:
+        connector = find_connector(name)
+    except Misconfigured as broken:
+        what, _, fix = str(broken).rpartition("; ")
+        report.add((*path[:-1], "connector"), what, fix)
+        return
     if connector is None:
         return
     for inner, problem, fix in settings_problems(connector, settings):

@@ -2,9 +2,9 @@
 
     TestMyPartner = contract.suite(CONNECTOR, settings={...})
 
-pytest runs the class (with pytest-asyncio, for the verbs). Cases are JSON files in the connector's
-`cases` folder: {"about", "settings", "time_zone", "headers", "body" | "json", "expected":
-[{"place", "item" | "failure"}]}.
+pytest runs the class (with pytest-asyncio, for the verbs; our plugin marks them). Cases are JSON
+files in the connector's `cases` folder: {"about", "settings", "time_zone", "headers",
+"body" | "json", "expected": [{"place", "item" | "failure"}]}.
 """
 
 import random
@@ -21,6 +21,7 @@ from stockwright.sdk.hostile import Fault, FaultKind, Faults
 from stockwright.sdk.messages import (
     Applied,
     Failure,
+    LevelKey,
     LevelToSend,
     Mapped,
     Payload,
@@ -29,7 +30,7 @@ from stockwright.sdk.messages import (
     Retry,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
-from stockwright.sdk.verbs import Connection, Publishes, Reads
+from stockwright.sdk.verbs import Connection, Publishes, Reads, ReadsBack
 
 LONGEST_TIMEOUT_S: Final = 60.0
 """A call ends before the lease of whoever makes it."""
@@ -51,9 +52,10 @@ HOSTILE_BYTES: Final[Sequence[bytes]] = (
 
 
 class Partner(Protocol):
-    """A sandbox, as far as the contract uses it. `faults` and `collect` are looked for.
+    """A sandbox, as far as the contract uses it.
 
-    One that is only asked has `happen()` instead of `shown`: one thing that a poll tells.
+    `faults`, `refused`, `edit(listing, quantity)` and `collect` are looked for. One that is only
+    asked has `happen()` instead of `shown`: one thing that a poll tells.
     """
 
     async def start(self) -> str:
@@ -75,7 +77,7 @@ class Partner(Protocol):
 
 def suite(connector: Connector[Any], settings: Mapping[str, Any]) -> type:
     """A class of tests for a connector. settings are valid ones, and short time-outs."""
-    tests: dict[str, Any] = dict(_static(connector, settings))
+    tests: dict[str, Any] = {"is_connector_contract": True, **_static(connector, settings)}
     for path in sorted(connector.cases.glob("*.json")):
         tests[f"test_case_{path.stem}"] = _case(connector, settings, path)
     if connector.sandbox is not None:
@@ -207,6 +209,11 @@ class Meeting:
         assert len(results) == len(levels), "one result for each level, aligned"
         return results
 
+    async def read_back(self) -> list[int | None]:
+        """What the connection reads back for the three."""
+        keys = [LevelKey(listing=name) for name in ("L-1", "L-2", "L-3")]
+        return [one and one.quantity for one in await self.connection.read_back(keys)]
+
     def shown(self) -> list[int | None]:
         """What the partner shows for the three."""
         getattr(self.partner, "collect", lambda: None)()
@@ -263,6 +270,28 @@ def _published(
             assert isinstance(second, Refused)
             assert second.reason == "delisted"
             assert meeting.shown() == [2, 9, 2]
+
+    async def test_what_a_partner_shows_is_read_back_whatever_it_said(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            faults = getattr(meeting.partner, "faults", None)
+            if not isinstance(meeting.connection, ReadsBack):
+                return
+            if not isinstance(faults, Faults) or faults.keep is None:
+                return
+            await meeting.publish(9, version=1)
+            faults.plan(Fault(kind="not_applied"))
+            await meeting.publish(2, version=2)
+            assert await meeting.read_back() == meeting.shown() == [9, 9, 9]
+
+    async def test_an_edit_behind_our_back_is_read_back(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            if not isinstance(meeting.connection, ReadsBack) or not hasattr(
+                meeting.partner, "edit"
+            ):
+                return
+            await meeting.publish(9, version=1)
+            meeting.partner.edit("L-2", 4)
+            assert await meeting.read_back() == meeting.shown() == [9, 4, 9]
 
     tests = {name: test for name, test in locals().items() if name.startswith("test_")}
     if getattr(connector.sandbox, "HAS_FAULTS", False):

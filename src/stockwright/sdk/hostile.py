@@ -8,7 +8,7 @@ repeated.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -31,7 +31,11 @@ FaultKind = Literal[
     "redirected",
     "unauthorized",
     "malformed_request",
+    "poisoned",
 ]
+"""What a caller can tell to have gone wrong."""
+Lie = Literal["not_applied", "stale"]
+"""What no caller can tell: a yes to a write that was not kept; an earlier answer to a read."""
 APPLIES: Final = frozenset(
     {"slow", "applied_then_error", "applied_then_dropped", "applied_then_garbage"}
 )
@@ -41,23 +45,34 @@ APPLIES: Final = frozenset(
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One spoilt answer. seconds: how long `slow` waits, or what `throttled` asks us to wait."""
 
-    kind: FaultKind
+    kind: FaultKind | Lie
     seconds: float = 0.0
 
 
 class Faults:
     """Spoils planned calls, in the order of the plan; calls beyond it are answered rightly.
 
-    Use as an aiohttp middleware. `path` limits it to calls whose path ends so.
+    Use as an aiohttp middleware. `path` limits it to calls whose path ends so. keep takes a copy of
+    what the partner shows and answers what puts it back; without it `not_applied` is refused.
+    remember: answers are kept, the first of each request, for `stale` to give again.
     """
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(
+        self, path: str = "", *, keep: Callable[[], Callable[[], None]] | None = None
+    ) -> None:
         self._path = path
+        self.keep = keep
+        self.remember = False
+        self._told: dict[tuple[str, str, bytes], tuple[int, bytes, str]] = {}
         self._plan: deque[Fault] = deque()
         self.spoilt: list[Fault] = []
 
     def plan(self, *faults: Fault) -> None:
         """The next calls get these faults, one each."""
+        if self.keep is None and any(fault.kind == "not_applied" for fault in faults):
+            raise ValueError(
+                "not_applied needs a partner whose state can be kept: Faults(keep=...)"
+            )
         self._plan.extend(faults)
 
     def clear(self) -> None:
@@ -70,12 +85,38 @@ class Faults:
         @web.middleware
         async def spoil(request: web.Request, handler: Handler) -> web.StreamResponse:
             if not self._plan or not request.path.endswith(self._path):
-                return await handler(request)
+                return await self._rightly(request, handler)
             fault = self._plan.popleft()
             self.spoilt.append(fault)
+            if fault.kind == "not_applied":
+                return await self._forgotten(request, handler)
+            if fault.kind == "stale":
+                return await self._stale(request, handler)
             return await _spoilt(fault, request, handler)
 
         return spoil
+
+    async def _rightly(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await handler(request)
+        if self.remember and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+            asked = (request.method, request.path_qs, await request.read())
+            self._told.setdefault(asked, (answer.status, answer.body, answer.content_type))
+        return answer
+
+    async def _forgotten(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        assert self.keep is not None, "plan() has refused it"
+        put_back = self.keep()
+        answer = await handler(request)
+        put_back()
+        return answer
+
+    async def _stale(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What this very request was answered first; rightly where it was never asked."""
+        told = self._told.get((request.method, request.path_qs, await request.read()))
+        if told is None:
+            return await self._rightly(request, handler)
+        status, body, content_type = told
+        return web.Response(status=status, body=body, content_type=content_type)
 
 
 async def _spoilt(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -101,6 +142,11 @@ def _answer(fault: Fault) -> web.Response:
         case "swallowed":
             # Says yes and does nothing: only a read-back finds out.
             return web.Response(status=200, body=b'{"results": []}')
+        case "poisoned":
+            # Deeper than any parser follows.
+            return web.Response(
+                body=b'{"results": ' + b"[" * 100_000, content_type="application/json"
+            )
         case "oversized":
             return web.Response(status=200, body=b'{"results": [' + b" " * (40 << 20) + b"]}")
         case "redirected":
@@ -111,6 +157,32 @@ def _answer(fault: Fault) -> web.Response:
             return web.Response(status=400, text="the request cannot be read")
         case _:
             return web.Response(status=500, text="internal error")
+
+
+class HostilePartner:
+    """Any aiohttp application on loopback, with faults in front; for `async with`.
+
+    url is where it answers. It belongs to the event loop that enters it.
+    """
+
+    def __init__(
+        self, routes: Sequence[web.AbstractRouteDef], faults: Faults | None = None
+    ) -> None:
+        self.faults = faults or Faults()
+        self.url = ""
+        app = web.Application(middlewares=[self.faults.middleware()], client_max_size=64 << 20)
+        app.add_routes(routes)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+
+    async def __aenter__(self) -> "HostilePartner":
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._runner.cleanup()
 
 
 def storm(messages: Sequence[T], chance: random.Random, copies: int = 3) -> list[T]:

@@ -5,6 +5,7 @@ Times are the clock's that is handed in, so that a replay may run it on a virtua
 carry the real time, since they prove when a message was sent.
 """
 
+import copy
 import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,6 +42,8 @@ class Sandbox:
     webhook; every sale also stands in the list that is polled.
     """
 
+    HAS_FAULTS = True
+
     def __init__(
         self,
         *,
@@ -54,7 +57,7 @@ class Sandbox:
         self.webhook_url = webhook_url
         self.webhooks = True
         self.clock = clock
-        self.faults = Faults()
+        self.faults = Faults(keep=self._keep)
         self.refused: dict[str, str] = {}
         self.busy: set[str] = set()
         self.events: list[bytes] = []
@@ -108,6 +111,18 @@ class Sandbox:
         """The quantity it shows now; None where it never heard of the listing."""
         level = self._levels.get((listing, location))
         return level.quantity if level else None
+
+    def edit(self, listing: str, quantity: int, location: str = "") -> None:
+        """Somebody changes a number by hand: the version stays, nobody is told."""
+        self._levels[listing, location].quantity = quantity
+
+    def _keep(self) -> Callable[[], None]:
+        kept = copy.deepcopy(self._levels)
+
+        def put_back() -> None:
+            self._levels = kept
+
+        return put_back
 
     def show(self, listing: str, quantity: int, location: str = "") -> None:
         """Somebody edits the number at the partner's, behind our back."""

@@ -1,0 +1,231 @@
+"""`stockwright map test`: what a partner's sample becomes, side by side, before it is let in."""
+
+import datetime as dt
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stockwright.app import find_connector
+from stockwright.cli import output
+from stockwright.cli.output import AsJson, ConfigFile
+from stockwright.cli.status import running_database
+from stockwright.config import Config, load_config, resolve_secret
+from stockwright.domain.codes import did_you_mean
+from stockwright.domain.errors import Misconfigured, Rejected, Transient
+from stockwright.domain.network import System
+from stockwright.flow.unpacking import Codes, codes_in, mapped, unpack
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.messages import Failure, Mapped, Payload
+from stockwright.sdk.sources import MISSING, walk
+from stockwright.store import payloads
+from stockwright.store.connection import Pool
+from stockwright.store.session import session
+
+app = App(
+    name="map", help="Map a partner's sample and show what it becomes.", help_format="plaintext"
+)
+
+_LARGEST: Final = 32 << 20
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One part of the sample: where it stands and what it becomes, an event or a failure."""
+
+    place: str
+    sample: Any = None
+    event: Any = None
+    failure: Failure | None = None
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sample becomes. bindings: whether the database was asked for codes."""
+
+    connection: str
+    connector: str
+    bindings: bool
+    parts: list[Part]
+
+
+@app.command(name="test")
+def try_sample(
+    connection: Annotated[str, Parameter(help="The system's code in the configuration.")],
+    sample: Annotated[Path, Parameter(help="File with one message of the partner; - is the pipe.")],
+    /,
+    *,
+    header: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="A header it came with, as 'name: value'; repeat it."),
+    ] = None,
+    bindings: Annotated[
+        bool | None,
+        Parameter(
+            negative="--no-bindings",
+            help="Ask the database for our codes; by default where it runs.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Map a sample by the connection's own mapping: each part beside the event it becomes.
+
+    Records and sends nothing. Ends with 1 where a part cannot be mapped; its failing path is shown.
+    """
+    loaded = load_config(config)
+    system = _system(loaded, connection)
+    payload = Payload(body=_read(sample), headers=_headers(header or ()))
+    parts = _mapped(system, payload)
+    codes, asked = _codes(loaded, system.code, parts, bindings)
+    tried = Tried(
+        connection=system.code,
+        connector=system.connector,
+        bindings=asked,
+        parts=_beside(parts, payload.body, system.code, codes),
+    )
+    output.emit(tried, as_json, _render)
+    failed = any(part.failure is not None for part in tried.parts)
+    return output.FINDINGS if failed else output.OK
+
+
+def _system(config: Config, code: str) -> System:
+    for system in config.systems:
+        if system.code == code:
+            if not system.connector:
+                message = f"{code} names no connector: it calls our API, and nothing is mapped"
+                raise Misconfigured(f"systems.{code}.connector", message)
+            return system
+    known = [system.code for system in config.systems]
+    hint = did_you_mean(code, known) or f"there are {', '.join(known) or 'none'}"
+    raise Rejected("unknown", "connection", f"there is no system {code!r}; {hint}")
+
+
+def _read(sample: Path) -> bytes:
+    try:
+        if str(sample) == "-":
+            body = sys.stdin.buffer.read(_LARGEST + 1)
+        else:
+            with sample.open("rb") as source:
+                body = source.read(_LARGEST + 1)
+    except OSError as failure:
+        message = f"{sample} cannot be read: {failure.strerror}; check the path"
+        raise Rejected("malformed", "sample", message) from None
+    if len(body) > _LARGEST:
+        raise Rejected("too_large", "sample", f"{sample} is larger than {_LARGEST} bytes")
+    return body
+
+
+def _headers(given: Sequence[str]) -> dict[str, str]:
+    headers = {}
+    for one in given:
+        name, colon, value = one.partition(":")
+        if not colon or not name.strip():
+            raise Rejected("malformed", "header", f"{one!r} is no header; write 'name: value'")
+        headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+def _mapped(system: System, payload: Payload) -> list[Mapped]:
+    """Settings are read as they are; secrets that are not set here do no harm: nothing is sent."""
+    where = f"systems.{system.code}.settings"
+    connector = find_connector(system.connector, f"systems.{system.code}.connector")
+    settings = connector.declaration.parse_settings(system.settings, _any_secret, where=where)
+    opening = Opening(system=system.code, time_zone=system.time_zone)
+    return mapped(connector.open(opening, settings).map, payload)
+
+
+def _any_secret(reference: str) -> str:
+    try:
+        return resolve_secret(reference)
+    except Misconfigured:
+        return "not set on this machine"
+
+
+def _codes(
+    config: Config, system: str, parts: Sequence[Mapped], wanted: bool | None
+) -> tuple[Codes, bool]:
+    """What the database knows of the codes, and whether it was asked. Raises Transient where it
+    was to be and is away.
+    """
+    if wanted is not False:
+        try:
+            with (
+                running_database(config) as url,
+                Pool(url, size=1) as pool,
+                session(pool) as connection,
+            ):
+                asked = codes_in(parts)
+                locations = [code for subject, code in asked if subject == "location"]
+                places = payloads.places_of(connection, system, locations) if locations else {}
+                unknown = payloads.unknown_codes(connection, system, asked) if asked else set()
+                return Codes(places, unknown), True
+        except Transient:
+            if wanted:
+                raise
+    return Codes({}, set()), False
+
+
+def _beside(parts: Sequence[Mapped], body: bytes, system: str, codes: Codes) -> list[Part]:
+    """The parts in the sample's order, each with the piece of it that it stands at."""
+    now = dt.datetime.now(dt.UTC)
+    beside = []
+    for part in parts:
+        alone = unpack([part], system, now, codes)
+        piece = _piece(body, part.place)
+        if alone.waiting:
+            failure = alone.waiting[0].failure
+            beside.append(Part(place=part.place, sample=piece or failure.found, failure=failure))
+        else:
+            event = msgspec.to_builtins(alone.items[0])
+            beside.append(Part(place=part.place, sample=piece, event=event))
+    return beside
+
+
+def _piece(body: bytes, place: str) -> Any:
+    """What stands at a place of JSON, or on a line of a file; None where that cannot be told."""
+    if place.startswith("line ") and place[5:].isdigit():
+        lines = body.decode("utf-8-sig", "replace").splitlines()
+        number = int(place[5:])
+        return lines[number - 1] if 0 < number <= len(lines) else None
+    if not place.startswith("$"):
+        return None
+    try:
+        found = walk(msgspec.json.decode(body), place)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    return None if found is MISSING else found
+
+
+def _render(tried: Tried) -> RenderableType:
+    table = Table("place", "sample", "becomes", box=None, show_lines=True)
+    for part in tried.parts:
+        table.add_row(Text(part.place), Text(_lines(part.sample)), Text(_becomes(part)))
+    known = "with the database's bindings" if tried.bindings else "without bindings"
+    failed = sum(part.failure is not None for part in tried.parts)
+    count = len(tried.parts)
+    told = [Text(f"{f.path}: {f.reason}") for f in (part.failure for part in tried.parts) if f]
+    summary = f"{count - failed} of {count} mapped by {tried.connector}, {known}."
+    return Group(table, *told, Text(summary))
+
+
+def _becomes(part: Part) -> str:
+    if part.failure is None:
+        return _lines(part.event)
+    bind = f"\nbind {part.failure.missing}" if part.failure.missing else ""
+    return f"cannot be mapped\n{part.failure.path}: {part.failure.reason}{bind}"
+
+
+def _lines(value: Any) -> str:
+    """One `name = value` a line, for a table."""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name} = {_plain(one)}" for name, one in value.items())
+    return "" if value is None else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else output.encoded(value)

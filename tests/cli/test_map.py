@@ -1,0 +1,114 @@
+"""`stockwright map test`: a sample beside what it becomes, with the failing path."""
+
+import json
+
+import pytest
+
+CONFIG = """\
+[systems.SHOP]
+role = "shop"
+connector = "json_http"
+time_zone = "Europe/Berlin"
+[systems.SHOP.settings]
+base_url = "https://shop.example"
+token = "env:STOCKWRIGHT_NOT_SET_HERE"
+
+[systems.API]
+role = "wms"
+"""
+RULES = """
+[[systems.SHOP.settings.rules]]
+kind = "pos_sale"
+each = "$.rows"
+[systems.SHOP.settings.rules.fields]
+document = "$.slip"
+line = "#"
+item = "@.ean"
+quantity = "@.qty"
+location = "=MAIN"
+"""
+LINE = {"line": "1", "sku": "A", "quantity": 2}
+ORDER = {"type": "order.placed", "data": {"order": "SO-1", "lines": [LINE]}}
+
+
+@pytest.fixture
+def tried(stockwright, tmp_path):
+    """Runs the command on a sample, by default without a database."""
+
+    def run(sample, *more, config=CONFIG, connection="SHOP"):
+        (tmp_path / "stockwright.toml").write_text(config, encoding="utf-8")
+        body = sample if isinstance(sample, str) else json.dumps(sample)
+        (tmp_path / "sample").write_text(body, encoding="utf-8")
+        return stockwright("map", "test", connection, "sample", *(more or ("--no-bindings",)))
+
+    return run
+
+
+def test_each_part_stands_beside_the_event_it_becomes(tried):
+    ran = tried(ORDER, "--no-bindings", "--json")
+    assert ran.code == 0
+    assert ran.json["bindings"] is False
+    (part,) = ran.json["parts"]
+    assert (part["place"], part["sample"]) == ("$.data.lines[0]", LINE)
+    assert part["event"]["kind"] == "channel_order"
+    assert part["event"]["system"] == "SHOP"
+    assert part["event"]["quantity"] == 2
+    shown = tried(ORDER)
+    assert "sku = A" in shown.out
+    assert "kind = channel_order" in shown.out
+    assert "1 of 1 mapped by json_http, without bindings." in shown.out
+
+
+def test_what_cannot_be_mapped_is_shown_with_its_path_and_its_neighbour_goes_on(tried):
+    bad = {**LINE, "quantity": 1.5}
+    ran = tried({"type": "order.placed", "data": {"order": "SO-1", "lines": [LINE, bad]}})
+    assert ran.code == 1
+    assert "$.data.lines[1].quantity: is not a whole number" in ran.out
+    assert "1 of 2 mapped" in ran.out
+
+
+@pytest.mark.parametrize(("body", "words"), [("{", "no JSON"), ('{"type": "x"}', "no rule is for")])
+def test_a_sample_that_is_no_message_fails_as_a_whole(tried, body, words):
+    ran = tried(body)
+    assert ran.code == 1
+    assert words in ran.out
+
+
+def test_the_connection_s_own_rules_are_used(tried):
+    ran = tried({"slip": 7, "rows": [{"ean": "400", "qty": 1}]}, "--json", config=CONFIG + RULES)
+    (part,) = ran.json["parts"]
+    assert (part["event"]["kind"], part["event"]["document"]) == ("pos_sale", "7")
+
+
+@pytest.mark.parametrize(
+    ("connection", "words"),
+    [("SHPO", "did you mean SHOP?"), ("API", "names no connector")],
+)
+def test_a_connection_that_maps_nothing_is_told(tried, connection, words):
+    ran = tried(ORDER, connection=connection)
+    assert ran.code == 2
+    assert words in ran.err
+
+
+def test_a_header_that_is_none_and_a_file_that_is_not_there_are_named(tried, stockwright):
+    assert "is no header" in tried(ORDER, "--header", "nonsense").err
+    ran = stockwright("map", "test", "SHOP", "nothing-here")
+    assert ran.code == 2
+    assert "sample: nothing-here cannot be read" in ran.err
+
+
+def test_codes_that_are_not_bound_fail_where_the_database_is_asked(on_database, tried, tmp_path):
+    (tmp_path / "skus.csv").write_text("code,description\nB,Kettle\n", encoding="utf-8")
+    assert on_database("import", "skus", "skus.csv").code == 0
+    ran = tried(ORDER, "--bindings", "--json")
+    assert ran.code == 1
+    (part,) = ran.json["parts"]
+    assert part["failure"]["missing"].startswith("item:A")
+    assert part["sample"] == LINE
+
+
+def test_without_a_database_bindings_that_were_asked_for_are_an_error(tried, tmp_path):
+    config = CONFIG + f'\n[database]\ndata_dir = "{tmp_path / "none"}"\n'
+    assert tried(ORDER, "--json", config=config).json["bindings"] is False
+    ran = tried(ORDER, "--bindings", config=config)
+    assert ran.code == 3

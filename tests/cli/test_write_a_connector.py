@@ -1,0 +1,69 @@
+"""docs/how-to/write-a-connector.md leads a newcomer from nothing to a working REST partner."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/how-to/write-a-connector.md").read_text(encoding="utf-8")
+RUN = "import sys; from stockwright.cli import main; sys.exit(main())"
+PLUGIN = "stockwright.sdk.pytest_plugin"
+
+
+def block(kind):
+    (found,) = re.findall(rf"(?ms)^```{kind}\n(.*?)^```", PAGE)
+    return found
+
+
+def installed(folder):
+    """What `pip install -e` leaves behind: the package on the path, its entry point known."""
+    info = folder / "src/acme.dist-info"
+    info.mkdir()
+    project = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    (target,) = re.findall(r'^acme_shop = "(.*)"$', project, re.MULTILINE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 0.1\n", "utf-8")
+    entry = f"[stockwright.connectors]\nacme_shop = {target}\n"
+    (info / "entry_points.txt").write_text(entry, "utf-8")
+
+
+def test_every_command_and_snippet_of_the_how_to_works_in_its_order(tmp_path):
+    package = tmp_path / "stockwright-acme-shop"
+    path = os.pathsep.join([str(package / "src"), str(ROOT / "src"), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("STOCKWRIGHT_CONFIG", None)
+    (tmp_path / "stockwright.toml").write_text(block("toml"), encoding="utf-8")
+    (tmp_path / "sample.json").write_text(block("json"), encoding="utf-8")
+
+    def run(*command):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    told = {}
+    commands = re.findall(r"(?m)^    ((?:stockwright|pip|pytest) .*)$", PAGE)
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        if program == "pip":
+            assert arguments == ["install", "-e", "./stockwright-acme-shop[test]"]
+            installed(package)
+        elif program == "pytest":
+            snippet = package / "tests/test_partner.py"
+            snippet.write_text(block("python"), encoding="utf-8")
+            plugins = ["--disable-plugin-autoload", "-p", "pytest_asyncio.plugin", "-p", PLUGIN]
+            told[command] = run("-m", "pytest", "-q", *plugins, *arguments)
+        else:
+            told[command] = run("-c", RUN, *arguments)
+    assert "acme_shop" in told["stockwright connector list"]
+    assert "11 passed" in told["pytest stockwright-acme-shop"]
+    assert "kind = channel_order" in told[commands[-1]]
+    assert len(told) == len(commands) - 1
