@@ -390,3 +390,15 @@ def test_who_disagrees_is_said_in_words_that_can_be_read(seed: Seed, console: Se
         poor = {one: ratio for one in looked_at if (ratio := contrast(page, one)) < 4.5}
         assert poor == {}, scheme
     assert "3 fewer" in page.locator(".claim").inner_text()
+
+
+def test_the_menu_stands_beside_the_search_and_the_timeline_fits_its_box(
+    seed: Seed, console: Served, page: Any
+):
+    seed_wholesaler(seed)
+    page.goto(f"{console.url}/items/{HOT}")
+    wait_for(page, "#live", "live")
+    brand, menu = (page.locator(part).bounding_box() for part in (".brand", ".me"))
+    assert menu["y"] < brand["y"] + brand["height"]
+    box = page.locator(".scroll:has(.timeline)")
+    assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 0

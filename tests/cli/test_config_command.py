@@ -144,3 +144,8 @@ def test_a_file_with_faults_is_not_applied(config, write):
     ran = config("apply", "--reason", "x")
     assert ran.code == 2
     assert "did you mean MAIN?" in ran.err
+
+
+def test_a_plan_shows_of_a_new_rule_what_it_does_and_not_its_defaults(config, write):
+    write(FILE + '\n[[channels.web.policies]]\nsku_group = "GIFTS"\ncap = 9\n')
+    assert 'nothing -> {"cap":9,"sku_group":"GIFTS"}' in config("plan").out

@@ -171,3 +171,11 @@ def test_trace_tells_when_there_is_nothing(shown, capsys, arguments, code):
 def test_trace_of_nothing_says_what_it_looked_for(shown, capsys):
     main(["trace", "GR-9"])
     assert "Nothing in the ledger is called GR-9. " in capsys.readouterr().out
+
+
+def test_why_says_where_a_channel_does_not_list_the_sku(shown, capsys):
+    shown.run("delete from level")
+    shown.run("delete from listing_component")
+    shown.run("delete from listing")
+    assert main(["why", "SKU-000"]) == 0
+    assert "WEB lists no such SKU, and shows no number of it" in capsys.readouterr().out

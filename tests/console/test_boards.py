@@ -9,6 +9,7 @@ import pytest
 
 from stockwright.console.actions import MAX_SELECTED
 from stockwright.console.boards import ROWS
+from stockwright.domain.work_words import MEANINGS
 from stockwright.store.access import add_key, find_caller, list_changes
 from stockwright.store.connection import connect
 from tests.console.people import Browser, add_user, signed_in
@@ -624,3 +625,25 @@ def test_hostile_texts_in_rows_and_reasons_stay_text(seed: Seed, console: Served
         page = browser.get(path)
         assert page.status == 200, path
         assert "<script>alert" not in page.text, path
+
+
+def test_a_work_item_says_what_it_asks_of_a_person(seed: Seed, console: Served):
+    work_items(seed, 1, "negative_stock")
+    number = console.get("/work-items.json").json["rows"][0]["id"]
+    assert console.get(f"/work-items/{number}.json").json["meaning"] == MEANINGS["negative_stock"]
+    assert MEANINGS["negative_stock"] in console.get(f"/work-items/{number}").text
+
+
+def test_the_fields_of_an_applied_configuration_are_folded(seed: Seed, console: Served):
+    changes = [
+        {"field": "channels.web.hold_s", "before": 900, "after": 60},
+        {"field": "channels.shop", "before": None, "after": {"pool": ["MAIN"]}},
+    ]
+    detail = json.dumps({"reason": "spring", "changes": changes})
+    seed._run(
+        "insert into change_log (actor, action, subject, detail)"
+        f" values ('cli', 'config.apply', 'revision 7', '{detail}')"
+    )
+    page = console.get("/audit").text
+    assert "<summary>2 fields: channels.web.hold_s, channels.shop</summary>" in page
+    assert re.search(r'channels.web.hold_s</span> <span class="was">900</span> → 60', page)

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
+from stockwright.console.pages import FOLDER
+from stockwright.flow.ndjson_master import WHOLE
 from stockwright.store import positions
 from stockwright.store.connection import connect
 from tests.browser.conftest import BROWSER_VARIABLE, program
@@ -441,3 +443,10 @@ def test_without_a_browser_the_browser_tests_say_what_to_install(
         program(own)
     (tmp_path / "chrome").touch()
     assert program(own) == str(tmp_path / "chrome")
+
+
+def test_every_import_that_a_page_advises_is_one_the_command_line_knows():
+    pages = [file.read_text("utf-8") for file in (FOLDER / "templates").glob("*.html")]
+    advised = {kind for page in pages for kind in re.findall(r"stockwright import (\w+)", page)}
+    assert advised
+    assert advised <= set(WHOLE)

@@ -151,7 +151,7 @@ def test_to_standard_output_goes_nothing_but_rows(
     assert main(["export", "units"]) == 0
     told = capfdbinary.readouterr()
     assert told.out == b"sku,code,factor\n007,CASE,12\n007,PALLET,480\n"
-    assert b"Exported 2 of units" in told.err
+    assert b"Exported 2 rows of units" in told.err
 
 
 REFUSED = [

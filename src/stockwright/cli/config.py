@@ -14,6 +14,7 @@ from stockwright.cli import output
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import Config, load_config, toml_of
 from stockwright.domain.errors import Rejected
+from stockwright.domain.network import ExposurePolicy
 from stockwright.domain.network_changes import Difference
 from stockwright.flow import configuring
 from stockwright.flow.configuring import SUBJECTS, Applied, Plan
@@ -29,6 +30,7 @@ app = App(
     help_format="plaintext",
 )
 LISTED: Final = 20
+_NO_RULE: Final = msgspec.to_builtins(ExposurePolicy())
 
 Reason = Annotated[str, Parameter(help="Why: it is kept with the revision.")]
 Author = Annotated[
@@ -206,6 +208,9 @@ def _changes(changes: Sequence[Difference]) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
+    """As JSON; a whole rule without the fields that do nothing."""
+    if isinstance(value, dict) and value.keys() == _NO_RULE.keys():
+        value = {field: said for field, said in value.items() if said != _NO_RULE[field]}
     return "nothing" if value is None else output.encoded(value)
 
 

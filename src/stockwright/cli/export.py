@@ -105,5 +105,8 @@ def _unwritable(file: Path, failure: OSError) -> Rejected:
 
 
 def _render(exported: Exported) -> str:
-    told = ", ".join(f"{count:,} of {kind}" for kind, count in exported.rows.items())
+    told = ", ".join(
+        f"{count:,} row{'' if count == 1 else 's'}" + ("" if kind == "all" else f" of {kind}")
+        for kind, count in exported.rows.items()
+    )
     return f"Exported {told}{f' to {exported.target}' if exported.target else ''}."

@@ -100,4 +100,4 @@ def _clock(at: dt.datetime) -> str:
 
 
 def _since(start: dt.datetime, at: dt.datetime) -> str:
-    return f"+{(at - start).total_seconds() * 1000:,.1f} ms"
+    return f"{(at - start).total_seconds() * 1000:+,.1f} ms"

@@ -114,7 +114,8 @@ def _render(found: Answer) -> RenderableType:
 
 
 def _channel(one: ChannelQuantity, past: bool) -> Iterator[str]:
-    yield from _steps(f"grantable to {one.channel}", one.grantable)
+    unlisted = "" if one.listings else f"{one.channel} lists no such SKU, and shows no number of it"
+    yield from _steps(f"grantable to {one.channel}", one.grantable, *filter(None, (unlisted,)))
     for listing in one.listings:
         title = f"available_to_sell on {one.channel} as {listing.listing}"
         explained = listing.available_to_sell

@@ -14,6 +14,7 @@ from stockwright.console.pages import message, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
 from stockwright.domain.facets import Count
+from stockwright.domain.work_words import MEANINGS
 from stockwright.store import audit_board, positions, work_board, worklist
 from stockwright.store.access import Change
 from stockwright.store.connection import Connection
@@ -127,10 +128,11 @@ BOARD = Board(
 
 
 class ItemPage(msgspec.Struct, frozen=True):
-    """One work item with what was done to it."""
+    """One work item with what it asks of a person, and what was done to it."""
 
     at: dt.datetime
     item: WorkItemView
+    meaning: str
     changes: Sequence[Change]
     assignable: Sequence[tuple[str, str]]
 
@@ -164,6 +166,7 @@ def _one(connection: Connection, number: int, owner: str) -> ItemPage | None:
     return ItemPage(
         at=positions.moment(connection),
         item=item,
+        meaning=MEANINGS.get(item.kind, ""),
         changes=[one for one in changes if one.action.startswith("work_item.")],
         assignable=_whom(connection, owner),
     )
