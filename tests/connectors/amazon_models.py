@@ -17,9 +17,9 @@ from jsonschema import Draft4Validator, Draft7Validator
 from stockwright.sdk.hostile import Faults
 from stockwright.sdk.transports import Http, HttpRequest, HttpResponse
 
-_BESIDE = Path(__file__).parents[3] / "shared" / "schemas"
-FOLDER = Path(os.environ.get("STOCKWRIGHT_SCHEMAS", _BESIDE)) / "amazon-sp-api"
-"""The partners' schemas lie beside the repository, or where STOCKWRIGHT_SCHEMAS says."""
+_HERE = Path(__file__).parents[1] / "schemas"
+FOLDER = Path(os.environ.get("STOCKWRIGHT_SCHEMAS", _HERE)) / "amazon-sp-api"
+"""The schemas lie in `tests/schemas`, or where STOCKWRIGHT_SCHEMAS says."""
 MODELS = ("listingsItems_2021-08-01", "feeds_2021-06-30", "ordersV0")
 
 

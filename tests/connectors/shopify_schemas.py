@@ -26,9 +26,9 @@ from graphql import (
 )
 from graphql.execution.values import get_variable_values
 
-_BESIDE = Path(__file__).parents[3] / "shared" / "schemas"
-FOLDER = Path(os.environ.get("STOCKWRIGHT_SCHEMAS", _BESIDE)) / "shopify"
-"""The partners' schemas lie beside the repository, or where STOCKWRIGHT_SCHEMAS says."""
+_HERE = Path(__file__).parents[1] / "schemas"
+FOLDER = Path(os.environ.get("STOCKWRIGHT_SCHEMAS", _HERE)) / "shopify"
+"""The schemas lie in `tests/schemas`, or where STOCKWRIGHT_SCHEMAS says."""
 
 
 @lru_cache(maxsize=2)

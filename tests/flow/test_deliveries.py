@@ -32,8 +32,8 @@ from tests.flow.conftest import MASTER
 from tests.flow.consumer import Consumer
 
 LOOPBACK = networks(["127.0.0.0/8"])
-_BESIDE = Path(__file__).parents[3] / "shared" / "schemas"
-FOLDER = Path(os.environ.get("STOCKWRIGHT_SCHEMAS", _BESIDE)) / "cloudevents"
+_HERE = Path(__file__).parents[1] / "schemas"
+FOLDER = Path(os.environ.get("STOCKWRIGHT_SCHEMAS", _HERE)) / "cloudevents"
 SCHEMA = json.loads((FOLDER / "cloudevents.json").read_text())
 LISTED = """
 insert into listing (channel, code) values ('web', 'L-A');
