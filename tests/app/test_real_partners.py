@@ -27,7 +27,7 @@ def reads_back_at_once(monkeypatch):
     monkeypatch.setattr(publication, "VERIFY_REST_S", 0.1)
 
 
-def settings_of(partner, monkeypatch) -> dict:
+def settings_of(partner, monkeypatch):
     """A sandbox's settings as an operator writes them: secrets by reference."""
     given = {}
     for name, value in partner.settings().items():
@@ -74,7 +74,7 @@ def verified(services) -> int | None:
     return row[0] if row else None
 
 
-def work_items(services) -> list:
+def work_items(services):
     with services.pool.connection() as connection:
         return connection.execute("select kind, subject from work_item").fetchall()
 
