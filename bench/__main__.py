@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from bench import availability, backtest, ground, latency, ledger, memory, over_http
+from bench import availability, backtest, ground, latency, ledger, memory, over_http, publication
 from bench.measure import Measure, keep, tell
 
 BENCHES: dict[str, Callable[[str], Iterator[Measure]]] = {
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[str], Iterator[Measure]]] = {
     "memory": memory.measure,
     "ledger_grown": ledger.grown,
     "backtest": backtest.measure,
+    **{f"publication_{name}": publication.bench(name) for name in publication.PLANS},
 }
 
 

@@ -47,6 +47,7 @@ def process(*command: str, env: dict[str, str] | None = None) -> Iterator[subpro
     with tempfile.TemporaryFile("w+") as complaints:
         running = subprocess.Popen(
             [sys.executable, *command],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,
