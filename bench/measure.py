@@ -40,7 +40,7 @@ def in_turns(
     baseline: Callable[[int], float],
     ours: Callable[[int], float],
     *,
-    target: float,
+    target: float | None,
     unit: str = "1/s",
     turns: int = TURNS,
 ) -> Measure:
