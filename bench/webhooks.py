@@ -29,7 +29,7 @@ _RECORDED = "select count(*) from event where kind = 'channel_order' and system 
 def measure(server: str) -> Iterator[Measure]:
     """Shopify's order webhooks, HMAC proven, stored and recorded, against the plain event API."""
     taken: list[Answers] = []
-    with scratch_database(server, items=ITEMS) as url, _connected(url) as (product, secret):
+    with scratch_database(server, items=ITEMS) as url, connected(url) as (product, secret):
 
         def ours(turn: int) -> float:
             answers, per_s = recorded(url, product, secret, f"{turn + 1}")
@@ -47,7 +47,7 @@ def recorded(
     url: str, product: Product, secret: str, turn: str, *, seconds: float = TURN_S
 ) -> tuple[Answers, float]:
     """Sends webhooks for so long: what was answered, and orders a second until all are recorded."""
-    before = _count(url)
+    before = count(url)
     began = time.monotonic()
     answers = generate(
         port=product.port,
@@ -63,11 +63,11 @@ def recorded(
         raise MeasurementFailed(f"webhooks were answered {answers.statuses}")
     # The generator's own start is no work of ours.
     began = max(began, time.monotonic() - answers.seconds)
-    while (count := _count(url) - before) < answers.answered:
+    while (orders := count(url) - before) < answers.answered:
         if time.monotonic() - began > RECORDED_WITHIN_S:
-            raise MeasurementFailed(f"{count} of {answers.answered} orders were recorded")
+            raise MeasurementFailed(f"{orders} of {answers.answered} orders were recorded")
         time.sleep(0.05)
-    return answers, count / (time.monotonic() - began)
+    return answers, orders / (time.monotonic() - began)
 
 
 def _events(product: Product, turn: int) -> float:
@@ -88,7 +88,7 @@ def _events(product: Product, turn: int) -> float:
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[tuple[Product, str]]:
+def connected(url: str) -> Iterator[tuple[Product, str]]:
     """The product connected to a Shopify sandbox that lists nothing; and the shop's secret."""
     with process("-m", "bench.partner", "shopify", "1", "1") as partner:
         assert partner.stdout is not None
@@ -114,7 +114,8 @@ pool = ["{PLACE}"]
             yield product, secrets[reference]
 
 
-def _count(url: str) -> int:
+def count(url: str) -> int:
+    """Orders of the shop that the ledger has."""
     with connect(url, autocommit=True) as connection:
         row = connection.execute(_RECORDED.encode()).fetchone()
         assert row is not None
