@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from bench import availability, backtest, ground, latency, ledger, memory, over_http
+from bench import (
+    availability,
+    backtest,
+    ground,
+    latency,
+    ledger,
+    memory,
+    over_http,
+    publication,
+    webhooks,
+)
 from bench.measure import Measure, keep, tell
 
 BENCHES: dict[str, Callable[[str], Iterator[Measure]]] = {
@@ -15,12 +25,14 @@ BENCHES: dict[str, Callable[[str], Iterator[Measure]]] = {
     "http_spread": over_http.spread,
     "http_hot": over_http.hot,
     "http_bulk_events": over_http.bulk_events,
+    "http_webhooks": webhooks.measure,
     "availability_single": availability.single,
     "availability_bulk": availability.bulk,
     "latency": latency.measure,
     "memory": memory.measure,
     "ledger_grown": ledger.grown,
     "backtest": backtest.measure,
+    **{f"publication_{name}": publication.bench(name) for name in publication.PLANS},
 }
 
 

@@ -47,6 +47,7 @@ def process(*command: str, env: dict[str, str] | None = None) -> Iterator[subpro
     with tempfile.TemporaryFile("w+") as complaints:
         running = subprocess.Popen(
             [sys.executable, *command],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,
@@ -66,6 +67,9 @@ def process(*command: str, env: dict[str, str] | None = None) -> Iterator[subpro
             except subprocess.TimeoutExpired:
                 running.kill()
                 running.wait()
+            for stream in (running.stdin, running.stdout):
+                if stream is not None:
+                    stream.close()
 
 
 def generate(**load: Any) -> Answers:

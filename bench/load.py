@@ -8,6 +8,8 @@ it takes as little as possible of the machine it shares with what it measures.
 """
 
 import asyncio
+import base64
+import hmac
 import json
 import random
 import sys
@@ -31,6 +33,7 @@ class Load(msgspec.Struct, kw_only=True):
     items: int = 10_000
     batch: int = 1
     authorization: str = ""
+    secret: str = ""
 
 
 class Answers(msgspec.Struct, kw_only=True):
@@ -56,6 +59,18 @@ _RECEIPT = (
     b'{"kind":"receipt","document":"%b-%d-%07d","quantity":1,"system":"bench",'
     b'"sku":"SKU-%06d","location":"MAIN"}'
 )
+_ORDER = (
+    b'{"kind":"channel_order","document":"%b-%d-%07d","line":"1","quantity":1,"system":"bench",'
+    b'"sku":"SKU-%06d","location":"MAIN","order":"%b-%d-%07d","order_line":"1"}'
+)
+# An order webhook of Shopify, with as much beside what we read as an address takes.
+_WEBHOOK = (
+    b'{"id":%d,"admin_graphql_api_id":"gid://shopify/Order/1","created_at":"2026-03-01T10:00:00Z",'
+    b'"updated_at":"2026-03-01T10:00:00Z","cancelled_at":null,"test":false,"currency":"EUR",'
+    b'"financial_status":"paid","line_items":[{"id":%d,"sku":"SKU-%06d","variant_id":1,'
+    b'"quantity":1,"current_quantity":1,"gift_card":false,"price":"12.00","title":"A kettle"}],'
+    b'"refunds":[],"note":"' + b"x" * 1_000 + b'"}'
+)
 _SKU = b'"SKU-%06d"'
 _AVAILABILITY = b'{"skus":[%b],"explain":true}'
 _SELECT = b'{"sku":"SKU-%06d"}'
@@ -65,6 +80,8 @@ _OUTCOMES = tuple(b'"code":"%b"' % code for code in (b"granted", b"insufficient"
 _WORDS = {
     "reserve": _OUTCOMES,
     "receipt": _OUTCOMES,
+    "order": _OUTCOMES,
+    "webhook": (b'"payload":',),
     "availability": (b'"sequence":',),
     "select": (b'"sellable":',),
 }
@@ -89,7 +106,7 @@ class Client(asyncio.Protocol):
         body = self.run.body(self.number, self.sent)
         self.sent += 1
         self.began = time.perf_counter()
-        self.transport.write(self.run.head + b"%d\r\n\r\n" % len(body) + body)
+        self.transport.write(self.run.framed(body))
 
     def data_received(self, data: bytes) -> None:
         if self.missing:  # the rest of an answer whose head has come
@@ -131,8 +148,9 @@ class Run:
             f"POST {load.path} HTTP/1.1\r\nhost: 127.0.0.1:{load.port}\r\n"
             f"content-type: application/json\r\n"
             + (f"authorization: {load.authorization}\r\n" if load.authorization else "")
-            + "content-length: "
+            + ("x-shopify-topic: orders/create\r\n" if load.secret else "")
         ).encode()
+        self.secret = load.secret.encode()
         self.turn = load.turn.encode()
         self.random = random.Random(load.turn)
         self.statuses: Counter[bytes] = Counter()
@@ -143,6 +161,14 @@ class Run:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.deadline = 0.0
 
+    def framed(self, body: bytes) -> bytes:
+        """A request with this body, signed where there is a secret."""
+        head = self.head
+        if self.secret:
+            signature = base64.b64encode(hmac.digest(self.secret, body, "sha256"))
+            head += b"x-shopify-hmac-sha256: %b\r\n" % signature
+        return head + b"content-length: %d\r\n\r\n" % len(body) + body
+
     def body(self, client: int, n: int) -> bytes:
         self.to_send -= 1
         pick, items = self.random.random, self.load.items
@@ -151,6 +177,13 @@ class Run:
         if self.load.call == "availability":
             skus = [_SKU % int(pick() * items) for _ in range(self.load.batch)]
             return _AVAILABILITY % b",".join(skus)
+        if self.load.call == "webhook":
+            # Numbers no other turn has: turn, client and n beside each other.
+            number = (int(self.load.turn) * 1_000 + client) * 10_000_000 + n
+            return _WEBHOOK % (number, number, int(pick() * items))
+        if self.load.call == "order":
+            name = (self.turn, client, n)
+            return _ORDER % (*name, int(pick() * items), *name)
         template = _RESERVE if self.load.call == "reserve" else _RECEIPT
         if self.load.batch == 1:
             return template % (self.turn, client, n, int(pick() * items))

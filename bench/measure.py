@@ -15,7 +15,10 @@ TURN_S = 6
 
 
 class Measure(msgspec.Struct, kw_only=True):
-    """One result. target is what `ratio` must reach, or `value` where there is no baseline."""
+    """One result. target is what `ratio` must reach, or `value` where there is no baseline.
+
+    A unit of `at most` turns that around: the ratio must not pass it. note: under which conditions.
+    """
 
     name: str
     value: float
@@ -24,6 +27,7 @@ class Measure(msgspec.Struct, kw_only=True):
     target: float | None = None
     unit: str
     load_average: float
+    note: str = ""
 
 
 def tell(text: str) -> None:
@@ -36,7 +40,7 @@ def in_turns(
     baseline: Callable[[int], float],
     ours: Callable[[int], float],
     *,
-    target: float,
+    target: float | None,
     unit: str = "1/s",
     turns: int = TURNS,
 ) -> Measure:

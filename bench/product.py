@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,12 +40,22 @@ class Product:
 
 
 @contextmanager
-def running(database_url: str, config: str = CONFIG) -> Iterator[Product]:
-    """Runs the product with all its roles in one process, as `stockwright up` does."""
+def running(
+    database_url: str, config: str = CONFIG, more: Mapping[str, str] | None = None
+) -> Iterator[Product]:
+    """Runs the product with all its roles in one process, as `stockwright up` does.
+
+    more: what is in its environment besides ours.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "stockwright.toml"
         file.write_text(config)
-        environment = {**os.environ, DATABASE_VARIABLE: database_url, FILE_VARIABLE: str(file)}
+        environment = {
+            **os.environ,
+            **(more or {}),
+            DATABASE_VARIABLE: database_url,
+            FILE_VARIABLE: str(file),
+        }
         command = (*_UP, "--port", "0", "--json", "--log-level", "warning")
         with process(*command, env=environment) as started:
             assert started.stdout is not None

@@ -29,6 +29,8 @@ def table(results: list[Measure]) -> str:
 def _target(one: Measure) -> str:
     if one.target is None:
         return ""
+    if one.ratio is not None and one.unit.endswith("at most"):
+        return f"at most {one.target:g}x"
     if one.ratio is not None:
         return f"at least {one.target:g}x"
     exact = one.unit == "reservations"

@@ -36,7 +36,7 @@ def test_a_new_result_replaces_the_old_one_of_its_name_alone(tmp_path: Path) -> 
     kept = json.loads(file.read_text())
     assert [(one["name"], one["value"]) for one in kept] == [("b", 2), ("a", 3)]
     assert set(kept[1]) == {
-        *("name", "value", "baseline", "ratio", "target", "unit", "load_average"),
+        *("name", "value", "baseline", "ratio", "target", "unit", "load_average", "note"),
     }
 
 

@@ -16,6 +16,7 @@ import msgspec
 from stockwright.connectors.amazon.api import Api, surely_not_done
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.listings import patch_of
+from stockwright.connectors.amazon.plans import PLANS
 from stockwright.domain.errors import Throttled, Transient
 from stockwright.sdk.calling import WAIT_S
 from stockwright.sdk.messages import (
@@ -246,7 +247,10 @@ class FeedLane:
         if len(self.feeds) >= MOST_FEEDS:
             return Retry(retry_after_s=self._settings.feed_look_s, reason="too many feeds at work")
         if self.wait_s > left_s() / 2:
-            return Retry(retry_after_s=self.wait_s, reason="Amazon allows no other feed yet")
+            # By then the patches of this call have gone, and those of the next one may go.
+            turn_s = self._settings.patches_at_once / PLANS["patchListingsItem"].rate_per_s
+            wait_s = min(self.wait_s, turn_s)
+            return Retry(retry_after_s=wait_s, reason="Amazon allows no other feed yet")
         try:
             document = await self._document(left_s())
             if not isinstance(document, _Document):

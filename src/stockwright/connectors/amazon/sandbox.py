@@ -24,6 +24,7 @@ from stockwright.sdk.transports import Http, HttpRequest, json_body
 SELLER: Final = "A3TH9S8BH6GOGM"
 MARKETPLACE: Final = "ATVPDKIKX0DER"
 _TOKEN_LIFE_S: Final = 3600
+OnLevel = Callable[[str, int, dt.datetime], None]
 
 
 class Sandbox:
@@ -31,7 +32,7 @@ class Sandbox:
 
     faults spoils calls (see sdk.hostile). refused: SKU -> the code of the issue it is answered
     with. plans: the calls each operation is given, as Amazon gives them. lag_s: how far its list
-    of orders lags behind.
+    of orders lags behind. on_level: called as (SKU, quantity, moment) for each level it takes.
     """
 
     HAS_FAULTS = True
@@ -61,6 +62,7 @@ class Sandbox:
         self.orders: dict[str, dict[str, Any]] = {}
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.packages: dict[str, dict[str, dict[str, Any]]] = {}
+        self.on_level: list[OnLevel] = []
         self.desk = FeedDesk(clock, self._write)
         self._buckets: dict[str, Bucket] = {}
         self._lists: dict[str, list[dict[str, Any]]] = {}
@@ -341,6 +343,8 @@ class Sandbox:
                     known = [{"fulfillmentChannelCode": code}]
                     item["availability"] += known
                 known[0]["quantity"] = value["quantity"]
+                for callback in self.on_level:
+                    callback(message["sku"], value["quantity"], self.clock())
         return None
 
     async def _get_item(self, request: web.Request) -> web.Response:

@@ -207,18 +207,19 @@ class Sandbox(Orders):
             self.items[sku]["total_inventory_onhand"] = units
 
     def _find(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
-        for row in self.items.values():
-            known = row["identity"]
-            if item.get("sku") == known["sku"] or item.get("variant_id") == known["variant_id"]:
-                return row
-        return None
+        if item.get("sku") in self.items:
+            return self.items[item["sku"]]
+        if "variant_id" not in item:
+            return None
+        rows = self.items.values()
+        return next((x for x in rows if x["identity"]["variant_id"] == item["variant_id"]), None)
 
     async def _list_items(self, request: web.Request) -> web.Response:
         self._apply()
         rows = list(self.items.values()) if request.match_info["location"] == "1" else []
         for name, field in (("sku:in", "sku"), ("variant_id:in", "variant_id")):
             if name in request.query:
-                wanted = request.query[name].split(",")
+                wanted = set(request.query[name].split(","))
                 rows = [row for row in rows if str(row["identity"][field]) in wanted]
         return paged(request, rows)
 

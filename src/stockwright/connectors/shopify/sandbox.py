@@ -90,6 +90,11 @@ class Sandbox:
             await runner.cleanup()
         await self._http.close()
 
+    def limit(self, points: float, restores_per_s: float) -> None:
+        """From now on it has this budget, which is full."""
+        now = (self._clock() - self._started).total_seconds()
+        self._bucket = full_bucket(restores_per_s, points, now)
+
     def settings(self) -> dict[str, Any]:
         """The settings of a connection to this shop, once it is started."""
         return {

@@ -90,17 +90,16 @@ class Answers:
     def _items_of_skus(self, variables: Mapping[str, Any]) -> Answer:
         # As the real search: whatever the case, and more than was asked.
         wanted = {_plain(sku).lower() for sku in _SKU.findall(variables["query"])}
-        rows = [one for one in self._shop.items.values() if one["sku"].lower() in wanted]
+        rows = [one for sku in sorted(wanted) for one in self._shop.items_of(sku)]
         nodes = [
             {"id": _item(one), "sku": one["sku"] or None, "tracked": one["tracked"]} for one in rows
         ]
         return {"inventoryItems": _page(nodes, 100, variables.get("after"))}
 
     def _items_of_variants(self, variables: Mapping[str, Any]) -> Answer:
-        by_variant = {one["variant"]: one for one in self._shop.items.values()}
         nodes: list[Answer | None] = []
         for text in variables["ids"]:
-            one = by_variant.get(int(number_of(text) or 0))
+            one = self._shop.item_of_variant(int(number_of(text) or 0))
             item = {"id": _item(one), "tracked": one["tracked"]} if one else None
             nodes.append(
                 {"__typename": "ProductVariant", "id": text, "inventoryItem": item}
@@ -152,8 +151,8 @@ class Answers:
         group = None
         if not errors:
             for row in rows:
-                item = self._shop.items[int(number_of(row["inventoryItemId"]))]
-                item["levels"][int(number_of(row["locationId"]))] = row["quantity"]
+                item, place = (int(number_of(row[x])) for x in ("inventoryItemId", "locationId"))
+                self._shop.set_level(item, place, row["quantity"])
             group = {"id": gid("InventoryAdjustmentGroup", str(self._shop.number()))}
         told = {"inventoryAdjustmentGroup": group, "userErrors": errors}
         return {"inventorySetQuantities": told}

@@ -9,18 +9,25 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+OnLevel = Callable[[str, int, dt.datetime], None]
 _FIRST: Final = 1_000_000
 PRICE: Final = Decimal("12.00")
 
 
 class Shop:
-    """The state of a shop. Quantities are what is available."""
+    """The state of a shop. Quantities are what is available.
+
+    on_level: called as (SKU, quantity, moment) for each level the hub sets.
+    """
 
     def __init__(self, skus: Sequence[str], clock: Callable[[], dt.datetime]) -> None:
         self.clock = clock
         self.locations = (501, 502)
         self.items: dict[int, dict[str, Any]] = {}
         self.orders: dict[int, dict[str, Any]] = {}
+        self.on_level: list[OnLevel] = []
+        self._by_sku: dict[str, list[int]] = {}
+        self._by_variant: dict[int, int] = {}
         self._next = _FIRST
         for sku in skus:
             self.add(sku)
@@ -45,11 +52,28 @@ class Shop:
             "bundle": bundle,
             "levels": dict.fromkeys(self.locations, 0),
         }
+        self._by_sku.setdefault(sku.lower(), []).append(item)
+        self._by_variant[self.items[item]["variant"]] = item
         return item
+
+    def items_of(self, sku: str) -> list[dict[str, Any]]:
+        """The items whose SKU is this one but for its case."""
+        return [self.items[n] for n in self._by_sku.get(sku.lower(), ()) if n in self.items]
 
     def item_of(self, sku: str) -> dict[str, Any] | None:
         """The first item of that SKU."""
-        return next((item for item in self.items.values() if item["sku"] == sku), None)
+        return next((item for item in self.items_of(sku) if item["sku"] == sku), None)
+
+    def item_of_variant(self, variant: int) -> dict[str, Any] | None:
+        """The item of a variant."""
+        return self.items.get(self._by_variant.get(variant, 0))
+
+    def set_level(self, item: int, place: int, quantity: int) -> None:
+        """The hub has the shop show this quantity."""
+        found = self.items[item]
+        found["levels"][place] = quantity
+        for callback in self.on_level:
+            callback(found["sku"], quantity, self.clock())
 
     # ---------------------------------------------------------------- orders
 

@@ -217,7 +217,7 @@ class Sandbox:
         parent = int(request.match_info.get("parent", "0"))
         rows = [row for row in self.products.values() if parent in (0, row["parent_id"])]
         if "sku" in query:
-            wanted = query["sku"].split(",")
+            wanted = set(query["sku"].split(","))
             rows = [row for row in rows if row["sku"] in wanted]
         elif not parent:
             rows = [row for row in rows if row["type"] != "variation"]

@@ -32,6 +32,7 @@ with free as (
       and (p.raw_key = '' or not exists (
           select from payload before
           where before.system = p.system and before.raw_key = p.raw_key
+            and before.raw_key <> ''  -- or the index of open keys is not taken
             and before.state in ('received', 'parked')
             and coalesce(before.parent, before.id) < coalesce(p.parent, p.id)))
     order by p.id

@@ -1,0 +1,253 @@
+"""`publication_PARTNER`: 100,000 changed levels into a sandbox that keeps its partner's limits."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from subprocess import Popen
+from typing import Any
+
+import msgspec
+import psutil
+
+from bench.ground import process
+from bench.measure import Measure, measured, tell
+from bench.partner import FEED_TAKES_S
+from stockwright.app import find_connector
+from stockwright.flow.calls import Link
+from stockwright.flow.publication import Publisher, database_threads
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.messages import LevelKey
+from stockwright.sdk.verbs import Connection, ReadsBack
+from stockwright.store.baseline import MeasurementFailed, code_of, scratch_database
+from stockwright.store.connection import Pool, connect
+
+LEVELS = 100_000
+LOOKED_UP_AT_ONCE = 1_000
+LONGEST_S = 900.0
+TARGET = 1.2
+CHANNEL = "shop"
+
+_CHANGED = """
+insert into level (channel, listing, desired, version, sequence, projected_at, acknowledged,
+                   acknowledged_version, acknowledged_at, state, lane, due_at, waiting_since)
+select 'shop', 'SKU-' || lpad(n::text, 6, '0'), 5, 2, 0, clock_timestamp(), 0, 1,
+       clock_timestamp(), 'due', 'increase', clock_timestamp(), clock_timestamp()
+from generate_series(0, %s - 1) as n
+"""
+_WAITING = "select count(*) from level where state <> 'settled'"
+_WRONG = "select count(*) from level where acknowledged is distinct from 5"
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """A partner's limits. batch: levels in one call; least_s: the time so many calls need at least.
+
+    faster: both the partner's limits and our settings are that many times as large, so that the
+    measurement ends within minutes. settings: what differs from the connector's defaults.
+    """
+
+    batch: int
+    least_s: Callable[[int], float]
+    settings: dict[str, Any] = {}
+    faster: float = 1.0
+    why: str = ""
+
+
+def _by_rate(per_s: float, burst: int) -> Callable[[int], float]:
+    return lambda calls: max(0.0, (calls - burst) / per_s)
+
+
+PLANS: dict[str, Plan] = {
+    "shopify": Plan(
+        batch=250,
+        # Ten points a call, of 2,000 that come back at 100 a second.
+        least_s=_by_rate(10.0, 200),
+        settings={"calls_per_s": 20.0, "burst": 200, "concurrency": 4},
+        why="250 a call at 10 of 2,000 points, 100 back a second",
+    ),
+    "amazon": Plan(
+        batch=25_000,
+        least_s=lambda calls: _by_rate(0.0083, 15)(calls) + FEED_TAKES_S,
+        settings={"batch_size": 25_000, "feed_look_s": 15.0},
+        faster=2.0,
+        why="25,000 a feed, 15 feeds at once, then one in 120 s; 120 s to read one (assumed)",
+    ),
+    "woocommerce": Plan(
+        batch=100, least_s=_by_rate(5.0, 10), faster=2.0, why="100 a call; 5 calls/s (ours)"
+    ),
+    "bigcommerce": Plan(
+        batch=500, least_s=_by_rate(5.0, 20), why="500 a call (ours; 150 in 30 s allowed); 5/s"
+    ),
+    "magento": Plan(batch=500, least_s=_by_rate(4.0, 8), why="500 a bulk; 4 calls/s (ours)"),
+}
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """What one publication took. cpu_s: of the publisher and its database together."""
+
+    seconds: float
+    cpu_s: float
+    grown_mb: float
+    wrong: int
+
+
+def bench(name: str) -> Callable[[str], Iterator[Measure]]:
+    """The bench of one partner."""
+
+    def measure(server: str) -> Iterator[Measure]:
+        plan = PLANS[name]
+        least_s = plan.least_s(math.ceil(LEVELS / plan.batch)) / plan.faster
+        run = published(server, name, LEVELS)
+        speed = f"; all limits {plan.faster:g} times as large" if plan.faster != 1.0 else ""
+        note = f"{LEVELS:,} levels; {plan.why}{speed}; items known"
+        took = measured(
+            f"publication_{name}",
+            run.seconds,
+            baseline=least_s,
+            target=TARGET,
+            unit="s at most",
+        )
+        yield msgspec.structs.replace(took, note=note)
+        yield measured(
+            f"publication_{name}_cpu", run.cpu_s / LEVELS * 1e6, unit="us a level with database"
+        )
+        yield measured(f"publication_{name}_memory", run.grown_mb, target=50, unit="MB grown")
+
+    measure.__doc__ = f"{LEVELS:,} changed levels into {name}'s sandbox, within its limits."
+    return measure
+
+
+def published(server: str, name: str, levels: int) -> Run:
+    """Publishes so many changed levels. Raises MeasurementFailed where they do not all arrive."""
+    with (
+        scratch_database(server, items=1) as url,
+        process("-m", "bench.partner", name, str(levels), str(PLANS[name].faster)) as partner,
+    ):
+        assert partner.stdout is not None
+        said = json.loads(partner.stdout.readline())
+        with connect(url, autocommit=True, statement_timeout_s=0) as connection:
+            connection.execute(_CHANGED, [levels])
+            connection.execute("vacuum analyze level")
+        run = asyncio.run(_publish(url, name, levels, said, partner))
+    if run.wrong:
+        raise MeasurementFailed(f"{run.wrong} of {levels} levels did not reach {name}")
+    return run
+
+
+async def _publish(
+    url: str, name: str, levels: int, said: dict[str, Any], partner: "Popen[str]"
+) -> Run:
+    plan = PLANS[name]
+    connector = find_connector(name)
+    given = {**said["settings"], **plan.settings, **_faster(connector, plan)}
+    settings = connector.declaration.parse_settings(given, said["secrets"].__getitem__)
+    connection = connector.open(Opening(system=CHANNEL), settings)
+    try:
+        await _look_up(connection, levels if name != "amazon" else 0)
+        await asyncio.to_thread(_keep_limits, partner)
+        with _pool(url) as pool:
+            return await _until_settled(pool, connection)
+    finally:
+        await connection.close()
+
+
+def _faster(connector: Any, plan: Plan) -> dict[str, Any]:
+    """Our own settings of time, made faster as the partner is."""
+    if plan.faster == 1.0:
+        return {}
+    defaults = connector.declaration.limits
+    rate = plan.settings.get("calls_per_s", defaults.calls_per_s)
+    looks = {
+        name: plan.settings[name] / plan.faster
+        for name in ("feed_look_s",)
+        if name in plan.settings
+    }
+    return {"calls_per_s": rate * plan.faster, **looks}
+
+
+async def _look_up(connection: Connection, levels: int) -> None:
+    """Lets a connection learn which item each listing is, as one that runs has learnt."""
+    if isinstance(connection, ReadsBack):
+        for start in range(0, levels, LOOKED_UP_AT_ONCE):
+            some = range(start, min(levels, start + LOOKED_UP_AT_ONCE))
+            await connection.read_back([LevelKey(listing=code_of(n)) for n in some])
+
+
+def _keep_limits(partner: "Popen[str]") -> None:
+    assert partner.stdin is not None
+    assert partner.stdout is not None
+    partner.stdin.write("limits\n")
+    partner.stdin.flush()
+    partner.stdout.readline()
+
+
+@contextmanager
+def _pool(url: str) -> Iterator[Pool]:
+    pool = Pool(url, size=6, application_name="bench")
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+async def _until_settled(pool: Pool, connection: Any) -> Run:
+    link = Link(system=CHANNEL, channels=(CHANNEL,), limits=connection.limits, chance=lambda: 0.5)
+    stop, own = asyncio.Event(), psutil.Process()
+    with database_threads(4) as threads:
+        publisher = Publisher(pool, connection, link, threads)
+        backends = await asyncio.to_thread(_server, pool)
+        began, cpu = time.monotonic(), _cpu_s([own, *backends])
+        running = asyncio.create_task(publisher.run(stop))
+        first = left = await asyncio.to_thread(_count, pool, _WAITING)
+        flat_mb = 0.0
+        while left:
+            await asyncio.sleep(0.25)
+            left = await asyncio.to_thread(_count, pool, _WAITING)
+            if not flat_mb and left < first * 0.75:
+                flat_mb = _resident_mb(own)
+            if time.monotonic() - began > LONGEST_S or running.done():
+                raise MeasurementFailed(f"{left} levels still wait")
+        seconds = time.monotonic() - began
+        spent = _cpu_s([own, *backends]) - cpu
+        grown_mb = _resident_mb(own) - (flat_mb or _resident_mb(own))
+        stop.set()
+        publisher.wake()
+        await running
+        wrong = await asyncio.to_thread(_count, pool, _WRONG)
+    tell(f"publication: {first:,} levels in {seconds:.1f} s")
+    return Run(seconds=seconds, cpu_s=spent, grown_mb=grown_mb, wrong=wrong)
+
+
+def _count(pool: Pool, query: str) -> int:
+    with pool.connection() as connection:
+        row = connection.execute(query.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def _server(pool: Pool) -> list[psutil.Process]:
+    """The database server's first process, which gathers the time of those that ended."""
+    with pool.connection() as connection:
+        return [psutil.Process(connection.info.backend_pid).parent() or psutil.Process()]
+
+
+def _cpu_s(processes: list[psutil.Process]) -> float:
+    """Time spent by processes and all their children, those that ended included."""
+    total = 0.0
+    for one in processes:
+        for member in [
+            one,
+            *(one.children(recursive=True) if one.pid != psutil.Process().pid else []),
+        ]:
+            try:
+                times = member.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system
+    return total
+
+
+def _resident_mb(one: psutil.Process) -> float:
+    return float(one.memory_info().rss) / 2**20
