@@ -26,6 +26,7 @@ class Machine:
         self.settings = {
             "OS_RELEASE": str(folder / "os-release"),
             "LIMIT_S": "60",
+            "STOCKWRIGHT_CI_BROWSER": "1",
             "STOCKWRIGHT_CI_BUDGETS": "1",
         }
         for name in TOOLS:
@@ -182,6 +183,15 @@ def test_everything_runs_and_any_failure_counts(machine: Machine, failing: str, 
         "make browser-test PYTEST=-m 'browser and slow'",
         "make test",
     ]
+
+
+def test_without_the_setting_no_browser_is_asked_for(machine: Machine):
+    del machine.settings["STOCKWRIGHT_CI_BROWSER"]
+    machine.has("chromium", BROWSER)
+    machine.has("make", MAKE.format(failing="browser-test"))
+    ran = machine.run("run")
+    assert ran.returncode == 0
+    assert "browser-test" not in ran.stdout
 
 
 def test_without_the_setting_nothing_is_judged_by_the_clock(machine: Machine):

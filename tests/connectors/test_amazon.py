@@ -569,7 +569,7 @@ async def test_amazon_never_gets_more_calls_than_its_plan(clock):
 
 
 async def test_who_was_too_fast_rests(amazon, connect, clock):
-    connection = connect()
+    connection = connect(timeout_s=30.0)
     amazon.plans = {**QUICK, "patchListingsItem": Plan(2, 1)}
     results = await connection.publish([level(name, 3) for name in MANY])
     assert any(isinstance(one, Retry) for one in results)

@@ -325,7 +325,7 @@ async def test_no_order_is_missed_while_orders_change_between_the_pages(shop, co
             else:
                 number = chance.choice(living)
                 line = shop.shop.orders[number]["items"][0]["id"]
-                await shop.edit(number, line, chance.randint(1, 3))
+                await shop.edit_line(number, line, chance.randint(1, 3))
 
     async def read():
         nonlocal cursor
@@ -379,9 +379,9 @@ async def test_an_edit_is_a_later_revision_and_a_line_taken_off_is_cancelled(sho
     mug, shirt = (line["id"] for line in shop.shop.orders[order]["items"])
     payloads, cursor = await polled(connection)
     clock.step()
-    await shop.edit(order, mug, 2)
+    await shop.edit_line(order, mug, 2)
     clock.step()
-    await shop.edit(order, shirt, 0)
+    await shop.edit_line(order, shirt, 0)
     payloads, _ = await polled(connection, cursor)
     found = facts(connection, payloads)
     assert told(found) == [("channel_order", 2), ("channel_order", 2), ("channel_cancel", 2)]
@@ -490,7 +490,7 @@ async def test_the_sandbox_answers_in_the_shapes_of_a_real_server(shop, connect)
     await shop.capture(order)
     units = (DocumentLine(line=first, quantity=1),)
     await connection.submit(Refund(key="R-1", order=order, lines=units))
-    await shop.edit(order, second, 0)
+    await shop.edit_line(order, second, 0)
     await shop.receive_back(order, first, 1)
     item = shop.shop.item_of("MUG")["id"]
     found = await answers.collect(connection._shop, order, item, PLACE)

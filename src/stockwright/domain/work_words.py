@@ -78,6 +78,20 @@ MEANINGS: Final[Mapping[str, str]] = {
         "The channel will not take these numbers; its reason stands below. Remove the cause, then "
         "close the item: the levels are sent again."
     ),
+    "publication_stuck": (
+        "A job that the partner took has not ended within its time, and counts as failed: its "
+        "levels are sent again. Ask the partner what became of it. The item closes by itself once "
+        "the partner answers again."
+    ),
+    "orders_unseen": (
+        "Higher numbers waited for the channel's orders to be read, in vain, and went out less a "
+        "buffer. See why the polls of its orders fail. The item closes by itself once one is "
+        "complete."
+    ),
+    "subscription_stopped": (
+        "A consumer did not take what it subscribed to, and is told nothing more. Have it mended, "
+        "then resume the subscription: it goes on where it stopped, and the item closes."
+    ),
     "connection_misconfigured": (
         "The partner refuses our calls because of a setting. Correct what the detail names. It is "
         "tried every 30 seconds, and the item closes by itself once the partner answers again."

@@ -59,6 +59,8 @@ def _pairs(head: str, struct: msgspec.Struct) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, str):
+        return value or "none"
     return (", ".join(value) or "none") if isinstance(value, tuple) else f"{value:g}"
 
 

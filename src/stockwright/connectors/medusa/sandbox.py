@@ -127,7 +127,7 @@ class Sandbox:
         self._answers.cancel_order(number)
         await self._tell(number, "order.canceled")
 
-    async def edit(self, number: str, line: str, units: int) -> None:
+    async def edit_line(self, number: str, line: str, units: int) -> None:
         """Somebody sets the quantity of a line in the shop; zero takes it off."""
         change = self.shop.change(number, "edit")
         self.shop.act(change, "ITEM_UPDATE", line, units)
