@@ -24,8 +24,7 @@ class Erp:
 
     def __init__(self, sandbox: Sandbox, stage: Stage) -> None:
         self._sandbox = sandbox
-        sandbox.webhooks = False
-        self._post = Post(sandbox.deliver, stage, "erp")
+        self._post = Post(sandbox, stage, "erp")
         self._stage = stage
 
     async def open_books(self, opening: dict[str, int], at: dt.datetime) -> int:
@@ -62,10 +61,9 @@ class Erp:
         ]
         for move in moves:
             stage.gain(move.sku, move.gain)
-        data = {"document": first.document, "lines": lines}
-        body = await self._sandbox.tell(kind, data, stage.clock.now())
-        await self._post.send(
-            body,
+        await self._post.tell(
+            kind,
+            {"document": first.document, "lines": lines},
             name=f"{first.document}-{first.line}",
             skus=[move.sku for move in moves if move.gain],
             heard=lambda: None,

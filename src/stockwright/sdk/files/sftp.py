@@ -193,14 +193,17 @@ class SftpPlace:
         return self._clock().timestamp()
 
     async def _take_lock(self, path: str, ours: bytes) -> bool:
-        async def made(client: asyncssh.SFTPClient) -> bool:
+        async def made(client: asyncssh.SFTPClient, *, again: bool = True) -> bool:
             try:
                 async with client.open(_raw(path), "xb", encoding=None) as file:
                     await file.write(ours)
             except asyncssh.SFTPError:
-                if not await client.lexists(_raw(path)):
+                if await client.lexists(_raw(path)):
+                    return False
+                if not again:
                     raise
-                return False
+                # It was there, and its holder has given it back meanwhile.
+                return await made(client, again=False)
             return True
 
         if await self._asked(path, made):
