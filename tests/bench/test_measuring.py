@@ -1,6 +1,7 @@
 """The yardstick writes what the product writes, and the measurements say what they measured."""
 
 import json
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -9,6 +10,7 @@ from stockwright.domain.events import Request, RequestLine
 from stockwright.flow.audit import run_audit
 from stockwright.flow.measuring import reservations_per_s
 from stockwright.flow.recording import Recorder
+from stockwright.store import baseline
 from stockwright.store.baseline import (
     MeasurementFailed,
     calls_per_s,
@@ -111,6 +113,14 @@ def test_the_command_leaves_no_database_behind(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("STOCKWRIGHT_DATABASE_URL", database_url)
+    # Other workers measure at the same time, in databases of their own.
+    made: list[UUID] = []
+
+    def noted() -> UUID:
+        made.append(uuid4())
+        return made[-1]
+
+    monkeypatch.setattr(baseline, "uuid4", noted)
     assert main(["bench", "--seconds", "1", "--turns", "1", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [(one["name"], one["items"]) for one in said["rates"]] == [
@@ -120,6 +130,8 @@ def test_the_command_leaves_no_database_behind(
     assert all(one["per_s"] > 0 and one["procedure_per_s"] > 0 for one in said["rates"])
     with connect(cluster.url_of("postgres")) as connection:
         left = connection.execute(
-            "select count(*) from pg_database where datname like 'stockwright_bench%'"
+            "select count(*) from pg_database where datname = any (%s)",
+            [[f"stockwright_bench_{one.hex[:8]}" for one in made]],
         ).fetchone()
+    assert made
     assert left == (0,)

@@ -15,7 +15,6 @@ def test_every_changed_level_reaches_a_sandbox(cluster: EmbeddedServer) -> None:
     run = publication.published(cluster.url_of("postgres"), "shopify", 600)
     assert run.wrong == 0
     assert run.seconds > 0
-    assert run.cpu_s > 0
 
 
 @pytest.mark.parametrize(
