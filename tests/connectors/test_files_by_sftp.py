@@ -158,8 +158,8 @@ async def test_a_slow_server_gives_what_it_can_in_time_and_the_rest_with_the_nex
 ):
     for n in range(4):
         (server.root / "in" / f"orders-{n}.csv").write_text(f"order,sku,quantity\nO{n},A,1\n")
-    connection = connect(timeout_s=1.0)
-    server.faults["open"] = 0.3
+    connection = connect(timeout_s=3.0)
+    server.faults["open"] = 0.9
     page = await connection.read("")
     assert 0 < len(page.payloads) < 4
     assert not page.complete

@@ -238,7 +238,7 @@ async def test_a_broken_connection_is_opened_anew(tmp_path):
 
 async def test_an_upload_is_in_place_or_not_there_at_all(tmp_path):
     async with serving(tmp_path) as server:
-        place = place_at(server, timeout_s=0.3)
+        place = place_at(server, timeout_s=1.5)
         await place.write("/out/levels.csv", b"old")
         server.faults["posix_rename"] = 5.0
         with pytest.raises(Unanswered):
