@@ -216,10 +216,12 @@ def test_quiet_text_of_lists_is_readable(filled: Seed, console: Served, page: An
     assert poor == {}
 
 
-def test_a_page_left_open_is_left_when_the_session_ends(database_url: str, page: Any):
+def test_a_page_left_open_is_left_when_the_session_ends(database_url: str, browser: Any):
     from stockwright.store import users
     from stockwright.store.connection import connect
 
+    # A page of its own: what the open page still asks for is refused, and the browser notes that.
+    page = browser.new_context().new_page()
     add_user(database_url, "ada", "operator")
     with serve(database_url, open_to_all=False) as locked:
         page.goto(locked.url)
@@ -231,6 +233,7 @@ def test_a_page_left_open_is_left_when_the_session_ends(database_url: str, page:
             users.disable_user(connection, "ada")
         page.goto(f"{locked.url}/work-items")
         assert page.url.endswith("/console/sign-in")
+    page.context.close()
 
 
 def test_hostile_texts_on_lists_run_nothing(seed: Seed, console: Served, page: Any):

@@ -5,17 +5,20 @@ The one place where a clock decides: these are the budgets that the console prom
 
 import datetime as dt
 import math
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import psycopg
 import pytest
 
 from stockwright.store.embedded import EmbeddedServer
+from stockwright.store.migrate import migrate
 from tests.browser.everywhere import addresses, templates
 from tests.browser.growing import ENTRIES, grow
 from tests.browser.growing import HOT as SOLD_MOST
+from tests.conftest import CLUSTER_VARIABLE, NOT_DURABLE, new_data_dir
 from tests.console.seeding import HOT, Seed, seed_wholesaler
 from tests.console.serving import Served, serve
 
@@ -81,15 +84,18 @@ TIMES = """() => {
 
 
 @pytest.fixture(scope="module")
-def grown(cluster: EmbeddedServer, template: str) -> Iterator[Served]:
-    """The console over a database that has grown for years; made once."""
-    name = f"grown_{uuid4().hex[:10]}"
-    with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        grow(cluster.url_of(name))
-        with serve(cluster.url_of(name), open_to_all=True) as served:
-            yield served
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def grown() -> Iterator[Served]:
+    """The console over a database that has grown for years, on a server of that size."""
+    folder = new_data_dir(parent=Path(os.environ[CLUSTER_VARIABLE]).parent)
+    settings = {**NOT_DURABLE, "shared_buffers": "512MB"}
+    try:
+        with EmbeddedServer.start(folder, settings=settings) as server:
+            migrate(server.url)
+            grow(server.url)
+            with serve(server.url, open_to_all=True) as served:
+                yield served
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def p95(times_ms: list[float]) -> float:

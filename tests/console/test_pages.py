@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import pytest
 
@@ -400,8 +400,21 @@ def test_a_page_names_its_style_by_its_content_and_a_browser_keeps_it(console: S
     assert answer.body == console.get("/console/static/console.css").body
     assert answer.headers["cache-control"] == "max-age=31536000, immutable"
     assert "content-security-policy" in answer.headers
-    for other in (f"{address}0", "/console/static/console.css?v=None"):
+    older = address.replace(address.split("/")[3], "0123456789ab")
+    for other in (older, "/console/static/console.css"):
+        assert console.get(other).body == answer.body
         assert console.get(other).headers["cache-control"] == "no-cache"
+    assert console.get("/console/static/0123456789ab/../../routes.py").status == 404
+
+
+def test_scripts_load_each_other_by_addresses_that_are_kept(console: Served):
+    (address,) = re.findall('<script type="module" src="([^"]+)"', console.get("/").text)
+    loaded = re.findall('from "(.+?)"', console.get(address).text)
+    assert len(loaded) >= 5
+    for one in loaded:
+        answer = console.get(urljoin(address, one))
+        assert answer.status == 200
+        assert answer.headers["cache-control"] == "max-age=31536000, immutable"
 
 
 def test_beyond_the_newest_entries_the_older_ones_are_one_step_and_it_still_adds_up(

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from stockwright.api.gate import refuse_strangers
 from stockwright.api.problems import ProblemRaised
 from stockwright.console import access
-from stockwright.console.files import is_as_now
+from stockwright.console.files import as_now
 from stockwright.console.forms import Form, read_form
 from stockwright.console.pages import HEADERS, message, twin
 from stockwright.console.reading import Reader
@@ -70,8 +70,8 @@ class Static(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, or 404."""
-        answer = await super().get_response(path, scope)
-        kept = is_as_now(path, scope["query_string"])
+        name, kept = as_now(path)
+        answer = await super().get_response(name, scope)
         keeping = "max-age=31536000, immutable" if kept else "no-cache"
         answer.headers.update({**HEADERS, "Cache-Control": keeping})
         return answer
