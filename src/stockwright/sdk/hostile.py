@@ -159,10 +159,9 @@ class Faults:
         self, asked: Asked, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
         answer = await handler(request)
-        if self.remember and self._reads(asked[0], asked[2]):
-            if isinstance(answer, web.Response) and isinstance(answer.body, bytes):
-                told = (answer.status, answer.body, answer.content_type)
-                self._told.setdefault(asked, told)
+        kept = self.remember and self._reads(asked[0], asked[2])
+        if kept and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+            self._told.setdefault(asked, (answer.status, answer.body, answer.content_type))
         return answer
 
     async def _forgotten(
