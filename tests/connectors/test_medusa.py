@@ -12,8 +12,6 @@ from stockwright.connectors.medusa import CONNECTOR, Sandbox
 from stockwright.connectors.medusa.orders import CHANGE_FIELDS, FIELDS
 from stockwright.connectors.medusa.sandbox_shop import PLACE, SALES_CHANNEL, Refusal
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
-from stockwright.domain.events import Fact
-from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault, storm
 from stockwright.sdk.messages import (
     Applied,
@@ -22,35 +20,18 @@ from stockwright.sdk.messages import (
     DocumentLine,
     InDoubt,
     LevelKey,
-    LevelToSend,
     Refund,
     Refused,
     Retry,
     Shipment,
     ShownLevel,
 )
-from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
 from tests.connectors import medusa_answers as answers
+from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
-NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 SUBSCRIBER = Path(CONNECTOR.cases).parent / "subscriber.js"
-
-
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-    def step(self, seconds=1.0):
-        self.now += dt.timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture
@@ -65,48 +46,12 @@ async def shop(clock):
 
 @pytest.fixture
 async def connect(shop, clock):
-    opened = []
-
-    def make(**settings):
-        given = {**shop.settings(), "timeout_s": 2.0, "settle_s": 0, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(
-            {name: value for name, value in given.items() if value is not None}, resolve_secret
-        )
-        connection = CONNECTOR.open(Opening(system="shop", clock=clock), parsed)
-        opened.append(connection)
-        return connection
-
-    yield make
-    for one in opened:
-        await one.close()
-
-
-def level(listing, quantity, version=1, location=""):
-    return LevelToSend(
-        channel="shop", listing=listing, quantity=quantity, version=version, location=location
-    )
-
-
-def facts(connection, payloads):
-    parts = [part.item for payload in payloads for part in connection.map(payload)]
-    assert all(isinstance(part, Fact) for part in parts), parts
-    return parts
+    async with connecting(CONNECTOR, shop, clock, settle_s=0) as connect:
+        yield connect
 
 
 def told(found):
     return [(fact.kind, fact.quantity) for fact in found]
-
-
-async def polled(connection, cursor=""):
-    """All that a poll tells, until it has no more, and the cursor after it."""
-    payloads = []
-    for _ in range(200):
-        page = await connection.read(cursor)
-        payloads += page.payloads
-        cursor = page.next_cursor
-        if page.complete:
-            return payloads, cursor
-    raise AssertionError("the poll comes to no end")
 
 
 def writes(shop):
