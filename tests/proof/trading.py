@@ -178,10 +178,11 @@ class House:
             await partner.publish()
 
     def pass_s(self, seconds: float) -> list[Late]:
-        """Time passes; answers what can no longer arrive by then."""
+        """Time passes, and shops do what they had put off; answers what can no longer arrive."""
         self.clock.pass_s(seconds)
         gone = []
         for partner in self.partners.values():
+            assert partner.shows
             gone += [one for one in partner.late if one.until <= self.clock.now]
             partner.late = [one for one in partner.late if one.until > self.clock.now]
         return gone

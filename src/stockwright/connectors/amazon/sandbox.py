@@ -30,7 +30,8 @@ OnLevel = Callable[[str, int, dt.datetime], None]
 class Sandbox:
     """A seller account over real HTTP on loopback. Belongs to the event loop that starts it.
 
-    faults spoils calls (see sdk.hostile). refused: SKU -> the code of the issue it is answered
+    faults spoils calls (see sdk.hostile); what a feed carries is lost by `not_applied` when it is
+    read, and its report says yes all the same. refused: SKU -> the code of the issue it is answered
     with. plans: the calls each operation is given, as Amazon gives them. lag_s: how far its list
     of orders lags behind. on_level: called as (SKU, quantity, moment) for each level it takes.
     """
