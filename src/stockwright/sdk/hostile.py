@@ -86,9 +86,9 @@ class Faults:
     method and body whether a call only asks. remember: answers to reads are kept, the first of
     each, for `stale` to give again.
 
-    A lie waits for a call that it can spoil, and lets other faults go first: `not_applied` for one
-    that changes what is shown, `stale` for a read that was answered before. spoilt holds what has
-    happened, and nothing else.
+    A lie waits for a call that it can spoil, and lets others go first meanwhile: `not_applied` for
+    one that changes what is shown, `stale` for a read that was answered before. spoilt holds what
+    has happened, and nothing else.
     """
 
     def __init__(
@@ -145,11 +145,11 @@ class Faults:
 
     def _next(self, asked: Asked) -> Fault | None:
         """The fault for this call, if it is one that any of the plan can spoil."""
-        told = asked in self._told
+        told, asks = asked in self._told, self._reads(asked[0], asked[2])
         fits = [fault for fault in self._plan if fault.kind != "stale" or told]
-        others = [fault for fault in fits if fault.kind != "not_applied"]
-        plain = [fault for fault in others if fault.kind != "stale"]
-        return next(iter([*plain, *others, *fits]), None)
+        # Asking may carry out what was accepted before; another fault is told more surely.
+        surely = [fault for fault in fits if fault.kind != "not_applied" or not asks]
+        return next(iter([*surely, *fits]), None)
 
     def _spend(self, fault: Fault) -> None:
         self._plan.remove(fault)

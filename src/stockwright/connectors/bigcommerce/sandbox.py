@@ -41,7 +41,7 @@ class Sandbox(Orders):
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
         super().__init__(clock)
-        self.faults = Faults(keep=keeping(self, "items"))
+        self.faults = Faults(keep=keeping(self, "items", "_accepted"))
         self.refused: dict[str, str] = {}
         self.silent = False
         self.lost: set[str] = set()
