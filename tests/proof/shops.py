@@ -131,12 +131,31 @@ def for_sale(shop: Any, listing: str) -> int | None:
     return shown
 
 
-async def sell(shop: Any, number: str, listing: str, units: int) -> None:
-    """A customer buys in the shop; nobody is asked."""
+async def sell(shop: Any, number: str, listing: str, units: int) -> Any:
+    """A customer buys in the shop; nobody is asked. The order, as the shop calls it."""
     lines = [(listing, units)]
-    sold = shop.sell(number, lines) if isinstance(shop, json_http.Sandbox) else shop.sell(lines)
-    if inspect.isawaitable(sold):
-        await sold
+    if isinstance(shop, json_http.Sandbox):
+        await shop.sell(number, lines)
+        return number
+    sold = shop.sell(lines)
+    return await sold if inspect.isawaitable(sold) else sold
+
+
+async def cancel(shop: Any, order: Any, listing: str, units: int) -> None:
+    """The whole order is cancelled in the shop. What it shows stays as it is."""
+    match shop:
+        case json_http.Sandbox():
+            done = shop.cancel(order, f"C-{order}", [("1", listing, units)])
+        case woocommerce.Sandbox():
+            done = shop.change(order, status="cancelled")
+        case bigcommerce.Sandbox():
+            done = shop.change(order, status_id=5)
+        case amazon.Sandbox():
+            done = shop.change(order, "Canceled")
+        case _:
+            done = shop.cancel(order)
+    if inspect.isawaitable(done):
+        await done
 
 
 class Mailbox:

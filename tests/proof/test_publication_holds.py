@@ -1,9 +1,9 @@
 """Whatever a shop and our own workers do: once it behaves, every level is proven right.
 
-Random worlds from a seed, over every sandbox that shows levels: sales behind our back, receipts,
-webhooks twice, late or never, polls cut short, every fault of the hostile partner, numbers it never
-wrote down, old answers, edits by hand, publishers killed before, in and after a call, with bytes
-that arrive behind those of their successor.
+Random worlds from a seed, over every sandbox that shows levels: sales behind our back, orders taken
+back, receipts, webhooks twice, late or never, polls cut short, every fault of the hostile partner,
+numbers it never wrote down, old answers, edits by hand, publishers killed before, in and after a
+call, with bytes that arrive behind those of their successor.
 """
 
 import os
@@ -41,6 +41,11 @@ async def sell(house: House, shop: Partner) -> None:
     if shown:
         sku, units = house.chance.choice(shown)
         await shop.sell(sku, house.chance.randint(1, min(3, units)))
+
+
+async def cancel(house: House, shop: Partner) -> None:
+    if shop.orders:
+        await shop.cancel(*house.chance.choice(shop.orders))
 
 
 async def receive(house: House, shop: Partner) -> None:
@@ -116,7 +121,7 @@ HOLD_OFF = frozenset({"json_http"})
 """Kinds of shops that take no older number over a newer one: by the version of the level."""
 DEED_OFTEN = (
     *(sell, work, wait, misbehave) * 4,
-    *(work, lie, edit) * 2,
+    *(work, lie, edit, cancel) * 2,
     *(receive, hear, poll, record, project, publish, kill, arrive, verify),
 )
 

@@ -49,6 +49,7 @@ class Partner:
         self.faults.remember = True
         self.mailbox = Mailbox()
         self.late: list[Late] = []
+        self.orders: list[tuple[Any, str, int]] = []
         self.connections = [kind.open(system, shop, house.clock) for _ in range(3)]
         self.connection = self.connections[0]
         declaration = kind.connector.declaration
@@ -78,7 +79,15 @@ class Partner:
         """A customer buys what the shop shows; nobody is asked."""
         house = self.house
         house.sold[listing] += units
-        await shops.sell(self.shop, f"{self.system}-{house.sold.total()}", listing, units)
+        house.sales += 1
+        order = await shops.sell(self.shop, f"{self.system}-{house.sales}", listing, units)
+        self.orders.append((order, listing, units))
+
+    async def cancel(self, order: Any, listing: str, units: int) -> None:
+        """A customer takes back a whole order."""
+        self.orders.remove((order, listing, units))
+        self.house.sold[listing] -= units
+        await shops.cancel(self.shop, order, listing, units)
 
     async def poll(self) -> None:
         """The hub asks for the shop's orders, as often as the last one was cut in pages."""
@@ -118,7 +127,9 @@ class Partner:
 
 
 class House:
-    """The hub and its shops. received and sold are the test's own count, by SKU."""
+    """The hub and its shops. received and sold are the test's own count, by SKU; what was
+    cancelled is sold no more.
+    """
 
     def __init__(self, url: str, pool: Pool, recorder: Recorder, world: World, seed: int) -> None:
         self.url, self.pool, self.world = url, pool, world
@@ -132,7 +143,7 @@ class House:
         self.projection = Projection(pool, clock=self.clock)
         self.received: Counter[str] = Counter()
         self.sold: Counter[str] = Counter()
-        self.facts = 0
+        self.facts = self.sales = 0
         self._versions: dict[tuple[str, str], tuple[int, int]] = {}
 
     def receive(self, sku: str, units: int) -> None:
@@ -213,9 +224,10 @@ class House:
             last[channel, listing] = version
 
     def check_books(self) -> None:
-        """Every sale is in the ledger once, and no other."""
+        """Every sale that was not taken back is in the ledger once, and no other."""
         told = self.world.rows(
-            "select sku, sum(ordered)::bigint from demand_line group by sku having sum(ordered) > 0"
+            "select sku, sum(ordered - cancelled)::bigint from demand_line group by sku"
+            " having sum(ordered - cancelled) <> 0"
         )
         assert dict(told) == {sku: units for sku, units in self.sold.items() if units}
 
