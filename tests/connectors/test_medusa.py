@@ -12,7 +12,7 @@ from stockwright.connectors.medusa import CONNECTOR, Sandbox
 from stockwright.connectors.medusa.orders import CHANGE_FIELDS, FIELDS
 from stockwright.connectors.medusa.sandbox_shop import PLACE, SALES_CHANNEL, Refusal
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
-from stockwright.sdk.hostile import Fault, storm
+from stockwright.sdk.hostile import Fault, Faults, storm
 from stockwright.sdk.messages import (
     Applied,
     Cancellation,
@@ -332,6 +332,24 @@ async def test_an_edit_is_a_later_revision_and_a_line_taken_off_is_cancelled(sho
     assert told(found) == [("channel_order", 2), ("channel_order", 2), ("channel_cancel", 2)]
     assert [(fact.line, fact.revision) for fact in found] == [(mug, 3), (shirt, 2), (shirt, 0)]
     assert found[2].occurred_at == clock.now
+
+
+@pytest.mark.parametrize("path", ["/changes", "/line-items"])
+async def test_what_became_of_an_order_is_not_passed_over_where_the_shop_says_nothing(clock, path):
+    shop = Sandbox(("MUG", "SHIRT"), clock=clock)
+    shop.faults = Faults(path)
+    await shop.start()
+    order = await shop.sell([("MUG", 3), ("SHIRT", 2)], oversell=True)
+    await shop.edit_line(order, shop.shop.orders[order]["items"][1]["id"], 0)
+    async with connecting(CONNECTOR, shop, clock, settle_s=0) as connect:
+        connection = connect()
+        shop.faults.plan(Fault(kind="swallowed"))
+        with pytest.raises(Transient):
+            await connection.read("")
+        payloads, _ = await polled(connection)
+        found = facts(connection, payloads)
+        assert told(found) == [("channel_order", 3), ("channel_order", 2), ("channel_cancel", 2)]
+    await shop.stop()
 
 
 async def test_a_cancelled_order_is_cancelled_in_whole(shop, connect, clock):

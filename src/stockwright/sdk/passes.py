@@ -23,13 +23,14 @@ class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Times are texts that are ordered as times are. seen is what was told and changed since then,
     each with the time of its change and a hash of what it said. page is above 1 only where more
     changed in the second `since` than a page holds; back is the first such second of the pass: the
-    next one begins there.
+    next one begins there. told: this pass had news.
     """
 
     since: str
     page: int = 1
     back: str = ""
     seen: Mapping[str, tuple[str, str]] = {}
+    told: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -100,15 +101,27 @@ async def tell(
             if not messages:
                 raise
             told = None
-        if told is None:  # the rest of the page is listed again
-            return Found(messages, _within(cursor, rows[:n], cut=True), complete=False)
+        if told is None:
+            # The rest of the page is listed again.
+            return Found(
+                messages, _within(cursor, rows[:n], messages, earlier, cut=True), complete=False
+            )
         messages.append(told)
     if more:
-        return Found(messages, _within(cursor, rows, cut=False), complete=False)
-    return Found(messages, _after(cursor, rows, earlier), complete=True)
+        return Found(messages, _within(cursor, rows, messages, earlier, cut=False), complete=False)
+    # Where pages of one second were counted, one may have been missed, as long as there is news.
+    again = bool(cursor.back) and (cursor.told or bool(messages))
+    return Found(messages, _after(cursor, rows, earlier), complete=not again)
 
 
-def _within(cursor: Cursor, rows: Sequence[Row], *, cut: bool) -> Cursor:
+def _within(
+    cursor: Cursor,
+    rows: Sequence[Row],
+    messages: Sequence[bytes],
+    earlier: Callable[[str], str],
+    *,
+    cut: bool,
+) -> Cursor:
     """The cursor in the middle of a pass, after these rows of a page."""
     seen = {**cursor.seen, **{row.id: row.mark for row in rows}}
     last = max([cursor.since, *(row.mark[0] for row in rows)])
@@ -117,8 +130,10 @@ def _within(cursor: Cursor, rows: Sequence[Row], *, cut: bool) -> Cursor:
         page, back = cursor.page + 1, back or last
     elif last == cursor.since:
         page = cursor.page
-    kept = {number: mark for number, mark in seen.items() if mark[0] >= (back or last)}
-    return Cursor(last, page, back, kept)
+    # The next pass begins no earlier: what it lists again is known.
+    begin = min(back or last, earlier(last))
+    kept = {number: mark for number, mark in seen.items() if mark[0] >= begin}
+    return Cursor(last, page, back, kept, cursor.told or bool(messages))
 
 
 def _after(cursor: Cursor, rows: Sequence[Row], earlier: Callable[[str], str]) -> Cursor:
