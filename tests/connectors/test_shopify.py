@@ -536,3 +536,14 @@ async def test_an_order_written_down_late_is_told_after_a_pass_of_several_pages(
     clock.step(5)
     payloads, _ = await polled(connection, cursor)
     assert {fact.order for fact in facts(connection, payloads)} == {str(late)}
+
+
+async def test_an_order_is_not_told_without_the_refunds_that_cannot_be_listed(shop, connect):
+    connection = connect()
+    order = await shop.sell([("MUG", 9)])
+    line = shop.shop.orders[order]["lines"][0]["id"]
+    for _ in range(4):
+        await shop.pay_back(order, [(line, 1)])
+    shop._answers._order_refunds = lambda variables: {"order": {}}
+    with pytest.raises(Transient, match="refunds"):
+        await polled(connection)

@@ -143,6 +143,7 @@ async def sell(shop: Any, number: str, listing: str, units: int) -> Any:
 
 async def cancel(shop: Any, order: Any, listing: str, units: int) -> None:
     """The whole order is cancelled in the shop. What it shows stays as it is."""
+    done: Any
     match shop:
         case json_http.Sandbox():
             done = shop.cancel(order, f"C-{order}", [("1", listing, units)])
