@@ -1,6 +1,5 @@
 """BigCommerce against its sandbox: levels that are seen before they count, orders, documents."""
 
-import datetime as dt
 import random
 from decimal import Decimal
 
@@ -11,8 +10,6 @@ from stockwright.connectors.bigcommerce import CONNECTOR, Sandbox
 from stockwright.connectors.bigcommerce.levels import ABSOLUTE
 from stockwright.connectors.bigcommerce.webhooks import SCOPE
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
-from stockwright.domain.events import Fact
-from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault
 from stockwright.sdk.messages import (
     Applied,
@@ -21,32 +18,14 @@ from stockwright.sdk.messages import (
     DocumentLine,
     InDoubt,
     LevelKey,
-    LevelToSend,
     Refund,
     Refused,
     Retry,
     Shipment,
     ShownLevel,
 )
-from stockwright.sdk.secrets import Secret, resolve_secret
-
-NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
-
-
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-    def step(self, seconds=1.0):
-        self.now += dt.timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
+from stockwright.sdk.secrets import Secret
+from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
 
 @pytest.fixture
@@ -59,41 +38,8 @@ async def store(clock):
 
 @pytest.fixture
 async def connect(store, clock):
-    opened = []
-
-    def make(**settings):
-        given = {**store.settings(), "timeout_s": 2.0, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
-        connection = CONNECTOR.open(Opening(system="store", clock=clock), parsed)
-        opened.append(connection)
-        return connection
-
-    yield make
-    for one in opened:
-        await one.close()
-
-
-def level(listing, quantity, expected=None, version=1):
-    return LevelToSend(
-        channel="store", listing=listing, quantity=quantity, version=version, expected=expected
-    )
-
-
-def facts(connection, payloads):
-    parts = [part.item for payload in payloads for part in connection.map(payload)]
-    assert all(isinstance(part, Fact) for part in parts), parts
-    return parts
-
-
-async def polled(connection, cursor=""):
-    payloads = []
-    for _ in range(300):
-        page = await connection.read(cursor)
-        payloads += page.payloads
-        cursor = page.next_cursor
-        if page.complete:
-            return payloads, cursor
-    raise AssertionError("the poll comes to no end")
+    async with connecting(CONNECTOR, store, clock, system="store") as connect:
+        yield connect
 
 
 def puts(store):
@@ -488,3 +434,31 @@ async def test_an_order_the_store_does_not_have_is_refused(connect, order):
     result = await connect().submit(shipment(order, [(1, 1)]))
     assert isinstance(result, Refused)
     assert result.reason == "unknown_order"
+
+
+async def test_a_quiet_store_is_asked_for_nothing_twice(store, connect, clock):
+    """Though each pass begins earlier than the last one ended, and has several pages."""
+    connection = connect(page_size=2)
+    for _ in range(7):
+        await store.sell([("MUG", 1)])
+        clock.step()
+    payloads, cursor = await polled(connection)
+    assert len(payloads) == 7
+    for _ in range(2):
+        payloads, cursor = await polled(connection, cursor)
+        assert payloads == []
+
+
+async def test_an_order_written_down_late_is_told_after_a_pass_of_several_pages(
+    store, connect, clock
+):
+    connection = connect(page_size=2)
+    for _ in range(7):
+        await store.sell([("MUG", 1)])
+        clock.step()
+    _, cursor = await polled(connection)
+    clock.step(-5)
+    late = await store.sell([("MUG", 1)])
+    clock.step(5)
+    payloads, _ = await polled(connection, cursor)
+    assert {fact.order for fact in facts(connection, payloads)} == {str(late)}

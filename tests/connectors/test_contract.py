@@ -80,6 +80,7 @@ TestMedusa = contract.suite(
         "api_key": Secret("sk"),
         "location": "sloc_SANDBOX",
         "timeout_s": 0.3,
+        "settle_s": 0,
     },
 )
 TestTryton = contract.suite(

@@ -12,9 +12,7 @@ from stockwright.connectors.medusa import CONNECTOR, Sandbox
 from stockwright.connectors.medusa.orders import CHANGE_FIELDS, FIELDS
 from stockwright.connectors.medusa.sandbox_shop import PLACE, SALES_CHANNEL, Refusal
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
-from stockwright.domain.events import Fact
-from stockwright.sdk.connector import Opening
-from stockwright.sdk.hostile import Fault, storm
+from stockwright.sdk.hostile import Fault, Faults, storm
 from stockwright.sdk.messages import (
     Applied,
     Cancellation,
@@ -22,35 +20,18 @@ from stockwright.sdk.messages import (
     DocumentLine,
     InDoubt,
     LevelKey,
-    LevelToSend,
     Refund,
     Refused,
     Retry,
     Shipment,
     ShownLevel,
 )
-from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
 from tests.connectors import medusa_answers as answers
+from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
-NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 SUBSCRIBER = Path(CONNECTOR.cases).parent / "subscriber.js"
-
-
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-    def step(self, seconds=1.0):
-        self.now += dt.timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture
@@ -65,48 +46,12 @@ async def shop(clock):
 
 @pytest.fixture
 async def connect(shop, clock):
-    opened = []
-
-    def make(**settings):
-        given = {**shop.settings(), "timeout_s": 2.0, "settle_s": 0, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(
-            {name: value for name, value in given.items() if value is not None}, resolve_secret
-        )
-        connection = CONNECTOR.open(Opening(system="shop", clock=clock), parsed)
-        opened.append(connection)
-        return connection
-
-    yield make
-    for one in opened:
-        await one.close()
-
-
-def level(listing, quantity, version=1, location=""):
-    return LevelToSend(
-        channel="shop", listing=listing, quantity=quantity, version=version, location=location
-    )
-
-
-def facts(connection, payloads):
-    parts = [part.item for payload in payloads for part in connection.map(payload)]
-    assert all(isinstance(part, Fact) for part in parts), parts
-    return parts
+    async with connecting(CONNECTOR, shop, clock, settle_s=0) as connect:
+        yield connect
 
 
 def told(found):
     return [(fact.kind, fact.quantity) for fact in found]
-
-
-async def polled(connection, cursor=""):
-    """All that a poll tells, until it has no more, and the cursor after it."""
-    payloads = []
-    for _ in range(200):
-        page = await connection.read(cursor)
-        payloads += page.payloads
-        cursor = page.next_cursor
-        if page.complete:
-            return payloads, cursor
-    raise AssertionError("the poll comes to no end")
 
 
 def writes(shop):
@@ -389,6 +334,24 @@ async def test_an_edit_is_a_later_revision_and_a_line_taken_off_is_cancelled(sho
     assert found[2].occurred_at == clock.now
 
 
+@pytest.mark.parametrize("path", ["/changes", "/line-items"])
+async def test_what_became_of_an_order_is_not_passed_over_where_the_shop_says_nothing(clock, path):
+    shop = Sandbox(("MUG", "SHIRT"), clock=clock)
+    shop.faults = Faults(path)
+    await shop.start()
+    order = await shop.sell([("MUG", 3), ("SHIRT", 2)], oversell=True)
+    await shop.edit_line(order, shop.shop.orders[order]["items"][1]["id"], 0)
+    async with connecting(CONNECTOR, shop, clock, settle_s=0) as connect:
+        connection = connect()
+        shop.faults.plan(Fault(kind="swallowed"))
+        with pytest.raises(Transient):
+            await connection.read("")
+        payloads, _ = await polled(connection)
+        found = facts(connection, payloads)
+        assert told(found) == [("channel_order", 3), ("channel_order", 2), ("channel_cancel", 2)]
+    await shop.stop()
+
+
 async def test_a_cancelled_order_is_cancelled_in_whole(shop, connect, clock):
     connection = connect()
     order = await shop.sell([("MUG", 3)])
@@ -662,3 +625,31 @@ async def test_an_order_the_shop_does_not_have_is_refused(connect, order):
     result = await connect().submit(shipment(order, [("1", 1)]))
     assert isinstance(result, Refused)
     assert result.reason == "unknown_order"
+
+
+async def test_a_quiet_shop_is_asked_for_nothing_twice(shop, connect, clock):
+    """Though each pass begins earlier than the last one ended, and has several pages."""
+    connection = connect(page_size=2)
+    for _ in range(7):
+        await shop.sell([("MUG", 1)])
+        clock.step()
+    payloads, cursor = await polled(connection)
+    assert len(payloads) == 7
+    for _ in range(2):
+        payloads, cursor = await polled(connection, cursor)
+        assert payloads == []
+
+
+async def test_an_order_written_down_late_is_told_after_a_pass_of_several_pages(
+    shop, connect, clock
+):
+    connection = connect(page_size=2)
+    for _ in range(7):
+        await shop.sell([("MUG", 1)])
+        clock.step()
+    _, cursor = await polled(connection)
+    clock.step(-5)
+    late = await shop.sell([("MUG", 1)])
+    clock.step(5)
+    payloads, _ = await polled(connection, cursor)
+    assert {fact.order for fact in facts(connection, payloads)} == {str(late)}

@@ -1,6 +1,5 @@
 """Shopify against its sandbox: compare-and-set, budgets, polling, webhooks, documents."""
 
-import datetime as dt
 import random
 from decimal import Decimal
 
@@ -10,7 +9,6 @@ import pytest
 from stockwright.connectors.shopify import CONNECTOR, Sandbox
 from stockwright.connectors.shopify.sandbox_shop import order_webhook, refund_webhook
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
-from stockwright.domain.events import Fact
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault
 from stockwright.sdk.messages import (
@@ -20,7 +18,6 @@ from stockwright.sdk.messages import (
     DocumentLine,
     InDoubt,
     LevelKey,
-    LevelToSend,
     Refund,
     Refused,
     Retry,
@@ -29,25 +26,9 @@ from stockwright.sdk.messages import (
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.signatures import signature_of
+from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
-NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 VERSIONS = ("2026-07", "2025-10")
-
-
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-    def step(self, seconds=1):
-        self.now += dt.timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture(params=VERSIONS)
@@ -65,51 +46,12 @@ async def shop(clock, version):
 
 @pytest.fixture
 async def connect(shop, clock):
-    opened = []
-
-    def make(**settings):
-        given = {**shop.settings(), "timeout_s": 2.0, "locations": {"BER": "502"}, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
-        connection = CONNECTOR.open(Opening(system="shop", clock=clock), parsed)
-        opened.append(connection)
-        return connection
-
-    yield make
-    for one in opened:
-        await one.close()
-
-
-def level(listing, quantity, expected=None, location=""):
-    return LevelToSend(
-        channel="shop",
-        listing=listing,
-        quantity=quantity,
-        version=1,
-        expected=expected,
-        location=location,
-    )
-
-
-def facts(connection, payloads):
-    parts = [part.item for payload in payloads for part in connection.map(payload)]
-    assert all(isinstance(part, Fact) for part in parts), parts
-    return parts
+    async with connecting(CONNECTOR, shop, clock, locations={"BER": "502"}) as connect:
+        yield connect
 
 
 def calls(shop, name):
     return [one for one in shop.told if f" {name}(" in one.document]
-
-
-async def polled(connection, cursor=""):
-    """All that a poll tells, until it has no more, and the cursor after it."""
-    payloads = []
-    for _ in range(200):
-        page = await connection.read(cursor)
-        payloads += page.payloads
-        cursor = page.next_cursor
-        if page.complete:
-            return payloads, cursor
-    raise AssertionError("the poll comes to no end")
 
 
 # ------------------------------------------------------------ levels
@@ -566,3 +508,42 @@ async def test_an_order_that_left_cannot_be_cancelled(shop, connect):
     told = await connection.submit(Cancellation(key="C-1", order=str(order)))
     assert isinstance(told, Refused)
     assert told.reason == "invalid"
+
+
+async def test_a_quiet_shop_is_asked_for_nothing_twice(shop, connect, clock):
+    """Though each pass begins earlier than the last one ended, and has several pages."""
+    connection = connect(page_size=2)
+    for _ in range(7):
+        await shop.sell([("MUG", 1)])
+        clock.step()
+    payloads, cursor = await polled(connection)
+    assert len(payloads) == 7
+    for _ in range(2):
+        payloads, cursor = await polled(connection, cursor)
+        assert payloads == []
+
+
+async def test_an_order_written_down_late_is_told_after_a_pass_of_several_pages(
+    shop, connect, clock
+):
+    connection = connect(page_size=2)
+    for _ in range(7):
+        await shop.sell([("MUG", 1)])
+        clock.step()
+    _, cursor = await polled(connection)
+    clock.step(-5)
+    late = await shop.sell([("MUG", 1)])
+    clock.step(5)
+    payloads, _ = await polled(connection, cursor)
+    assert {fact.order for fact in facts(connection, payloads)} == {str(late)}
+
+
+async def test_an_order_is_not_told_without_the_refunds_that_cannot_be_listed(shop, connect):
+    connection = connect()
+    order = await shop.sell([("MUG", 9)])
+    line = shop.shop.orders[order]["lines"][0]["id"]
+    for _ in range(4):
+        await shop.pay_back(order, [(line, 1)])
+    shop._answers._order_refunds = lambda variables: {"order": {}}
+    with pytest.raises(Transient, match="refunds"):
+        await polled(connection)

@@ -1,6 +1,5 @@
 """WooCommerce against its sandbox: levels, polling that misses nothing, webhooks, documents."""
 
-import datetime as dt
 import random
 
 import msgspec
@@ -9,8 +8,6 @@ import pytest
 from stockwright.connectors.woocommerce import CONNECTOR, Sandbox
 from stockwright.connectors.woocommerce.documents import SHIPPED
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
-from stockwright.domain.events import Fact
-from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault, storm
 from stockwright.sdk.messages import (
     Applied,
@@ -20,33 +17,15 @@ from stockwright.sdk.messages import (
     Failure,
     InDoubt,
     LevelKey,
-    LevelToSend,
     Refund,
     Refused,
     Retry,
     Shipment,
     ShownLevel,
 )
-from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
-
-NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
-
-
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-    def step(self, seconds=1):
-        self.now += dt.timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
+from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
 
 @pytest.fixture
@@ -59,40 +38,8 @@ async def shop(clock):
 
 @pytest.fixture
 async def connect(shop, clock):
-    opened = []
-
-    def make(**settings):
-        given = {**shop.settings(), "timeout_s": 2.0, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
-        connection = CONNECTOR.open(Opening(system="shop", clock=clock), parsed)
-        opened.append(connection)
-        return connection
-
-    yield make
-    for one in opened:
-        await one.close()
-
-
-def level(listing, quantity, version=1):
-    return LevelToSend(channel="shop", listing=listing, quantity=quantity, version=version)
-
-
-def facts(connection, payloads):
-    parts = [part.item for payload in payloads for part in connection.map(payload)]
-    assert all(isinstance(part, Fact) for part in parts), parts
-    return parts
-
-
-async def polled(connection, cursor=""):
-    """All that a poll tells, until it has no more, and the cursor after it."""
-    payloads = []
-    for _ in range(200):
-        page = await connection.read(cursor)
-        payloads += page.payloads
-        cursor = page.next_cursor
-        if page.complete:
-            return payloads, cursor
-    raise AssertionError("the poll comes to no end")
+    async with connecting(CONNECTOR, shop, clock) as connect:
+        yield connect
 
 
 # ------------------------------------------------------------ levels
@@ -414,3 +361,31 @@ async def test_an_order_the_shop_does_not_have_is_refused(connect, order):
     result = await connect().submit(shipment(order, [(1, 1)]))
     assert isinstance(result, Refused)
     assert result.reason == "unknown_order"
+
+
+async def test_a_quiet_shop_is_asked_for_nothing_twice(shop, connect, clock):
+    """Though each pass begins earlier than the last one ended, and has several pages."""
+    connection = connect(page_size=2)
+    for _ in range(7):
+        await shop.sell([("MUG", 1)])
+        clock.step()
+    payloads, cursor = await polled(connection)
+    assert len(payloads) == 7
+    for _ in range(2):
+        payloads, cursor = await polled(connection, cursor)
+        assert payloads == []
+
+
+async def test_an_order_written_down_late_is_told_after_a_pass_of_several_pages(
+    shop, connect, clock
+):
+    connection = connect(page_size=2)
+    for _ in range(7):
+        await shop.sell([("MUG", 1)])
+        clock.step()
+    _, cursor = await polled(connection)
+    clock.step(-5)
+    late = await shop.sell([("MUG", 1)])
+    clock.step(5)
+    payloads, _ = await polled(connection, cursor)
+    assert {fact.order for fact in facts(connection, payloads)} == {str(late)}

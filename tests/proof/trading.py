@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from stockwright.connectors.json_http import CONNECTOR, Sandbox
-from stockwright.connectors.json_http.client import PolledJsonHttpConnection
 from stockwright.domain.events import Fact
 from stockwright.flow.calls import Call, Link, claim
 from stockwright.flow.intake import Intake
@@ -21,40 +19,12 @@ from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.flow.recording import Recorder
 from stockwright.flow.speaking import send
-from stockwright.sdk.connector import Opening, utc_now
-from stockwright.sdk.webhooks import signed
+from stockwright.sdk.hostile import Faults
 from stockwright.store import attempts
 from stockwright.store.connection import Pool
 from tests.flow.channels import Clock, World
-
-APPLY_DELAY_S = 30.0
-SETTINGS = {
-    "timeout_s": 0.25,
-    "longest_apply_delay_s": APPLY_DELAY_S,
-    "calls_per_s": 1_000.0,
-    "burst": 10_000,
-    "batch_size": 3,
-    "page_size": 2,
-}
-
-
-class RoughShop(Sandbox):
-    """A sandbox that may keep no versions, and may say yes without doing anything."""
-
-    def __init__(self, clock: Clock, *, keeps_versions: bool = True) -> None:
-        super().__init__(clock=clock)
-        self.keeps_versions = keeps_versions
-        self.pretends = 0
-
-    def _take(self, level: dict[str, Any]) -> dict[str, Any]:
-        if self.pretends > 0:
-            self.pretends -= 1
-            return {"listing": level["listing"], "location": "", "status": "applied"}
-        if self.keeps_versions:
-            return super()._take(level)
-        self._levels.pop((level["listing"], level.get("location", "")), None)
-        answer = super()._take(level)
-        return {name: value for name, value in answer.items() if name != "version"}
+from tests.proof import shops
+from tests.proof.shops import APPLY_DELAY_S, KINDS, Kind, Mailbox
 
 
 class Late(NamedTuple):
@@ -65,44 +35,68 @@ class Late(NamedTuple):
 
 
 class Partner:
-    """One shop, how the hub speaks to it, and what was told of it by whom."""
+    """One shop, how the hub speaks to it, and what was told of it by whom.
 
-    def __init__(self, house: "House", system: str, shop: RoughShop) -> None:
+    Each worker has a connection of its own, as in processes of their own; the third one is that of
+    workers who are killed.
+    """
+
+    def __init__(self, house: "House", system: str, shop: Any, kind: Kind) -> None:
         self.house = house
         self.system = system
         self.shop = shop
-        self.told: list[bytes] = []
+        self.faults: Faults = shop.faults
+        self.faults.remember = True
+        self.mailbox = Mailbox()
         self.late: list[Late] = []
-        settings = CONNECTOR.declaration.parse_settings(shop.settings() | SETTINGS, str)
-        connection = CONNECTOR.open(Opening(system=system, clock=house.clock), settings)
-        assert isinstance(connection, PolledJsonHttpConnection)
-        self.connection = connection
+        self.orders: list[tuple[Any, str, int]] = []
+        self.connections = [kind.open(system, shop, house.clock) for _ in range(3)]
+        self.connection = self.connections[0]
+        declaration = kind.connector.declaration
         self.link = Link(
             system=system,
             channels=(system,),
             limits=self.connection.limits,
+            patience=declaration.patience,
             chance=house.chance.random,
             clock=house.clock,
-            order_watermark=True,
+            order_watermark=declaration.capabilities.order_watermark,
         )
-        self.workers = [Publisher(house.pool, self.connection, self.link) for _ in range(2)]
+        self.workers = [Publisher(house.pool, one, self.link) for one in self.connections[:2]]
+
+    async def open(self) -> None:
+        """Its webhooks are heard from now on."""
+        await self.mailbox.start()
+        self.shop.webhook_url = self.mailbox.url
+
+    async def close(self) -> None:
+        """Ends all that speaks to it."""
+        for connection in self.connections:
+            await connection.close()
+        await self.mailbox.stop()
 
     async def sell(self, listing: str, units: int) -> None:
         """A customer buys what the shop shows; nobody is asked."""
         house = self.house
         house.sold[listing] += units
-        number = f"{self.system}-{house.sold.total()}"
-        body = await self.shop.sell(number, [(listing, units)], occurred_at=house.clock())
-        self.told.append(body)
+        house.sales += 1
+        order = await shops.sell(self.shop, f"{self.system}-{house.sales}", listing, units)
+        self.orders.append((order, listing, units))
+
+    async def cancel(self, order: Any, listing: str, units: int) -> None:
+        """A customer takes back a whole order."""
+        self.orders.remove((order, listing, units))
+        self.house.sold[listing] -= units
+        await shops.cancel(self.shop, order, listing, units)
 
     async def poll(self) -> None:
         """The hub asks for the shop's orders, as often as the last one was cut in pages."""
         await self.house.poller.poll(self.system, self.connection, now=True)
 
-    def hear(self, body: bytes) -> None:
+    def hear(self, headers: dict[str, str], body: bytes) -> None:
         """A webhook arrives."""
-        headers = signed(self.shop.secret, "msg", body, utc_now())
         payload = self.connection.receive(headers, body)
+        assert payload is not None
         self.house.intake.accept(self.system, "webhook", payload)
 
     async def publish(self) -> None:
@@ -124,16 +118,18 @@ class Partner:
     async def arrive(self, one: Late) -> None:
         """The bytes of a killed worker arrive; nobody hears the answer."""
         self.late.remove(one)
-        await send(self.connection, self.link, one.call)
+        await send(self.connections[2], self.link, one.call)
 
     @property
     def shows(self) -> dict[str, int | None]:
-        """What it shows now, by listing."""
-        return {listing: self.shop.shown(listing) for listing in self.house.world.skus}
+        """What its customers may buy now, by listing."""
+        return {listing: shops.for_sale(self.shop, listing) for listing in self.house.world.skus}
 
 
 class House:
-    """The hub and its shops. received and sold are the test's own count, by SKU."""
+    """The hub and its shops. received and sold are the test's own count, by SKU; what was
+    cancelled is sold no more.
+    """
 
     def __init__(self, url: str, pool: Pool, recorder: Recorder, world: World, seed: int) -> None:
         self.url, self.pool, self.world = url, pool, world
@@ -147,15 +143,25 @@ class House:
         self.projection = Projection(pool, clock=self.clock)
         self.received: Counter[str] = Counter()
         self.sold: Counter[str] = Counter()
+        self.facts = self.sales = 0
         self._versions: dict[tuple[str, str], tuple[int, int]] = {}
 
     def receive(self, sku: str, units: int) -> None:
         """Goods come in."""
         self.received[sku] += units
+        self._tell("receipt", sku, units)
+
+    def lose(self, sku: str, units: int) -> None:
+        """Goods are found broken."""
+        self.received[sku] -= units
+        self._tell("adjustment", sku, -units)
+
+    def _tell(self, kind: Any, sku: str, units: int) -> None:
+        self.facts += 1
         fact = Fact(
-            kind="receipt",
+            kind=kind,
             system="WMS",
-            document=f"GR-{sku}-{self.received[sku]}",
+            document=f"{kind}-{self.facts}",
             sku=sku,
             quantity=units,
             location="MAIN",
@@ -183,10 +189,11 @@ class House:
             await partner.publish()
 
     def pass_s(self, seconds: float) -> list[Late]:
-        """Time passes; answers what can no longer arrive by then."""
+        """Time passes, and shops do what they had put off; answers what can no longer arrive."""
         self.clock.pass_s(seconds)
         gone = []
         for partner in self.partners.values():
+            assert partner.shows
             gone += [one for one in partner.late if one.until <= self.clock.now]
             partner.late = [one for one in partner.late if one.until > self.clock.now]
         return gone
@@ -217,9 +224,10 @@ class House:
             last[channel, listing] = version
 
     def check_books(self) -> None:
-        """Every sale is in the ledger once, and no other."""
+        """Every sale that was not taken back is in the ledger once, and no other."""
         told = self.world.rows(
-            "select sku, sum(ordered)::bigint from demand_line group by sku having sum(ordered) > 0"
+            "select sku, sum(ordered - cancelled)::bigint from demand_line group by sku"
+            " having sum(ordered - cancelled) <> 0"
         )
         assert dict(told) == {sku: units for sku, units in self.sold.items() if units}
 
@@ -239,9 +247,9 @@ async def trading(
     systems: tuple[str, ...] = ("WEB",),
     skus: int = 4,
     seed: int = 1,
-    keeps_versions: bool = True,
+    kind: str = "json_http",
 ) -> AsyncIterator[House]:
-    """The hub over a fresh database, and a shop for every system."""
+    """The hub over a fresh database, and a shop of a kind for every system."""
     world = World(url, systems, skus=skus)
     for system in systems:
         for sku in world.skus:
@@ -252,28 +260,30 @@ async def trading(
                 sku,
                 sku,
             )
+    if KINDS[kind].is_gross:
+        world.run("update system set levels_are = 'gross' where code = any (%s)", list(systems))
     world.run("update master_revision set revision = revision + 1")
     with Pool(url, size=6) as pool, Recorder(url) as recorder:
         house = House(url, pool, recorder, world, seed)
-        shops = [RoughShop(house.clock, keeps_versions=keeps_versions) for _ in systems]
+        made = [KINDS[kind].make(world.skus, house.clock) for _ in systems]
         try:
-            for system, shop in zip(systems, shops, strict=True):
+            for system, shop in zip(systems, made, strict=True):
                 await shop.start()
-                house.partners[system] = Partner(house, system, shop)
-                house.connections[system] = house.partners[system].connection
+                partner = house.partners[system] = Partner(house, system, shop, KINDS[kind])
+                house.connections[system] = partner.connection
+                await partner.open()
             yield house
         finally:
             for partner in house.partners.values():
-                await partner.connection.close()
-            for shop in shops:
+                await partner.close()
+            for shop in made:
                 await shop.stop()
 
 
 async def until_verified(house: House, rounds: int = 10) -> None:
     """The shops behave from now on, an operator closes what asks for one, and time passes."""
     for partner in house.partners.values():
-        partner.shop.faults.clear()
-        partner.shop.pretends = 0
+        partner.faults.clear()
         while partner.late:
             await partner.arrive(partner.late[0])
     for _ in range(rounds):

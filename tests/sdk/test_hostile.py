@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from aiohttp import web
 
-from stockwright.sdk.hostile import Fault, Faults, HostilePartner, storm
+from stockwright.sdk.hostile import Fault, Faults, HostilePartner, keeping, storm
 from stockwright.sdk.transports import Http, HttpRequest, TooLarge, Unanswered
 
 
@@ -15,11 +15,7 @@ class Shop:
 
     def __init__(self):
         self.shown = 9
-        self.faults = Faults(keep=self.keep)
-
-    def keep(self):
-        before = self.shown
-        return lambda: setattr(self, "shown", before)
+        self.faults = Faults(keep=keeping(self, "shown"))
 
     async def write(self, request):
         self.shown = int(request.query["n"])
@@ -105,6 +101,27 @@ async def test_a_stale_read_gives_what_was_shown_before(call):
     shop.faults.plan(Fault(kind="stale"))
     assert (await send("GET", "/shown")).body == b"9"
     assert (await send("GET", "/shown")).body == b"2"
+
+
+async def test_a_lie_waits_for_a_call_that_it_can_spoil(call):
+    """Neither a read nor a write of the number that is shown anyway can come to nothing."""
+    shop, send = call
+    lost, old = Fault(kind="not_applied"), Fault(kind="stale")
+    shop.faults.plan(lost)
+    await send("GET", "/shown")
+    await send("POST", "/set?n=9")
+    assert shop.faults.spoilt == []
+    await send("POST", "/set?n=2")
+    assert (shop.faults.spoilt, shop.shown) == ([lost], 9)
+    shop.faults.remember = True
+    shop.faults.plan(old)
+    await send("POST", "/set?n=2")
+    assert (await send("POST", "/set?n=2")).body == b"yes"
+    assert shop.faults.spoilt == [lost]
+    await send("GET", "/shown")
+    shop.shown = 5
+    assert (await send("GET", "/shown")).body == b"2"
+    assert shop.faults.spoilt == [lost, old]
 
 
 def test_a_lie_that_this_partner_cannot_tell_is_refused_when_it_is_planned():

@@ -13,6 +13,7 @@ graphql          documents and variables over the same, errors by code, budgets 
 webhooks         Standard Webhooks
 signatures       an HMAC over the raw body
 pacing           calls per second, as arithmetic
+passes           polls of what changed, where it is listed by the time of its change
 secrets          values that are never shown, from env:NAME or file:PATH
 connector        what a connector's package gives to the hub
 sources          where a field comes from: the words of the mapping
@@ -45,6 +46,7 @@ __all__ = [
     "mapping",
     "messages",
     "pacing",
+    "passes",
     "pytest_plugin",
     "queue_connection",
     "queue_kafka",

@@ -7,6 +7,7 @@ files in the connector's `cases` folder: {"about", "settings", "time_zone", "hea
 "body" | "json", "expected": [{"place", "item" | "failure"}]}.
 """
 
+import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +36,9 @@ from stockwright.sdk.verbs import Connection, Publishes, Reads, ReadsBack
 LONGEST_TIMEOUT_S: Final = 60.0
 """A call ends before the lease of whoever makes it."""
 MAX_PAGES: Final = 50
+POLL_FAULTS: Final[Sequence[FaultKind]] = ("dropped", "garbage", "swallowed")
+"""What a poll of a partner that shows levels meets: no answer, half of one, one that says
+nothing."""
 HOSTILE_BYTES: Final[Sequence[bytes]] = (
     b"",
     b"\x00",
@@ -54,8 +58,9 @@ HOSTILE_BYTES: Final[Sequence[bytes]] = (
 class Partner(Protocol):
     """A sandbox, as far as the contract uses it.
 
-    `faults`, `refused`, `edit(listing, quantity)` and `collect` are looked for. One that is only
-    asked has `happen()` instead of `shown`: one thing that a poll tells.
+    `refused` and `collect` are looked for. One that says HAS_FAULTS has `faults`, with `keep` where
+    it is read back, and `happen()`, which may be a coroutine: one thing that a poll tells. One that
+    is only asked has no `shown` and no `show`.
     """
 
     async def start(self) -> str:
@@ -72,6 +77,10 @@ class Partner(Protocol):
 
     def shown(self, listing: str) -> int | None:
         """What it shows now."""
+        ...
+
+    def show(self, listing: str, quantity: int) -> None:
+        """Somebody edits the number there, behind our back."""
         ...
 
 
@@ -214,6 +223,12 @@ class Meeting:
         keys = [LevelKey(listing=name) for name in ("L-1", "L-2", "L-3")]
         return [one and one.quantity for one in await self.connection.read_back(keys)]
 
+    async def happen(self) -> None:
+        """One thing happens at the partner that a poll tells."""
+        done = self.partner.happen()
+        if inspect.isawaitable(done):
+            await done
+
     def shown(self) -> list[int | None]:
         """What the partner shows for the three."""
         getattr(self.partner, "collect", lambda: None)()
@@ -271,36 +286,67 @@ def _published(
             assert second.reason == "delisted"
             assert meeting.shown() == [2, 9, 2]
 
-    async def test_what_a_partner_shows_is_read_back_whatever_it_said(self: object) -> None:
-        async with Meeting(connector, settings) as meeting:
-            faults = getattr(meeting.partner, "faults", None)
-            if not isinstance(meeting.connection, ReadsBack):
-                return
-            if not isinstance(faults, Faults) or faults.keep is None:
-                return
-            await meeting.publish(9, version=1)
-            faults.plan(Fault(kind="not_applied"))
-            await meeting.publish(2, version=2)
-            assert await meeting.read_back() == meeting.shown() == [9, 9, 9]
-
-    async def test_an_edit_behind_our_back_is_read_back(self: object) -> None:
-        async with Meeting(connector, settings) as meeting:
-            if not isinstance(meeting.connection, ReadsBack):
-                return
-            await meeting.publish(9, version=1)
-            meeting.partner.edit("L-2", 4)
-            assert await meeting.read_back() == meeting.shown() == [9, 4, 9]
-
     tests = {name: test for name, test in locals().items() if name.startswith("test_")}
-    if not hasattr(connector.sandbox, "edit"):
+    connection = _connect(connector, settings)
+    if isinstance(connection, ReadsBack) and hasattr(connector.sandbox, "show"):
         # Where nobody can edit, a test of it would say nothing.
-        del tests["test_an_edit_behind_our_back_is_read_back"]
+        tests |= _edited(connector, settings)
     if getattr(connector.sandbox, "HAS_FAULTS", False):
         for kind in FaultKind.__args__:  # type: ignore[attr-defined]
             tests[f"test_no_claim_is_false_when_the_partner_is_{kind}"] = _under(
                 connector, settings, kind
             )
+        for kind in POLL_FAULTS if isinstance(connection, Reads) else ():
+            tests[f"test_nothing_is_lost_when_the_partner_is_{kind}"] = _read_under(
+                connector, settings, kind
+            )
+        if isinstance(connection, ReadsBack):
+            tests |= _lied_to(connector, settings)
     return tests
+
+
+def _edited(
+    connector: Connector[Any], settings: Mapping[str, Any]
+) -> dict[str, Callable[..., Any]]:
+    async def test_an_edit_behind_our_back_is_read_back(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            await meeting.publish(9, version=1)
+            meeting.partner.show("L-2", 4)
+            assert await meeting.read_back() == meeting.shown() == [9, 4, 9]
+
+    return {"test_an_edit_behind_our_back_is_read_back": test_an_edit_behind_our_back_is_read_back}
+
+
+def _lied_to(
+    connector: Connector[Any], settings: Mapping[str, Any]
+) -> dict[str, Callable[..., Any]]:
+    """What no connector can notice when it is told: it may not believe it for longer."""
+
+    async def test_what_a_partner_shows_is_read_back_whatever_it_said(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            faults: Faults = meeting.partner.faults
+            await meeting.publish(9, version=1)
+            faults.plan(Fault(kind="not_applied"))
+            await meeting.publish(2, version=2)
+            assert [fault.kind for fault in faults.spoilt] == ["not_applied"]
+            assert 9 in meeting.shown()
+            assert await meeting.read_back() == meeting.shown()
+            await meeting.publish(3, version=3)
+            assert meeting.shown() == [3, 3, 3]
+
+    async def test_an_old_answer_is_believed_only_once(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            faults: Faults = meeting.partner.faults
+            faults.remember = True
+            await meeting.publish(9, version=1)
+            assert await meeting.read_back() == [9, 9, 9]
+            await meeting.publish(2, version=2)
+            faults.plan(Fault(kind="stale"))
+            assert await meeting.read_back() != [2, 2, 2]
+            assert [fault.kind for fault in faults.spoilt] == ["stale"]
+            assert await meeting.read_back() == meeting.shown() == [2, 2, 2]
+
+    return {name: test for name, test in locals().items() if name.startswith("test_")}
 
 
 def _read(connector: Connector[Any], settings: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
@@ -308,9 +354,9 @@ def _read(connector: Connector[Any], settings: Mapping[str, Any]) -> dict[str, C
 
     async def test_what_happened_is_told_once(self: object) -> None:
         async with Meeting(connector, settings) as meeting:
-            meeting.partner.happen()
+            await meeting.happen()
             first, cursor = await _told(meeting.connection, "")
-            meeting.partner.happen()
+            await meeting.happen()
             second, cursor = await _told(meeting.connection, cursor)
             assert len(first) == len(second) == 1
             assert (await _told(meeting.connection, cursor))[0] == []
@@ -331,13 +377,14 @@ def _read_under(
 
     async def test(self: object) -> None:
         async with Meeting(connector, settings) as meeting:
-            meeting.partner.happen()
+            await meeting.happen()
             meeting.partner.faults.plan(Fault(kind=kind, seconds=0.5))
             told: list[Payload] = []
             cursor = ""
             # Raised means: nothing was read, and the cursor stays where it was.
             with suppress(Misconfigured, Transient):
                 told, cursor = await _told(meeting.connection, "")
+                assert told, "a poll that comes to its end proves that nothing is unseen"
             assert meeting.partner.faults.spoilt
             meeting.partner.faults.clear()
             more, _ = await _told(meeting.connection, cursor)

@@ -6,9 +6,10 @@ declaration yields the parsed settings, every problem in them by name, and a JSO
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Misconfigured
@@ -18,6 +19,22 @@ Role = Literal["erp", "wms", "3pl", "store", "shop", "marketplace", "edi", "crm"
 DocumentKind = Literal["shipment", "cancellation", "refund"]
 LevelsAre = Literal["net", "gross"]
 S = TypeVar("S", bound="ConnectorSettings")
+OwnChannel = Annotated[
+    str,
+    Meta(max_length=128, description="the channel its orders belong to; empty: the system's code"),
+]
+"""Settings that many connectors take, under the names of `Limits` where they are limits."""
+CallsPerS = Annotated[float, Meta(gt=0, le=100, description="calls per second, on average")]
+Burst = Annotated[int, Meta(ge=1, le=1_000, description="calls at once after a rest")]
+Concurrency = Annotated[int, Meta(ge=1, le=20, description="calls under way at one time")]
+TimeoutS = Annotated[float, Meta(gt=0, le=60, description="seconds until a call is given up")]
+ApplyDelayS = Annotated[
+    float,
+    Meta(ge=0, le=3600, description="seconds in which a given-up call may still be applied"),
+]
+WebhookBytes = Annotated[
+    int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
+]
 _AT: Final = re.compile(r" - at `(?:\$|key in \$)\.?([^`]*)`$")
 
 

@@ -6,6 +6,7 @@ repeated.
 """
 
 import asyncio
+import copy
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -49,21 +50,59 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+Asked = tuple[str, str, bytes]
+"""A call by its method, its path with query, and its body."""
+Keep = Callable[[], Callable[[], bool]]
+"""Takes a copy of what a partner shows; answers what puts it back, and whether that changed it."""
+
+
+def keeping(owner: object, *names: str) -> Keep:
+    """Keeps these attributes of a sandbox, which hold what it shows: for `Faults(keep=...)`."""
+
+    def keep() -> Callable[[], bool]:
+        before = {name: copy.deepcopy(getattr(owner, name)) for name in names}
+
+        def put_back() -> bool:
+            changed = any(getattr(owner, name) != value for name, value in before.items())
+            for name, value in before.items():
+                setattr(owner, name, value)
+            return changed
+
+        return put_back
+
+    return keep
+
+
+def is_get(method: str, body: bytes) -> bool:
+    """Whether a call of an ordinary REST API is a read."""
+    return method == "GET"
+
+
 class Faults:
     """Spoils planned calls, in the order of the plan; calls beyond it are answered rightly.
 
     Use as an aiohttp middleware. `path` limits it to calls whose path ends so. keep takes a copy of
-    what the partner shows and answers what puts it back; without it `not_applied` is refused.
-    remember: answers are kept, the first of each request, for `stale` to give again.
+    what the partner shows (see `keeping`); without it `not_applied` is refused. reads tells from
+    method and body whether a call only asks. remember: answers to reads are kept, the first of
+    each, for `stale` to give again.
+
+    A lie waits for a call that it can spoil, and lets others go first meanwhile: `not_applied` for
+    one that changes what is shown, `stale` for a read that was answered before. spoilt holds what
+    has happened, and nothing else.
     """
 
     def __init__(
-        self, path: str = "", *, keep: Callable[[], Callable[[], None]] | None = None
+        self,
+        path: str = "",
+        *,
+        keep: Keep | None = None,
+        reads: Callable[[str, bytes], bool] = is_get,
     ) -> None:
         self._path = path
         self.keep = keep
+        self._reads = reads
         self.remember = False
-        self._told: dict[tuple[str, str, bytes], tuple[int, bytes, str]] = {}
+        self._told: dict[Asked, tuple[int, bytes, str]] = {}
         self._plan: deque[Fault] = deque()
         self.spoilt: list[Fault] = []
 
@@ -84,39 +123,56 @@ class Faults:
 
         @web.middleware
         async def spoil(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if not self._plan or not request.path.endswith(self._path):
-                return await self._rightly(request, handler)
-            fault = self._plan.popleft()
-            self.spoilt.append(fault)
-            if fault.kind == "not_applied":
-                return await self._forgotten(request, handler)
-            if fault.kind == "stale":
-                return await self._stale(request, handler)
-            return await _spoilt(fault, request, handler)
+            if not request.path.endswith(self._path):
+                return await handler(request)
+            asked = (request.method, request.path_qs, await request.read())
+            # From here on the handler waits for nothing: between a copy of what is shown and its
+            # return no other call is answered.
+            match self._next(asked):
+                case None:
+                    return await self._rightly(asked, request, handler)
+                case Fault(kind="not_applied") as fault:
+                    return await self._forgotten(fault, request, handler)
+                case Fault(kind="stale") as fault:
+                    self._spend(fault)
+                    status, body, content_type = self._told[asked]
+                    return web.Response(status=status, body=body, content_type=content_type)
+                case fault:
+                    self._spend(fault)
+                    return await _spoilt(fault, request, handler)
 
         return spoil
 
-    async def _rightly(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def _next(self, asked: Asked) -> Fault | None:
+        """The fault for this call, if it is one that any of the plan can spoil."""
+        told, asks = asked in self._told, self._reads(asked[0], asked[2])
+        fits = [fault for fault in self._plan if fault.kind != "stale" or told]
+        # Asking may carry out what was accepted before; another fault is told more surely.
+        surely = [fault for fault in fits if fault.kind != "not_applied" or not asks]
+        return next(iter([*surely, *fits]), None)
+
+    def _spend(self, fault: Fault) -> None:
+        self._plan.remove(fault)
+        self.spoilt.append(fault)
+
+    async def _rightly(
+        self, asked: Asked, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         answer = await handler(request)
-        if self.remember and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
-            asked = (request.method, request.path_qs, await request.read())
+        kept = self.remember and self._reads(asked[0], asked[2])
+        if kept and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
             self._told.setdefault(asked, (answer.status, answer.body, answer.content_type))
         return answer
 
-    async def _forgotten(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _forgotten(
+        self, fault: Fault, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         assert self.keep is not None, "plan() has refused it"
         put_back = self.keep()
         answer = await handler(request)
-        put_back()
+        if put_back() and fault in self._plan:
+            self._spend(fault)
         return answer
-
-    async def _stale(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """What this very request was answered first; rightly where it was never asked."""
-        told = self._told.get((request.method, request.path_qs, await request.read()))
-        if told is None:
-            return await self._rightly(request, handler)
-        status, body, content_type = told
-        return web.Response(status=status, body=body, content_type=content_type)
 
 
 async def _spoilt(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:

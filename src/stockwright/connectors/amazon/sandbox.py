@@ -16,7 +16,7 @@ from stockwright.connectors.amazon.plans import PLANS, RATE_HEADER, Plan
 from stockwright.connectors.amazon.sandbox_feeds import FeedDesk, answer, failed
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
-from stockwright.sdk.hostile import Faults
+from stockwright.sdk.hostile import Faults, keeping
 from stockwright.sdk.pacing import Bucket, full_bucket, take
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import Http, HttpRequest, json_body
@@ -30,7 +30,8 @@ OnLevel = Callable[[str, int, dt.datetime], None]
 class Sandbox:
     """A seller account over real HTTP on loopback. Belongs to the event loop that starts it.
 
-    faults spoils calls (see sdk.hostile). refused: SKU -> the code of the issue it is answered
+    faults spoils calls (see sdk.hostile); what a feed carries is lost by `not_applied` when it is
+    read, and its report says yes all the same. refused: SKU -> the code of the issue it is answered
     with. plans: the calls each operation is given, as Amazon gives them. lag_s: how far its list
     of orders lags behind. on_level: called as (SKU, quantity, moment) for each level it takes.
     """
@@ -45,7 +46,7 @@ class Sandbox:
         plans: Mapping[str, Plan] = PLANS,
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
-        self.faults = Faults()
+        self.faults = Faults(keep=keeping(self, "items"))
         self.refused: dict[str, str] = {}
         self.webhook_url = webhook_url
         self.webhooks = True
@@ -185,6 +186,10 @@ class Sandbox:
             )
         await self._tell(number)
         return number
+
+    async def happen(self) -> None:
+        """One thing that a poll tells."""
+        await self.sell([("L-1", 1)])
 
     async def change(self, number: str, status: str) -> None:
         """An order reaches another state. Amazon counts the units of a cancelled one as none."""

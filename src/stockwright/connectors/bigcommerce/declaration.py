@@ -5,7 +5,19 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Declaration, Limits
+from stockwright.sdk.declaration import (
+    ApplyDelayS,
+    Burst,
+    CallsPerS,
+    Capabilities,
+    Concurrency,
+    ConnectorSettings,
+    Declaration,
+    Limits,
+    OwnChannel,
+    TimeoutS,
+    WebhookBytes,
+)
 from stockwright.sdk.secrets import Secret
 
 MOST_LEVELS: Final = 2_000
@@ -60,12 +72,7 @@ class BigSettings(ConnectorSettings, frozen=True, kw_only=True):
     location: Annotated[
         int, Meta(ge=1, description="id of the inventory location that levels are written to")
     ] = 1
-    channel: Annotated[
-        str,
-        Meta(
-            max_length=128, description="the channel its orders belong to; empty: the system's code"
-        ),
-    ] = ""
+    channel: OwnChannel = ""
     listings: Annotated[
         Literal["sku", "id"],
         Meta(description="what a listing is called by: its SKU, or the id of its variant"),
@@ -116,28 +123,15 @@ class BigSettings(ConnectorSettings, frozen=True, kw_only=True):
             description="seconds that the store is given to show a level it has accepted",
         ),
     ] = 10.0
-    max_body_bytes: Annotated[
-        int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
-    ] = 65_536
+    max_body_bytes: WebhookBytes = 65_536
     batch_size: Annotated[int, Meta(ge=1, le=MOST_LEVELS, description="levels in one call")] = (
         LIMITS.batch_size
     )
-    calls_per_s: Annotated[
-        float, Meta(gt=0, le=100, description="calls per second, on average")
-    ] = LIMITS.calls_per_s
-    burst: Annotated[int, Meta(ge=1, le=1_000, description="calls at once after a rest")] = (
-        LIMITS.burst
-    )
-    concurrency: Annotated[int, Meta(ge=1, le=20, description="calls under way at one time")] = (
-        LIMITS.concurrency
-    )
-    timeout_s: Annotated[
-        float, Meta(gt=0, le=60, description="seconds until a call is given up")
-    ] = LIMITS.timeout_s
-    longest_apply_delay_s: Annotated[
-        float,
-        Meta(ge=0, le=3600, description="seconds in which a given-up call may still be applied"),
-    ] = LIMITS.longest_apply_delay_s
+    calls_per_s: CallsPerS = LIMITS.calls_per_s
+    burst: Burst = LIMITS.burst
+    concurrency: Concurrency = LIMITS.concurrency
+    timeout_s: TimeoutS = LIMITS.timeout_s
+    longest_apply_delay_s: ApplyDelayS = LIMITS.longest_apply_delay_s
 
 
 DECLARATION: Final[Declaration[BigSettings]] = Declaration(

@@ -12,7 +12,7 @@ from stockwright.connectors.bigcommerce.sandbox_orders import Orders
 from stockwright.connectors.bigcommerce.webhooks import SCOPE, signing_secret
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
-from stockwright.sdk.hostile import Faults
+from stockwright.sdk.hostile import Faults, keeping
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import Http, HttpRequest, json_body
 from stockwright.sdk.webhooks import signed
@@ -41,7 +41,7 @@ class Sandbox(Orders):
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
         super().__init__(clock)
-        self.faults = Faults()
+        self.faults = Faults(keep=keeping(self, "items", "_accepted"))
         self.refused: dict[str, str] = {}
         self.silent = False
         self.lost: set[str] = set()
@@ -111,6 +111,10 @@ class Sandbox(Orders):
     def show(self, listing: str, quantity: int) -> None:
         """Somebody edits the number in the store, behind our back."""
         self.items[listing]["total_inventory_onhand"] = quantity
+
+    async def happen(self) -> None:
+        """One thing that a poll tells."""
+        await self.sell([("L-1", 1)])
 
     def give_up_webhooks(self) -> None:
         """The store could not deliver for two days, and switches its webhooks off."""
@@ -197,6 +201,7 @@ class Sandbox(Orders):
             sku = (self._find(item) or {})["identity"]["sku"]
             if sku not in self.lost:
                 self._accepted.append((at, sku, int(item["quantity"])))
+        self._apply()
         return web.json_response({"transaction_id": f"t-{self.number()}"})
 
     def _apply(self) -> None:

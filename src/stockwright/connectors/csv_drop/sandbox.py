@@ -11,7 +11,10 @@ Line = tuple[str, int]
 
 
 class Sandbox(FolderPartner):
-    """A house that sells what its last file of levels shows, and tells by a file of orders."""
+    """A house that sells what its last file of levels shows, and tells by a file of orders.
+
+    It answers no calls, so that none can be spoilt: HAS_FAULTS is not said.
+    """
 
     def __init__(
         self,

@@ -5,7 +5,6 @@ Times are the clock's that is handed in, so that a replay may run it on a virtua
 carry the real time, since they prove when a message was sent.
 """
 
-import copy
 import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from aiohttp import web
 
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
-from stockwright.sdk.hostile import Faults
+from stockwright.sdk.hostile import Faults, keeping
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import Http, HttpRequest, json_body
 from stockwright.sdk.webhooks import new_secret, signed
@@ -57,7 +56,7 @@ class Sandbox:
         self.webhook_url = webhook_url
         self.webhooks = True
         self.clock = clock
-        self.faults = Faults(keep=self._keep)
+        self.faults = Faults(keep=keeping(self, "_levels"))
         self.refused: dict[str, str] = {}
         self.busy: set[str] = set()
         self.events: list[bytes] = []
@@ -112,18 +111,6 @@ class Sandbox:
         level = self._levels.get((listing, location))
         return level.quantity if level else None
 
-    def edit(self, listing: str, quantity: int, location: str = "") -> None:
-        """Somebody changes a number by hand: the version stays, nobody is told."""
-        self._levels[listing, location].quantity = quantity
-
-    def _keep(self) -> Callable[[], None]:
-        kept = copy.deepcopy(self._levels)
-
-        def put_back() -> None:
-            self._levels = kept
-
-        return put_back
-
     def show(self, listing: str, quantity: int, location: str = "") -> None:
         """Somebody edits the number at the partner's, behind our back."""
         version = self._levels[listing, location].version if self._knows(listing, location) else 0
@@ -159,6 +146,10 @@ class Sandbox:
         if location:
             data["location"] = location
         return await self.tell("order.placed", data, occurred_at)
+
+    async def happen(self) -> None:
+        """One thing that a poll tells."""
+        await self.sell(f"H-{len(self.events)}", [("L-1", 1)])
 
     async def cancel(
         self,

@@ -32,8 +32,8 @@ class Filter(NamedTuple):
 class Page(msgspec.Struct):
     """One page of what a search found, and how many rows it found in all."""
 
+    total_count: int
     items: list[msgspec.Raw] | None = None
-    total_count: int = 0
 
 
 class Problem(NamedTuple):

@@ -5,7 +5,17 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Declaration, Limits
+from stockwright.sdk.declaration import (
+    Burst,
+    CallsPerS,
+    Capabilities,
+    Concurrency,
+    ConnectorSettings,
+    Declaration,
+    Limits,
+    OwnChannel,
+    TimeoutS,
+)
 from stockwright.sdk.secrets import Secret
 
 MOST_OPERATIONS: Final = 5_000
@@ -37,12 +47,7 @@ class MagentoSettings(ConnectorSettings, frozen=True, kw_only=True):
         str,
         Meta(min_length=1, max_length=255, description="code of the source levels are written to"),
     ] = "default"
-    channel: Annotated[
-        str,
-        Meta(
-            max_length=128, description="the channel its orders belong to; empty: the system's code"
-        ),
-    ] = ""
+    channel: OwnChannel = ""
     sold: Annotated[
         tuple[str, ...],
         Meta(
@@ -97,18 +102,10 @@ class MagentoSettings(ConnectorSettings, frozen=True, kw_only=True):
     batch_size: Annotated[
         int, Meta(ge=1, le=MOST_OPERATIONS, description="levels in one batch")
     ] = LIMITS.batch_size
-    calls_per_s: Annotated[
-        float, Meta(gt=0, le=100, description="calls per second, on average")
-    ] = LIMITS.calls_per_s
-    burst: Annotated[int, Meta(ge=1, le=1_000, description="calls at once after a rest")] = (
-        LIMITS.burst
-    )
-    concurrency: Annotated[int, Meta(ge=1, le=20, description="calls under way at one time")] = (
-        LIMITS.concurrency
-    )
-    timeout_s: Annotated[
-        float, Meta(gt=0, le=60, description="seconds until a call is given up")
-    ] = LIMITS.timeout_s
+    calls_per_s: CallsPerS = LIMITS.calls_per_s
+    burst: Burst = LIMITS.burst
+    concurrency: Concurrency = LIMITS.concurrency
+    timeout_s: TimeoutS = LIMITS.timeout_s
     longest_apply_delay_s: Annotated[
         float,
         Meta(ge=0, le=86_400, description="seconds in which a given-up call may still be applied"),

@@ -3,17 +3,16 @@
 Only those fields are asked for that claims follow from: no name and no address of a buyer.
 """
 
-import asyncio
 import datetime as dt
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from stockwright.connectors.magento.api import Api, Filter, moment_of, text_of
 from stockwright.connectors.magento.declaration import MOST_ROWS, MagentoSettings
-from stockwright.domain.errors import Throttled, Transient
+from stockwright.sdk import passes
+from stockwright.sdk.passes import Cursor, Found, Row
 
 FIELDS: Final = (
     "items[entity_id,increment_id,state,status,created_at,updated_at,items[item_id,parent_item_id,"
@@ -23,58 +22,18 @@ MEMO_FIELDS: Final = ("entity_id", "created_at")
 MEMO_LINE_FIELDS: Final = ("entity_id", "order_item_id", "sku", "qty")
 
 
-class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a poll goes on: orders changed at `since` or later, oldest change first.
-
-    seen are the orders that were told and changed since then, each with the time of its change and
-    a hash of what it said. page is above 1 only where more orders changed in the second `since`
-    than a page holds; back is the first such second of the pass: the next one begins there.
-    """
-
-    since: str
-    page: int = 1
-    back: str = ""
-    seen: Mapping[str, tuple[str, str]] = {}
-
-
-class Found(msgspec.Struct, frozen=True):
-    """A page of a poll: messages, the cursor after them, and whether there are no more now."""
-
-    messages: Sequence[bytes]
-    cursor: Cursor
-    complete: bool
-
-
-class _Row(msgspec.Struct, frozen=True):
-    """An order as it is listed."""
-
-    fields: Mapping[str, Any]
-    mark: tuple[str, str]
-
-    @property
-    def id(self) -> str:
-        return str(self.fields["entity_id"])
-
-
 def cursor_of(text: str, now: dt.datetime, days: int) -> Cursor:
     """A cursor from its text; the first one begins some days ago. Raises Transient for another's.
 
     An order that changed longer ago is over, as a rule.
     """
-    if not text:
-        return Cursor(text_of(now - dt.timedelta(days=days)))
-    try:
-        return msgspec.json.decode(text, type=Cursor)
-    except msgspec.MsgspecError:
-        raise Transient("the cursor of the poll cannot be read") from None
+    return passes.cursor_of(text, Cursor, Cursor(text_of(now - dt.timedelta(days=days))))
 
 
 async def read(api: Api, settings: MagentoSettings, cursor: Cursor) -> Found:
     """The next orders that were not told before. Raises Throttled where none could be asked for.
 
-    Pages begin at a time and not at a count: an order that changes meanwhile moves to the end and
-    shifts the others. What changes again after it was listed comes in the next pass, which begins a
-    little earlier than the last one ended: a shop may write an order down later than it dates it.
+    See sdk.passes.
     """
     page = await api.search(
         "/orders",
@@ -84,41 +43,21 @@ async def read(api: Api, settings: MagentoSettings, cursor: Cursor) -> Found:
         page=cursor.page,
         fields=FIELDS,
     )
-    rows = [_row(raw) for raw in page.items or []]
-    # A page beyond the last one repeats the last: the count says whether there is more.
-    more = cursor.page * settings.page_size < page.total_count
-    messages: list[bytes] = []
-    deadline = asyncio.get_running_loop().time() + settings.timeout_s / 2
-    for n, row in enumerate(rows):
-        if cursor.seen.get(row.id) == row.mark:
-            continue
-        late = bool(messages) and asyncio.get_running_loop().time() > deadline
-        try:
-            message = None if late else await _message(api, row)
-        except Throttled:
-            if not messages:
-                raise
-            message = None
-        if message is None:  # the rest of the page is listed again
-            return Found(messages, _within(cursor, rows[:n], cut=True), complete=False)
-        messages.append(message)
-    if more:
-        return Found(messages, _within(cursor, rows, cut=False), complete=False)
-    return Found(messages, _after(cursor, rows, settings.overlap_s), complete=True)
+    return await passes.tell(
+        cursor,
+        [
+            passes.row_of(raw, "entity_id", "updated_at", lambda text: text_of(moment_of(text)))
+            for raw in page.items or []
+        ],
+        lambda row: _message(api, row),
+        # A page beyond the last one repeats the last: the count says whether there is more.
+        more=cursor.page * settings.page_size < page.total_count,
+        within_s=settings.timeout_s / 2,
+        earlier=lambda last: _earlier(last, settings.overlap_s),
+    )
 
 
-def _row(raw: msgspec.Raw) -> _Row:
-    try:
-        fields = msgspec.json.decode(raw, type=dict[str, Any])
-        at = text_of(moment_of(fields["updated_at"]))
-        int(fields["entity_id"])
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
-        raise Transient(f"an order of the shop cannot be read: {error!r}") from None
-    told = hashlib.blake2b(bytes(raw), digest_size=8).hexdigest()
-    return _Row(fields, (at, told))
-
-
-async def _message(api: Api, row: _Row) -> bytes:
+async def _message(api: Api, row: Row) -> bytes:
     message: dict[str, Any] = {"order": row.fields}
     lines = row.fields.get("items")
     if isinstance(lines, list) and any(_is_refunded(line) for line in lines):
@@ -147,26 +86,5 @@ def _memo(memo: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _within(cursor: Cursor, rows: Sequence[_Row], *, cut: bool) -> Cursor:
-    """The cursor in the middle of a pass, after these rows of a page."""
-    seen = {**cursor.seen, **{row.id: row.mark for row in rows}}
-    last = max([cursor.since, *(row.mark[0] for row in rows)])
-    page, back = 1, cursor.back
-    if last == cursor.since and not cut:
-        page, back = cursor.page + 1, back or last
-    elif last == cursor.since:
-        page = cursor.page
-    kept = {number: mark for number, mark in seen.items() if mark[0] >= (back or last)}
-    return Cursor(last, page, back, kept)
-
-
-def _after(cursor: Cursor, rows: Sequence[_Row], overlap_s: int) -> Cursor:
-    """The cursor from which the next pass begins."""
-    seen = {**cursor.seen, **{row.id: row.mark for row in rows}}
-    since = cursor.since
-    if seen:
-        last = max([cursor.since, *(mark[0] for mark in seen.values())])
-        since = text_of(moment_of(last) - dt.timedelta(seconds=overlap_s))
-    since = min(since, cursor.back) if cursor.back else since
-    kept = {number: mark for number, mark in seen.items() if mark[0] >= since}
-    return Cursor(since, seen=kept)
+def _earlier(text: str, seconds: int) -> str:
+    return text_of(moment_of(text) - dt.timedelta(seconds=seconds))

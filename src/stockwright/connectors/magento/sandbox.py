@@ -10,7 +10,7 @@ from aiohttp import web
 from stockwright.connectors.magento.api import BULK, V1
 from stockwright.connectors.magento.sandbox_orders import Orders, found, refusal
 from stockwright.sdk.connector import utc_now
-from stockwright.sdk.hostile import Faults
+from stockwright.sdk.hostile import Faults, keeping
 from stockwright.sdk.secrets import Secret
 
 TOKEN: Final = "sandbox-token"
@@ -39,7 +39,7 @@ class Sandbox(Orders):
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
         super().__init__(clock)
-        self.faults = Faults()
+        self.faults = Faults(keep=keeping(self, "sources"))
         self.refused: dict[str, str] = {}
         self.failing: dict[str, tuple[int, str]] = {}
         self.limits = True
@@ -93,6 +93,10 @@ class Sandbox(Orders):
     def show(self, listing: str, quantity: int) -> None:
         """Somebody edits the number in the shop, behind our back."""
         self.sources[listing] = quantity
+
+    def happen(self) -> None:
+        """One thing that a poll tells."""
+        self.sell([("L-1", 1)])
 
     def work(self) -> None:
         """The consumers work off what has been in the queue for long enough, if they run."""

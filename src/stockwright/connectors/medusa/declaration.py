@@ -4,7 +4,18 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Declaration, Limits
+from stockwright.sdk.declaration import (
+    ApplyDelayS,
+    Burst,
+    Capabilities,
+    Concurrency,
+    ConnectorSettings,
+    Declaration,
+    Limits,
+    OwnChannel,
+    TimeoutS,
+    WebhookBytes,
+)
 from stockwright.sdk.secrets import Secret
 
 MOST_AT_ONCE: Final = 200
@@ -44,12 +55,7 @@ class MedusaSettings(ConnectorSettings, frozen=True, kw_only=True):
             "replaced"
         ),
     ] = ()
-    channel: Annotated[
-        str,
-        Meta(
-            max_length=128, description="the channel its orders belong to; empty: the system's code"
-        ),
-    ] = ""
+    channel: OwnChannel = ""
     sales_channels: Annotated[
         tuple[str, ...],
         Meta(
@@ -103,28 +109,17 @@ class MedusaSettings(ConnectorSettings, frozen=True, kw_only=True):
         ),
     ] = 10
     page_size: Annotated[int, Meta(ge=1, le=200, description="orders asked for at once")] = 20
-    max_body_bytes: Annotated[
-        int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
-    ] = 1_048_576
+    max_body_bytes: WebhookBytes = 1_048_576
     batch_size: Annotated[int, Meta(ge=1, le=MOST_AT_ONCE, description="levels in one call")] = (
         LIMITS.batch_size
     )
     calls_per_s: Annotated[
         float, Meta(gt=0, le=200, description="calls per second, on average")
     ] = LIMITS.calls_per_s
-    burst: Annotated[int, Meta(ge=1, le=1_000, description="calls at once after a rest")] = (
-        LIMITS.burst
-    )
-    concurrency: Annotated[int, Meta(ge=1, le=20, description="calls under way at one time")] = (
-        LIMITS.concurrency
-    )
-    timeout_s: Annotated[
-        float, Meta(gt=0, le=60, description="seconds until a call is given up")
-    ] = LIMITS.timeout_s
-    longest_apply_delay_s: Annotated[
-        float,
-        Meta(ge=0, le=3600, description="seconds in which a given-up call may still be applied"),
-    ] = LIMITS.longest_apply_delay_s
+    burst: Burst = LIMITS.burst
+    concurrency: Concurrency = LIMITS.concurrency
+    timeout_s: TimeoutS = LIMITS.timeout_s
+    longest_apply_delay_s: ApplyDelayS = LIMITS.longest_apply_delay_s
 
     def __post_init__(self) -> None:
         # Lint has no values of secrets: what counts is whether they are given.

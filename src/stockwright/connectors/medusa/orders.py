@@ -58,6 +58,18 @@ class _Orders(msgspec.Struct):
     orders: list[msgspec.Raw]
 
 
+class _Changes(msgspec.Struct):
+    order_changes: list[dict[str, Any]]
+
+
+class _Returns(msgspec.Struct):
+    returns: list[dict[str, Any]]
+
+
+class _Lines(msgspec.Struct):
+    order_items: list[dict[str, Any]]
+
+
 def cursor_of(text: str) -> Cursor:
     """A cursor from its text, empty at the beginning. Raises Transient where it is none of ours."""
     if not text:
@@ -122,15 +134,15 @@ async def _message(shop: Shop, raw: msgspec.Raw, order: _Order) -> bytes:
     told: dict[str, Any] = {"order": raw}
     if order.version > 1:
         changes = await shop.read(
-            f"/orders/{order.id}/changes", dict[str, Any], [("fields", CHANGE_FIELDS)]
+            f"/orders/{order.id}/changes", _Changes, [("fields", CHANGE_FIELDS)]
         )
-        told["changes"] = found = changes.get("order_changes") or []
+        told["changes"] = found = changes.order_changes
         if any(one.get("change_type") == _RECEIVE for one in found):
             query = [("order_id", order.id), RETURN_FIELDS, ("limit", "200")]
-            told["returns"] = (await shop.read("/returns", dict[str, Any], query)).get("returns")
+            told["returns"] = (await shop.read("/returns", _Returns, query)).returns
         # A line that was taken off the order stands in it no more.
         path = f"/orders/{order.id}/line-items"
-        rows = (await shop.read(path, dict[str, Any], [LINE_FIELDS])).get("order_items") or []
+        rows = (await shop.read(path, _Lines, [LINE_FIELDS])).order_items
         present = {line.get("id") for line in order.items}
         told["gone"] = [row for row in rows if row.get("item_id") not in present]
     return msgspec.json.encode(told)

@@ -22,7 +22,7 @@ from stockwright.connectors.medusa.sandbox_shop import PLACE, ShopState
 from stockwright.domain.errors import Transient
 from stockwright.sdk.auth import basic
 from stockwright.sdk.connector import utc_now
-from stockwright.sdk.hostile import Faults
+from stockwright.sdk.hostile import Faults, keeping
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
 from stockwright.sdk.transports import Http, HttpRequest, json_body
@@ -49,7 +49,6 @@ class Sandbox:
         webhook_url: str = "",
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
-        self.faults = Faults()
         self.refused: dict[str, str] = {}
         self.webhook_url = webhook_url
         self.webhooks = True
@@ -57,6 +56,7 @@ class Sandbox:
         self.deliveries: list[int] = []
         self.calls: list[tuple[str, str]] = []
         self.shop = ShopState(products, clock)
+        self.faults = Faults(keep=keeping(self.shop, "items"))
         self._answers = Answers(self.shop, self.refused, self._tell)
         self._tokens = 0
         self._runner: web.AppRunner | None = None
@@ -114,6 +114,10 @@ class Sandbox:
         number = self.shop.place(lines, oversell=oversell)
         await self._tell(number, "order.placed")
         return number
+
+    async def happen(self) -> None:
+        """One thing that a poll tells."""
+        await self.sell([("L-1", 1)], oversell=True)
 
     async def capture(self, number: str) -> None:
         """The payments of an order are taken in full."""

@@ -4,7 +4,18 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Declaration, Limits
+from stockwright.sdk.declaration import (
+    ApplyDelayS,
+    Burst,
+    Capabilities,
+    Concurrency,
+    ConnectorSettings,
+    Declaration,
+    Limits,
+    OwnChannel,
+    TimeoutS,
+    WebhookBytes,
+)
 from stockwright.sdk.secrets import Secret
 
 Version = Literal["2026-07", "2025-10"]
@@ -42,12 +53,7 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
             "replaced"
         ),
     ] = ()
-    channel: Annotated[
-        str,
-        Meta(
-            max_length=128, description="the channel its orders belong to; empty: the system's code"
-        ),
-    ] = ""
+    channel: OwnChannel = ""
     listings: Annotated[
         Literal["sku", "variant"],
         Meta(description="what a listing is called by: its SKU, or the variant's id"),
@@ -82,28 +88,17 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
         ),
     ] = 120
     page_size: Annotated[int, Meta(ge=1, le=12, description="orders asked for at once")] = 10
-    max_body_bytes: Annotated[
-        int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
-    ] = 2_097_152
+    max_body_bytes: WebhookBytes = 2_097_152
     batch_size: Annotated[int, Meta(ge=1, le=MOST_AT_ONCE, description="levels in one call")] = (
         LIMITS.batch_size
     )
     calls_per_s: Annotated[
         float, Meta(gt=0, le=200, description="calls per second, on average")
     ] = LIMITS.calls_per_s
-    burst: Annotated[int, Meta(ge=1, le=1_000, description="calls at once after a rest")] = (
-        LIMITS.burst
-    )
-    concurrency: Annotated[int, Meta(ge=1, le=20, description="calls under way at one time")] = (
-        LIMITS.concurrency
-    )
-    timeout_s: Annotated[
-        float, Meta(gt=0, le=60, description="seconds until a call is given up")
-    ] = LIMITS.timeout_s
-    longest_apply_delay_s: Annotated[
-        float,
-        Meta(ge=0, le=3600, description="seconds in which a given-up call may still be applied"),
-    ] = LIMITS.longest_apply_delay_s
+    burst: Burst = LIMITS.burst
+    concurrency: Concurrency = LIMITS.concurrency
+    timeout_s: TimeoutS = LIMITS.timeout_s
+    longest_apply_delay_s: ApplyDelayS = LIMITS.longest_apply_delay_s
 
 
 DECLARATION: Final[Declaration[ShopifySettings]] = Declaration(

@@ -106,7 +106,9 @@ async def _whole(shop: Paced, order: dict[str, Any]) -> dict[str, Any]:
     known = {refund["id"]: refund for refund in refunds if isinstance(refund, dict)}
     if len(refunds) >= REFUNDS:
         data = await shop.ask(ORDER_REFUNDS, {"id": number})
-        listed = value_at(dict(data), "order", "refunds") or []
+        listed = value_at(dict(data), "order", "refunds")
+        if not isinstance(listed, list):
+            raise Transient("the shop's answer holds no list of refunds")
         refunds = [known.get(refund["id"], refund) for refund in listed]
     order["refunds"] = [await _whole_refund(shop, refund) for refund in refunds]
     return order

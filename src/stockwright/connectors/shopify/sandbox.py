@@ -12,7 +12,7 @@ from stockwright.connectors.shopify.sandbox_answers import Answers, Wrong
 from stockwright.connectors.shopify.sandbox_shop import Shop, order_webhook, refund_webhook
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
-from stockwright.sdk.hostile import Faults
+from stockwright.sdk.hostile import Faults, keeping
 from stockwright.sdk.pacing import Bucket, full_bucket, take
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
@@ -52,7 +52,7 @@ class Sandbox:
         restores_per_s: float = RESTORES_PER_S,
     ) -> None:
         self.shop = Shop(products, clock)
-        self.faults = Faults()
+        self.faults = Faults(keep=keeping(self.shop, "items"), reads=_asks)
         self.errors: dict[str, str] = {}
         self.denied: set[str] = set()
         self.webhook_url = webhook_url
@@ -123,6 +123,10 @@ class Sandbox:
         number = self.shop.sell(lines, test=test)
         await self._tell("orders/create", number)
         return number
+
+    async def happen(self) -> None:
+        """One thing that a poll tells."""
+        await self.sell([("L-1", 1)])
 
     async def cancel(self, number: int) -> None:
         """Somebody cancels an order in the shop."""
@@ -214,6 +218,11 @@ class Sandbox:
                 "throttleStatus": status,
             }
         }
+
+
+def _asks(method: str, body: bytes) -> bool:
+    """Whether a call only asks: all are POST here."""
+    return body.startswith(b'{"query":"query ')
 
 
 def _json(found: Any, status: int = 200) -> web.Response:

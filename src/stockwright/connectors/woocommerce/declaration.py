@@ -4,7 +4,19 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Declaration, Limits
+from stockwright.sdk.declaration import (
+    ApplyDelayS,
+    Burst,
+    CallsPerS,
+    Capabilities,
+    Concurrency,
+    ConnectorSettings,
+    Declaration,
+    Limits,
+    OwnChannel,
+    TimeoutS,
+    WebhookBytes,
+)
 from stockwright.sdk.secrets import Secret
 
 LIMITS: Final = Limits(
@@ -35,12 +47,7 @@ class WooSettings(ConnectorSettings, frozen=True, kw_only=True):
         tuple[Secret, ...],
         Meta(description="secrets its webhooks are signed with; several while one is replaced"),
     ] = ()
-    channel: Annotated[
-        str,
-        Meta(
-            max_length=128, description="the channel its orders belong to; empty: the system's code"
-        ),
-    ] = ""
+    channel: OwnChannel = ""
     listings: Annotated[
         Literal["sku", "id"],
         Meta(
@@ -67,28 +74,15 @@ class WooSettings(ConnectorSettings, frozen=True, kw_only=True):
     page_size: Annotated[
         int, Meta(ge=1, le=MOST_AT_ONCE, description="orders and products asked for at once")
     ] = MOST_AT_ONCE
-    max_body_bytes: Annotated[
-        int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
-    ] = 1_048_576
+    max_body_bytes: WebhookBytes = 1_048_576
     batch_size: Annotated[int, Meta(ge=1, le=MOST_AT_ONCE, description="levels in one call")] = (
         LIMITS.batch_size
     )
-    calls_per_s: Annotated[
-        float, Meta(gt=0, le=100, description="calls per second, on average")
-    ] = LIMITS.calls_per_s
-    burst: Annotated[int, Meta(ge=1, le=1_000, description="calls at once after a rest")] = (
-        LIMITS.burst
-    )
-    concurrency: Annotated[int, Meta(ge=1, le=20, description="calls under way at one time")] = (
-        LIMITS.concurrency
-    )
-    timeout_s: Annotated[
-        float, Meta(gt=0, le=60, description="seconds until a call is given up")
-    ] = LIMITS.timeout_s
-    longest_apply_delay_s: Annotated[
-        float,
-        Meta(ge=0, le=3600, description="seconds in which a given-up call may still be applied"),
-    ] = LIMITS.longest_apply_delay_s
+    calls_per_s: CallsPerS = LIMITS.calls_per_s
+    burst: Burst = LIMITS.burst
+    concurrency: Concurrency = LIMITS.concurrency
+    timeout_s: TimeoutS = LIMITS.timeout_s
+    longest_apply_delay_s: ApplyDelayS = LIMITS.longest_apply_delay_s
 
 
 DECLARATION: Final[Declaration[WooSettings]] = Declaration(

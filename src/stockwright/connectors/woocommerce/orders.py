@@ -111,17 +111,16 @@ def _after(
     cursor: Cursor, now: Mapping[str, tuple[str, str]], complete: bool, overlap_s: int
 ) -> Cursor:
     seen = {**cursor.seen, **now}
-    listed = [*cursor.listed, *(int(number) for number in now)]
     if not seen:
         return Cursor(cursor.since)
+    # Kept through all pages of a pass: the next one lists again what changed after `begin`.
+    begin = _earlier(max(at for at, _ in seen.values()), overlap_s)
     if complete:
-        last = max(at for at, _ in seen.values())
-        since, listed = max(cursor.since, _earlier(last, overlap_s)), []
-    else:
-        last = max(at for at, _ in now.values())
-        since = max(cursor.since, _earlier(last, 1))
-    kept = {number: told for number, told in seen.items() if told[0] > since}
-    return Cursor(since, [number for number in listed if str(number) in kept], kept)
+        return Cursor(begin, (), {n: told for n, told in seen.items() if told[0] > begin})
+    since = max(cursor.since, _earlier(max(at for at, _ in now.values()), 1))
+    listed = [*cursor.listed, *(int(number) for number in now)]
+    kept = {n: told for n, told in seen.items() if told[0] > min(since, begin)}
+    return Cursor(since, [n for n in listed if seen[str(n)][0] > since], kept)
 
 
 def _hash(raw: msgspec.Raw) -> str:

@@ -11,7 +11,7 @@ from aiohttp import web
 from stockwright.connectors.woocommerce.catalogue import API
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
-from stockwright.sdk.hostile import Faults
+from stockwright.sdk.hostile import Faults, keeping
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
 from stockwright.sdk.transports import Http, HttpRequest, json_body
@@ -37,7 +37,7 @@ class Sandbox:
         webhook_url: str = "",
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
-        self.faults = Faults()
+        self.faults = Faults(keep=keeping(self, "products"))
         self.refused: dict[str, str] = {}
         self.webhook_url = webhook_url
         self.webhooks = True
@@ -169,6 +169,10 @@ class Sandbox:
         self.refunds[number], self.notes[number] = [], []
         await self._tell(number, "order.created")
         return number
+
+    async def happen(self) -> None:
+        """One thing that a poll tells."""
+        await self.sell([("L-1", 1)])
 
     async def change(self, number: int, **fields: Any) -> None:
         """Somebody changes an order in the shop, such as its status."""
