@@ -221,7 +221,7 @@ def _typed(name: str, value: Any, style: Style) -> Any:
     """A value as a field's own type. Raises ValueError with the reason."""
     if name in _INTEGERS:
         file = style.file and isinstance(value, str)
-        return _integer(plain_number(value, style.decimal) if file else value)
+        return whole_number(plain_number(value, style.decimal) if file else value)
     if name in _FLAGS:
         return _flag(value)
     text = text_of(value)
@@ -244,7 +244,8 @@ def _words(name: str, text: str) -> str:
     return sys.intern(text) if name == "line" else text
 
 
-def _integer(value: Any) -> int:
+def whole_number(value: Any) -> int:
+    """A whole number, or text that is one. Raises ValueError with the reason."""
     number: Any = value
     if isinstance(value, str):
         text = value.strip()

@@ -13,9 +13,12 @@ from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     Announcement,
     Document,
+    Failure,
     LevelKey,
     LevelToSend,
     Mapped,
+    Outbound,
+    Outgoing,
     Page,
     Payload,
     PublishResult,
@@ -166,6 +169,19 @@ class Maps(Protocol):
 
         Never raises on any bytes: what cannot be mapped is a Failure at its place; one Failure at
         the place "$" says that no part of the payload can be told.
+        """
+        ...
+
+
+@runtime_checkable
+class MapsOut(Protocol):
+    """Puts what goes out into the partner's form, as `publish` and `submit` do."""
+
+    def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
+        """The bodies that would be sent, in their order. Pure, and sends nothing.
+
+        Never raises: what the partner's form cannot say is a Failure whose path is the field of
+        ours. [] where the partner is told nothing of this kind.
         """
         ...
 
