@@ -291,12 +291,24 @@ def write_facts(rule: Rule, facts: Sequence[Fact], zone: ZoneInfo = UTC) -> Any:
     return written(fields, constants, items, rule.each, Style()).value()
 
 
-def document_of(given: Any) -> Document:
-    """A document from plain values. Raises msgspec.ValidationError."""
-    document: Document = msgspec.convert(given, Document)
+def message_from(given: Any, channel: str) -> Outgoing:
+    """A message from plain values: a document, or {"levels": [...]}, each of this channel and
+    version 1 where it names none. Raises ValueError with what is wrong.
+    """
+    try:
+        if isinstance(given, dict) and "levels" in given:
+            levels = given["levels"] if isinstance(given["levels"], list) else []
+            full = [{"channel": channel, "version": 1, **_object(level)} for level in levels]
+            if not full:
+                raise ValueError("levels: must be a list with a level in it")
+            return msgspec.convert(full, tuple[LevelToSend, ...])
+        document: Document = msgspec.convert(given, Document)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
     return document
 
 
-def levels_of(given: Any) -> tuple[LevelToSend, ...]:
-    """Levels from plain values. Raises msgspec.ValidationError."""
-    return msgspec.convert(given, tuple[LevelToSend, ...])
+def _object(level: Any) -> dict[str, Any]:
+    if not isinstance(level, dict):
+        raise ValueError("levels: each must be an object")
+    return level
