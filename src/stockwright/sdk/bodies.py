@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from stockwright.domain.events import Fact
+from stockwright.domain.events import MAX_QUANTITY, Fact
 from stockwright.sdk.inverting import Inverse, inverse_of, target_of, written
 from stockwright.sdk.local_time import WallClock
 from stockwright.sdk.mapping import Rule
@@ -26,6 +26,7 @@ from stockwright.sdk.messages import (
 )
 from stockwright.sdk.outbound import HEADS, Out, OutKind, by_element, readable, told_by
 from stockwright.sdk.sources import (
+    MAX_VERSION,
     MISSING,
     Spot,
     Style,
@@ -201,7 +202,8 @@ def _typed(name: str, value: Any, style: Style, clock: WallClock) -> Any:
     text = text_of(value)
     if name in _INTEGERS:
         file = style.file and isinstance(value, str)
-        return whole_number(plain_number(value, style.decimal) if file else value)
+        most = MAX_VERSION if name == "version" else MAX_QUANTITY
+        return whole_number(plain_number(value, style.decimal) if file else value, most)
     if text is None and not (name == "amount" and isinstance(value, float)):
         raise ValueError("is neither text nor a whole number")
     if name == "shipped_at":
@@ -241,7 +243,7 @@ def lost_by(
             read += read_out(out, body, style, zone)
     except Wrong as wrong:
         return (wrong.path,)
-    if len(read) != len(items) and not (len(bodies) == 1 and not out.each):
+    if len(read) != len(items) and by_element(out):
         return ("lines",)
     return tuple(
         sorted(

@@ -10,6 +10,7 @@ from stockwright.connectors.json_http.wire import DEFAULT_RETRY_S, LevelResult, 
 from stockwright.sdk.mapping import holds, located
 from stockwright.sdk.messages import Applied, InDoubt, LevelKey, LevelToSend, PublishResult
 from stockwright.sdk.sources import (
+    MAX_VERSION,
     MISSING,
     Spot,
     Style,
@@ -127,4 +128,4 @@ def _number(answer: Answer, name: str, spot: Spot) -> int | None:
     if name not in answer.fields:
         return None
     value, _ = resolve(answer.fields[name], spot, _STYLE)
-    return None if value is MISSING else whole_number(value)
+    return None if value is MISSING else whole_number(value, MAX_VERSION)
