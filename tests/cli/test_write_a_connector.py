@@ -64,6 +64,6 @@ def test_every_command_and_snippet_of_the_how_to_works_in_its_order(tmp_path):
         else:
             told[command] = run("-c", RUN, *arguments)
     assert "acme_shop" in told["stockwright connector list"]
-    assert "11 passed" in told["pytest stockwright-acme-shop"]
+    assert "13 passed" in told["pytest stockwright-acme-shop"]
     assert "kind = channel_order" in told[commands[-1]]
     assert len(told) == len(commands) - 1

@@ -433,6 +433,13 @@ def test_no_file_is_too_broken_to_be_explained(
         (GOOD + "policies = [{ cap = 1 }, { buffr = 1 }]\n", 13, 28),
         (GOOD + "  [oddly]\n", 13, 3),
         (GOOD + "pool = = 3\n", 13, 8),
+        (
+            "[systems.A]\nrole = 'shop'\nconnector = 'json_http'\n[systems.A.settings]\n"
+            "base_url = 'http://127.0.0.1:1'\nout = [{ kind = 'level', each = '$.a', fields = "
+            "{ quantity = '@.n', listing = '{@.a}-{@.b}' } }]\n",
+            6,
+            69,
+        ),
     ],
 )
 def test_a_finding_names_the_column_where_it_begins(

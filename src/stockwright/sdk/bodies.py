@@ -19,6 +19,7 @@ from stockwright.sdk.messages import (
     Document,
     Failure,
     LevelToSend,
+    Outbound,
     Outgoing,
     Refund,
     Shipment,
@@ -38,6 +39,7 @@ from stockwright.sdk.sources import (
     walk,
     whole_number,
 )
+from stockwright.sdk.transports import json_body
 
 _INTEGERS: Final = frozenset({"quantity", "version", "expected"})
 _MAX_AMOUNT: Final = 30
@@ -122,6 +124,23 @@ def form_out(
         return write_out(out, message, style, zone)
     except Wrong as wrong:
         return Failure(path=wrong.path, reason=wrong.reason)
+
+
+def outbound_by(
+    out: Out, message: Outgoing, to: str, style: Style | None = None, zone: ZoneInfo = UTC
+) -> list[Outbound] | Failure:
+    """What `map_out` answers for a message in a form of JSON, with what is not read back the same.
+
+    to: where it goes, such as "POST /stock".
+    """
+    style = style or Style()
+    bodies = form_out(out, message, style, zone)
+    if isinstance(bodies, Failure):
+        return bodies
+    return [
+        Outbound(to=to, body=json_body(body), lost=lost_by(out, message, bodies, style, zone))
+        for body in bodies
+    ]
 
 
 def _body(
