@@ -67,6 +67,18 @@ def test_what_cannot_be_mapped_is_shown_with_its_path_and_its_neighbour_goes_on(
     assert "1 of 2 mapped" in ran.out
 
 
+def test_what_came_in_is_written_back_by_its_rules_and_read_again(tried):
+    shown = tried(ORDER)
+    assert "Written back and read again: the same." in shown.out
+    joined = RULES.replace('"$.slip"', '"{$.shop}-{$.slip}"')
+    sample = {"shop": "S1", "slip": 7, "rows": [{"ean": "400", "qty": 1}]}
+    ran = tried(sample, "--json", config=CONFIG + joined)
+    assert ran.code == 0
+    assert ran.json["back"].startswith("'{$.shop}-{$.slip}' joins 2 values")
+    bad = {"type": "order.placed", "data": {"order": "SO-1", "lines": [{"line": "1"}]}}
+    assert tried(bad, "--json").json["back"] is None
+
+
 FORM = """
 [[systems.SHOP.settings.out]]
 kind = "level"

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from stockwright.app import find_connector
 from stockwright.cli import output
-from stockwright.cli.map_out import render, tried_out
+from stockwright.cli.map_out import back_by_rules, render, tried_out
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.cli.status import running_database
 from stockwright.config import Config, load_config, resolve_secret
@@ -47,12 +47,17 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sample becomes. bindings: whether the database was asked for codes."""
+    """What a sample becomes. bindings: whether the database was asked for codes.
+
+    back: why it cannot be written and read again by the same rules; "" where it can, None where
+    that is not known.
+    """
 
     connection: str
     connector: str
     bindings: bool
     parts: list[Part]
+    back: str | None
 
 
 @app.command(name="test")
@@ -91,13 +96,15 @@ def try_sample(
         output.emit(sent, as_json, render)
         return output.OK if sent.bodies else output.FINDINGS
     payload = Payload(body=_read(sample), headers=_headers(header or ()))
-    parts = mapped(_opened(system).map, payload)
+    opened = _opened(system)
+    parts = mapped(opened.map, payload)
     codes, asked = _codes(loaded, system.code, parts, bindings)
     tried = Tried(
         connection=system.code,
         connector=system.connector,
         bindings=asked,
         parts=_beside(parts, payload.body, system.code, codes),
+        back=back_by_rules(opened, parts),
     )
     output.emit(tried, as_json, _render)
     failed = any(part.failure is not None for part in tried.parts)
@@ -221,7 +228,15 @@ def _render(tried: Tried) -> RenderableType:
     count = len(tried.parts)
     told = [Text(f"{f.path}: {f.reason}") for f in (part.failure for part in tried.parts) if f]
     summary = f"{count - failed} of {count} mapped by {tried.connector}, {known}."
+    if tried.back is not None:
+        again = f"not possible, {_what(tried.back)}" if tried.back else "the same"
+        summary += f"\nWritten back and read again: {again}."
     return Group(table, *told, Text(summary))
+
+
+def _what(problem: str) -> str:
+    # The rest of the sentence is for those who write forms.
+    return problem.partition(": say in body")[0]
 
 
 def _becomes(part: Part) -> str:

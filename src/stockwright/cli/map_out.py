@@ -2,6 +2,7 @@
 is read from there as it was.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,9 +12,13 @@ from rich.text import Text
 
 from stockwright.cli import output
 from stockwright.domain.errors import Rejected
-from stockwright.sdk.bodies import message_from
-from stockwright.sdk.messages import Failure, Outbound, Outgoing
-from stockwright.sdk.verbs import Connection, MapsOut
+from stockwright.domain.events import Fact
+from stockwright.sdk.bodies import message_from, write_facts
+from stockwright.sdk.mapping import Rule
+from stockwright.sdk.messages import Failure, Mapped, Outbound, Outgoing, Payload
+from stockwright.sdk.sources import Wrong
+from stockwright.sdk.transports import json_body
+from stockwright.sdk.verbs import Connection, MapsByRules, MapsOut
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +80,37 @@ def _shown(one: Outbound) -> Any:
         return msgspec.json.decode(one.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return one.body.decode("utf-8", "replace")
+
+
+def back_by_rules(connection: Connection, parts: Sequence[Mapped]) -> str | None:
+    """Why what the sample became cannot be written and read again by the same rules; "" where it
+    can, None where nothing can be said: other ways of mapping, failures, facts of several kinds.
+    """
+    facts = [part.item for part in parts if isinstance(part.item, Fact)]
+    one_kind = len(facts) == len(parts) and len({fact.kind for fact in facts}) == 1
+    if not isinstance(connection, MapsByRules) or not one_kind:
+        return None
+    why = ""
+    for rule in connection.rules:
+        if rule.kind == facts[0].kind:
+            why = _back_by(rule, connection, facts)
+            if not why:
+                break
+    return why
+
+
+def _back_by(rule: Rule, connection: Connection, facts: Sequence[Fact]) -> str:
+    try:
+        body = write_facts(rule, facts)
+    except Wrong as wrong:
+        return f"{wrong.path} {wrong.reason}"
+    except ValueError as error:
+        return str(error)
+    again = [part.item for part in connection.map(Payload(body=json_body(body)))]
+    for fact, other in zip(facts, again, strict=False):
+        if fact != other:
+            return f"it would be read as {output.encoded(other)[:300]}"
+    return "" if len(facts) == len(again) else f"it would be {len(again)} parts"
 
 
 def render(tried: TriedOut) -> RenderableType:

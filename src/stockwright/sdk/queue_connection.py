@@ -133,6 +133,7 @@ class QueueConnection:
         self.limits = msgspec.structs.replace(
             LIMITS, batch_size=settings.batch_size, timeout_s=settings.timeout_s + settings.wait_s
         )
+        self.rules = settings.rules
         self._settings = settings
         self._queue = queue
         self._clock = opening.clock

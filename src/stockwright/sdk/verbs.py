@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from stockwright.domain.items import Binding, Sku, Unit
 from stockwright.domain.supply import ToldSupply
 from stockwright.sdk.declaration import Limits
+from stockwright.sdk.mapping import Rule
 from stockwright.sdk.messages import (
     Announcement,
     Document,
@@ -184,6 +185,13 @@ class MapsOut(Protocol):
         ours. [] where the partner is told nothing of this kind.
         """
         ...
+
+
+@runtime_checkable
+class MapsByRules(Maps, Protocol):
+    """Maps JSON by rules alone, so that the way back can be tried."""
+
+    rules: Sequence[Rule]
 
 
 class Connection(Maps, Protocol):

@@ -76,6 +76,7 @@ class JsonHttpConnection:
     def __init__(self, opening: Opening, settings: JsonHttpSettings) -> None:
         self.system = opening.system
         self.limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
+        self.rules = settings.rules
         self._settings = settings
         self._clock = opening.clock
         self._zone = zone_of(opening.time_zone)
