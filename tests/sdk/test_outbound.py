@@ -99,6 +99,11 @@ def test_a_form_writes_each_word_where_it_would_be_read(parts, body):
             "carrier",
             "is empty, but would be read from $.no as 'SO-7'",
         ),
+        (
+            {"fields": {"order": "$.no", "carrier": "$.by?"}, "body": {"$.by": "$.tracking"}},
+            "carrier",
+            "is empty, but would be read from $.by as '00340'",
+        ),
         ({"body": {"$.by": "$.carrier"}}, "$.carrier", "is missing"),
     ],
 )

@@ -3,15 +3,16 @@ message that a rule would read them from.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from stockwright.domain.events import MAX_QUANTITY, Fact
-from stockwright.sdk.inverting import Inverse, inverse_of, target_of, written
+from stockwright.sdk.inverting import Inverse, Writer, inverse_of, target_of, written
 from stockwright.sdk.local_time import WallClock
 from stockwright.sdk.mapping import Rule
 from stockwright.sdk.messages import (
@@ -29,6 +30,7 @@ from stockwright.sdk.outbound import HEADS, Out, OutKind, by_element, readable, 
 from stockwright.sdk.sources import (
     MAX_VERSION,
     MISSING,
+    Option,
     Spot,
     Style,
     Wrong,
@@ -45,6 +47,7 @@ _INTEGERS: Final = frozenset({"quantity", "version", "expected"})
 _MAX_AMOUNT: Final = 30
 _SHOWN: Final = ("listing", "quantity", "location", "version")
 UTC: Final = ZoneInfo("UTC")
+_OURS: Final = Style()
 
 
 # -------------------------------------------------------------------- our messages, plain
@@ -109,11 +112,10 @@ def write_out(out: Out, message: Outgoing, style: Style, zone: ZoneInfo = UTC) -
     Raises Wrong with the name of the field that the form cannot say.
     """
     head, elements = parts_of(message, style, zone)
-    if out.each or not by_element(out):
-        return [_body(out, head, elements, style)]
-    if not elements:
-        return [_body(out, head, [], style)]
-    return [_body(out, head, [one], style, number) for number, one in enumerate(elements, 1)]
+    plan = _plan_of(out)
+    if out.each or not by_element(out) or not elements:
+        return [_body(out, plan, head, elements, style)]
+    return [_body(out, plan, head, [one], style, number) for number, one in enumerate(elements, 1)]
 
 
 def form_out(
@@ -143,30 +145,75 @@ def outbound_by(
     ]
 
 
-def _body(
-    out: Out, head: dict[str, Any], elements: Sequence[Any], style: Style, first: int = 1
-) -> Any:
+class _Plan(NamedTuple):
+    """A form taken apart: fields, constants with their places, and what else stands where.
+
+    doubtful: the fields that, left empty, something else in the body might be read as.
+    """
+
+    fields: Mapping[str, Inverse]
+    constants: Sequence[tuple[Option, str]]
+    entries: Sequence[tuple[str, Option, str]]
+    doubtful: Mapping[str, Inverse]
+
+
+def _plan_of(out: Out) -> _Plan:
     fields = {name: inverse_of(source) for name, source in out.fields.items()}
     constants = [(target_of(place), text) for place, text in out.when.items()]
     entries = [(place, target_of(place), source) for place, source in out.body.items()]
+    used = Counter(one.target.steps for one in fields.values() if one.target)
+    used.update(target.steps for target, _ in constants)
+    used.update(target.steps for _, target, _ in entries)
+    doubtful = {
+        name: one
+        for name, one in fields.items()
+        if one.template or one.alternatives or (one.target and used[one.target.steps] > 1)
+    }
+    return _Plan(fields, constants, entries, doubtful)
+
+
+def _without_lines(plan: _Plan, out: Out, head: Mapping[str, Any]) -> _Plan:
+    """What a document without lines says in a form that has a list for them."""
+    _check_headed(plan.fields, head)
+    return _Plan(
+        {name: one for name, one in plan.fields.items() if name in HEADS[out.kind]},
+        [one for one in plan.constants if one[0].form == "root"],
+        [one for one in plan.entries if one[1].form == "root"],
+        {name: one for name, one in plan.doubtful.items() if name in HEADS[out.kind]},
+    )
+
+
+def _body(
+    out: Out,
+    plan: _Plan,
+    head: dict[str, Any],
+    elements: Sequence[Any],
+    style: Style,
+    first: int = 1,
+) -> Any:
     items = [{**head, **one} for one in elements] or [head]
     if not elements and out.each:
-        _check_headed(fields, head)
-        fields = {name: one for name, one in fields.items() if name in HEADS[out.kind]}
-        constants = [one for one in constants if one[0].form == "root"]
-        entries = [one for one in entries if one[1].form == "root"]
-    writer = written(fields, constants, items, out.each, style)
-    for number, element in enumerate(elements or [{}], start=1):
-        spot = Spot(root=head, element=element, place=_place(out.kind, first + number - 2),
-                    number=first + number - 1)  # fmt: skip
-        for place, target, source in entries:
-            value, _ = resolve(source, spot, Style())
-            if value is not MISSING:
-                try:
-                    writer.put(target, value, number)
-                except Wrong as wrong:
-                    raise Wrong(place, wrong.reason) from None
+        plan = _without_lines(plan, out, head)
+    writer = written(plan.fields, plan.constants, items, out.each, style)
+    for number, element in enumerate(elements or [{}] if plan.entries else (), start=1):
+        place = _place(out.kind, first + number - 2)
+        spot = Spot(root=head, element=element, place=place, number=first + number - 1)
+        _put_entries(writer, plan.entries, spot, number)
+    writer.check_empties(plan.doubtful, items)
     return writer.value()
+
+
+def _put_entries(
+    writer: Writer, entries: Sequence[tuple[str, Option, str]], spot: Spot, number: int
+) -> None:
+    for place, target, source in entries:
+        value, _ = resolve(source, spot, _OURS)
+        if value is MISSING:
+            continue
+        try:
+            writer.put(target, value, number)
+        except Wrong as wrong:
+            raise Wrong(place, wrong.reason) from None
 
 
 def _check_headed(fields: Mapping[str, Inverse], head: Mapping[str, Any]) -> None:
@@ -309,7 +356,9 @@ def write_facts(rule: Rule, facts: Sequence[Fact], zone: ZoneInfo = UTC) -> Any:
         if rule.sign == "negative":
             values["quantity"] = -values["quantity"]
         items.append(_plain(values, Style(), zone))
-    return written(fields, constants, items, rule.each, Style()).value()
+    writer = written(fields, constants, items, rule.each, Style())
+    writer.check_empties(fields, items)
+    return writer.value()
 
 
 def message_from(given: Any, channel: str) -> Outgoing:

@@ -40,19 +40,20 @@ class Inverse(NamedTuple):
     after: str
     template: bool
     optional: bool
+    alternatives: bool
 
 
 @lru_cache(maxsize=10_000)
 def inverse_of(source: str) -> Inverse:
     """The inverse of a source. Raises ValueError that names what cannot be inverted."""
     options, optional = source_of(source)
-    first = options[0]
+    first, more = options[0], len(options) > 1
     if first.form in ("element", "root"):
         return Inverse(
-            source, target_of(first.text), target_of(first.text), "", "", False, optional
+            source, target_of(first.text), target_of(first.text), "", "", False, optional, more
         )
     if first.form != "template":
-        return Inverse(source, first, None, "", "", False, optional)
+        return Inverse(source, first, None, "", "", False, optional, more)
     inner = _TEMPLATE.findall(first.text)
     if len(inner) != 1:
         raise ValueError(
@@ -66,7 +67,7 @@ def inverse_of(source: str) -> Inverse:
             "say in body what the partner gets"
         )
     before, after = _TEMPLATE.split(first.text)[::2]
-    return Inverse(source, first, target_of(inside[0].text), before, after, True, optional)
+    return Inverse(source, first, target_of(inside[0].text), before, after, True, optional, more)
 
 
 @lru_cache(maxsize=10_000)
@@ -201,12 +202,20 @@ class Writer:
                 return
         self.put(inverse.target, value, number)
 
-    def check_empty(self, inverse: Inverse, name: str, spot: Spot) -> None:
+    def check_empties(
+        self, fields: Mapping[str, Inverse], items: Sequence[Mapping[str, Any]]
+    ) -> None:
         """Raises Wrong where a field that is empty would be read as something else."""
-        value, option = resolve(inverse.source, spot, self._style)
-        if value is not MISSING:
-            place = path_of(option, spot, self._style)
-            raise Wrong(name, f"is empty, but would be read from {place} as {_short(value)}")
+        empty = [[name for name in fields if name not in item] for item in items]
+        if not any(empty):
+            return
+        for names, spot in zip(empty, self.spots(len(items)), strict=True):
+            for name in names:
+                value, option = resolve(fields[name].source, spot, self._style)
+                if value is not MISSING:
+                    place = path_of(option, spot, self._style)
+                    reason = f"is empty, but would be read from {place} as {_short(value)}"
+                    raise Wrong(name, reason)
 
     def value(self) -> Any:
         """The body as far as it is written."""
@@ -243,9 +252,4 @@ def written(
             writer.put(target, text, number)
         for name, inverse in fields.items():
             writer.write(inverse, name, item.get(name, MISSING), number)
-    empty = [[name for name in fields if item.get(name, MISSING) is MISSING] for item in items]
-    if any(empty):
-        for names, spot in zip(empty, writer.spots(len(items)), strict=True):
-            for name in names:
-                writer.check_empty(fields[name], name, spot)
     return writer

@@ -4,6 +4,7 @@ What we know stands in a file of our own beside it (`.NAME.kept`), so that a par
 file away. The visible file is written from that and renamed into place.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -79,9 +80,29 @@ def _cells(row: Row, settings: FileSettings) -> Sequence[object] | Failure:
     out = body_for(settings.out, "level")
     if out is None:
         return [getattr(row, field) for field in settings.columns]
-    level = LevelToSend(channel=settings.channel, **row._asdict())
-    found = rows_of(out, (level,), settings)
+    found = rows_of(out, (_level(row, settings),), settings)
     return found if isinstance(found, Failure) else found[0]
+
+
+def _table(rows: Sequence[Row], settings: FileSettings) -> Sequence[Sequence[object]]:
+    out = body_for(settings.out, "level")
+    if out is None:
+        return [[getattr(row, field) for field in settings.columns] for row in rows]
+    if not rows:
+        return []
+    levels = tuple(_level(row, settings) for row in rows)
+    found = rows_of(out, levels, settings)
+    if isinstance(found, Failure):
+        # It was refused before it was kept, so the form has changed since.
+        cells = ((row, _cells(row, settings)) for row in rows)
+        wrong = next(row for row, one in cells if isinstance(one, Failure))
+        why = f"{wrong.listing} cannot be written any more: {found.path} {found.reason}"
+        raise Misconfigured("out", f"{settings.levels_file}: {why}; mend out")
+    return found
+
+
+def _level(row: Row, settings: FileSettings) -> LevelToSend:
+    return LevelToSend(channel=settings.channel, **row._asdict())
 
 
 def _widths(settings: FileSettings, cells: Sequence[object]) -> list[int]:
@@ -99,14 +120,7 @@ def rendered(rows: Iterable[Row], settings: FileSettings) -> tuple[bytes, Contro
     """The file's bytes, sorted by listing and location, and its totals."""
     shape = shape_of(settings)
     ordered = sorted(rows)
-    body = []
-    for row in ordered:
-        cells = _cells(row, settings)
-        if isinstance(cells, Failure):
-            # It was refused before it was kept, so the form has changed since.
-            why = f"{row.listing} cannot be written any more: {cells.path} {cells.reason}"
-            raise Misconfigured("out", f"{settings.levels_file}: {why}; mend out")
-        body.append(cells)
+    body = _table(ordered, settings)
     columns = _columns(settings)
     table = [columns, *body] if shape.header else body
     text = written(table, shape, _widths(settings, columns))
@@ -167,7 +181,8 @@ class LevelsFile:
         await self._place.write(self._kept, msgspec.json.encode(sorted(rows.values())))
         if not rows or len(rows) < self._settings.min_rows:
             return False
-        body, control = rendered(rows.values(), self._settings)
+        # A large file takes seconds to write by a form, in which others must not wait.
+        body, control = await asyncio.to_thread(rendered, list(rows.values()), self._settings)
         await self._place.write(self._path, body)
         if self._settings.control == "sidecar":
             try:
