@@ -44,7 +44,7 @@ def test_all_that_is_ours_is_listed_with_its_verbs(stockwright):
     listed = {one["name"]: one for one in stockwright("connector", "list", "--json").json}
     assert list(OURS) == [name for name in listed if name in OURS]
     assert listed["json_http"]["verbs"] == [
-        "publish", "read_back", "snapshot", "read", "receive", "map",
+        "publish", "read_back", "snapshot", "read", "receive", "submit", "map",
     ]  # fmt: skip
     assert "submit" in listed["shopify"]["verbs"]
     for name in OURS:
@@ -129,7 +129,7 @@ def test_a_new_connector_passes_the_contract_at_once(made):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "9 passed" in done.stdout
+    assert "11 passed" in done.stdout
 
 
 def test_nothing_is_overwritten_and_a_bad_name_is_refused(made, stockwright):

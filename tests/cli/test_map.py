@@ -67,6 +67,73 @@ def test_what_cannot_be_mapped_is_shown_with_its_path_and_its_neighbour_goes_on(
     assert "1 of 2 mapped" in ran.out
 
 
+def test_what_came_in_is_written_back_by_its_rules_and_read_again(tried):
+    shown = tried(ORDER)
+    assert "Written back and read again: the same." in shown.out
+    joined = RULES.replace('"$.slip"', '"{$.shop}-{$.slip}"')
+    sample = {"shop": "S1", "slip": 7, "rows": [{"ean": "400", "qty": 1}]}
+    ran = tried(sample, "--json", config=CONFIG + joined)
+    assert ran.code == 0
+    assert ran.json["back"].startswith("'{$.shop}-{$.slip}' joins 2 values")
+    bad = {"type": "order.placed", "data": {"order": "SO-1", "lines": [{"line": "1"}]}}
+    assert tried(bad, "--json").json["back"] is None
+
+
+FORM = """
+[[systems.SHOP.settings.out]]
+kind = "level"
+each = "$.items"
+[systems.SHOP.settings.out.fields]
+listing = "SKU-{@.sku}"
+quantity = "@.stock"
+"""
+LEVELS = {"levels": [{"listing": "SKU-7", "quantity": 3}]}
+
+
+def test_a_message_of_ours_stands_beside_the_partner_s_body_and_is_read_back(tried):
+    shown = tried(LEVELS, "--out", config=CONFIG + FORM)
+    assert shown.code == 0
+    assert "PUT /levels" in shown.out
+    assert '"sku": "7"' in shown.out
+    assert "Written by json_http; nothing was sent. Read back, it is the same." in shown.out
+    ran = tried(LEVELS, "--out", "--json", config=CONFIG + FORM)
+    assert ran.json["message"]["levels"][0]["channel"] == "SHOP"
+    (body,) = ran.json["bodies"]
+    assert (body["body"], body["lost"]) == ({"items": [{"sku": "7", "stock": 3}]}, [])
+
+
+def test_what_is_not_read_back_the_same_is_named(tried):
+    more = '[systems.SHOP.settings.out.body]\n"@.text" = "{@.version} {@.listing}"\n'
+    shown = tried(LEVELS, "--out", config=CONFIG + FORM + more)
+    assert shown.code == 0
+    assert "Read back otherwise: version." in shown.out
+
+
+def test_what_the_partner_s_form_cannot_say_is_shown_with_its_field(tried):
+    ran = tried({"levels": [{"listing": "7", "quantity": 3}]}, "--out", config=CONFIG + FORM)
+    assert ran.code == 1
+    assert "cannot be written: listing is '7', which is not of the form 'SKU-{@.sku}'" in ran.out
+
+
+def test_a_kind_that_is_told_to_nobody_and_a_sample_that_is_none_of_ours_are_named(tried):
+    document = {"type": "cancellation", "key": "K", "order": "SO-1"}
+    ran = tried(document, "--out")
+    assert ran.code == 1
+    assert "SHOP is told nothing of this kind" in ran.out
+    ran = tried(ORDER, "--out")
+    assert ran.code == 2
+    assert "sample: is no message of ours" in ran.err
+
+
+def test_a_connector_that_must_ask_its_partner_says_so(tried):
+    config = CONFIG.replace('"json_http"', '"shopify"').replace(
+        'token = "env', 'location = "1"\naccess_token = "env'
+    )
+    ran = tried(LEVELS, "--out", config=config)
+    assert ran.code == 2
+    assert "the connector shopify asks its partner for ids" in ran.err
+
+
 @pytest.mark.parametrize(("body", "words"), [("{", "no JSON"), ('{"type": "x"}', "no rule is for")])
 def test_a_sample_that_is_no_message_fails_as_a_whole(tried, body, words):
     ran = tried(body)

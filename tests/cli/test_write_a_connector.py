@@ -36,6 +36,8 @@ def test_every_command_and_snippet_of_the_how_to_works_in_its_order(tmp_path):
     environment.pop("STOCKWRIGHT_CONFIG", None)
     (tmp_path / "stockwright.toml").write_text(block("toml"), encoding="utf-8")
     (tmp_path / "sample.json").write_text(block("json"), encoding="utf-8")
+    ((level, file),) = re.findall(r"(?m)^    echo '(.*)' > (\S+)$", PAGE)
+    (tmp_path / file).write_text(level, encoding="utf-8")
 
     def run(*command):
         done = subprocess.run(
@@ -64,6 +66,9 @@ def test_every_command_and_snippet_of_the_how_to_works_in_its_order(tmp_path):
         else:
             told[command] = run("-c", RUN, *arguments)
     assert "acme_shop" in told["stockwright connector list"]
-    assert "11 passed" in told["pytest stockwright-acme-shop"]
-    assert "kind = channel_order" in told[commands[-1]]
+    assert "13 passed" in told["pytest stockwright-acme-shop"]
+    sample, sent = (told[one] for one in commands if "map test" in one)
+    assert "kind = channel_order" in sample
+    assert "POST /stock" in sent
+    assert "Read back, it is the same." in sent
     assert len(told) == len(commands) - 1

@@ -293,6 +293,38 @@ CASES: list[tuple[str, str, list[Expected]]] = [
         ],
     ),
     (
+        "a word of a mapping that cannot be inverted is told where it stands",
+        "[systems.A]\nrole = 'shop'\nconnector = 'json_http'\n[systems.A.settings]\n"
+        "base_url = 'http://127.0.0.1:1'\n[[systems.A.settings.out]]\nkind = 'level'\n"
+        "each = '$.items'\n[systems.A.settings.out.fields]\nquantity = '@.n'\n"
+        "listing = '{@.a}-{@.b}'\n",
+        [
+            (
+                11,
+                "systems.A.settings.out[0].fields.listing",
+                "error",
+                "joins 2 values, which cannot be taken apart again",
+                "",
+            )
+        ],
+    ),
+    (
+        "a place of the partner's is found among the keys of the file",
+        "[systems.A]\nrole = 'shop'\nconnector = 'json_http'\n[systems.A.settings]\n"
+        "base_url = 'http://127.0.0.1:1'\n[[systems.A.settings.out]]\nkind = 'level'\n"
+        "each = '$.items'\nfields = { listing = '@.a', quantity = '@.n' }\n"
+        "[systems.A.settings.out.body]\n'@.b' = '@.lokation'\n",
+        [
+            (
+                11,
+                'systems.A.settings.out[0].body."@.b"',
+                "error",
+                "'@.lokation' is nothing of a level",
+                "",
+            )
+        ],
+    ),
+    (
         "the database is given once, as an address we can use",
         "[database]\nurl = 'mysql://h/d'\ndata_dir = 'x'\n[server]\nbase = 'stock.example.com'\n",
         [
@@ -401,6 +433,13 @@ def test_no_file_is_too_broken_to_be_explained(
         (GOOD + "policies = [{ cap = 1 }, { buffr = 1 }]\n", 13, 28),
         (GOOD + "  [oddly]\n", 13, 3),
         (GOOD + "pool = = 3\n", 13, 8),
+        (
+            "[systems.A]\nrole = 'shop'\nconnector = 'json_http'\n[systems.A.settings]\n"
+            "base_url = 'http://127.0.0.1:1'\nout = [{ kind = 'level', each = '$.a', fields = "
+            "{ quantity = '@.n', listing = '{@.a}-{@.b}' } }]\n",
+            6,
+            69,
+        ),
     ],
 )
 def test_a_finding_names_the_column_where_it_begins(

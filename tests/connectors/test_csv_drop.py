@@ -9,13 +9,22 @@ import json
 import os
 import zipfile
 
+import msgspec
 import pytest
 
 from stockwright.connectors.csv_drop import CONNECTOR, Sandbox
 from stockwright.domain.errors import Misconfigured
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.files.inbox import CLAIM_S
-from stockwright.sdk.messages import Applied, InDoubt, LevelToSend, Refused, Retry
+from stockwright.sdk.messages import (
+    Applied,
+    DocumentLine,
+    InDoubt,
+    LevelToSend,
+    Refused,
+    Retry,
+    Shipment,
+)
 from stockwright.sdk.verbs import Reads
 
 
@@ -681,3 +690,74 @@ async def test_the_sandbox_shows_what_the_file_says_and_lowers_it_by_its_own_sal
     assert seen == [("L-1", 5, 1), ("L-2", 5, 1)]
     partner.sell("O1", [("L-1", 2)])
     assert (partner.shown("L-1"), partner.shown("L-2"), partner.shown("L-3")) == (3, 5, None)
+
+
+# -------------------------------------------------------------------- forms of what goes out
+
+LEVELS_FORM = {
+    "kind": "level",
+    "fields": {"listing": "L-{@.article}", "quantity": "@.stock"},
+    "when": {"@.unit": "PCE"},
+}
+
+
+async def test_levels_are_written_by_a_form_and_what_it_cannot_say_is_refused_alone(
+    partner, connect
+):
+    connection = connect(out=[LEVELS_FORM])
+    results = await connection.publish(
+        [*levels(2, 1), LevelToSend(channel="partner", listing="X", quantity=1, version=1)]
+    )
+    assert [type(one) for one in results] == [Applied, Applied, Refused]
+    assert "is 'X', which is not of the form" in results[2].message
+    text = (partner.outbox / "levels.csv").read_text(encoding="utf-8")
+    assert text == "article,stock,unit\n1,5,PCE\n2,5,PCE\n"
+
+
+async def test_a_form_that_no_longer_says_what_is_kept_calls_an_operator(connect):
+    await connect().publish([LevelToSend(channel="partner", listing="X", quantity=1, version=1)])
+    with pytest.raises(Misconfigured, match="X cannot be written any more: listing"):
+        await connect(out=[LEVELS_FORM]).publish(levels(1))
+
+
+async def test_a_document_is_written_by_a_form(partner, connect):
+    form = {
+        "kind": "shipment",
+        "body": {"@.no": "$.order", "@.pos": "#", "@.pieces": "@.quantity", "@.at": "$.shipped_at"},
+    }
+    line = DocumentLine(line="1", quantity=2)
+    at = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+    shipment = Shipment(key="K", order="SO-7", lines=(line, line), shipped_at=at)
+    for header, expected in ((None, "no,pos,pieces,at\n"), (False, "")):
+        connection = connect(
+            out=[form], documents=["shipment"], time_format="%d.%m.%y", header=header, inbox=""
+        )
+        message = msgspec.structs.replace(shipment, key=f"K-{header}")
+        told = await connection.submit(message)
+        text = (partner.outbox / told.reference).read_text(encoding="utf-8")
+        assert text == expected + "SO-7,1,2,01.03.26\nSO-7,2,2,01.03.26\n"
+        (shown,) = connection.map_out(message)
+        assert (shown.to, shown.body.decode().replace("\r\n", "\n")) == (told.reference, text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "words"),
+    [
+        ({"out": [{**LEVELS_FORM, "each": "$.a"}]}, "out[0].each", "a row for each"),
+        (
+            {"out": [{**LEVELS_FORM, "when": {"$.unit": "PCE"}}]},
+            'out[0].when."$.unit"',
+            "is not a column",
+        ),
+        (
+            {"out": [{"kind": "refund", "fields": {"order": "@.no"}}]},
+            "out[0].kind",
+            "documents does not name refund",
+        ),
+        ({"out": [LEVELS_FORM], "form": "fixed", "inbox": ""}, "", "columns and widths do"),
+    ],
+)
+def test_a_form_that_no_file_can_have_is_told(settings, field, words):
+    (problem,) = CONNECTOR.declaration.problems(settings)
+    assert problem.field == field
+    assert words in problem.message

@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stockwright.connectors import (
@@ -20,8 +21,12 @@ from stockwright.connectors import (
     tryton,
     woocommerce,
 )
+from stockwright.connectors.json_http.answers import FIELDS, Answer
 from stockwright.domain.events import Fact
+from stockwright.sdk.bodies import message_from
 from stockwright.sdk.mapping import rules_from
+from stockwright.sdk.messages import Shipment
+from stockwright.sdk.outbound import HEADS, Out, elements_of
 from stockwright.sdk.reference import settings_table
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -74,6 +79,26 @@ def test_every_default_pattern_is_on_the_page_with_the_columns_it_needs():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{file.pattern}`")]
         for column in csv_drop.mapping.needed_columns(file):
             assert column in row
+
+
+def test_the_form_of_the_mapping_page_is_accepted_and_every_field_of_ours_is_named():
+    text = page("mapping.md").split("## Out: forms")[1]
+    (form,) = toml_of(text)["systems"]["SHOP"]["settings"]["out"]
+    assert msgspec.convert(form, Out).kind == "shipment"
+    for kind, head in HEADS.items():
+        told = f"| `{kind}` | `{', '.join(head)}` | `{', '.join(elements_of(kind))}` |"
+        assert told in text
+    sample = msgspec.json.decode(text.split("```json\n")[1].split("```")[0])
+    assert isinstance(message_from(sample, "web"), Shipment)
+    for part in msgspec.structs.fields(Out):
+        assert f"| `{part.name}` |" in text
+
+
+def test_every_part_of_an_answer_is_on_the_page():
+    text = page("connectors/json-http.md")
+    for part in msgspec.structs.fields(Answer):
+        assert f"| `{part.name}` |" in text
+    assert f"`{', '.join(FIELDS)}`" in text
 
 
 def test_the_rule_of_the_mapping_page_is_accepted_and_every_field_is_named():

@@ -5,7 +5,9 @@ No broker runs here, so what a broker itself does is not shown.
 """
 
 import asyncio
+import json
 from collections import deque
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +22,16 @@ from stockwright.connectors import kafka, rabbitmq
 from stockwright.domain.errors import Misconfigured, Transient
 from stockwright.sdk import queues
 from stockwright.sdk.connector import Opening
-from stockwright.sdk.messages import Announcement, Applied, InDoubt, LevelToSend, Retry
+from stockwright.sdk.messages import (
+    Announcement,
+    Applied,
+    Delivered,
+    InDoubt,
+    LevelToSend,
+    Refund,
+    Refused,
+    Retry,
+)
 from stockwright.sdk.queue_connection import ConsumingQueueConnection
 from stockwright.sdk.queue_kafka import KafkaAccess, KafkaQueue
 from stockwright.sdk.queue_rabbitmq import RabbitAccess, RabbitQueue
@@ -302,6 +313,50 @@ async def test_what_a_queue_says_of_a_level_is_what_it_knows():
     broker.away = AMQPConnectionError("refused")
     (later,) = await connection.publish([LEVEL])
     assert isinstance(later, Retry)
+
+
+async def test_a_queue_is_told_in_the_form_of_out_and_refuses_what_that_cannot_say():
+    class Kept:
+        def __init__(self):
+            self.put_here = []
+
+        async def put(self, message):
+            self.put_here.append((message.subject, json.loads(message.body)))
+            return "1"
+
+    queue = Kept()
+    parsed = rabbitmq.CONNECTOR.declaration.parse_settings(
+        {
+            "host": "h",
+            "levels_subject": "stock",
+            "documents_subject": "docs.{kind}",
+            "out": [
+                {"kind": "level", "fields": {"listing": "P-{$.art}", "quantity": "$.n"}},
+                {"kind": "refund", "fields": {"order": "$.no", "amount": "$.sum"}},
+            ],
+        },
+        str,
+    )
+    connection = ConsumingQueueConnection(Opening(system="s"), parsed, queue)
+    good = LevelToSend(channel="web", listing="P-7", quantity=3, version=1)
+    done, refused = await connection.publish([good, LEVEL])
+    assert done == Applied()
+    assert refused == Refused(
+        reason="form", message="listing is 'L', which is not of the form 'P-{$.art}'"
+    )
+    refund = Refund(key="K", order="SO-1", lines=(), amount=Decimal("2.50"))
+    assert await connection.submit(refund) == Delivered(reference="1")
+    empty = Refund(key="K", order="SO-1", lines=())
+    assert isinstance(await connection.submit(empty), Refused)
+    assert queue.put_here == [
+        ("stock", {"art": "7", "n": 3}),
+        ("docs.refund", {"no": "SO-1", "sum": "2.50"}),
+    ]
+    with pytest.raises(Misconfigured, match=r"out\[0\] is wrong: each must name the list"):
+        rabbitmq.CONNECTOR.declaration.parse_settings(
+            {"host": "h", "out": [{"kind": "refund", "fields": {"order": "$.a", "line": "@.l"}}]},
+            str,
+        )
 
 
 async def test_a_broker_that_does_not_answer_leaves_a_level_in_doubt():

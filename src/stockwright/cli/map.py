@@ -1,4 +1,4 @@
-"""`stockwright map test`: what a partner's sample becomes, side by side, before it is let in."""
+"""`stockwright map test`: what a sample becomes, side by side, before it is let in or goes out."""
 
 import datetime as dt
 import sys
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from stockwright.app import find_connector
 from stockwright.cli import output
+from stockwright.cli.map_out import back_by_rules, render, tried_out
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.cli.status import running_database
 from stockwright.config import Config, load_config, resolve_secret
@@ -24,6 +25,7 @@ from stockwright.flow.unpacking import Codes, codes_in, mapped, unpack
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import Failure, Mapped, Payload
 from stockwright.sdk.sources import MISSING, walk
+from stockwright.sdk.verbs import Connection
 from stockwright.store import payloads
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
@@ -45,18 +47,23 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sample becomes. bindings: whether the database was asked for codes."""
+    """What a sample becomes. bindings: whether the database was asked for codes.
+
+    back: why it cannot be written and read again by the same rules; "" where it can, None where
+    that is not known.
+    """
 
     connection: str
     connector: str
     bindings: bool
     parts: list[Part]
+    back: str | None
 
 
 @app.command(name="test")
 def try_sample(
     connection: Annotated[str, Parameter(help="The system's code in the configuration.")],
-    sample: Annotated[Path, Parameter(help="File with one message of the partner; - is the pipe.")],
+    sample: Annotated[Path, Parameter(help="File with one message; - is the pipe.")],
     /,
     *,
     header: Annotated[
@@ -70,23 +77,34 @@ def try_sample(
             help="Ask the database for our codes; by default where it runs.",
         ),
     ] = None,
+    out: Annotated[
+        bool,
+        Parameter(negative="", help="The sample is ours, levels or a document: show it as sent."),
+    ] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Map a sample by the connection's own mapping: each part beside the event it becomes.
+    """Map a sample by the connection's own mapping: each part beside the event it becomes; with
+    --out a message of ours beside the partner's body, and whether that is read back the same.
 
     Records and sends nothing. Ends with 1 where a part cannot be mapped; its failing path is shown.
     """
     loaded = load_config(config)
     system = _system(loaded, connection)
+    if out:
+        sent = tried_out(_opened(system), system.connector, _read(sample))
+        output.emit(sent, as_json, render)
+        return output.OK if sent.bodies else output.FINDINGS
     payload = Payload(body=_read(sample), headers=_headers(header or ()))
-    parts = _mapped(system, payload)
+    opened = _opened(system)
+    parts = mapped(opened.map, payload)
     codes, asked = _codes(loaded, system.code, parts, bindings)
     tried = Tried(
         connection=system.code,
         connector=system.connector,
         bindings=asked,
         parts=_beside(parts, payload.body, system.code, codes),
+        back=back_by_rules(opened, parts),
     )
     output.emit(tried, as_json, _render)
     failed = any(part.failure is not None for part in tried.parts)
@@ -130,13 +148,13 @@ def _headers(given: Sequence[str]) -> dict[str, str]:
     return headers
 
 
-def _mapped(system: System, payload: Payload) -> list[Mapped]:
+def _opened(system: System) -> Connection:
     """Settings are read as they are; secrets that are not set here do no harm: nothing is sent."""
     where = f"systems.{system.code}.settings"
     connector = find_connector(system.connector, f"systems.{system.code}.connector")
     settings = connector.declaration.parse_settings(system.settings, _any_secret, where=where)
     opening = Opening(system=system.code, time_zone=system.time_zone)
-    return mapped(connector.open(opening, settings).map, payload)
+    return connector.open(opening, settings)
 
 
 def _any_secret(reference: str) -> str:
@@ -210,7 +228,15 @@ def _render(tried: Tried) -> RenderableType:
     count = len(tried.parts)
     told = [Text(f"{f.path}: {f.reason}") for f in (part.failure for part in tried.parts) if f]
     summary = f"{count - failed} of {count} mapped by {tried.connector}, {known}."
+    if tried.back is not None:
+        again = f"not possible, {_what(tried.back)}" if tried.back else "the same"
+        summary += f"\nWritten back and read again: {again}."
     return Group(table, *told, Text(summary))
+
+
+def _what(problem: str) -> str:
+    # The rest of the sentence is for those who write forms.
+    return problem.partition(": say in body")[0]
 
 
 def _becomes(part: Part) -> str:

@@ -22,6 +22,7 @@ _FILES: Final = (
     "src/__PACKAGE__/mapping.py",
     "src/__PACKAGE__/cases/order_placed.json",
     "src/__PACKAGE__/cases/bad_line.json",
+    "src/__PACKAGE__/cases/levels_out.json",
     "tests/test_contract.py",
 )
 

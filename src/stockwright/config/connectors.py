@@ -27,7 +27,7 @@ OURS: Final[Mapping[str, str]] = {
 }
 ENTRY_POINTS: Final = "stockwright.connectors"
 """Where other packages announce theirs: an entry point by the connector's name."""
-_STEP: Final = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+_STEP: Final = re.compile(r'\[(\d+)\]|"([^"]*)"|([^.\[\]"]+)')
 
 
 def connector_names() -> list[str]:
@@ -70,6 +70,6 @@ def settings_problems(
 ) -> Iterator[tuple[Path, str, str]]:
     """What the connector's declaration finds wrong: path inside settings, problem, fix."""
     for problem in connector.declaration.problems(settings):
-        path = tuple(int(n) if n else name for n, name in _STEP.findall(problem.field))
+        path = tuple(int(n) if n else key or name for n, key, name in _STEP.findall(problem.field))
         what, _, fix = problem.message.partition("; ")
         yield path, what, fix or f"see the settings of the connector {connector.declaration.name}"

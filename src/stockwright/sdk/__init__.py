@@ -4,6 +4,9 @@ messages         what crosses between the hub and a connector
 verbs            what a connection can do, as Protocols
 declaration      a connector declared once: settings, limits, capabilities
 mapping          a partner's form into facts, as data
+outbound         levels and documents into a partner's form, in the same words
+bodies           what such a form writes, and what is read from it again
+inverting        a source read the other way
 local_time       a partner's wall clock into instants
 transports       the network behind one seam
 files            files exchanged through folders, here or by SFTP
@@ -34,6 +37,7 @@ What it promises to other packages: docs/reference/sdk.md.
 
 __all__ = [
     "auth",
+    "bodies",
     "calling",
     "connector",
     "contract",
@@ -41,10 +45,12 @@ __all__ = [
     "graphql",
     "guarded",
     "hostile",
+    "inverting",
     "json_messages",
     "local_time",
     "mapping",
     "messages",
+    "outbound",
     "pacing",
     "passes",
     "pytest_plugin",

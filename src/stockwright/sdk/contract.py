@@ -4,34 +4,45 @@
 
 pytest runs the class (with pytest-asyncio, for the verbs; our plugin marks them). Cases are JSON
 files in the connector's `cases` folder: {"about", "settings", "time_zone", "headers",
-"body" | "json", "expected": [{"place", "item" | "failure"}]}.
+"body" | "json", "expected": [{"place", "item" | "failure"}]}. Those of what goes out have our own
+message instead, {"out": {"levels": [...]} | {"type": "shipment", ...}}, and expect
+[{"to", "json" | "text", "lost"}] or [{"failure"}].
 """
 
+import datetime as dt
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.sdk.bodies import message_from
 from stockwright.sdk.connector import Connector, Opening
 from stockwright.sdk.hostile import Fault, FaultKind, Faults
 from stockwright.sdk.messages import (
     Applied,
+    Cancellation,
+    DocumentLine,
     Failure,
     LevelKey,
     LevelToSend,
     Mapped,
+    Outbound,
+    Outgoing,
     Payload,
     PublishResult,
+    Refund,
     Refused,
     Retry,
+    Shipment,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
-from stockwright.sdk.verbs import Connection, Publishes, Reads, ReadsBack
+from stockwright.sdk.verbs import Connection, MapsOut, Publishes, Reads, ReadsBack
 
 LONGEST_TIMEOUT_S: Final = 60.0
 """A call ends before the lease of whoever makes it."""
@@ -53,6 +64,10 @@ HOSTILE_BYTES: Final[Sequence[bytes]] = (
     b"\r\n" * 1_000,
     b'"' + b"x" * 200_000,
 )
+HOSTILE_TEXTS: Final[Sequence[str]] = (
+    "", " ", "0", "a,b;c\td|e", 'quo"te\'d', "line\nbreak", "{@.x}", "$.x", "\x00", "\u20ac\u4e2d",
+    "\U0001f4e6", "x" * 10_000,
+)  # fmt: skip
 
 
 class Partner(Protocol):
@@ -108,9 +123,31 @@ def mapped_as_data(mapped: Sequence[Mapped]) -> list[dict[str, Any]]:
     ]
 
 
+def sent_as_data(sent: list[Outbound] | Failure) -> list[dict[str, Any]]:
+    """What goes out, as it is written in a case: bodies as JSON where they are, else as text."""
+    if isinstance(sent, Failure):
+        return [{"failure": msgspec.to_builtins(sent)}]
+    return [_outbound_as_data(one) for one in sent]
+
+
+def _outbound_as_data(one: Outbound) -> dict[str, Any]:
+    found: dict[str, Any] = {"to": one.to}
+    if one.content_type == "application/json":
+        found["json"] = msgspec.json.decode(one.body)
+    else:
+        found["text"] = one.body.decode("utf-8", "replace")
+    return found if one.lost is None else {**found, "lost": list(one.lost)}
+
+
 def run_case(connector: Connector[Any], settings: Mapping[str, Any], path: Path) -> tuple[Any, Any]:
-    """What a case's payload is mapped to, and what the case expects."""
+    """What a case's payload or message is mapped to, and what the case expects."""
     case = msgspec.json.decode(path.read_bytes())
+    if "out" in case:
+        given = {**settings, **case.get("settings", {})}
+        connection = _connect(connector, given, case.get("time_zone", "UTC"))
+        assert isinstance(connection, MapsOut), f"{path.name}: the connection has no map_out"
+        message = message_from(case["out"], connection.system)
+        return sent_as_data(connection.map_out(message)), case["expected"]
     body = msgspec.json.encode(case["json"]) if "json" in case else case["body"].encode()
     zone = case.get("time_zone", "UTC")
     connection = _connect(connector, {**settings, **case.get("settings", {})}, zone)
@@ -161,10 +198,43 @@ def _static(connector: Connector[Any], given: Mapping[str, Any]) -> dict[str, Ca
             assert run_case(connector, given, path) == run_case(connector, given, path)
 
     def test_there_are_cases(self: object) -> None:
-        assert list(connector.cases.glob("*.json"))
+        assert _cases(connector, out=False)
+        if isinstance(_connect(connector, given), MapsOut):
+            assert _cases(connector, out=True), 'add a case with "out" for what map_out writes'
+
+    def test_nothing_that_goes_out_makes_the_mapping_fail(self: object) -> None:
+        connection = _connect(connector, given)
+        if isinstance(connection, MapsOut):
+            for message in _hostile_messages():
+                for one in sent_as_data(connection.map_out(message)):
+                    assert one.get("to") or one["failure"]["reason"]
 
     tests = locals()
     return {name: test for name, test in tests.items() if name.startswith("test_")}
+
+
+def _cases(connector: Connector[Any], *, out: bool) -> list[Path]:
+    paths = sorted(connector.cases.glob("*.json"))
+    return [path for path in paths if ("out" in msgspec.json.decode(path.read_bytes())) is out]
+
+
+def _hostile_messages() -> list[Outgoing]:
+    """Levels and documents of every kind with text that forms trip over."""
+    made: list[Outgoing] = []
+    moment = dt.datetime(2026, 10, 25, 0, 30, tzinfo=dt.UTC)
+    for text in HOSTILE_TEXTS:
+        for quantity in (0, 10**12):
+            line = DocumentLine(line=text, quantity=quantity, listing=text)
+            level = LevelToSend(
+                channel=text, listing=text, quantity=quantity, version=2**53, location=text
+            )
+            made += [
+                (level,),
+                Shipment(key=text, order=text, lines=(line, line), shipped_at=moment, carrier=text),
+                Cancellation(key=text, order=text, reason=text),
+                Refund(key=text, order=text, lines=(line,), amount=Decimal("1E+3"), currency=text),
+            ]
+    return made
 
 
 def _secret_settings(settings: type[msgspec.Struct]) -> list[str]:

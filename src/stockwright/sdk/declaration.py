@@ -186,15 +186,26 @@ def _convert(value: Any, kind: Any, secret: Callable[[str], str] | None) -> Any:
 
 
 def _field_at(name: str, error: msgspec.ValidationError) -> str:
-    inner = _AT.search(str(error))
-    tail = inner.group(1) if inner else ""
-    if not tail:
-        return name
-    return f"{name}{tail}" if tail.startswith("[") or not name else f"{name}.{tail}"
+    """The dotted name of what is wrong. An error of ours may stand deeper than the library saw: it
+    says so in the same words, so that several ends of a sentence name a part of the way each.
+    """
+    for tail in _taken_apart(error)[1]:
+        if tail:
+            name = f"{name}{tail}" if tail.startswith("[") or not name else f"{name}.{tail}"
+    return name
+
+
+def _taken_apart(error: msgspec.ValidationError) -> tuple[str, list[str]]:
+    """What is wrong, and the parts of where, the outermost first."""
+    text, tails = str(error), []
+    while found := _AT.search(text):
+        tails.append(found[1])
+        text = text[: found.start()]
+    return text, tails
 
 
 def _words(error: msgspec.ValidationError) -> str:
-    text = _AT.sub("", str(error)).replace("`", "'")
+    text = _taken_apart(error)[0].replace("`", "'")
     return f"is wrong: {text[:1].lower()}{text[1:]}"
 
 

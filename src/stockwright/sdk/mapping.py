@@ -2,9 +2,10 @@
 
 A rule says when it applies, for each of which elements, which kind of fact that is, and where its
 fields come from (the forms of a source are in `sources`). What lies beyond is written in Python: a
-connector's `map` is any function of the same shape.
+connector's `map` is any function of the same shape. `outbound` reads the same words the other way.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
@@ -29,6 +30,7 @@ from stockwright.sdk.sources import (
 )
 
 _EXCERPT: Final = 300
+_PLAIN: Final = re.compile(r"[\w-]+(\[\d+\])?")
 _NOT_MAPPED: Final = frozenset({"kind", "system"})
 
 
@@ -52,13 +54,31 @@ class Rule(
         known = set(Fact.__struct_fields__) - _NOT_MAPPED
         for name, source in self.fields.items():
             if name not in known:
-                raise ValueError(f"a fact has no field {name!r}; it has {', '.join(sorted(known))}")
-            source_of(source)
-        for source in [*self.when, *([self.each] if self.each else [])]:
-            source_of(source)
+                fields = ", ".join(sorted(known))
+                raise located(f"a fact has no field {name!r}; it has {fields}", "fields", name)
+            _check_source(source, "fields", name)
+        for source in self.when:
+            _check_source(source, "when", source)
+        if self.each:
+            _check_source(self.each, "each")
         lacking = {"document", "quantity"} - set(self.fields)
         if lacking:
             raise ValueError(f"a rule must say where {' and '.join(sorted(lacking))} come from")
+
+
+def located(reason: str, *steps: str) -> ValueError:
+    """An error of a part of a setting, with where in it: lint then tells that line and column."""
+    plain = [step if _PLAIN.fullmatch(step) else f'"{step}"' for step in steps]
+    if any("`" in step or '"' in step for step in steps):
+        return ValueError(reason)
+    return ValueError(f"{reason} - at `$.{'.'.join(plain)}`")
+
+
+def _check_source(source: str, *steps: str) -> None:
+    try:
+        source_of(source)
+    except ValueError as error:
+        raise located(str(error), *steps) from None
 
 
 def spots(rule: Rule, root: Any) -> Iterator[Spot]:

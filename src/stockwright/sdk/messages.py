@@ -21,6 +21,8 @@ __all__ = [
     "LevelKey",
     "LevelToSend",
     "Mapped",
+    "Outbound",
+    "Outgoing",
     "Page",
     "Payload",
     "PublishResult",
@@ -149,6 +151,23 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True, tag="refund", omit_defau
 
 Document = Shipment | Cancellation | Refund
 """An outgoing fact for one partner: told at least once under its key, in order, never merged."""
+
+
+Outgoing = Document | tuple[LevelToSend, ...]
+"""What leaves for a partner in one go: a document, or levels of one channel."""
+
+
+class Outbound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One body in a partner's form, as it would leave. to says where: a call, a file, a subject.
+
+    lost: the fields of ours that are told and would be read from it otherwise; None where it is not
+    read again.
+    """
+
+    to: str
+    body: bytes
+    content_type: str = "application/json"
+    lost: tuple[str, ...] | None = None
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag="delivered", omit_defaults=True):

@@ -13,11 +13,12 @@ from msgspec import Meta
 
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
 from stockwright.domain.subscriptions import filled
+from stockwright.sdk.bodies import form_out, kind_of, lost_by
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Limits
 from stockwright.sdk.json_messages import DEFAULT_RULES, key_of, map_message
 from stockwright.sdk.local_time import zone_of
-from stockwright.sdk.mapping import Rule
+from stockwright.sdk.mapping import Rule, located
 from stockwright.sdk.messages import (
     Announcement,
     Applied,
@@ -27,13 +28,18 @@ from stockwright.sdk.messages import (
     InDoubt,
     LevelToSend,
     Mapped,
+    Outbound,
+    Outgoing,
     Page,
     Payload,
     PublishResult,
+    Refused,
     Retry,
     SubmitResult,
 )
+from stockwright.sdk.outbound import Out, body_for, by_element, check_kinds
 from stockwright.sdk.queues import Queue, Taken
+from stockwright.sdk.sources import Style
 from stockwright.sdk.transports import NotSent, Unanswered, json_body
 
 LIMITS: Final = Limits(
@@ -75,6 +81,10 @@ class QueueSettings(ConnectorSettings, frozen=True, kw_only=True):
         tuple[Rule, ...],
         Meta(min_length=1, description="how messages become facts; see the rules of mapping"),
     ] = DEFAULT_RULES
+    out: Annotated[
+        tuple[Out, ...],
+        Meta(description="forms of what goes out, one for each kind; none: our own form"),
+    ] = ()
     event_type: Annotated[
         str, Meta(pattern=r"^\$", description="where a message says what it is")
     ] = "$.type"
@@ -104,6 +114,13 @@ class QueueSettings(ConnectorSettings, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1_000, description="levels that are handed over in one go")
     ] = LIMITS.batch_size
 
+    def __post_init__(self) -> None:
+        check_kinds(self.out)
+        for index, out in enumerate(self.out):
+            if out.kind != "level" and by_element(out) and not out.each:
+                reason = "each must name the list that each line goes to, or say nothing of lines"
+                raise located(reason, f"out[{index}]")
+
 
 class QueueConnection:
     """One partner behind a queue. Publishes, submits, announces, maps."""
@@ -116,6 +133,7 @@ class QueueConnection:
         self.limits = msgspec.structs.replace(
             LIMITS, batch_size=settings.batch_size, timeout_s=settings.timeout_s + settings.wait_s
         )
+        self.rules = settings.rules
         self._settings = settings
         self._queue = queue
         self._clock = opening.clock
@@ -146,11 +164,13 @@ class QueueConnection:
 
     async def _publish(self, level: LevelToSend) -> PublishResult:
         words = {"channel": level.channel, "listing": level.listing, "location": level.location}
-        told = {name: value for name, value in words.items() if value}
+        form = self._form((level,))
+        if isinstance(form, Failure):
+            return Refused(reason="form", message=f"{form.path} {form.reason}")
         message = Announcement(
             id="/".join((self.system, *words.values(), str(level.version))),
             subject=filled(self._settings.levels_subject, words),
-            body=json_body({**told, "quantity": level.quantity, "version": level.version}),
+            body=json_body(form),
         )
         stored = await self._put(message)
         return Applied() if isinstance(stored, str) else stored
@@ -159,15 +179,51 @@ class QueueConnection:
         """Hands one document over under its key."""
         if not self._settings.documents_subject:
             raise Misconfigured("documents_subject", f"say where documents of {self.system} go")
-        told = msgspec.to_builtins(document)
-        words = {"kind": told["type"], "order": document.order}
+        words = {"kind": kind_of(document), "order": document.order}
+        form = self._form(document)
+        if isinstance(form, Failure):
+            return Refused(reason="form", message=f"{form.path} {form.reason}")
         message = Announcement(
             id=f"{self.system}/{document.key}",
             subject=filled(self._settings.documents_subject, words),
-            body=json_body(told),
+            body=json_body(form),
         )
         stored = await self._put(message)
         return Delivered(reference=stored) if isinstance(stored, str) else stored
+
+    def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
+        """The messages that would be handed over; of levels, one each."""
+        if isinstance(message, tuple):
+            subject = self._settings.levels_subject
+            each: list[tuple[Outgoing, dict[str, str]]] = [
+                ((one,), {"channel": one.channel, "listing": one.listing, "location": one.location})
+                for one in message
+            ]
+        else:
+            subject = self._settings.documents_subject
+            each = [(message, {"kind": kind_of(message), "order": message.order})]
+        found = []
+        for one, words in each if subject else ():
+            form = self._form(one)
+            if isinstance(form, Failure):
+                return form
+            out = body_for(self._settings.out, kind_of(one))
+            lost = None if out is None else lost_by(out, one, [form], Style())
+            found.append(Outbound(to=filled(subject, words), body=json_body(form), lost=lost))
+        return found
+
+    def _form(self, message: Outgoing) -> Any:
+        """The body of one message, or a Failure where the form of `out` cannot say it."""
+        out = body_for(self._settings.out, kind_of(message))
+        if out is not None:
+            found = form_out(out, message, Style())
+            return found if isinstance(found, Failure) else found[0]
+        if not isinstance(message, tuple):
+            return msgspec.to_builtins(message)
+        (level,) = message
+        words = {"channel": level.channel, "listing": level.listing, "location": level.location}
+        told = {name: value for name, value in words.items() if value}
+        return {**told, "quantity": level.quantity, "version": level.version}
 
     async def announce(self, announcements: Sequence[Announcement]) -> None:
         """Hands announcements over, one after the other, so that they keep their order."""

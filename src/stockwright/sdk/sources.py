@@ -22,11 +22,13 @@ from stockwright.domain.events import MAX_CODE, MAX_QUANTITY, Fact
 _STEP: Final = re.compile(r"\.([^.\[\]{}|?]+)|\[(\d+)\]")
 _PATH: Final = re.compile(rf"[$@]({_STEP.pattern})*")
 _TEMPLATE: Final = re.compile(r"\{([^{}]+)\}")
-_WHOLE_NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.0*)?")
+_WHOLE_NUMBER: Final = re.compile(r"[+-]?\d{1,19}(\.0*)?")
 _GROUPED: Final = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?")
 _INTEGERS: Final = frozenset(
     {"quantity", "revision", "to_quantity", "contained", "reverses", "position"}
 )
+MAX_VERSION: Final = 2**63 - 1
+"""A version is a time in milliseconds or more: larger than any quantity."""
 TIMES: Final = frozenset({"occurred_at", "eta"})
 _FLAGS: Final = frozenset({"final", "picked_included"})
 _DATES: Final = frozenset({"expires_on"})
@@ -221,7 +223,7 @@ def _typed(name: str, value: Any, style: Style) -> Any:
     """A value as a field's own type. Raises ValueError with the reason."""
     if name in _INTEGERS:
         file = style.file and isinstance(value, str)
-        return _integer(plain_number(value, style.decimal) if file else value)
+        return whole_number(plain_number(value, style.decimal) if file else value)
     if name in _FLAGS:
         return _flag(value)
     text = text_of(value)
@@ -244,7 +246,8 @@ def _words(name: str, text: str) -> str:
     return sys.intern(text) if name == "line" else text
 
 
-def _integer(value: Any) -> int:
+def whole_number(value: Any, most: int = MAX_QUANTITY) -> int:
+    """A whole number, or text that is one. Raises ValueError with the reason."""
     number: Any = value
     if isinstance(value, str):
         text = value.strip()
@@ -255,8 +258,8 @@ def _integer(value: Any) -> int:
         number = int(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise ValueError("is not a whole number")
-    if abs(number) > MAX_QUANTITY:
-        raise ValueError(f"is beyond {MAX_QUANTITY}")
+    if abs(number) > most:
+        raise ValueError(f"is beyond {most}")
     return number
 
 

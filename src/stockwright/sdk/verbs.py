@@ -10,12 +10,16 @@ from typing import Protocol, runtime_checkable
 from stockwright.domain.items import Binding, Sku, Unit
 from stockwright.domain.supply import ToldSupply
 from stockwright.sdk.declaration import Limits
+from stockwright.sdk.mapping import Rule
 from stockwright.sdk.messages import (
     Announcement,
     Document,
+    Failure,
     LevelKey,
     LevelToSend,
     Mapped,
+    Outbound,
+    Outgoing,
     Page,
     Payload,
     PublishResult,
@@ -168,6 +172,26 @@ class Maps(Protocol):
         the place "$" says that no part of the payload can be told.
         """
         ...
+
+
+@runtime_checkable
+class MapsOut(Protocol):
+    """Puts what goes out into the partner's form, as `publish` and `submit` do."""
+
+    def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
+        """The bodies that would be sent, in their order. Pure, and sends nothing.
+
+        Never raises: what the partner's form cannot say is a Failure whose path is the field of
+        ours. [] where the partner is told nothing of this kind.
+        """
+        ...
+
+
+@runtime_checkable
+class MapsByRules(Maps, Protocol):
+    """Maps JSON by rules alone, so that the way back can be tried."""
+
+    rules: Sequence[Rule]
 
 
 class Connection(Maps, Protocol):

@@ -11,14 +11,18 @@ from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.feeds import FeedLane
 from stockwright.connectors.amazon.mapping import map_message, order_key
+from stockwright.connectors.amazon.outbound import map_out
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     Document,
+    Failure,
     LevelKey,
     LevelToSend,
     Mapped,
+    Outbound,
+    Outgoing,
     Page,
     Payload,
     PublishResult,
@@ -70,6 +74,10 @@ class AmazonConnection:
     async def submit(self, document: Document) -> SubmitResult:
         """Confirms a shipment."""
         return await shipping.submit(self._api, self._settings, document)
+
+    def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
+        """The patch of each level, or the package of a shipment."""
+        return map_out(message, self._settings)
 
     # ---------------------------------------------------------------- in
 

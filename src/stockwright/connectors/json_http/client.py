@@ -8,32 +8,46 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from stockwright.connectors.json_http.answers import results_in
 from stockwright.connectors.json_http.declaration import JsonHttpSettings
 from stockwright.connectors.json_http.mapping import key_of, map_message
+from stockwright.connectors.json_http.outbound import (
+    document_body,
+    document_path,
+    levels_body,
+    map_out,
+    shown_in,
+)
 from stockwright.connectors.json_http.wire import (
     DEFAULT_RETRY_S,
     OrderPage,
     ShownLevels,
     excerpt_of,
     per_level,
-    wire_of,
 )
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.local_time import zone_of
 from stockwright.sdk.messages import (
+    Delivered,
+    Document,
+    Failure,
     InDoubt,
     LevelKey,
     LevelToSend,
     Mapped,
+    Outbound,
+    Outgoing,
     Page,
     Payload,
     PublishResult,
     Refused,
     Retry,
     ShownLevel,
+    SubmitResult,
 )
+from stockwright.sdk.sources import Wrong
 from stockwright.sdk.transports import (
     Http,
     HttpRequest,
@@ -57,11 +71,12 @@ _KEYS_PER_READ_BACK: Final = 50
 
 
 class JsonHttpConnection:
-    """One partner. Publishes, receives, reads back, gives a snapshot, maps."""
+    """One partner. Publishes, submits, receives, reads back, gives a snapshot, maps both ways."""
 
     def __init__(self, opening: Opening, settings: JsonHttpSettings) -> None:
         self.system = opening.system
         self.limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
+        self.rules = settings.rules
         self._settings = settings
         self._clock = opening.clock
         self._zone = zone_of(opening.time_zone)
@@ -85,7 +100,12 @@ class JsonHttpConnection:
         left_s = deadline - asyncio.get_running_loop().time()
         if left_s <= 0:
             return [Retry(retry_after_s=0.0, reason="no time was left to send it")] * len(levels)
-        body = json_body({"levels": [wire_of(level) for level in levels]})
+        form = levels_body(levels, self._settings)
+        if isinstance(form, Failure):
+            if len(levels) > 1:
+                return await self._halves(levels, deadline)
+            return [Refused(reason="form", message=f"{form.path} {form.reason}")]
+        body = json_body(form)
         try:
             response = await self._call(
                 self._settings.publish_method,
@@ -99,13 +119,19 @@ class JsonHttpConnection:
         except Unanswered as error:
             return [InDoubt(reason=str(error))] * len(levels)
         if response.status in _WHOLE_BATCH_REFUSED and len(levels) > 1:
-            middle = len(levels) // 2
-            first = await self._publish(levels[:middle], deadline)
-            return first + await self._publish(levels[middle:], deadline)
+            return await self._halves(levels, deadline)
         return self._results(levels, response)
+
+    async def _halves(self, levels: list[LevelToSend], deadline: float) -> list[PublishResult]:
+        middle = len(levels) // 2
+        first = await self._publish(levels[:middle], deadline)
+        return first + await self._publish(levels[middle:], deadline)
 
     def _results(self, levels: list[LevelToSend], response: HttpResponse) -> list[PublishResult]:
         status = response.status
+        answer = self._settings.answer
+        if answer is not None and status in (200, 201, 204, 207):
+            return results_in(answer, levels, response.body)
         if status in (200, 207):
             return per_level(levels, response.body)
         self._raise_for_operator(response)
@@ -125,7 +151,7 @@ class JsonHttpConnection:
         for start in range(0, len(keys), _KEYS_PER_READ_BACK):
             asked = keys[start : start + _KEYS_PER_READ_BACK]
             query = [("listing", key.listing) for key in asked]
-            answer = await self._get(self._settings.levels_path, query, ShownLevels)
+            answer = await self._shown(query)
             shown |= {LevelKey(listing=x.listing, location=x.location): x for x in answer.levels}
         return [shown.get(key) for key in keys]
 
@@ -135,13 +161,63 @@ class JsonHttpConnection:
         after = ""
         while True:
             query = [("after", after), ("limit", "1000")]
-            answer = await self._get(self._settings.levels_path, query, ShownLevels)
+            answer = await self._shown(query)
             found |= {LevelKey(listing=x.listing, location=x.location): x for x in answer.levels}
             if not answer.next:
                 return list(found.values())
             if answer.next <= after:
                 raise Transient(f"{self.system} answered the page {answer.next!r} twice")
             after = answer.next
+
+    async def _shown(self, query: list[tuple[str, str]]) -> ShownLevels:
+        path = self._settings.levels_path
+        answer = await self._get(path, query, Any)
+        try:
+            return shown_in(answer, self._settings)
+        except Wrong as wrong:
+            why = f"{wrong.path} {wrong.reason}"
+        except msgspec.ValidationError as error:
+            why = str(error)
+        raise Transient(f"{self.system} answered GET {path} unreadably: {why}")
+
+    async def submit(self, document: Document) -> SubmitResult:
+        """Tells one document under its key, which the partner must know again."""
+        body = document_body(document, self._settings)
+        if body is None:
+            message = f"documents of {self.system} lack {type(document).__name__.lower()}"
+            return Refused(reason="not_taken", message=message)
+        if isinstance(body, Failure):
+            return Refused(reason="form", message=f"{body.path} {body.reason}")
+        try:
+            response = await self._call(
+                self._settings.documents_method,
+                document_path(document, self._settings),
+                body=json_body(body),
+                headers={"idempotency-key": hashlib.sha256(document.key.encode()).hexdigest()},
+            )
+        except NotSent as error:
+            return Retry(retry_after_s=DEFAULT_RETRY_S, reason=str(error))
+        except Unanswered as error:
+            return InDoubt(reason=str(error))
+        return self._submitted(response)
+
+    def _submitted(self, response: HttpResponse) -> SubmitResult:
+        status = response.status
+        if status in (200, 201, 202, 204):
+            return Delivered(reference=key_of(response.body, self._settings.documents_reference))
+        if status != 404:
+            # Of an order that is not known the document is refused, not the address.
+            self._raise_for_operator(response)
+        wait_s = self._wait_s(response)
+        if status in _WHOLE_BATCH_REFUSED or status == 404:
+            return Refused(reason=f"http_{status}", message=excerpt_of(response.body))
+        if status == 429:
+            return Retry(retry_after_s=wait_s, reason="the partner's rate limit")
+        return InDoubt(reason=f"http_{status}", retry_after_s=wait_s)
+
+    def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
+        """The call that a message would become."""
+        return map_out(message, self._settings)
 
     # ---------------------------------------------------------------- in
 

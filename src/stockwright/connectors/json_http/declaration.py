@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from stockwright.connectors.json_http.answers import Answer
 from stockwright.connectors.json_http.mapping import DEFAULT_RULES
 from stockwright.sdk.declaration import Capabilities, ConnectorSettings, Declaration, Limits
-from stockwright.sdk.mapping import Rule
+from stockwright.sdk.mapping import Rule, located
+from stockwright.sdk.outbound import Out, by_element, check_kinds, readable
 from stockwright.sdk.secrets import Secret
 
 LIMITS = Limits(
@@ -56,6 +58,27 @@ class JsonHttpSettings(ConnectorSettings, frozen=True, kw_only=True):
         tuple[Rule, ...],
         Meta(min_length=1, description="how messages become facts; see the rules of mapping"),
     ] = DEFAULT_RULES
+    out: Annotated[
+        tuple[Out, ...],
+        Meta(description="forms of what goes out, one for each kind; none: our own form"),
+    ] = ()
+    answer: Annotated[
+        Answer | None,
+        Meta(description="where a batch's results stand in the answer; none: in our own form"),
+    ] = None
+    documents_path: Annotated[
+        str,
+        Meta(
+            pattern=r"^(/.*)?$",
+            description="where documents go, with {kind} and {order}; empty: none do",
+        ),
+    ] = ""
+    documents_method: Annotated[
+        Literal["POST", "PUT"], Meta(description="how documents are sent")
+    ] = "POST"
+    documents_reference: Annotated[
+        str, Meta(pattern=r"^\$", description="where an answer names the document by the partner")
+    ] = "$.reference"
     event_type: Annotated[
         str, Meta(pattern=r"^\$", description="where a message says what it is")
     ] = "$.type"
@@ -93,6 +116,27 @@ class JsonHttpSettings(ConnectorSettings, frozen=True, kw_only=True):
         Meta(ge=0, le=3600, description="seconds in which a given-up call may still be applied"),
     ] = LIMITS.longest_apply_delay_s
 
+    def __post_init__(self) -> None:
+        check_kinds(self.out)
+        for index, out in enumerate(self.out):
+            _check_calls(out, f"out[{index}]", self.batch_size)
+            if out.kind != "level" and not self.documents_path:
+                reason = f"a {out.kind} has a form but goes nowhere: set documents_path"
+                raise located(reason, f"out[{index}]", "kind")
+
+
+def _check_calls(out: Out, where: str, batch_size: int) -> None:
+    """A message is one call, and levels are read back in the form they are written in."""
+    if by_element(out) and not out.each and (out.kind != "level" or batch_size > 1):
+        fix = "or set batch_size to 1" if out.kind == "level" else "or say nothing of lines"
+        what = "level" if out.kind == "level" else "line"
+        raise located(f"each must name the list that each {what} goes to, {fix}", where)
+    lacking = {"listing", "quantity"} - set(readable(out)) if out.kind == "level" else set()
+    if lacking:
+        names = " and ".join(sorted(lacking))
+        reason = f"{names} cannot be read back from this form: put them somewhere by themselves"
+        raise located(reason, where)
+
 
 DECLARATION: Declaration[JsonHttpSettings] = Declaration(
     name="json_http",
@@ -100,6 +144,11 @@ DECLARATION: Declaration[JsonHttpSettings] = Declaration(
     summary="Any partner that takes levels and tells orders as JSON over HTTP.",
     settings=JsonHttpSettings,
     limits=LIMITS,
-    capabilities=Capabilities(versioned_writes=True, read_back=True, order_watermark=True),
+    capabilities=Capabilities(
+        versioned_writes=True,
+        read_back=True,
+        order_watermark=True,
+        documents=("shipment", "cancellation", "refund"),
+    ),
     partner_docs="docs/reference/connectors/json-http.md",
 )

@@ -37,8 +37,8 @@ class Sandbox:
     """A shop or marketplace over real HTTP on loopback. Belongs to the event loop that starts it.
 
     faults spoils calls (see sdk.hostile). refused: listing -> reason it will never be taken.
-    busy: listings answered with "retry". Set webhook_url and webhooks to have sales told by
-    webhook; every sale also stands in the list that is polled.
+    busy: listings answered with "retry". documents: bodies by their key. Set webhook_url and
+    webhooks to have sales told by webhook; every sale also stands in the list that is polled.
     """
 
     HAS_FAULTS = True
@@ -60,6 +60,7 @@ class Sandbox:
         self.refused: dict[str, str] = {}
         self.busy: set[str] = set()
         self.events: list[bytes] = []
+        self.documents: dict[str, dict[str, Any]] = {}
         self.deliveries: list[tuple[str, int]] = []
         self._levels: dict[tuple[str, str], Shown] = {}
         self._listeners: list[OnLevel] = []
@@ -78,6 +79,8 @@ class Sandbox:
         app.router.add_route("POST", "/levels", self._write_levels)
         app.router.add_get("/levels", self._read_levels)
         app.router.add_get("/orders", self._read_orders)
+        app.router.add_post("/documents", self._take_document)
+        app.router.add_put("/documents", self._take_document)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
@@ -216,6 +219,16 @@ class Sandbox:
                 callback(listing, level["quantity"], level["version"], self.clock())
         now = self._levels[listing, location]
         return answer | {"status": "applied", "quantity": now.quantity, "version": now.version}
+
+    async def _take_document(self, request: web.Request) -> web.Response:
+        """Keeps the first body under each key, and answers every other try alike."""
+        if not self._may(request):
+            return web.json_response({"error": "token"}, status=401)
+        body = msgspec.json.decode(await request.read())
+        key = request.headers.get("idempotency-key", "")
+        self.documents.setdefault(key, body)
+        reference = f"D-{list(self.documents).index(key) + 1}"
+        return web.json_response({"reference": reference})
 
     async def _read_levels(self, request: web.Request) -> web.Response:
         if not self._may(request):

@@ -75,10 +75,11 @@ def per_level(levels: list[LevelToSend], body: bytes) -> list[PublishResult]:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             continue  # its level stays unanswered, and so in doubt
         by_key[LevelKey(listing=answer.listing, location=answer.location)] = answer
-    return [_result(by_key.get(level.key)) for level in levels]
+    return [result_of(by_key.get(level.key)) for level in levels]
 
 
-def _result(answer: LevelResult | None) -> PublishResult:
+def result_of(answer: LevelResult | None) -> PublishResult:
+    """What we make of one result; None: the answer does not name the level."""
     if answer is None:
         return InDoubt(reason="the partner's answer does not name this level")
     if answer.status == "applied":

@@ -54,6 +54,7 @@ class NatsSettings(QueueSettings, frozen=True, kw_only=True):
     ] = 30.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if bool(self.stream) != bool(self.consumer):
             raise ValueError("stream and consumer go together: give both, or none to only send")
 

@@ -6,8 +6,10 @@ shapes      what they look like: rows into cells and back
 totals      what a file says about itself: rows, sum, checksum
 archives    zip files, within caps
 inbox       when a file is whole, whose it is, where it goes
+rows        rows by a form of what goes out
 levels      levels out: one file, always complete
 documents   documents out: a file each, once
+outbound    what a message would become, without writing it
 connection  the verbs of a connection over all of these
 partner     the other side of the folders, for sandboxes
 """

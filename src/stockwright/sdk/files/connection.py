@@ -15,6 +15,7 @@ from stockwright.sdk.files.archives import Unfit, is_zip, unpacked
 from stockwright.sdk.files.documents import DocumentFiles
 from stockwright.sdk.files.inbox import DONE, QUARANTINE, Claim, Inbox, Kept, Room
 from stockwright.sdk.files.levels import LevelsFile, merged
+from stockwright.sdk.files.outbound import map_out
 from stockwright.sdk.files.places import shown
 from stockwright.sdk.files.settings import (
     FileSettings,
@@ -31,6 +32,8 @@ from stockwright.sdk.messages import (
     InDoubt,
     LevelToSend,
     Mapped,
+    Outbound,
+    Outgoing,
     Page,
     Payload,
     PublishResult,
@@ -64,7 +67,7 @@ class FileConnection:
         self._channel = settings.channel or opening.system
         self._place = place_of(settings, opening.clock)
         self._levels = LevelsFile(self._place, settings)
-        self._documents = DocumentFiles(self._place, settings)
+        self._documents = DocumentFiles(self._place, settings, self._zone)
         self._inbox = Inbox(
             self._place, settings.inbox, whole_of(settings, totals_for), opening.clock
         )
@@ -128,6 +131,10 @@ class FileConnection:
         except (Unanswered, TimeoutError) as error:
             why = str(error) or f"no answer within {self.limits.timeout_s:g} s"
             return InDoubt(reason=f"the file was not written: {why}", retry_after_s=_BUSY_S)
+
+    def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
+        """The file that a message would become; of levels, as if there were no others."""
+        return map_out(message, self._files, self._zone)
 
     def _time_s(self) -> float | None:
         """Seconds a call may take; work on this machine is not broken off."""

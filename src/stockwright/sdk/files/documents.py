@@ -7,14 +7,26 @@ never told twice.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from stockwright.domain.errors import Transient
+from stockwright.sdk.bodies import kind_of
 from stockwright.sdk.files.places import Place
+from stockwright.sdk.files.rows import UTC, columns_of, rows_of
 from stockwright.sdk.files.settings import FileSettings, shape_of
 from stockwright.sdk.files.shapes import Shape, cannot_be_written, written
-from stockwright.sdk.messages import Cancellation, Delivered, Document, Refund, Refused, Shipment
+from stockwright.sdk.messages import (
+    Cancellation,
+    Delivered,
+    Document,
+    Failure,
+    Refund,
+    Refused,
+    Shipment,
+)
+from stockwright.sdk.outbound import body_for
 
 COLUMNS: Final = (
     "kind", "key", "order", "line", "listing", "quantity", "location", "carrier", "tracking",
@@ -30,22 +42,40 @@ def file_of(document: Document, settings: FileSettings) -> str:
     digest = hashlib.sha256(document.key.encode()).hexdigest()[:16]
     order = _ODD.sub("_", document.order)[:60]
     ending = {"csv": "csv", "tsv": "tsv", "fixed": "csv"}[settings.form]
-    return f"{_kind(document)}-{order}-{digest}.{ending}"
+    return f"{kind_of(document)}-{order}-{digest}.{ending}"
 
 
-def content_of(document: Document, settings: FileSettings) -> bytes | Refused:
+def table_of_document(
+    document: Document, settings: FileSettings, zone: ZoneInfo = UTC
+) -> tuple[Sequence[str], Sequence[Sequence[object]]] | Failure:
+    """Columns and rows of a document, in the form of `out` where there is one for its kind: then
+    without columns where `header` says that none are named.
+    """
+    out = body_for(settings.out, kind_of(document))
+    if out is None:
+        return COLUMNS, list(_rows(document))
+    rows = rows_of(out, document, settings, zone)
+    if isinstance(rows, Failure):
+        return rows
+    return (columns_of(out) if _shape(settings).header else ()), rows
+
+
+def content_of(document: Document, settings: FileSettings, zone: ZoneInfo = UTC) -> bytes | Refused:
     """A document as a file: a row for each line; a cancellation of all is one row without a line.
 
     Documents of a partner with fixed widths are written as CSV: they have no widths declared.
     """
     shape = _shape(settings)
-    rows = list(_rows(document))
+    table = table_of_document(document, settings, zone)
+    if isinstance(table, Failure):
+        return Refused(reason="form", message=f"{table.path} {table.reason}")
+    columns, rows = table
     for row in rows:
         for value in row:
             why = cannot_be_written(str(value), shape)
             if why:
                 return Refused(reason="form", message=why)
-    return written([COLUMNS, *rows], shape).encode(shape.encoding)
+    return written([columns, *rows] if columns else rows, shape).encode(shape.encoding)
 
 
 def _shape(settings: FileSettings) -> Shape:
@@ -55,12 +85,8 @@ def _shape(settings: FileSettings) -> Shape:
     return Shape(delimiter=settings.delimiter, quote='"', encoding=settings.encoding)
 
 
-def _kind(document: Document) -> str:
-    return type(document).__name__.lower()
-
-
 def _rows(document: Document) -> Iterator[list[object]]:
-    head: list[object] = [_kind(document), document.key, document.order]
+    head: list[object] = [kind_of(document), document.key, document.order]
     tail = _tail(document)
     if not document.lines:
         yield [*head, "", "", "", *tail]
@@ -83,15 +109,16 @@ def _tail(document: Document) -> list[object]:
 class DocumentFiles:
     """The documents of one outbox. For one process at a time: the caller holds the lock."""
 
-    def __init__(self, place: Place, settings: FileSettings) -> None:
+    def __init__(self, place: Place, settings: FileSettings, zone: ZoneInfo = UTC) -> None:
         self._place = place
+        self._zone = zone
         self._settings = settings
         self._outbox = settings.outbox
         self.lock = f"{settings.outbox}/.documents.lock"
 
     async def tell(self, document: Document) -> Delivered | Refused:
         """Lays a document into the outbox where it never lay there. Safe to repeat."""
-        content = content_of(document, self._settings)
+        content = content_of(document, self._settings, self._zone)
         if isinstance(content, Refused):
             return content
         name = file_of(document, self._settings)

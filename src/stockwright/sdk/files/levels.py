@@ -4,6 +4,7 @@ What we know stands in a file of our own beside it (`.NAME.kept`), so that a par
 file away. The visible file is written from that and renamed into place.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -12,10 +13,19 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Transient
 from stockwright.sdk.files.places import Place
+from stockwright.sdk.files.rows import columns_of, rows_of
 from stockwright.sdk.files.settings import FileSettings, shape_of
 from stockwright.sdk.files.shapes import cannot_be_written, written
 from stockwright.sdk.files.totals import SIDECAR, TRAILER, Control
-from stockwright.sdk.messages import Applied, LevelKey, LevelToSend, PublishResult, Refused
+from stockwright.sdk.messages import (
+    Applied,
+    Failure,
+    LevelKey,
+    LevelToSend,
+    PublishResult,
+    Refused,
+)
+from stockwright.sdk.outbound import body_for
 from stockwright.sdk.transports import Unanswered
 
 _LARGEST: Final = 1 << 30
@@ -54,22 +64,66 @@ def merged(
 
 def _refused(row: Row, settings: FileSettings) -> Refused | None:
     shape = shape_of(settings)
-    for field in settings.columns:
-        why = cannot_be_written(str(getattr(row, field)), shape, settings.widths.get(field, 0))
+    cells = _cells(row, settings)
+    if isinstance(cells, Failure):
+        return Refused(reason="form", message=f"{cells.path} {cells.reason}")
+    for cell, width in zip(cells, _widths(settings, cells), strict=True):
+        why = cannot_be_written(str(cell), shape, width)
         if why:
             reason = "encoding" if why.endswith(shape.encoding) else "form"
             return Refused(reason=reason, message=why)
     return None
 
 
+def _cells(row: Row, settings: FileSettings) -> Sequence[object] | Failure:
+    """A row as the partner reads it: by `out` where that has a form of levels, else by columns."""
+    out = body_for(settings.out, "level")
+    if out is None:
+        return [getattr(row, field) for field in settings.columns]
+    found = rows_of(out, (_level(row, settings),), settings)
+    return found if isinstance(found, Failure) else found[0]
+
+
+def _table(rows: Sequence[Row], settings: FileSettings) -> Sequence[Sequence[object]]:
+    out = body_for(settings.out, "level")
+    if out is None:
+        return [[getattr(row, field) for field in settings.columns] for row in rows]
+    if not rows:
+        return []
+    levels = tuple(_level(row, settings) for row in rows)
+    found = rows_of(out, levels, settings)
+    if isinstance(found, Failure):
+        # It was refused before it was kept, so the form has changed since.
+        cells = ((row, _cells(row, settings)) for row in rows)
+        wrong = next(row for row, one in cells if isinstance(one, Failure))
+        why = f"{wrong.listing} cannot be written any more: {found.path} {found.reason}"
+        raise Misconfigured("out", f"{settings.levels_file}: {why}; mend out")
+    return found
+
+
+def _level(row: Row, settings: FileSettings) -> LevelToSend:
+    return LevelToSend(channel=settings.channel, **row._asdict())
+
+
+def _widths(settings: FileSettings, cells: Sequence[object]) -> list[int]:
+    if settings.form != "fixed":
+        return [0] * len(cells)
+    return [settings.widths.get(field, 0) for field in settings.columns]
+
+
+def _columns(settings: FileSettings) -> list[str]:
+    out = body_for(settings.out, "level")
+    return list(settings.columns.values()) if out is None else columns_of(out)
+
+
 def rendered(rows: Iterable[Row], settings: FileSettings) -> tuple[bytes, Control]:
     """The file's bytes, sorted by listing and location, and its totals."""
     shape = shape_of(settings)
     ordered = sorted(rows)
-    widths = [settings.widths.get(field, 0) for field in settings.columns]
-    body = [[getattr(row, field) for field in settings.columns] for row in ordered]
-    table = [list(settings.columns.values()), *body] if shape.header else body
-    text = written(table, shape, widths)
+    body = _table(ordered, settings)
+    columns = _columns(settings)
+    table = [columns, *body] if shape.header else body
+    text = written(table, shape, _widths(settings, columns))
     quantity = sum(row.quantity for row in ordered)
     if settings.control == "trailer":
         last = [TRAILER, len(ordered), quantity]
@@ -127,7 +181,8 @@ class LevelsFile:
         await self._place.write(self._kept, msgspec.json.encode(sorted(rows.values())))
         if not rows or len(rows) < self._settings.min_rows:
             return False
-        body, control = rendered(rows.values(), self._settings)
+        # A large file takes seconds to write by a form, in which others must not wait.
+        body, control = await asyncio.to_thread(rendered, list(rows.values()), self._settings)
         await self._place.write(self._path, body)
         if self._settings.control == "sidecar":
             try:

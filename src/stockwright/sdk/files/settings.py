@@ -15,6 +15,9 @@ from stockwright.sdk.files.local import LocalPlace
 from stockwright.sdk.files.places import Place
 from stockwright.sdk.files.shapes import Cell, Encoding, Form, Shape
 from stockwright.sdk.files.totals import SIDECAR, Totals
+from stockwright.sdk.inverting import inverse_of, target_of
+from stockwright.sdk.mapping import located
+from stockwright.sdk.outbound import Out, body_for, check_kinds
 from stockwright.sdk.secrets import Secret
 
 LIMITS = Limits(
@@ -37,6 +40,7 @@ _COLUMNS: dict[Column, str] = {
 _UNFINISHED: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
 _NAME: Final = r"^[^/\\.][^/\\]*$"
 _BESIDE: Final = r"^\{(name|stem)\}[^/\\{}]+$"
+_COLUMN_PLACE: Final = re.compile(r"@\.[^.\[\]{}|?]+")
 _HOST_KEY: Final = re.compile(r"(ssh-|ecdsa-sha2-|sk-)[\w@.-]+ [A-Za-z0-9+/=]{20,}( .*)?")
 
 
@@ -91,6 +95,10 @@ class FileSettings(ConnectorSettings, frozen=True, kw_only=True):
     documents: Annotated[
         tuple[Literal["shipment", "cancellation", "refund"], ...],
         Meta(description="documents it takes, a file each in the outbox"),
+    ] = ()
+    out: Annotated[
+        tuple[Out, ...],
+        Meta(description="forms of files that go out, one for each kind; none: our own columns"),
     ] = ()
     form: Annotated[
         Form, Meta(description="csv, tsv (tabs, nothing quoted) or fixed (columns by position)")
@@ -157,10 +165,25 @@ class FileSettings(ConnectorSettings, frozen=True, kw_only=True):
             if needed not in self.columns:
                 raise ValueError(f"columns must name one for the {needed}")
         self._check_server()
+        self._check_out()
         if self.form == "fixed" and self.outbox:
             for name in self.columns:
                 if name not in self.widths:
                     raise ValueError(f"widths must say how wide {name} is, since form is fixed")
+
+    def _check_out(self) -> None:
+        check_kinds(self.out)
+        for index, out in enumerate(self.out):
+            where = f"out[{index}]"
+            if out.each:
+                raise located("each is for lists: a file has a row for each", where, "each")
+            for part, name, place in _places(out):
+                if not _COLUMN_PLACE.fullmatch(place):
+                    raise located(f"{place!r} is not a column: write @.NAME", where, part, name)
+            if out.kind != "level" and out.kind not in self.documents:
+                raise located(f"documents does not name {out.kind}", where, "kind")
+        if self.form == "fixed" and body_for(self.out, "level") is not None:
+            raise ValueError("out has a form of levels; where form is fixed, columns and widths do")
 
     def _check_server(self) -> None:
         if not self.sftp_host:
@@ -178,6 +201,18 @@ class FileSettings(ConnectorSettings, frozen=True, kw_only=True):
         # A secret that is only checked for its form is empty as yet, and not None.
         if self.sftp_password is None and self.sftp_key is None:
             raise ValueError("sftp_password or sftp_key must say how to sign in")
+
+
+def _places(out: Out) -> list[tuple[str, str, str]]:
+    """Where a form writes: the part and name it is declared under, and the place."""
+    found = []
+    for name, source in out.fields.items():
+        target = inverse_of(source).target
+        if target is not None:
+            found.append(("fields", name, target.text))
+    for part in ("body", "when"):
+        found += [(part, place, target_of(place).text) for place in getattr(out, part)]
+    return found
 
 
 def shape_of(settings: FileSettings, cells: Sequence[Cell] = ()) -> Shape:
