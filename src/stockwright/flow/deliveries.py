@@ -7,6 +7,7 @@ it is sent, so that after a crash the same message goes again, under the same id
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -46,8 +47,9 @@ _log = structlog.get_logger(__name__)
 class Deliveries:
     """Delivers subscriptions; any number of workers may, each subscription is one's at a time.
 
-    connections are those that announcements can be sent through, by system. source names this
-    house in every CloudEvent. again is set where a turn ends that may have left something.
+    connections, by system, are looked at anew for every message: they may come and go. source
+    names this house in every CloudEvent. again is set where a turn ends that may have left
+    something.
     """
 
     def __init__(
@@ -65,9 +67,9 @@ class Deliveries:
     ) -> None:
         assert timeout_s < lease_s, "nobody else may send while a call is under way"
         self._pool = pool
-        self._queues = {
-            system: one for system, one in connections.items() if isinstance(one, Announces)
-        }
+        self._connections = connections
+        self._uses: Counter[int] = Counter()
+        self._unused = asyncio.Condition()
         self._transport = transport
         self._worker = worker
         self._source = source
@@ -103,6 +105,11 @@ class Deliveries:
             self._turns.add(task)
             task.add_done_callback(self._turns.discard)
 
+    async def let_go(self, connection: Any) -> None:
+        """Returns once nothing is sent through a connection that is in use no more."""
+        async with self._unused:
+            await self._unused.wait_for(lambda: not self._uses[id(connection)])
+
     async def close(self) -> None:
         """Ends what is under way, and gives back sockets and threads. Safe to repeat."""
         self._closing = True
@@ -121,7 +128,9 @@ class Deliveries:
         which is asked once for all of them, for it holds up the feed's writers.
         """
         holder = f"{self._worker}/{uuid4().hex[:12]}"
-        systems = list(self._queues)
+        systems = [
+            system for system, one in self._connections.items() if isinstance(one, Announces)
+        ]
         turns = await self._block(
             lambda connection: store.claim(
                 connection, holder, systems, lease_s=self._lease_s, limit=limit
@@ -196,7 +205,7 @@ class Deliveries:
         """Whether the consumer took the message; where not, that is noted."""
         try:
             if turn.via == "queue":
-                await consumers.announce(self._queues[turn.system], turn, message, self._timeout_s)
+                await self._announce(turn, message)
             else:
                 await consumers.post(self._transport, turn, message, secrets, self._timeout_s)
         except NotTaken as failure:
@@ -211,6 +220,18 @@ class Deliveries:
             return False
         telemetry.DELIVERIES.labels(turn.name, "taken").inc()
         return True
+
+    async def _announce(self, turn: Turn, message: Message) -> None:
+        queue = self._connections.get(turn.system)
+        if not isinstance(queue, Announces):
+            raise NotTaken(f"no queue is connected as {turn.system} any more")
+        self._uses[id(queue)] += 1
+        try:
+            await consumers.announce(queue, turn, message, self._timeout_s)
+        finally:
+            self._uses[id(queue)] -= 1
+            async with self._unused:
+                self._unused.notify_all()
 
     async def _moved(self, turn: Turn, holder: str, message: Message) -> bool:
         """Moves the position behind a message that was taken; whether the turn goes on."""
