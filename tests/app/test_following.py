@@ -108,7 +108,7 @@ async def test_a_connection_comes_changes_breaks_and_goes_while_two_processes_ru
             assert (view.state, view.failures > 0) == ("failed", True)
 
             # They are mended: the item closes, and what is due goes out.
-            mended = settings | {"poll_every_s": 7.0}
+            mended = settings | {"timeout_s": 7.0}
             await asyncio.to_thread(change, api, settings=mended)
             await eventually(lambda: worker.connections["shop"] is not good)
             await eventually(lambda: not unopened(api))
@@ -167,12 +167,6 @@ class Looks:
         return found
 
 
-async def eventually_in(told: list[str], wanted: str) -> None:
-    async with asyncio.timeout(20):
-        while wanted not in told:
-            await asyncio.sleep(0.01)
-
-
 async def test_the_old_call_ends_before_the_new_connection_sends_and_closes_after_its_last_use():
     told: list[str] = []
     ends, unused = asyncio.Event(), asyncio.Event()
@@ -196,16 +190,15 @@ async def test_the_old_call_ends_before_the_new_connection_sends_and_closes_afte
     followed = Partners(open_now, {"shop": old}, looks, work, let_go)
     stop = asyncio.Event()
     running = asyncio.create_task(followed.run(stop))
-    await eventually_in(told, "old begins")
+    await eventually(lambda: "old begins" in told)
     looks.changes = [Change("shop", new)]
-    while open_now["shop"] is not new.connection:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: open_now["shop"] is new.connection)
     assert told == ["old begins"], "a webhook meets the new one while the old one still calls"
     ends.set()
-    await eventually_in(told, "new begins")
+    await eventually(lambda: "new begins" in told)
     assert told == ["old begins", "old ended", "new begins"]
     unused.set()
-    await eventually_in(told, "old closed")
+    await eventually(lambda: "old closed" in told)
     stop.set()
     await asyncio.wait_for(running, 20)
     assert told == ["old begins", "old ended", "new begins", "old closed", "new ended"]
@@ -230,9 +223,7 @@ async def test_what_fails_runs_again_and_ends_no_other_connection():
     followed = Partners(OpenConnections(), held, None, work)
     stop = asyncio.Event()
     running = asyncio.create_task(followed.run(stop))
-    async with asyncio.timeout(20):
-        while told.count("a runs") < 3:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: told.count("a runs") == 3)
     stop.set()
     await asyncio.wait_for(running, 20)
     assert told.count("b runs") == 1

@@ -34,7 +34,9 @@ def status_lines(found: ConnectionView) -> Iterator[str]:
         yield "    configured without steps: it is live since it was declared"
     yield from (_step(step) for step in found.steps)
     if found.stage != "added" and not found.spoken_for:
-        yield "No worker speaks with it: start `stockwright up`; one that runs begins within seconds."
+        yield (
+            "No worker speaks with it: start `stockwright up`; one that runs begins within seconds."
+        )
     for run in found.running:
         if not run.error:
             if not run.current:

@@ -17,7 +17,13 @@ import structlog
 
 from stockwright import telemetry
 from stockwright.domain.errors import StockwrightError
-from stockwright.domain.subscriptions import PATIENCE_S, Filters, is_given_up, retry_s
+from stockwright.domain.subscriptions import (
+    PATIENCE_S,
+    Filters,
+    is_given_up,
+    retry_s,
+    shown_url,
+)
 from stockwright.flow import consumers
 from stockwright.flow.consumers import Gone, NotTaken
 from stockwright.flow.envelopes import Message, message_of
@@ -209,12 +215,12 @@ class Deliveries:
             else:
                 await consumers.post(self._transport, turn, message, secrets, self._timeout_s)
         except NotTaken as failure:
-            why, asked_s = str(failure), failure.asked_s
+            why, asked_s = _safe(turn, failure), failure.asked_s
             telemetry.DELIVERIES.labels(turn.name, "failed").inc()
             await self._block(lambda connection: self._fail(connection, turn, holder, why, asked_s))
             return False
         except Gone as failure:
-            why = str(failure)
+            why = _safe(turn, failure)
             telemetry.DELIVERIES.labels(turn.name, "gone").inc()
             await self._block(lambda connection: self._gone(connection, turn, holder, why))
             return False
@@ -269,6 +275,12 @@ class Deliveries:
                 return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, inside)
+
+
+def _safe(turn: Turn, failure: Exception) -> str:
+    """Why a message was not taken, without what of the address may be the consumer's key."""
+    why = str(failure)
+    return telemetry.hide_secrets(why.replace(turn.url, shown_url(turn.url)) if turn.url else why)
 
 
 def _end(pool: Pool) -> Position:

@@ -12,7 +12,7 @@ import msgspec
 from stockwright.domain.cursors import read_cursor
 from stockwright.domain.errors import Rejected
 from stockwright.domain.proxies import Net
-from stockwright.domain.subscriptions import NewSubscription, check
+from stockwright.domain.subscriptions import NewSubscription, check, shown_url
 from stockwright.flow.following import end_behind
 from stockwright.flow.steering import checked_reason
 from stockwright.sdk.webhooks import new_secret
@@ -167,12 +167,6 @@ def found(connection: Connection, name: str) -> Subscription:
     if one is None:
         raise Rejected("not_found", "name", f"There is no subscription {name!r}.")
     return one
-
-
-def shown_url(url: str) -> str:
-    """An address without its query, which may hold a secret of the consumer's."""
-    before, mark, _ = url.partition("?")
-    return before + ("?..." if mark else "")
 
 
 def _read(cursor: str) -> Position:
