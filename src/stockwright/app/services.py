@@ -105,6 +105,11 @@ class Services:
         self.follower.start(self.connections)
 
     @property
+    def consumer_networks(self) -> Sequence[str]:
+        """Private networks that outside consumers may be in."""
+        return self.config.subscriptions.allowed_networks
+
+    @property
     def held(self) -> dict[str, Opened]:
         """The connections with what asked for them; what it asks of them where they were given."""
         if self.follower is not None:
