@@ -17,9 +17,12 @@ _NAMED: Final = re.compile(
     r"(?:[{\[].*\Z|\\{0,8}(?P<quote>[\"']).*?(?:(?P=quote)(?=\s{0,8}[,}\]\r\n])|\Z)|[^\r\n&\"']+)",
     re.IGNORECASE | re.DOTALL,
 )
-# An address of the caller's: all of its query may be a key, whatever it is called.
+# An address of the caller's: all of its query and fragment may be a key, whatever it is called.
+# Text that is no whole JSON may have the question mark and the slashes escaped.
 _ADDRESS: Final = re.compile(
-    r"(?P<where>\bhttps?:(?:\\?/){2}[^\s?#\"'<>]{1,2000}+\?)[^\s\"'<>#\\]+", re.IGNORECASE
+    r"(?P<where>\b[a-z][a-z0-9+.-]{0,30}+:(?:\\?/){2}(?:(?!\\u00[23][f3])[^\s?#\"'<>]){1,2000}+"
+    r"(?:[?#]|\\u003f|\\u0023))[^\s\"'<>]+",
+    re.IGNORECASE,
 )
 
 
