@@ -116,6 +116,7 @@ def test_a_replay_shows_what_it_would_tell_before_it_begins(filled: Seed, consol
     assert done.status == 303
     one = console.get("/subscriptions.json").json["subscriptions"][0]
     assert (one["state"], one["subscription"]["behind"]) == ("active", 0)
+    assert "demo set it to another position" in words(console.get("/subscriptions/finance"))
 
 
 def test_a_new_secret_is_shown_once_and_both_sign(filled: Seed, console: Served):
