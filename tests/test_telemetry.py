@@ -111,6 +111,17 @@ def test_a_span_lets_the_failure_of_its_block_through():
         ("signed with whsec_MfKQ9r8GKYqrTwjUPD8=", "signed with whsec_[hidden]"),
         ("host=db password=hunter2 user=hub", "host=db password=[hidden] user=hub"),
         ("http://shop.example/orders/7:8", "http://shop.example/orders/7:8"),
+        ("https://k3y@shop.example/a", "https://[hidden]@shop.example/a"),
+        ("https://u:p@ss@shop.example/a@b", "https://u:[hidden]@shop.example/a@b"),
+        (
+            "https://h.example/?a=1&access_token=k&b=2",
+            "https://h.example/?a=1&access_token=[hidden]&b=2",
+        ),
+        (
+            "https://h.example/?a=1&key=k3y&sig=x",
+            "https://h.example/?a=1&key=[hidden]&sig=[hidden]",
+        ),
+        ("GET /v1/history?key=A-1&code=none", "GET /v1/history?key=A-1&code=none"),
         ("17 units of sku SW-4 at 10:30", "17 units of sku SW-4 at 10:30"),
     ],
 )

@@ -178,22 +178,36 @@ _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|api_?key$|authorization|cookie|signature|credential",
     re.IGNORECASE,
 )
-# A password inside a URL, a bearer or basic credential, our own API keys and webhook secrets.
+# A password inside a URL, or a name alone that may be a key; a bearer or basic credential;
+# parameters that are named like secrets; our own API keys and webhook secrets.
 _SECRET_TEXT = re.compile(
-    r"(?P<url>\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s@/]+(?=@)"
+    r"(?P<url>\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s/?#'\"]+(?=@)"
+    r"|(?P<user>\bhttps?://)[^\s:/?#@'\"]+(?=@)"
     r"|(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}"
     r"|(?P<query>\b(?:password|secret|token|api_?key)=)[^\s&;,'\"]+"
+    r"|(?P<named>[?&][\w.-]{0,40}(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|signature"
+    r"|credential)s?=)[^\s&#'\"]+"
+    r"|(?P<short>[?&](?:sig|pwd|auth)=)[^\s&#'\"]+"
     r"|(?P<key>\bsw_)[\w-]{8,}"
     r"|(?P<hook>\bwhsec_)[\w+/=-]{8,}",
+    re.IGNORECASE,
+)
+# In an address of somebody else also what services call their keys by; our own addresses mean other
+# things by these names.
+_FOREIGN_KEY = re.compile(
+    r"(\bhttps?://[^\s?#'\"]{1,2000}\?(?:[^\s#&'\"]{0,2000}&){0,50}?(?:key|code)=)(?!\[hidden\])[^\s&#'\"]+",
     re.IGNORECASE,
 )
 
 
 def hide_secrets(text: str) -> str:
-    """The text with passwords in URLs, credentials and API keys replaced by HIDDEN."""
-    return _SECRET_TEXT.sub(
+    """The text with passwords and keys in URLs, credentials and API keys replaced by HIDDEN."""
+    hidden = _SECRET_TEXT.sub(
         lambda found: "".join(part or "" for part in found.groups()) + HIDDEN, text
     )
+    if "://" not in hidden or "?" not in hidden:
+        return hidden
+    return _FOREIGN_KEY.sub(lambda found: found[1] + HIDDEN, hidden)
 
 
 def _redacted(key: str, value: Any) -> Any:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from stockwright.api.server import WebServer
-from stockwright.app import find_connector, open_connections, open_services
+from stockwright.app import find_connector, open_connection, open_services
 from stockwright.config import Config, Database
 from stockwright.connectors.json_http import Sandbox
 from stockwright.domain.errors import Misconfigured
@@ -217,14 +217,15 @@ def test_two_processes_may_serve_one_database(database_url):
 
 def test_a_connector_nobody_knows_is_named_with_the_setting():
     with pytest.raises(Misconfigured) as raised:
-        open_connections(network("", connector="jsonhttp"))
+        open_connection(network("", connector="jsonhttp").systems[1])
     assert raised.value.setting == "systems.shop.connector"
     assert "json_http" in str(raised.value)
 
 
 def test_a_setting_that_is_wrong_is_named_in_full():
     with pytest.raises(Misconfigured) as raised:
-        open_connections(network("", connector="json_http", settings={"base_url": "nowhere"}))
+        settings = {"base_url": "nowhere"}
+        open_connection(network("", connector="json_http", settings=settings).systems[1])
     assert raised.value.setting == "systems.shop.settings.base_url"
 
 

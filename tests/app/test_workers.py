@@ -7,8 +7,9 @@ from unittest.mock import patch
 
 import msgspec
 
-from stockwright.app import open_connections
-from stockwright.app.workers import IDLE_S, close_all, links, poll_until
+from stockwright.app.connections import asked_of, open_asked
+from stockwright.app.partners import close_all
+from stockwright.app.workers import IDLE_S, link_of, poll_until
 from stockwright.connectors.json_http import CONNECTOR
 from stockwright.flow.polling import Poller
 from stockwright.sdk.declaration import Capabilities, Limits
@@ -117,23 +118,23 @@ async def test_a_database_that_is_away_ends_no_poll(tmp_path):
 async def test_a_partner_that_is_not_polled_holds_up_no_increase():
     settings = {"base_url": "http://127.0.0.1:9", "orders_path": ""}
     config = network("", connector="json_http", settings=settings)
-    connections = open_connections(config)
-    ((_, link),) = links(config, connections)
+    opened = open_asked(asked_of(config)["shop"])
+    link = link_of(opened)
     assert not link.order_watermark
-    await close_all(connections)
+    await opened.connection.close()
 
 
 async def test_a_partner_that_takes_gross_numbers_is_raised_at_once():
     settings = {"base_url": "http://127.0.0.1:9"}
     config = network("", connector="json_http", settings=settings)
-    connections = open_connections(config)
+    opened = open_asked(asked_of(config)["shop"])
     gross = Capabilities(order_watermark=True, levels_are="gross")
     declared = msgspec.structs.replace(CONNECTOR.declaration, capabilities=gross)
     own = msgspec.structs.replace(CONNECTOR, declaration=declared)
     with patch("stockwright.app.workers.find_connector", lambda *_: own):
-        ((_, link),) = links(config, connections)
+        link = link_of(opened)
     assert not link.order_watermark
-    await close_all(connections)
+    await opened.connection.close()
 
 
 async def test_orders_that_are_wanted_are_asked_for_at_once():
@@ -157,13 +158,13 @@ async def test_orders_that_are_wanted_are_asked_for_at_once():
 async def test_a_system_publishes_its_own_channels_only(tmp_path: Path):
     settings = {"base_url": "http://127.0.0.1:9"}
     config = network("", connector="json_http", settings=settings)
-    connections = open_connections(config)
-    ((_, link),) = links(config, connections)
+    opened = open_asked(asked_of(config)["shop"])
+    link = link_of(opened)
     assert (link.system, link.channels) == ("shop", ("web",))
     assert link.order_watermark, (
         "its orders are polled, and a complete poll proves that none is missing"
     )
-    await close_all(connections)
+    await opened.connection.close()
 
 
 async def test_every_connection_is_closed_whatever_the_others_do():

@@ -40,6 +40,8 @@ NEEDING_MORE: Final[Mapping[str, Sequence[str]]] = {
     "/connection": ("/connection?system=market-b",),
     "/connections/{system:path}": ("/connections/market-b",),
     "/connection-new": ("/connection-new", "/connection-new?connector=json_http"),
+    "/subscription": ("/subscription?name=finance",),
+    "/subscriptions/{name:path}": ("/subscriptions/finance",),
     "/policy": ("/policy?channel=webshop",),
     "/policies/{channel:path}": ("/policies/market-a",),
     "/policy-trials/{trial}": ("/policy-trials/1",),
@@ -95,6 +97,7 @@ def seed_everything(seed: Seed) -> None:
             name.split()[0], name, name.encode(), name,
         )  # fmt: skip
     half_connected(seed)
+    subscribed(seed)
     put_rules(seed, "market-a", {"sku": HOT, "cap": 3}, {"safety": 1}, reason="spring sale")
 
 
@@ -126,6 +129,26 @@ def half_connected(seed: Seed) -> None:
         "insert into shadow_level (channel, listing, version, desired)"
         " values ('market-b', %s, 1, 1234567)", HOT,
     )  # fmt: skip
+
+
+def subscribed(seed: Seed) -> None:
+    """A consumer that took one message and refused the next."""
+    seed._run(
+        "insert into subscription (name, via, url, batch, created_by) values ('finance', 'webhook',"
+        " 'https://finance.example/a/rather/long/path/to/where/its/webhooks/go', 100, 'user ada')"
+    )
+    seed._run(
+        "insert into subscription_progress (subscription, sequence, place, failures, failing_since,"
+        " last_error) select id, 0, 0, 3, now(), 'it answered 503' from subscription"
+    )
+    seed._run(
+        "insert into subscription_secret (subscription, secret) select id, '-' from subscription"
+    )
+    for outcome, error in (("taken", ""), ("failed", "it answered 503")):
+        seed._run(
+            "insert into subscription_attempt (subscription, took_ms, changes, outcome, error)"
+            " select id, 1500, 100, %s, %s from subscription", outcome, error,
+        )  # fmt: skip
 
 
 def begin_trial(served: Served) -> None:

@@ -26,6 +26,7 @@ class Services:
     def __init__(self, url: str) -> None:
         self.pool = Pool(url)
         self.threads = ThreadPoolExecutor(4)
+        self.consumer_networks: list[str] = []
         self._url = url
         self._recorder: Recorder | None = None
 

@@ -45,6 +45,8 @@ def test_a_role_may_all_that_the_one_before_it_may():
         ("connection.step", {"operator", "admin"}),
         ("connection.add", {"admin"}),
         ("connection.force", {"admin"}),
+        ("subscription.steer", {"operator", "admin"}),
+        ("subscription.change", {"admin"}),
         ("key.look", {"admin"}),
         ("key.revoke", {"admin"}),
         ("policy.change", {"admin"}),

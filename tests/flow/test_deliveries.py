@@ -16,7 +16,7 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from stockwright import telemetry
-from stockwright.domain.errors import Rejected
+from stockwright.domain.errors import Rejected, Transient
 from stockwright.domain.events import Fact
 from stockwright.domain.proxies import networks
 from stockwright.domain.subscriptions import Filters, NewSubscription
@@ -500,3 +500,40 @@ async def test_a_cursor_behind_the_end_is_refused(hub):
     with pytest.raises(Rejected) as refused:
         hub.subscribe(Consumer(), start=Start(cursor="Wzk5LDBd"))
     assert refused.value.field in ("url", "cursor")
+
+
+async def test_what_became_of_each_message_is_kept_and_names_no_key_of_the_consumers(hub):
+    async with Consumer() as consumer, hub.worker() as worker:
+        hub.subscribe(consumer)
+        consumer.answers = [503]
+        hub.receive("A", "B")
+        await worker.step()
+        hub.hurry()
+        await worker.step()
+    with hub.pool.connection() as connection:
+        kept = store.attempts(connection, hub.one().id)
+    told = [(one.outcome, one.changes, one.error) for one in kept]
+    assert told == [("taken", 2, ""), ("failed", 2, "it answered 503")]
+
+
+async def test_why_a_consumer_cannot_be_reached_names_no_key_of_its_address(hub):
+    class Telling:
+        """Fails as a transport may that quotes what it called."""
+
+        async def send(self, request):
+            raise Transient(f"cannot reach {request.url}: no route")
+
+        async def close(self) -> None:
+            """Holds nothing."""
+
+    away = "http://127.0.0.1:1/h?of-theirs"
+    new = NewSubscription(name="plan", via="webhook", url=away)
+    start = Start(begin="start")
+    subscribing.add(hub.pool, new, start, actor="test", allowed=LOOPBACK, queues={})
+    hub.receive("A")
+    worker = Deliveries(hub.pool, {}, Telling(), worker="w", source="urn:test")
+    await worker.step()
+    await worker.close()
+    with hub.pool.connection() as connection:
+        (tried,) = store.attempts(connection, hub.one().id)
+    assert tried.error == hub.one().last_error == "cannot reach http://127.0.0.1:1/h?...: no route"

@@ -22,9 +22,10 @@ from stockwright.domain.subscriptions import (
     NewSubscription,
     State,
     Via,
+    shown_url,
 )
 from stockwright.flow import subscribing
-from stockwright.flow.subscribing import MAX_OVERLAP_S, OVERLAP_S, Made, Start, shown_url
+from stockwright.flow.subscribing import MAX_OVERLAP_S, OVERLAP_S, Made, Start
 from stockwright.sdk.verbs import Announces
 from stockwright.store import subscriptions as store
 from stockwright.store.connection import Connection

@@ -1,6 +1,6 @@
 """The composition root: the only place that names every part of the house."""
 
-from stockwright.app.connections import find_connector, open_connection, open_connections
+from stockwright.app.connections import find_connector, open_connection
 from stockwright.app.services import ROLES, Role, Services, open_database, open_services
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "Services",
     "find_connector",
     "open_connection",
-    "open_connections",
     "open_database",
     "open_services",
 ]

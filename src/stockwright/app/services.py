@@ -14,16 +14,25 @@ from msgspec.structs import replace
 
 from stockwright import telemetry
 from stockwright.app.bell import Bell
-from stockwright.app.connections import gross_connectors, open_connections
+from stockwright.app.connections import (
+    Asked,
+    OpenConnections,
+    Opened,
+    asked_of,
+    gross_connectors,
+)
+from stockwright.app.following import Follower
 from stockwright.app.signals import watch
 from stockwright.app.supervision import Supervisor
 from stockwright.app.workers import (
     add_call_log,
+    add_following,
     add_housekeeping,
     add_listening,
     add_workers,
 )
 from stockwright.config import Config, database_url
+from stockwright.domain.network import Network, System
 from stockwright.flow.call_log import CallLog
 from stockwright.flow.configuring import start_with
 from stockwright.flow.gathering import Gatherer
@@ -62,12 +71,14 @@ class Services:
     Open it with `open_services`. `workers` holds the loops of this process, for its status.
     """
 
-    def __init__(self, config: Config, url: str, connections: Mapping[str, Connection]) -> None:
+    def __init__(
+        self, config: Config, url: str, connections: Mapping[str, Connection] | None = None
+    ) -> None:
         self.config = config
         self.url = url
         # Containers share host names and process ids; leases must not be shared.
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.connections = connections
+        self.connections = OpenConnections(connections)
         connected = READERS + SLOW + FOLLOWERS
         self.pool = Pool(url, size=connected, application_name="stockwright reader")
         self.threads = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
@@ -79,11 +90,39 @@ class Services:
         watch(self.recorder)
         self.bell = Bell()
         self.recorder.listeners.append(lambda _sequence: self.bell.ring())
-        self.intake = Intake(self.worker_pool, self.recorder, connections, worker=self.name)
+        self.intake = Intake(self.worker_pool, self.recorder, self.connections, worker=self.name)
         self.call_log = CallLog(config.api_log, worker=self.name)
         self.workers = Supervisor()
+        self.follower: Follower | None = None
         self._systems = frozenset(system.code for system in config.systems)
         self._received: dict[tuple[str, str], Callable[[float], None]] = {}
+
+    def follow_configuration(self) -> None:
+        """Opens the connections that are configured, and lets a loop follow what changes."""
+        self.follower = Follower(
+            self.worker_pool, self.workers.told, worker=self.name, changed=self._changed
+        )
+        self.follower.start(self.connections)
+
+    @property
+    def consumer_networks(self) -> Sequence[str]:
+        """Private networks that outside consumers may be in."""
+        return self.config.subscriptions.allowed_networks
+
+    @property
+    def held(self) -> dict[str, Opened]:
+        """The connections with what asked for them; what it asks of them where they were given."""
+        if self.follower is not None:
+            return self.follower.held
+        asked = asked_of(self.config)
+        return {
+            code: Opened(asked.get(code, Asked(System(code=code, role="shop"), ())), one, {})
+            for code, one in self.connections.items()
+        }
+
+    def _changed(self, network: Network) -> None:
+        self.config = _with_network(self.config, network)
+        self._systems = frozenset(system.code for system in network.systems)
 
     def received(self, system: str, door: str, items: int = 1) -> None:
         """Counts what came in; systems that are not configured are counted together."""
@@ -131,6 +170,10 @@ def in_force(config: Config, url: str) -> Config:
             differences=len(started.plan.differences),
             next="stockwright config plan",
         )
+    return _with_network(config, network)
+
+
+def _with_network(config: Config, network: Network) -> Config:
     return replace(
         config,
         systems=network.systems,
@@ -149,25 +192,28 @@ def open_services(
 ) -> Iterator[Services]:
     """Opens everything these roles need, and closes it in reverse: what was taken in is recorded.
 
-    Order: database, migrations, configuration, connections, recorder, loops. `connections` replaces
+    Order: database, migrations, configuration, connections, recorder, loops. A connection that
+    cannot be opened keeps nobody from starting: a work item tells of it. `connections` replaces
     those the configuration asks for. Raises Misconfigured (with the setting) and Transient.
     """
     with ExitStack() as stack:
         url = stack.enter_context(open_database(config, progress))
         config = in_force(config, url)
-        if connections is None:
-            connections = open_connections(config)
         services = Services(config, url, connections)
         stack.callback(services.pool.close)
         stack.callback(services.worker_pool.close)
+        if connections is None:
+            services.follow_configuration()
         for threads in (services.threads, services.slow_threads, services.followers):
             stack.callback(threads.shutdown, cancel_futures=True)
         services.recorder.start()
         stack.callback(services.recorder.stop)
         if "workers" in roles:
             add_workers(services)
-        elif "api" in roles:
-            add_listening(services)
+        else:
+            add_following(services)
+            if "api" in roles:
+                add_listening(services)
         if "api" in roles or "console" in roles:
             add_call_log(services)
         add_housekeeping(services, roles)

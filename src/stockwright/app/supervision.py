@@ -92,6 +92,8 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
+        self.told: dict[str, PartView] = {}
+        """How things are doing that are no loop of their own, by name: connections."""
 
     def add(self, name: str, run: Run) -> Part:
         """Adds a part; it starts with the others."""
@@ -121,7 +123,7 @@ class Supervisor:
 
     def views(self) -> list[PartView]:
         """How each part is doing."""
-        return [part.view for part in self._parts]
+        return [*(part.view for part in self._parts), *self.told.copy().values()]
 
 
 async def _until(

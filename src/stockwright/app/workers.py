@@ -3,17 +3,17 @@
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
 from stockwright import telemetry
-from stockwright.app.connections import find_connector
+from stockwright.app.connections import Opened, find_connector
 from stockwright.app.delivering import deliver_until, deliveries_of
+from stockwright.app.partners import Partners, close_all
 from stockwright.app.signals import measure
-from stockwright.config import Config
 from stockwright.domain.errors import Transient
 from stockwright.flow import shadowing
 from stockwright.flow.buffering import Buffering
@@ -25,7 +25,7 @@ from stockwright.flow.projection import LEDGER, Projection
 from stockwright.flow.publication import LEVELS, Publication, Publisher, database_threads
 from stockwright.flow.turns import Turns
 from stockwright.sdk.declaration import Capabilities
-from stockwright.sdk.verbs import Connection, Publishes, Reads
+from stockwright.sdk.verbs import Publishes, Reads
 from stockwright.store import access, processes
 from stockwright.store.connection import listen
 from stockwright.store.payloads import WAKE_UP
@@ -50,33 +50,32 @@ def add_workers(services: "Services") -> None:
     projection = Projection(services.worker_pool)
     threads = database_threads(WORKER_CONNECTIONS)
     turns = Turns(WORKER_CONNECTIONS)
-    told = links(services.config, services.connections)
-    publication = Publication(
-        Publisher(services.worker_pool, connection, link, threads, turns)
-        for connection, link in told
-    )
-    wanted = {link.system: asyncio.Event() for _, link in told}
-    for _, link in told:
-        link.ask_for_orders = wanted[link.system].set
+    publication = Publication()
     projection.listeners.append(publication.wake)
     services.recorder.listeners.append(lambda _sequence: projection.wake())
     poller = Poller(services.worker_pool, worker=services.name)
     deliveries = deliveries_of(services)
 
+    def work(opened: Opened, stop: asyncio.Event) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        connection, system, wanted = opened.connection, opened.asked.system.code, asyncio.Event()
+        runs: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        link = link_of(opened)
+        if link is not None and isinstance(connection, Publishes):
+            link.ask_for_orders = wanted.set
+            publisher = Publisher(services.worker_pool, connection, link, threads, turns)
+            runs.append(lambda: publication.run_one(publisher, stop))
+        if isinstance(connection, Reads):
+            found = services.intake.wake.set
+            runs.append(lambda: poll_until(stop, poller, system, connection, found, wanted))
+        return runs
+
     async def partners(stop: asyncio.Event) -> None:
-        polls = [
-            poll_until(
-                stop, poller, system, connection, services.intake.wake.set, wanted.get(system)
-            )
-            for system, connection in services.connections.items()
-            if isinstance(connection, Reads)
-        ]
-        try:
-            await asyncio.gather(
-                publication.run(stop), deliver_until(stop, deliveries, services.bell), *polls
-            )
-        finally:
-            await close_all(services.connections)
+        followed = Partners(
+            services.connections, services.held, services.follower, work, deliveries.let_go
+        )
+        await asyncio.gather(followed.run(stop), deliver_until(stop, deliveries, services.bell))
+        # Last: announcements under way still needed theirs.
+        await close_all(services.connections)
 
     def wake_ups(stop: threading.Event) -> None:
         for notes in listen(services.url, LEDGER, LEVELS, WAKE_UP, stop=stop):
@@ -117,6 +116,17 @@ def add_listening(services: "Services") -> None:
     services.workers.add("news", news)
 
 
+def add_following(services: "Services") -> None:
+    """Follows the configuration where no worker does: webhooks are proven by its connections."""
+    followed = Partners(services.connections, services.held, services.follower)
+
+    async def connections(stop: asyncio.Event) -> None:
+        await followed.run(stop)
+        await close_all(services.connections)
+
+    services.workers.add_async("connections", connections)
+
+
 def add_call_log(services: "Services") -> None:
     """Writes down what the API's event loop noted of its calls."""
 
@@ -126,25 +136,21 @@ def add_call_log(services: "Services") -> None:
     services.workers.add("api log", calls)
 
 
-def links(config: Config, connections: Mapping[str, Connection]) -> list[tuple[Publishes, Link]]:
-    """The connections that publish, with the channels of their systems."""
-    found: list[tuple[Publishes, Link]] = []
-    systems = {system.code: system for system in config.systems}
-    for system, connection in connections.items():
-        channels = tuple(c.code for c in config.channels if c.system == system)
-        if channels and isinstance(connection, Publishes):
-            declared = find_connector(systems[system].connector).declaration
-            link = Link(
-                system=system,
-                channels=channels,
-                limits=connection.limits,
-                chance=random.SystemRandom().random,
-                patience=declared.patience,
-                criticality=systems[system].criticality,
-                order_watermark=isinstance(connection, Reads) and _waits(declared.capabilities),
-            )
-            found.append((connection, link))
-    return found
+def link_of(opened: Opened) -> Link | None:
+    """A connection as its publisher sees it; None where it publishes nothing."""
+    (system, channels), connection = opened.asked, opened.connection
+    if not channels or not isinstance(connection, Publishes):
+        return None
+    declared = find_connector(system.connector).declaration
+    return Link(
+        system=system.code,
+        channels=channels,
+        limits=opened.connection.limits,
+        chance=random.SystemRandom().random,
+        patience=declared.patience,
+        criticality=system.criticality,
+        order_watermark=isinstance(connection, Reads) and _waits(declared.capabilities),
+    )
 
 
 def _waits(capabilities: Capabilities) -> bool:
@@ -214,15 +220,6 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
     task.cancel()
     await asyncio.wait((task,))
     return None
-
-
-async def close_all(connections: Mapping[str, Connection]) -> None:
-    """Gives back the sockets and files of every connection, whatever the others do."""
-    for system, connection in connections.items():
-        try:
-            await connection.close()
-        except Exception:  # noqa: BLE001  told; the others must be closed as well
-            _log.exception("connection did not close", system=system)
 
 
 def add_housekeeping(services: "Services", roles: Sequence[str]) -> None:

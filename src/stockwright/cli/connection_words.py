@@ -34,7 +34,17 @@ def status_lines(found: ConnectionView) -> Iterator[str]:
         yield "    configured without steps: it is live since it was declared"
     yield from (_step(step) for step in found.steps)
     if found.stage != "added" and not found.spoken_for:
-        yield "No worker speaks with it: start `stockwright up`, or restart it where it runs."
+        yield (
+            "No worker speaks with it: start `stockwright up`; one that runs begins within seconds."
+        )
+    for run in found.running:
+        if not run.error:
+            if not run.current:
+                yield f"{run.worker} takes the new settings up."
+        elif run.open:
+            yield f"{run.worker} goes on with the settings before: {run.error}"
+        else:
+            yield f"{run.worker} cannot open it: {run.error}"
     if found.next:
         yield f"Next: {found.next}"
 

@@ -16,9 +16,9 @@ from stockwright.config import Config, load_config
 from stockwright.domain.cursors import cursor_of
 from stockwright.domain.errors import Rejected
 from stockwright.domain.proxies import networks
-from stockwright.domain.subscriptions import Filters, NewSubscription
+from stockwright.domain.subscriptions import Filters, NewSubscription, shown_url
 from stockwright.flow import subscribing
-from stockwright.flow.subscribing import OVERLAP_S, Made, Start, shown_url
+from stockwright.flow.subscribing import OVERLAP_S, Made, Start
 from stockwright.store import subscriptions as store
 from stockwright.store.connection import Connection, Pool
 from stockwright.store.session import session, translated

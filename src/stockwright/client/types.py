@@ -1132,6 +1132,21 @@ class ShadowCounts(msgspec.Struct, kw_only=True, omit_defaults=True):
     changed: int = 0
 
 
+class Running(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A connection in one running process. current: it runs with the settings of now.
+
+    error says why it does not: then it goes on with those before, or, where open is false, not at
+    all. since is when that began.
+    """
+
+    worker: str
+    roles: list[str]
+    open: bool
+    current: bool
+    error: str
+    since: dt.datetime | None
+
+
 class ConnectionView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How one connection stands: its stage, its steps in order, and what comes next.
 
@@ -1156,6 +1171,7 @@ class ConnectionView(msgspec.Struct, kw_only=True, omit_defaults=True):
     shadow: ShadowCounts
     worker_at: dt.datetime | None
     spoken_for: bool
+    running: list[Running] = []
 
 
 class ConnectionsAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):

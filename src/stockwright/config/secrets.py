@@ -15,7 +15,10 @@ _WORDS: Final = (
     "secret|password|passwd|passphrase|pwd|token|api_?key|access_?key|private_?key|signing_?key"
     "|secret_?key|credential|authorization|cookie"
 )
-_PASSWORD_PARAMETER: Final = re.compile(r"(^|&)(ssl)?password=[^&]")
+_SECRET_PARAMETER: Final = re.compile(
+    r"(^|&)[\w.-]*(passw(or)?d|secret|token|api[_-]?key|access[_-]?key|signature)=[^&]",
+    re.IGNORECASE,
+)
 _SECRET_NAME: Final = re.compile(rf"(^|_)({_WORDS})s?$|(secret|password|token)s?$")
 
 
@@ -60,12 +63,12 @@ def _literals(path: TomlPath, value: object, *, secret: bool) -> Iterator[TomlPa
 
 
 def carries_password(address: str) -> bool:
-    """True for an address with a password in it: scheme://user:password@host or ?password=..."""
+    """True for an address with a secret in it: scheme://user:password@host, ?password=, ?token=."""
     if "://" not in address:
         return False
     try:
         parts = urlsplit(address)
-        return bool(parts.password or _PASSWORD_PARAMETER.search(parts.query))
+        return bool(parts.password or _SECRET_PARAMETER.search(parts.query))
     except ValueError:
         return "@" in address
 

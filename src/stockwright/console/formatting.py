@@ -135,6 +135,11 @@ def connection_url(system: str, *, twin: bool = False) -> str:
     return _url("connection", "system", system, twin, {})
 
 
+def subscription_url(name: str, *, twin: bool = False) -> str:
+    """The address of a subscription's page, or of its JSON twin."""
+    return _url("subscription", "name", name, twin, {})
+
+
 def _url(page: str, name: str, code: str, twin: bool, query: Mapping[str, str | int]) -> str:
     query = {name: value for name, value in query.items() if value != ""}
     ending = ".json" if twin else ""

@@ -37,6 +37,7 @@ NAVIGATION: Final[Sequence[tuple[str, str, Action]]] = (
     ("/items", "Items", "look"),
     ("/publications", "Publishing", "look"),
     ("/connections", "Connections", "look"),
+    ("/subscriptions", "Subscriptions", "look"),
     ("/work-items", "Work", "look"),
     ("/parked", "Parked", "look"),
     ("/reservations", "Reservations", "look"),
@@ -63,6 +64,7 @@ def _environment() -> jinja2.Environment:
     environment.globals["item_url"] = formatting.item_url
     environment.globals["channel_url"] = formatting.channel_url
     environment.globals["connection_url"] = formatting.connection_url
+    environment.globals["subscription_url"] = formatting.subscription_url
     environment.globals["why_url"] = formatting.why_url
     environment.globals["file_url"] = file_url
     environment.globals["nav"] = _navigation

@@ -1,7 +1,7 @@
 """What the console needs of its process, and how it reads: on threads, one moment at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -33,6 +33,10 @@ class ConsoleServices(Protocol):
     @property
     def intake(self) -> Intake:
         """Maps payloads, and those that were parked anew."""
+
+    @property
+    def consumer_networks(self) -> Sequence[str]:
+        """Private networks that outside consumers may be in."""
 
 
 class Reader:

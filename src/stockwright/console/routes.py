@@ -5,7 +5,15 @@ from typing import Final, Literal
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from stockwright.console import audit, calls, parked, publications, reservations, work
+from stockwright.console import (
+    audit,
+    calls,
+    parked,
+    publications,
+    reservations,
+    subscriptions,
+    work,
+)
 from stockwright.console.account import Account
 from stockwright.console.boards import Board, Boards
 from stockwright.console.connections import ConnectionPages
@@ -49,6 +57,7 @@ def routes(
         *_looking(reader, door),
         *_boards(reader),
         *_connecting(reader),
+        *_subscribing(reader),
         *_rules(reader),
         *_personal(reader, door),
     ]
@@ -63,6 +72,7 @@ def _looking(reader: Reader, door: Door) -> list[_Row]:
     """Pages that only show."""
     marks = {board.name: board.mark for board in BOARDS if board.mark is not None}
     marks[publications.NAME] = publications.mark
+    marks[subscriptions.NAME] = subscriptions.mark
     pages, search = Handlers(reader, door, marks), SearchPages(reader)
     answers = {
         "/": pages.overview,
@@ -134,6 +144,22 @@ def _connecting(reader: Reader) -> list[_Row]:
         ("POST", "/connection-new", connections.add, "connection.add"),
         # Going live with steps missing asks for its own right.
         ("POST", "/connections/act", connections.act, "connection.step"),
+    ]
+
+
+def _subscribing(reader: Reader) -> list[_Row]:
+    """Outside consumers, and what is done to them."""
+    consumers = subscriptions.SubscriptionPages(reader)
+    return [
+        ("GET", "/subscriptions", consumers.all, "look"),
+        ("GET", "/subscriptions.json", consumers.all, "look"),
+        ("GET", "/subscription", consumers.one, "look"),
+        ("GET", "/subscription.json", consumers.one, "look"),
+        ("GET", "/subscriptions/{name:path}", consumers.one, "look"),
+        ("GET", "/subscription-new", consumers.new, "subscription.change"),
+        ("POST", "/subscription-new", consumers.add, "subscription.change"),
+        # Each action asks for its own right; whoever may look may ask what it would do.
+        ("POST", "/subscriptions/act", consumers.act, "look"),
     ]
 
 

@@ -33,6 +33,8 @@ Action = Literal[
     "connection.step",
     "connection.add",
     "connection.force",
+    "subscription.steer",
+    "subscription.change",
     "key.look",
     "key.revoke",
     "policy.change",
@@ -65,6 +67,12 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = {
     ),
     "connection.add": Permission("admin", "add a connection to the configuration"),
     "connection.force": Permission("admin", "let a connection go live with steps missing"),
+    "subscription.steer": Permission(
+        "operator", "pause and resume a consumer, and replay from a position"
+    ),
+    "subscription.change": Permission(
+        "admin", "add and delete subscriptions, and give one a new secret"
+    ),
     "key.look": Permission("admin", "see the API keys, never their secrets"),
     "key.revoke": Permission("admin", "revoke API keys"),
     "policy.change": Permission("admin", "change exposure policies"),

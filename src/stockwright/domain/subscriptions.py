@@ -127,6 +127,14 @@ def check_url(url: str, allowed: Sequence[Net]) -> None:
         raise _bad_url("Use https://; plain http is for networks that the operator allows.")
 
 
+def shown_url(url: str) -> str:
+    """An address without its query, its name and its password, which may be the consumer's key."""
+    before, mark, _ = url.partition("?")
+    scheme, between, rest = before.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + between + host.rpartition("@")[2] + slash + path + ("?..." if mark else "")
+
+
 def not_allowed(address: str, *, secure: bool) -> str:
     """Why an address is not called, and which setting would allow it."""
     why = "is in a private network" if secure else "is called without TLS"

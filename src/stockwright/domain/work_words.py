@@ -92,6 +92,11 @@ MEANINGS: Final[Mapping[str, str]] = {
         "A consumer did not take what it subscribed to, and is told nothing more. Have it mended, "
         "then resume the subscription: it goes on where it stopped, and the item closes."
     ),
+    "connection_not_opened": (
+        "A process cannot open this connection as it is configured now; the detail names the "
+        "setting. It goes on with the settings before, or not at all. Correct the setting: it is "
+        "tried every few seconds, and the item closes by itself."
+    ),
     "connection_misconfigured": (
         "The partner refuses our calls because of a setting. Correct what the detail names. It is "
         "tried every 30 seconds, and the item closes by itself once the partner answers again."

@@ -7,9 +7,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from stockwright.domain.call_log import Kept
-from stockwright.flow.hiding import clean, clean_in, hide_in_body, hide_in_text
+from stockwright.flow.hiding import clean, clean_in, hide_in_body, hide_in_text, hide_in_value
 from stockwright.store.call_log import CallRow
-from stockwright.telemetry import hide_in
 
 MOST_SHOWN: Final = 20
 """Events, and refused items, that one call's page names."""
@@ -98,7 +97,7 @@ def _decoded(answer: bytes) -> dict[str, Any]:
 
 def _safe(told: dict[str, Any]) -> dict[str, Any]:
     """The same without secrets, as the database can hold it."""
-    return dict(clean_in(hide_in(told)))
+    return dict(clean_in(hide_in_value(told)))
 
 
 def _refusals(told: dict[str, Any]) -> list[dict[str, Any]]:

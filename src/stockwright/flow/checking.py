@@ -25,6 +25,7 @@ from stockwright.store import connecting as store
 from stockwright.store.access import log_change
 from stockwright.store.connecting import Shown
 from stockwright.store.connection import Connection
+from stockwright.telemetry import hide_secrets
 
 
 class Tested(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +80,9 @@ def judge(
 def unopened(connection: Connection, system: str, failure: Misconfigured, *, actor: str) -> Tested:
     """Keeps that a connection cannot even be opened: a setting or a secret is at fault."""
     found, _network = system_of(connection, system)
-    detail = {"setting": failure.setting}
-    _keep(connection, system, "credentials", "failed", str(failure), digest(found), detail, actor)
-    log_change(connection, actor, "connection.test", system, {"error": str(failure)})
+    detail, error = {"setting": failure.setting}, hide_secrets(str(failure))
+    _keep(connection, system, "credentials", "failed", error, digest(found), detail, actor)
+    log_change(connection, actor, "connection.test", system, {"error": error})
     return Tested(connection=view(connection, system), sample=None)
 
 

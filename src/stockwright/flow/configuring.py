@@ -28,6 +28,7 @@ from stockwright.store.connection import Connection
 from stockwright.store.history import Revision, Said
 from stockwright.store.master import lock_master
 from stockwright.store.network import apply_config, edited_last, read_network
+from stockwright.telemetry import hide_in
 
 SUBJECTS: Final = (
     *("system", "location", "location_group", "authority"),
@@ -242,7 +243,9 @@ def _logged(
     changes: tuple[Difference, ...],
     **detail: Any,
 ) -> Applied:
-    told = [{"field": one.field, "before": one.database, "after": one.wanted} for one in changes]
+    told = hide_in(
+        [{"field": one.field, "before": one.database, "after": one.wanted} for one in changes]
+    )
     about = {"reason": said.reason, "changes": told} | detail
     log_change(connection, said.actor, action, f"revision {made}", about)
     return Applied(revision=made, changes=changes)

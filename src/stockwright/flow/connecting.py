@@ -6,6 +6,7 @@ Everything here is done in the caller's transaction. Questions to the partner ar
 
 import datetime as dt
 import hashlib
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -31,9 +32,27 @@ from stockwright.store.connecting import Kept, ShadowCounts, Standing
 from stockwright.store.connection import Connection
 from stockwright.store.history import Said
 from stockwright.store.network import read_network
+from stockwright.store.processes import ProcessView, processes
 
+PART: Final = "connection "
+"""A process tells of each of its connections by this name and the system's code."""
 SPOKEN_FOR_S: Final = 60.0
 """A connection that no worker looked at for so long is not open in any running process."""
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection in one running process. current: it runs with the settings of now.
+
+    error says why it does not: then it goes on with those before, or, where open is false, not at
+    all. since is when that began.
+    """
+
+    worker: str
+    roles: tuple[str, ...]
+    open: bool
+    current: bool
+    error: str
+    since: dt.datetime | None
 
 
 class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +79,7 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
     shadow: ShadowCounts
     worker_at: dt.datetime | None
     spoken_for: bool
+    running: tuple[Running, ...] = ()
 
 
 def views(connection: Connection, system: str = "") -> list[ConnectionView]:
@@ -68,10 +88,11 @@ def views(connection: Connection, system: str = "") -> list[ConnectionView]:
     standings, steps = store.standings(connection, system), store.steps(connection, system)
     items, shadows = store.item_counts(connection, system), store.shadow_counts(connection, system)
     workers, now = store.workers_at(connection, system), levels.clock(connection)
+    alive = [one for one in processes(connection) if not one.lost]
     return [
         _view(one, network, standings.get(one.code), steps.get(one.code, {}),
               items.get(one.code), shadows.get(one.code, ShadowCounts()),
-              workers.get(one.code), now)
+              workers.get(one.code), now, alive)
         for one in sorted(network.systems, key=lambda each: each.code)
         if one.connector and system in ("", one.code)
     ]  # fmt: skip
@@ -94,6 +115,7 @@ def _view(
     shadow: ShadowCounts,
     worker_at: dt.datetime | None,
     now: dt.datetime,
+    alive: Sequence[ProcessView],
 ) -> ConnectionView:
     channels = channels_of(network, system.code)
     steps = checklist(_current(kept, digest(system)), role=system.role, sells=bool(channels))
@@ -118,7 +140,23 @@ def _view(
         shadow=shadow,
         worker_at=worker_at,
         spoken_for=spoken,
+        running=tuple(_running(alive, system)),
     )
+
+
+def _running(alive: Sequence[ProcessView], system: System) -> Iterator[Running]:
+    settings = digest(system)
+    for process in alive:
+        for part in process.parts:
+            if part.name == PART + system.code:
+                yield Running(
+                    worker=process.worker,
+                    roles=tuple(process.roles),
+                    open=bool(part.settings),
+                    current=part.settings == settings and part.state != "failed",
+                    error=part.error,
+                    since=part.since,
+                )
 
 
 def _current(kept: dict[StepName, Kept], settings: str) -> dict[StepName, Step]:
@@ -214,6 +252,25 @@ def go_live(
     log_change(connection, actor, "connection.live", system, detail)
     levels.notify_channels(connection, now.channels)
     return view(connection, system)
+
+
+def not_opened(
+    connection: Connection, system: str, *, worker: str, setting: str, error: str, goes_on: bool
+) -> None:
+    """Asks a person to look at a connection that cannot be opened as it is configured now."""
+    runs = "with the settings before" if goes_on else "not at all"
+    detail: dict[str, object] = {
+        "setting": setting,
+        "message": error,
+        "process": worker,
+        "runs": runs,
+    }
+    attempts.open_refusal(connection, "connection_not_opened", system, system, detail)
+
+
+def opened(connection: Connection, systems: Sequence[str]) -> None:
+    """Settles what asked a person to look at these connections. Safe to repeat."""
+    store.close_not_opened(connection, systems)
 
 
 def _unknown(system: str) -> Rejected:

@@ -7,16 +7,24 @@ it is sent, so that after a crash the same message goes again, under the same id
 
 import asyncio
 import random
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
 import structlog
 
 from stockwright import telemetry
 from stockwright.domain.errors import StockwrightError
-from stockwright.domain.subscriptions import PATIENCE_S, Filters, is_given_up, retry_s
+from stockwright.domain.subscriptions import (
+    PATIENCE_S,
+    Filters,
+    is_given_up,
+    retry_s,
+    shown_url,
+)
 from stockwright.flow import consumers
 from stockwright.flow.consumers import Gone, NotTaken
 from stockwright.flow.envelopes import Message, message_of
@@ -28,7 +36,7 @@ from stockwright.store.access import log_change
 from stockwright.store.connection import Connection, Pool
 from stockwright.store.feed import BEGINNING, Position
 from stockwright.store.session import session, translated
-from stockwright.store.subscriptions import Turn
+from stockwright.store.subscriptions import Outcome, Turn
 
 AT_ONCE: Final = 50
 """Subscriptions that one worker delivers at one time: a slow consumer holds up only itself."""
@@ -46,8 +54,9 @@ _log = structlog.get_logger(__name__)
 class Deliveries:
     """Delivers subscriptions; any number of workers may, each subscription is one's at a time.
 
-    connections are those that announcements can be sent through, by system. source names this
-    house in every CloudEvent. again is set where a turn ends that may have left something.
+    connections, by system, are looked at anew for every message: they may come and go. source
+    names this house in every CloudEvent. again is set where a turn ends that may have left
+    something.
     """
 
     def __init__(
@@ -65,9 +74,9 @@ class Deliveries:
     ) -> None:
         assert timeout_s < lease_s, "nobody else may send while a call is under way"
         self._pool = pool
-        self._queues = {
-            system: one for system, one in connections.items() if isinstance(one, Announces)
-        }
+        self._connections = connections
+        self._uses: Counter[int] = Counter()
+        self._unused = asyncio.Condition()
         self._transport = transport
         self._worker = worker
         self._source = source
@@ -103,6 +112,11 @@ class Deliveries:
             self._turns.add(task)
             task.add_done_callback(self._turns.discard)
 
+    async def let_go(self, connection: Any) -> None:
+        """Returns once nothing is sent through a connection that is in use no more."""
+        async with self._unused:
+            await self._unused.wait_for(lambda: not self._uses[id(connection)])
+
     async def close(self) -> None:
         """Ends what is under way, and gives back sockets and threads. Safe to repeat."""
         self._closing = True
@@ -121,7 +135,9 @@ class Deliveries:
         which is asked once for all of them, for it holds up the feed's writers.
         """
         holder = f"{self._worker}/{uuid4().hex[:12]}"
-        systems = list(self._queues)
+        systems = [
+            system for system, one in self._connections.items() if isinstance(one, Announces)
+        ]
         turns = await self._block(
             lambda connection: store.claim(
                 connection, holder, systems, lease_s=self._lease_s, limit=limit
@@ -162,9 +178,13 @@ class Deliveries:
             message, secrets = await self._next(turn, holder, turn.upto or end)
             if message is None:
                 break
-            if message.envelopes and not await self._sent(turn, holder, message, secrets):
-                return taken
-            goes_on = await self._moved(turn, holder, message)
+            took_ms = 0
+            if message.envelopes:
+                began = time.monotonic()
+                if not await self._sent(turn, holder, message, secrets):
+                    return taken
+                took_ms = _ms_since(began)
+            goes_on = await self._moved(turn, holder, message, took_ms)
             taken += len(message.envelopes)
             if not goes_on:
                 return taken
@@ -194,44 +214,69 @@ class Deliveries:
         self, turn: Turn, holder: str, message: Message, secrets: Sequence[str]
     ) -> bool:
         """Whether the consumer took the message; where not, that is noted."""
+        began, changes = time.monotonic(), len(message.envelopes)
         try:
             if turn.via == "queue":
-                await consumers.announce(self._queues[turn.system], turn, message, self._timeout_s)
+                await self._announce(turn, message)
             else:
                 await consumers.post(self._transport, turn, message, secrets, self._timeout_s)
         except NotTaken as failure:
-            why, asked_s = str(failure), failure.asked_s
+            why, asked_s = _safe(turn, failure), failure.asked_s
             telemetry.DELIVERIES.labels(turn.name, "failed").inc()
-            await self._block(lambda connection: self._fail(connection, turn, holder, why, asked_s))
+            tried = _Tried(_ms_since(began), changes, why)
+            await self._block(
+                lambda connection: self._fail(connection, turn, holder, tried, asked_s)
+            )
             return False
         except Gone as failure:
-            why = str(failure)
+            why = _safe(turn, failure)
             telemetry.DELIVERIES.labels(turn.name, "gone").inc()
-            await self._block(lambda connection: self._gone(connection, turn, holder, why))
+            tried = _Tried(_ms_since(began), changes, why)
+            await self._block(lambda connection: self._gone(connection, turn, holder, tried))
             return False
         telemetry.DELIVERIES.labels(turn.name, "taken").inc()
         return True
 
-    async def _moved(self, turn: Turn, holder: str, message: Message) -> bool:
+    async def _announce(self, turn: Turn, message: Message) -> None:
+        queue = self._connections.get(turn.system)
+        if not isinstance(queue, Announces):
+            raise NotTaken(f"no queue is connected as {turn.system} any more")
+        self._uses[id(queue)] += 1
+        try:
+            await consumers.announce(queue, turn, message, self._timeout_s)
+        finally:
+            self._uses[id(queue)] -= 1
+            async with self._unused:
+                self._unused.notify_all()
+
+    async def _moved(self, turn: Turn, holder: str, message: Message, took_ms: int) -> bool:
         """Moves the position behind a message that was taken; whether the turn goes on."""
         count = len(message.envelopes)
-        return await self._block(
-            lambda connection: store.advance(
+
+        def work(connection: Connection) -> bool:
+            if count:
+                store.note_attempt(
+                    connection, turn.id, took_ms=took_ms, changes=count, outcome="taken"
+                )
+            return store.advance(
                 connection, turn, holder, message.end, count, lease_s=self._lease_s
             )
-        )
+
+        return await self._block(work)
 
     def _fail(
-        self, connection: Connection, turn: Turn, holder: str, why: str, asked_s: float
+        self, connection: Connection, turn: Turn, holder: str, tried: "_Tried", asked_s: float
     ) -> None:
+        _note(connection, turn, tried, "failed")
         wait_s = retry_s(turn.failures + 1, asked_s, self._chance())
-        times = store.fail(connection, turn, holder, why, wait_s)
+        times = store.fail(connection, turn, holder, tried.why, wait_s)
         if times and is_given_up(*times, self._patience_s):
-            _stop(connection, turn, "failing", why)
+            _stop(connection, turn, "failing", tried.why)
 
-    def _gone(self, connection: Connection, turn: Turn, holder: str, why: str) -> None:
-        if store.fail(connection, turn, holder, why, 0.0):
-            _stop(connection, turn, "gone", why)
+    def _gone(self, connection: Connection, turn: Turn, holder: str, tried: "_Tried") -> None:
+        _note(connection, turn, tried, "gone")
+        if store.fail(connection, turn, holder, tried.why, 0.0):
+            _stop(connection, turn, "gone", tried.why)
 
     async def _release(self, turn: Turn, holder: str) -> None:
         try:
@@ -248,6 +293,35 @@ class Deliveries:
                 return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, inside)
+
+
+class _Tried(NamedTuple):
+    """A message that was not taken: how long that took, how many changes it held, and why."""
+
+    took_ms: int
+    changes: int
+    why: str
+
+
+def _note(connection: Connection, turn: Turn, tried: _Tried, outcome: Outcome) -> None:
+    store.note_attempt(
+        connection,
+        turn.id,
+        took_ms=tried.took_ms,
+        changes=tried.changes,
+        outcome=outcome,
+        error=tried.why,
+    )
+
+
+def _ms_since(began: float) -> int:
+    return round((time.monotonic() - began) * 1_000)
+
+
+def _safe(turn: Turn, failure: Exception) -> str:
+    """Why a message was not taken, without what of the address may be the consumer's key."""
+    why = str(failure)
+    return telemetry.hide_secrets(why.replace(turn.url, shown_url(turn.url)) if turn.url else why)
 
 
 def _end(pool: Pool) -> Position:

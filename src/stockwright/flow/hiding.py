@@ -17,11 +17,36 @@ _NAMED: Final = re.compile(
     r"(?:[{\[].*\Z|\\{0,8}(?P<quote>[\"']).*?(?:(?P=quote)(?=\s{0,8}[,}\]\r\n])|\Z)|[^\r\n&\"']+)",
     re.IGNORECASE | re.DOTALL,
 )
+# An address of the caller's: all of its query and fragment may be a key, whatever it is called.
+# Text that is no whole JSON may have the question mark and the slashes escaped.
+_ADDRESS: Final = re.compile(
+    r"(?P<where>\b[a-z][a-z0-9+.-]{0,30}+:(?:\\?/){2}(?:(?!\\u00[23][f3])[^\s?#\"'<>]){1,2000}+"
+    r"(?:[?#]|\\u003f|\\u0023))[^\s\"'<>]+",
+    re.IGNORECASE,
+)
 
 
 def hide_in_text(text: str) -> str:
-    """Text with what follows a secret's name, and what looks like a secret, replaced by HIDDEN."""
-    return hide_secrets(_NAMED.sub(lambda found: f"{found['name']}{HIDDEN}", text))
+    """Text with what follows a secret's name, what looks like a secret, and what addresses ask for
+    replaced by HIDDEN.
+    """
+    named = _NAMED.sub(lambda found: f"{found['name']}{HIDDEN}", text)
+    return _ADDRESS.sub(lambda found: f"{found['where']}{HIDDEN}", hide_secrets(named))
+
+
+def hide_in_value(value: Any) -> Any:
+    """Plain data of JSON without secrets, by the names of its fields and in its texts."""
+    return _in_texts(hide_in(value))
+
+
+def _in_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return hide_in_text(value)
+    if isinstance(value, dict):
+        return {name: _in_texts(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_in_texts(inner) for inner in value]
+    return value
 
 
 def hide_in_body(body: bytes) -> str:
@@ -63,7 +88,7 @@ def _hidden_json(text: str) -> str:
         return text
     try:
         told = msgspec.json.decode(text)
-        hidden = hide_in(told)
+        hidden = hide_in_value(told)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return text
     return text if hidden == told else msgspec.json.encode(hidden).decode()

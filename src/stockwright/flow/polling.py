@@ -75,7 +75,8 @@ class Poller:
         except LeaseLost as error:
             return Poll(kept, complete=False, error=str(error))
         except Exception as fault:  # noqa: BLE001 - a connector may be anybody's code
-            why = str(fault) if isinstance(fault, StockwrightError) else repr(fault)
+            told = str(fault) if isinstance(fault, StockwrightError) else repr(fault)
+            why = telemetry.hide_secrets(told)
             await asyncio.to_thread(self._fail, system, fault, why)
             return Poll(kept, complete=False, error=why)
         finally:

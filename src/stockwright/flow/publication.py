@@ -204,15 +204,12 @@ class Publisher:
 
 
 class Publication:
-    """The publishers of one process, each in a task of its own."""
+    """The publishers of one process, each in a task of its own; they may come and go."""
 
-    def __init__(self, publishers: Iterable[Publisher]) -> None:
+    def __init__(self, publishers: Iterable[Publisher] = ()) -> None:
         self._publishers = tuple(publishers)
-        self._by_channel = {
-            channel: publisher
-            for publisher in self._publishers
-            for channel in publisher.link.channels
-        }
+        # Replaced as a whole: other threads read it.
+        self._by_channel: dict[str, Publisher] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def wake(self, channels: Iterable[str]) -> None:
@@ -226,12 +223,21 @@ class Publication:
                 loop.call_soon_threadsafe(publisher.wake)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Runs all publishers until `stop`, then lets the calls under way finish."""
+        """Runs those it was given until `stop`, then lets the calls under way finish."""
+        await asyncio.gather(*(self.run_one(publisher, stop) for publisher in self._publishers))
+
+    async def run_one(self, publisher: Publisher, stop: asyncio.Event) -> None:
+        """Runs and wakes one publisher until `stop`, then lets its calls under way finish."""
         self._loop = asyncio.get_running_loop()
+        own = dict.fromkeys(publisher.link.channels, publisher)
+        self._by_channel = self._by_channel | own
         try:
-            await asyncio.gather(*(publisher.run(stop) for publisher in self._publishers))
+            await publisher.run(stop)
         finally:
-            self._loop = None
+            rest = {code: one for code, one in self._by_channel.items() if one is not publisher}
+            self._by_channel = rest
+            if not rest:
+                self._loop = None
 
     def listen(self, url: str, stop: threading.Event) -> None:
         """Wakes publishers for what projections of other processes change, until `stop`."""

@@ -4,6 +4,7 @@ Each deed is in the change log, in the transaction that does it. A secret is ans
 made it, and never again.
 """
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -12,7 +13,7 @@ import msgspec
 from stockwright.domain.cursors import read_cursor
 from stockwright.domain.errors import Rejected
 from stockwright.domain.proxies import Net
-from stockwright.domain.subscriptions import NewSubscription, check
+from stockwright.domain.subscriptions import NewSubscription, check, shown_url
 from stockwright.flow.following import end_behind
 from stockwright.flow.steering import checked_reason
 from stockwright.sdk.webhooks import new_secret
@@ -138,6 +139,34 @@ def rotate(connection: Connection, name: str, *, actor: str, overlap_s: float = 
     return Made(subscription=found(connection, name), secret=secret)
 
 
+class Distance(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies between a position and the end of the feed, before any filter; and the least time
+    that sending it takes at the pace of the last messages, None where none was taken yet.
+    """
+
+    position: Position
+    events: int
+    levels: int
+    messages: int
+    least_s: float | None
+
+
+def distance(pool: Pool, name: str, start: Start) -> Distance:
+    """What a replay from a position would tell at most. Raises as `position_at` does."""
+    position = position_at(pool, start)
+    end = end_behind(pool, position)
+    with session(pool) as connection:
+        one = found(connection, name)
+        taken = [try_.took_ms for try_ in store.attempts(connection, one.id, 100)
+                 if try_.outcome == "taken"]  # fmt: skip
+    events, levels = end.sequence - position.sequence, end.place - position.place
+    messages = -(-(events + levels) // one.batch)
+    least_s = messages * statistics.median(taken) / 1_000 if taken else None
+    return Distance(
+        position=position, events=events, levels=levels, messages=messages, least_s=least_s
+    )
+
+
 def replay(pool: Pool, name: str, start: Start, *, actor: str) -> Subscription:
     """Sets a subscription to a position, back or on; the consumer is told what stands behind it.
 
@@ -167,12 +196,6 @@ def found(connection: Connection, name: str) -> Subscription:
     if one is None:
         raise Rejected("not_found", "name", f"There is no subscription {name!r}.")
     return one
-
-
-def shown_url(url: str) -> str:
-    """An address without its query, which may hold a secret of the consumer's."""
-    before, mark, _ = url.partition("?")
-    return before + ("?..." if mark else "")
 
 
 def _read(cursor: str) -> Position:

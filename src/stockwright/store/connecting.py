@@ -311,3 +311,8 @@ def any_listings(connection: Connection, system: str, limit: int) -> list[str]:
     """A few listings of a system's channels."""
     rows = connection.execute(_SQL["any_listings"], {"system": system, "limit": limit})
     return [code for (code,) in rows]
+
+
+def close_not_opened(connection: Connection, systems: Sequence[str]) -> None:
+    """Closes the work items about connections that could not be opened. Safe to repeat."""
+    connection.execute(_SQL["close_not_opened"], {"systems": texts(systems)})

@@ -45,13 +45,17 @@ def apply_config(connection: Connection, network: Network) -> Applied:
     lock_master(connection)
     if not (network.systems or network.locations or network.channels):
         return Applied(revision=revision(connection))
+    told_before = _changed(connection, "told_channels")
     systems = _changed(connection, "write_systems", rows=_rows(network.systems))
     declared = [system.code for system in network.systems]
     disconnected = _changed(connection, "disconnect_systems", declared=declared)
     locations = _apply_locations(connection, network)
     channels = _apply_channels(connection, network.channels)
-    if channels:
-        connection.execute(_MASTER["mark_channels"], {"channels": list(channels)})
+    # A channel that begins or ends to be told of its levels has none that waits to be sent, or some
+    # that wait for ever.
+    told = {*told_before} ^ {*_changed(connection, "told_channels")}
+    if told or channels:
+        connection.execute(_MASTER["mark_channels"], {"channels": sorted({*told, *channels})})
     outcome = Applied(
         revision=0,
         systems=systems,

@@ -16,13 +16,17 @@ LOST_AFTER_S: Final = 30.0
 
 
 class PartView(msgspec.Struct, kw_only=True):
-    """One part of a process: whether it runs, how often it failed, and why the last time."""
+    """One part of a process: whether it runs, how often it failed, and why the last time.
+
+    settings stands for what a connection runs with; empty for other parts, and where none runs.
+    """
 
     name: str
     state: Literal["running", "waiting", "failed", "stopped"]
     failures: int = 0
     error: str = ""
     since: dt.datetime | None = None
+    settings: str = ""
 
 
 class ProcessView(msgspec.Struct, kw_only=True):

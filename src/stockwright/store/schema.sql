@@ -1967,6 +1967,28 @@ CREATE TABLE public.subscription (
     CONSTRAINT subscription_via_check CHECK ((via = ANY (ARRAY['webhook'::text, 'queue'::text])))
 );
 
+CREATE TABLE public.subscription_attempt (
+    id bigint NOT NULL,
+    subscription bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    took_ms integer NOT NULL,
+    changes integer NOT NULL,
+    outcome text NOT NULL,
+    error text DEFAULT ''::text NOT NULL,
+    CONSTRAINT subscription_attempt_changes_check CHECK ((changes > 0)),
+    CONSTRAINT subscription_attempt_outcome_check CHECK ((outcome = ANY (ARRAY['taken'::text, 'failed'::text, 'gone'::text]))),
+    CONSTRAINT subscription_attempt_took_ms_check CHECK ((took_ms >= 0))
+);
+
+ALTER TABLE public.subscription_attempt ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.subscription_attempt_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE public.subscription ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.subscription_id_seq
     START WITH 1
@@ -2424,6 +2446,9 @@ ALTER TABLE ONLY public.source_lag
 ALTER TABLE ONLY public.stock_count
     ADD CONSTRAINT stock_count_pkey PRIMARY KEY (sku, location, lot, bucket, as_of, sequence);
 
+ALTER TABLE ONLY public.subscription_attempt
+    ADD CONSTRAINT subscription_attempt_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.subscription
     ADD CONSTRAINT subscription_name_key UNIQUE (name);
 
@@ -2588,6 +2613,8 @@ CREATE INDEX sign_in_failure_by_address ON public.sign_in_failure USING btree (a
 CREATE INDEX sign_in_failure_by_time ON public.sign_in_failure USING btree (at);
 
 CREATE INDEX sku_by_group ON public.sku USING btree (sku_group);
+
+CREATE INDEX subscription_attempt_by_subscription ON public.subscription_attempt USING btree (subscription, id);
 
 CREATE INDEX subscription_secret_by_subscription ON public.subscription_secret USING btree (subscription);
 
@@ -2840,6 +2867,9 @@ ALTER TABLE ONLY public.poll_cursor
 
 ALTER TABLE ONLY public.shadow_level
     ADD CONSTRAINT shadow_level_channel_fkey FOREIGN KEY (channel) REFERENCES public.channel(code);
+
+ALTER TABLE ONLY public.subscription_attempt
+    ADD CONSTRAINT subscription_attempt_subscription_fkey FOREIGN KEY (subscription) REFERENCES public.subscription(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.subscription_progress
     ADD CONSTRAINT subscription_progress_subscription_fkey FOREIGN KEY (subscription) REFERENCES public.subscription(id) ON DELETE CASCADE;

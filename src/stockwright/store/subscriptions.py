@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -14,6 +14,7 @@ from stockwright.store.queries import load
 
 _SQL: Final = load("subscriptions")
 MAX_ERROR: Final = 500
+Outcome = Literal["taken", "failed", "gone"]
 
 
 class SecretView(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,16 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     def state(self) -> State:
         """How it does."""
         return state_of(paused=self.paused_at is not None, failures=self.failures)
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to a consumer, when it was answered, and what became of it."""
+
+    at: dt.datetime
+    took_ms: int
+    changes: int
+    outcome: Outcome
+    error: str
 
 
 class Turn(NamedTuple):
@@ -185,8 +196,7 @@ def fail(
 
     None where the turn is over.
     """
-    clean = error[:MAX_ERROR].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    arguments = {**_held(turn, holder), "error": clean, "retry_s": retry_s}
+    arguments = {**_held(turn, holder), "error": _clean(error), "retry_s": retry_s}
     row = connection.execute(_SQL["failed"], arguments).fetchone()
     return (row[0], row[1]) if row else None
 
@@ -194,6 +204,34 @@ def fail(
 def release(connection: Connection, subscription: int, holder: str) -> None:
     """Gives a subscription back to whoever delivers it next. Safe to repeat."""
     connection.execute(_SQL["release"], {"id": subscription, "holder": holder})
+
+
+def note_attempt(
+    connection: Connection,
+    subscription: int,
+    *,
+    took_ms: int,
+    changes: int,
+    outcome: Outcome,
+    error: str = "",
+) -> None:
+    """Keeps what became of a message. error must name no key of the consumer's."""
+    told = {"took_ms": took_ms, "changes": changes, "outcome": outcome, "error": _clean(error)}
+    connection.execute(_SQL["note_attempt"], {"id": subscription, **told})
+
+
+def attempts(connection: Connection, subscription: int, limit: int = 20) -> list[Attempt]:
+    """The newest messages to a consumer, newest first."""
+    rows = connection.execute(_SQL["attempts"], {"id": subscription, "limit": limit})
+    fields = Attempt.__struct_fields__
+    return [Attempt(**dict(zip(fields, row, strict=True))) for row in rows]
+
+
+def mark(connection: Connection) -> str:
+    """Changes whenever a page about subscriptions may have."""
+    row = connection.execute(_SQL["mark"]).fetchone()
+    assert row is not None
+    return "|".join(str(part) for part in row)
 
 
 def open_item(connection: Connection, turn: Turn, cause: str, error: str) -> None:
@@ -216,6 +254,10 @@ def lags(connection: Connection) -> dict[str, tuple[int, float]]:
     """By subscription: how many changes it has not looked at, and the oldest one's age in s."""
     rows = connection.execute(_SQL["lags"])
     return {name: (count, max(0.0, age_s)) for name, count, age_s in rows}
+
+
+def _clean(error: str) -> str:
+    return error[:MAX_ERROR].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _place(position: Position) -> dict[str, int]:

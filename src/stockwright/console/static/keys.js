@@ -8,11 +8,11 @@ const HELP = [
   ["/", "search"],
   ["r", "show the page as it is now"],
   ["u", "take back what was just done"],
-  ["g then o, i, l, w, p, r, c, a", "go to overview, items, publishing (levels), work, parked, reservations, API log (calls), audit"],
+  ["g then o, i, l, s, w, p, r, c, a", "go to overview, items, publishing (levels), subscriptions, work, parked, reservations, API log (calls), audit"],
   ["Esc", "leave a field, close what is open"],
   ["?", "this help"],
 ];
-const GO = { o: "/", i: "/items", l: "/publications", w: "/work-items", p: "/parked", r: "/reservations", c: "/api-log", a: "/audit" };
+const GO = { o: "/", i: "/items", l: "/publications", s: "/subscriptions", w: "/work-items", p: "/parked", r: "/reservations", c: "/api-log", a: "/audit" };
 
 let here = null;
 let going = 0;

@@ -207,3 +207,9 @@ where channel.system = %(system)s and listing.active;
 -- A few listings of a system's channels, for a question that proves the credentials.
 select listing.code from listing join channel on channel.code = listing.channel
 where channel.system = %(system)s order by listing.active desc, listing.code limit %(limit)s;
+
+-- name: close_not_opened
+-- Closes the items about connections that could not be opened.
+update work_item
+set closed_at = clock_timestamp(), closed_by = 'connections', closed_why = 'it runs as it is configured'
+where kind = 'connection_not_opened' and subject = any (%(systems)s::text[]) and closed_at is null;

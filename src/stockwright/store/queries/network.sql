@@ -25,6 +25,10 @@ where (system.role, system.owner, system.latency_budget_s, system.criticality,
        excluded.connector, excluded.settings, excluded.heartbeat_s)
 returning code
 
+-- name: told_channels
+-- The channels whose systems have a connector: they are told of their levels.
+select channel.code from channel join system on system.code = channel.system where system.connector <> ''
+
 -- name: declare_gross
 -- Notes which systems' connectors take gross numbers; the channels where that changed.
 with changed as (

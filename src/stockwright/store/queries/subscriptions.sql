@@ -174,3 +174,26 @@ from subscription s
 join subscription_progress p on p.subscription = s.id,
      (select coalesce((select sequence from ledger_head where lane = 0), 0) as sequence,
              coalesce((select max(position) from level_change), 0) as place) head;
+
+-- name: note_attempt
+-- Keeps what became of a message, of the newest hundred of each subscription.
+with old as (
+    delete from subscription_attempt
+    where subscription = %(id)s
+      and id <= (select id from subscription_attempt where subscription = %(id)s order by id desc offset 99 limit 1)
+)
+insert into subscription_attempt (subscription, took_ms, changes, outcome, error)
+select id, %(took_ms)s, %(changes)s, %(outcome)s, %(error)s from subscription where id = %(id)s;
+
+-- name: attempts
+-- The newest messages to a consumer: (at, milliseconds, changes, outcome, error).
+select at, took_ms, changes, outcome, error from subscription_attempt
+where subscription = %(id)s order by id desc limit %(limit)s;
+
+-- name: mark
+-- Changes whenever a page about subscriptions may have.
+select (select coalesce(max(id), 0) from subscription_attempt),
+       (select coalesce(sum(turn), 0) from subscription_progress),
+       (select count(*) from subscription),
+       (select count(*) from subscription where paused_at is not null),
+       (select count(*) from subscription_secret);
