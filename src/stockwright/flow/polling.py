@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from stockwright import telemetry
+from stockwright.domain.budget import silence_s
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
 from stockwright.flow.calls import promise_call
 from stockwright.flow.keeping import new_payload
@@ -121,7 +122,7 @@ class Poller:
             failures = failures_of(connection, system)
             wait_s = min(2.0**failures, _LONGEST_RETRY_S)
             if isinstance(fault, Throttled):
-                wait_s = max(wait_s, fault.retry_after_s)
+                wait_s = max(wait_s, silence_s(fault.retry_after_s))
             if isinstance(fault, Misconfigured):
                 wait_s = _LONGEST_RETRY_S
             fail_poll(connection, system, self._worker, error, retry_s=wait_s)

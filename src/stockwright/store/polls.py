@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from stockwright.domain.codes import storable
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -70,7 +71,7 @@ def fail_poll(
     arguments = {
         "connection": system,
         "worker": worker,
-        "error": error[:MAX_ERROR].replace("\x00", "\ufffd"),
+        "error": storable(error, MAX_ERROR),
         "retry_s": retry_s,
     }
     connection.execute(_SQL["failed"], arguments)
