@@ -27,6 +27,8 @@ CLAIM_S: Final = 300.0
 REASON: Final = ".reason.txt"
 _COPIES: Final = 9
 _LABEL: Final = 58
+_LONGEST_NAME: Final = 180
+"""Bytes of a name that is laid aside: what is put behind it must fit as well."""
 
 
 class Whole(NamedTuple):
@@ -222,6 +224,7 @@ class Inbox:
     async def _whole_files(self) -> tuple[list[Entry], dict[str, list[str]]]:
         """The complete files, oldest first, and for each name what lies beside it."""
         entries = await self._entries(self._folder)
+        self._check_own(entries)
         files = [
             entry for entry in entries if entry.kind == "file" and not entry.name.startswith(".")
         ]
@@ -237,6 +240,13 @@ class Inbox:
             for entry in found
         }
         return sorted(found, key=lambda entry: (entry.stamp, entry.name)), beside
+
+    def _check_own(self, entries: Sequence[Entry]) -> None:
+        """Raises Misconfigured where a folder of ours was exchanged for a link: it leads out."""
+        for entry in entries:
+            if entry.kind == "other" and entry.name in (CLAIMED, DONE, QUARANTINE):
+                message = f"inbox: {entry.name} in {self._folder} is a link; make it a folder"
+                raise Misconfigured("inbox", message)
 
     def _extras(self, name: str) -> list[str]:
         return [_beside(name, self._whole.marker), _beside(name, self._whole.sidecar)]
@@ -320,7 +330,8 @@ class Inbox:
     def _is_old(self, entry: Entry) -> bool:
         when = entry.name.partition("-")[0]
         begun = int(when) / 1000 if entry.kind == "folder" and when.isdecimal() else entry.stamp
-        return self._clock().timestamp() - begun > CLAIM_S
+        # One that lies as far ahead was begun while a clock was wrong.
+        return abs(self._clock().timestamp() - begun) > CLAIM_S
 
     def _token(self, name: str) -> str:
         when = int(self._clock().timestamp() * 1000)
@@ -362,6 +373,10 @@ def _label(name: str) -> str:
 
 def _free_names(name: str, claim: str) -> Iterable[str]:
     stem, ending = posixpath.splitext(name)
+    raw = name.encode("utf-8", "surrogateescape")
+    if len(raw) > _LONGEST_NAME:
+        stem, ending = raw[:_LONGEST_NAME].decode("utf-8", "surrogateescape"), ending[:10]
+        name = stem + ending
     yield name
     for number in range(2, _COPIES + 1):
         yield f"{stem}.{number}{ending}"
