@@ -34,13 +34,17 @@ class PollState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Advance(NamedTuple):
-    """One page's step of a cursor. every_s: when the next poll is due once this one is complete."""
+    """One page's step of a cursor. every_s: when the next poll is due once this one is complete.
+
+    took_s: seconds since the partner was asked, which no wrong clock can change.
+    """
 
     before: str
     cursor: str
     started_at: dt.datetime
     complete: bool
     every_s: float
+    took_s: float = 0.0
 
 
 def lease_poll(

@@ -27,8 +27,10 @@ CLAIM_S: Final = 300.0
 REASON: Final = ".reason.txt"
 _COPIES: Final = 9
 _LABEL: Final = 58
-_LONGEST_NAME: Final = 180
-"""Bytes of a name that is laid aside: what is put behind it must fit as well."""
+_LONGEST_NAME: Final = 255
+"""Bytes of a name that file systems take."""
+_FOR_REASON: Final = 40
+"""Bytes that stay free where a reason is laid beside: its ending, and that of its draft."""
 
 
 class Whole(NamedTuple):
@@ -207,7 +209,8 @@ class Inbox:
         await self._place.remove_folder(folder)
 
     async def _lay_one_aside(self, source: str, name: str, kept: Kept) -> None:
-        for target in _free_names(name, kept.claim):
+        longest = _LONGEST_NAME - (_FOR_REASON if kept.reason else 0)
+        for target in _free_names(name, kept.claim, longest):
             path = f"{self._folder}/{kept.into}/{target}"
             if kept.reason:
                 # Before the file: a reason without one says more than a file without its reason.
@@ -371,13 +374,20 @@ def _label(name: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in shown(name))[:_LABEL]
 
 
-def _free_names(name: str, claim: str) -> Iterable[str]:
+def _free_names(name: str, claim: str, longest: int) -> Iterable[str]:
+    """Names under which a file may be laid aside, the first its own; at most so many bytes long."""
     stem, ending = posixpath.splitext(name)
-    raw = name.encode("utf-8", "surrogateescape")
-    if len(raw) > _LONGEST_NAME:
-        stem, ending = raw[:_LONGEST_NAME].decode("utf-8", "surrogateescape"), ending[:10]
-        name = stem + ending
-    yield name
-    for number in range(2, _COPIES + 1):
-        yield f"{stem}.{number}{ending}"
-    yield f"{stem}.{claim.partition('~')[0]}{ending}"
+    numbers = ["", *(f".{number}" for number in range(2, _COPIES + 1))]
+    for number in (*numbers, f".{claim.partition('~')[0]}"):
+        yield _fitting(stem, number + ending, longest)
+
+
+def _fitting(stem: str, tail: str, longest: int) -> str:
+    room = longest - len(_raw(tail))
+    while stem and len(_raw(stem)) > room:
+        stem = stem[:-1]
+    return stem + tail if room > 0 else tail[-longest:]
+
+
+def _raw(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
