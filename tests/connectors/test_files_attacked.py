@@ -1,4 +1,4 @@
-"""A partner who may write into our folders has us read, write and move nothing that is elsewhere."""
+"""A partner who may write into our folders has us read, write and move nothing from elsewhere."""
 
 import asyncio
 import datetime as dt

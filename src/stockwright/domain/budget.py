@@ -64,7 +64,7 @@ def refill(budget: Budget, now: dt.datetime, calls_per_s: float, burst: float) -
     """
     step = dt.timedelta(seconds=CLOCK_STEP_S)
     if budget.refilled_at > now + step:
-        budget.refilled_at = now
+        budget.refilled_at, budget.heartbeat = now, None
     if budget.retry_at and budget.retry_at > now + step + dt.timedelta(seconds=LONGEST_SILENCE_S):
         budget.retry_at = None
     earned = max(0.0, (now - budget.refilled_at).total_seconds()) * calls_per_s
