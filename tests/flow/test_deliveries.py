@@ -500,3 +500,26 @@ async def test_a_cursor_behind_the_end_is_refused(hub):
     with pytest.raises(Rejected) as refused:
         hub.subscribe(Consumer(), start=Start(cursor="Wzk5LDBd"))
     assert refused.value.field in ("url", "cursor")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"location": "http://["},
+        {"retry-after": "Thu, 01 Jan 99999999999 00:00:00 GMT"},
+        {"retry-after": "1e999"},
+    ],
+)
+async def test_an_answer_with_headers_of_nonsense_is_a_failure_and_waits_like_any(hub, headers):
+    """Else the consumer would be called again at once, and for ever."""
+    async with Consumer() as consumer, hub.worker() as worker:
+        hub.subscribe(consumer)
+        hub.receive("A")
+        consumer.answers = [web.Response(status=503, headers=headers)]
+        await worker.step()
+        assert hub.one().failures == 1
+        await worker.step()
+        assert len(consumer.heard) == 1
+        hub.hurry()
+        await worker.step()
+        assert hub.one().failures == 0

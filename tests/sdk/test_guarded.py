@@ -80,7 +80,7 @@ async def test_a_name_that_is_rebound_is_judged_with_every_connection():
     [
         "１２７.0.0.1",
         "127。0。0。1",
-        "①⑥⑨.254.169.254",
+        "①②⑦.0.0.1",
         "[::ffff:127.0.0.1]",
         "[fec0::1]",
         "[::7f00:1]",
