@@ -34,7 +34,9 @@ TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
 MAX_FILE_BYTES: Final = 10_000_000
 MAX_DEPTH: Final = 50
 _KEY: Final = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
-_ENDLESS: Final = re.compile(rf"(?<![\w-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{MAX_DEPTH}}}")
+_ENDLESS: Final = re.compile(
+    rf"(?m)(?:^[ \t\[]*+|\{{[ \t]*+){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{MAX_DEPTH}}}"
+)
 """A key of more parts than tables may lie in each other: reading it takes time by their square."""
 
 
