@@ -74,9 +74,11 @@ def codes_in(parts: Iterable[Mapped]) -> list[tuple[str, str]]:
     for part in parts:
         if isinstance(part.item, Fact):
             asked.update(dict.fromkeys(_asked(part.item)))
-    return [
-        (subject, code) for subject, code in asked if isinstance(code, str) and code.isprintable()
-    ]
+    return [(subject, code) for subject, code in asked if _may_be_code(code)]
+
+
+def _may_be_code(code: object) -> bool:
+    return isinstance(code, str) and code.isprintable()
 
 
 def unpack(parts: Sequence[Mapped], system: str, received_at: datetime, codes: Codes) -> Unpacked:
