@@ -96,6 +96,7 @@ def test_another_package_s_connector_is_found_by_its_entry_point(installed, stoc
     [
         ("stockwright_acme_shop:NOTHING", "of stockwright-acme-shop cannot be loaded"),
         ("no_such_package:CONNECTOR", "ModuleNotFoundError"),
+        ("stockwright_acme_shop.gone:CONNECTOR", "SystemExit"),
         ("stockwright_acme_shop:Path", "is no Connector"),
         ("stockwright.connectors.json_http:CONNECTOR", "declares itself as json_http"),
     ],
@@ -103,6 +104,8 @@ def test_another_package_s_connector_is_found_by_its_entry_point(installed, stoc
 def test_a_package_that_is_broken_is_named_and_spoils_nothing_else(
     installed, stockwright, tmp_path, target, words
 ):
+    gone = installed / "stockwright_acme_shop" / "gone.py"
+    gone.write_text("raise SystemExit(7)\n", encoding="utf-8")
     announce(installed, target)
     ran = stockwright("connector", "show", "acme_shop")
     assert ran.code == 2

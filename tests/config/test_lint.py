@@ -449,3 +449,21 @@ def test_a_finding_names_the_column_where_it_begins(
     path.write_text(text, encoding="utf-8")
     assert (line, column) in [(one.line, one.column) for one in lint(path)]
     assert any(f":{line}:{column}: error: " in str(one) for one in lint(path))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["a" + ".a" * 20_000 + " = 1", "a = " + "{b=" * 60 + "1" + "}" * 60, "a = " + "[" * 300],
+    ids=["a key without end", "tables in tables", "lists in lists"],
+)
+def test_settings_without_end_are_told_at_once(tmp_path, setting):
+    path = tmp_path / "stockwright.toml"
+    path.write_text(f"[systems.A]\nrole = 'shop'\n[systems.A.settings]\n{setting}\n")
+    (finding,) = lint(path)
+    assert finding.problem.startswith(("is nested too deeply", "is not TOML"))
+
+
+def test_a_text_with_many_dots_is_no_key(tmp_path):
+    path = tmp_path / "stockwright.toml"
+    path.write_text("[systems.A]\nrole = 'shop'\nowner = 'so ......... " + "on. " * 99 + "'\n")
+    assert [one.problem for one in lint(path) if "nested" in one.problem] == []

@@ -537,3 +537,26 @@ async def test_why_a_consumer_cannot_be_reached_names_no_key_of_its_address(hub)
     with hub.pool.connection() as connection:
         (tried,) = store.attempts(connection, hub.one().id)
     assert tried.error == hub.one().last_error == "cannot reach http://127.0.0.1:1/h?...: no route"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"location": "http://["},
+        {"retry-after": "Thu, 01 Jan 99999999999 00:00:00 GMT"},
+        {"retry-after": "1e999"},
+    ],
+)
+async def test_an_answer_with_headers_of_nonsense_is_a_failure_and_waits_like_any(hub, headers):
+    """Else the consumer would be called again at once, and for ever."""
+    async with Consumer() as consumer, hub.worker() as worker:
+        hub.subscribe(consumer)
+        hub.receive("A")
+        consumer.answers = [web.Response(status=503, headers=headers)]
+        await worker.step()
+        assert hub.one().failures == 1
+        await worker.step()
+        assert len(consumer.heard) == 1
+        hub.hurry()
+        await worker.step()
+        assert hub.one().failures == 0

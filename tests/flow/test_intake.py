@@ -8,7 +8,7 @@ from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.domain.events import Fact
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
-from stockwright.sdk.messages import Payload
+from stockwright.sdk.messages import Mapped, Payload
 from stockwright.store.connection import Pool
 from stockwright.store.queries import load
 from tests.flow.partners import (
@@ -348,3 +348,46 @@ def test_an_ignored_message_is_done_without_an_event(pool, recorder, database):
     intake.accept("shop", "webhook", Payload(body=b'{"type": "product.updated"}'))
     assert intake.step() == (1, 0, 0, 0)
     assert states(database) == [("recorded", "", "")]
+
+
+class Mapping:
+    """Anybody's mapping: it makes what it is told to."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def map(self, payload):
+        return self.made
+
+
+def sale(**more):
+    given = {"document": "X", "order": "X", "order_line": "1", "item": "shop-a", "quantity": 1}
+    return Mapped(place="$", item=Fact(kind="channel_order", **{**given, **more}))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        [sale(item="A\x00B")],
+        [sale(location="\ud800")],
+        [sale(item=7)],
+        [sale(quantity="1")],
+        [sale(document=None)],
+        [sale(occurred_at="yesterday")],
+        [None],
+        None,
+    ],
+    ids=["nul", "surrogate", "item", "quantity", "document", "time", "no part", "nothing"],
+)
+def test_a_mapping_that_makes_nonsense_parks_its_payload_and_stops_no_other(
+    pool, recorder, database, made
+):
+    both = {**connections(), "wms": Mapping(made)}
+    intake = Intake(pool, recorder, both, worker="w1")
+    intake.accept("wms", "webhook", Payload(body=b"{}"))
+    intake.accept("shop", "webhook", order("O1", ("shop-a", 2)))
+    intake.step()
+    query = "select system, state from payload where parent is null order by id"
+    assert rows(database, query)[1] == ("shop", "recorded")
+    assert rows(database, "select count(*) from payload where state = 'parked'") == [(1,)]
+    assert intake.step().payloads == 0

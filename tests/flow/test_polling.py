@@ -287,3 +287,35 @@ def test_a_page_s_payloads_and_its_cursor_stand_or_fall_together(pool, database)
     assert not found.complete
     assert rows(database, "select count(*) from payload") == [(0,)]
     assert rows(database, "select cursor from poll_cursor") == [("",)]
+
+
+async def test_a_worker_whose_clock_is_ahead_claims_to_know_no_orders_to_come(
+    poller, pool, database
+):
+    partner = Partner(orders(3))
+    await poller.poll("shop", partner)
+    partner.clock = dt.datetime(2036, 1, 1, tzinfo=dt.UTC)
+    await poller.poll("shop", partner, now=True)
+    (now,) = rows(database, "select clock_timestamp()")[0]
+    watermark = state(pool).watermark
+    assert NOON < watermark <= now
+
+
+async def test_a_watermark_from_a_time_when_the_clock_was_ahead_is_given_up(poller, pool, database):
+    partner = Partner(orders(3))
+    await poller.poll("shop", partner)
+    database.execute("update poll_cursor set watermark = '2036-01-01Z'")
+    await poller.poll("shop", partner, now=True)
+    assert state(pool).watermark == partner.clock
+
+
+@pytest.mark.parametrize("wait_s", [float("inf"), 1e300, float("nan")])
+async def test_a_partner_that_asks_never_to_be_polled_again_is_polled_within_the_hour(
+    poller, pool, database, wait_s
+):
+    partner = Partner(orders(1))
+    partner.faults = [Throttled("not \x00 now \ud800", wait_s)]
+    assert (await poller.poll("shop", partner)).error
+    (late,) = rows(database, "select due_at > clock_timestamp() + '61 min' from poll_cursor")[0]
+    assert not late
+    assert state(pool).failures == 1

@@ -231,3 +231,30 @@ async def test_a_log_in_of_the_partner_s_own_form_gives_a_token():
     times.append(NOW + dt.timedelta(seconds=61))
     await made.read("/x", dict)
     assert len(bodies) == 2
+
+
+async def test_a_token_refused_to_many_calls_at_once_is_renewed_once():
+    """All are under way with the old token when the first is refused."""
+    issued, refused, all_there = [], 0, asyncio.Event()
+
+    async def answer(request):
+        nonlocal refused
+        if request.url.endswith("/token"):
+            issued.append(f"T{len(issued)}")
+            await asyncio.sleep(0)
+            body = msgspec.json.encode({"access_token": issued[-1], "expires_in": 3600})
+            return HttpResponse(status=200, body=body)
+        if request.headers["authorization"] == "Bearer T0":
+            refused += 1
+            if refused == 30:
+                all_there.set()
+            await all_there.wait()
+            return HttpResponse(status=401)
+        return HttpResponse(status=200, body=b"{}")
+
+    grant = Grant(url=f"{BASE}/token", fields={"grant_type": "client_credentials"})
+    transport = InMemory(answer)
+    made, _ = caller(answer, Exchanged(grant, transport, lambda: NOW))
+    found = await asyncio.gather(*(made.send("GET", "/x") for _ in range(30)))
+    assert [one.status for one in found] == [200] * 30
+    assert issued == ["T0", "T1"]

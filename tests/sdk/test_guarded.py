@@ -73,3 +73,21 @@ async def test_a_name_that_is_rebound_is_judged_with_every_connection():
     assert len(calls) == 1
     await http.close()
     await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "１２７.0.0.1",
+        "127。0。0。1",
+        "①②⑦.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "[fec0::1]",
+        "[::7f00:1]",
+    ],
+)
+async def test_an_address_in_other_letters_is_no_way_in(host):
+    http = GuardedHttp(())
+    with pytest.raises(NotSent, match="private network|xn--"):
+        await http.send(HttpRequest(method="POST", url=f"https://{host}:1/"))
+    await http.close()

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import gzip
 import socket
+import tracemalloc
 
 import pytest
 from aiohttp import web
@@ -173,3 +174,82 @@ async def test_the_transport_in_memory_keeps_what_was_sent_and_keeps_the_time_ou
     with pytest.raises(Unanswered):
         await memory.send(HttpRequest(method="GET", url="http://x/slow", timeout_s=0.01))
     assert [request.url for request in memory.requests] == ["http://x/", "http://x/slow"]
+
+
+@pytest.mark.parametrize("status", [200, 301, 500])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_location_that_is_no_address_is_an_answer_like_any_other(
+    http, server, method, status
+):
+    async def handler(request):
+        return web.Response(status=status, headers={"location": "http://["})
+
+    url = await server(handler)
+    assert (await http.send(HttpRequest(method=method, url=url))).status == status
+
+
+async def test_cookies_are_neither_kept_nor_sent_back(http, server):
+    sent = []
+
+    async def handler(request):
+        sent.append(request.headers.get("cookie"))
+        response = web.Response()
+        response.set_cookie(f"n{len(sent)}", "x" * 1000)
+        return response
+
+    url = (await server(handler)).replace("127.0.0.1", "localhost")
+    for _ in range(3):
+        await http.send(HttpRequest(method="GET", url=url))
+    assert sent == [None, None, None]
+
+
+async def test_a_bomb_of_compressed_nothing_is_cut_off_early(http, server):
+    """Thirty kilobytes that would be thirty megabytes, packed twice as some servers may."""
+
+    async def handler(request):
+        body = gzip.compress(b"\0" * 33_000_000)
+        return web.Response(body=body, headers={"content-encoding": "gzip"})
+
+    url = await server(handler)
+    tracemalloc.start()
+    with pytest.raises(TooLarge):
+        await http.send(HttpRequest(method="GET", url=url, max_response_bytes=1_000_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60_000_000, "33 MB of it are the test's own"
+
+
+async def test_a_body_that_trickles_for_ever_ends_with_the_time_of_the_call(http, server):
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(1_000):
+            await response.write(b".")
+            await asyncio.sleep(0.02)
+        return response
+
+    url = await server(handler)
+    with pytest.raises(Unanswered, match="did not answer within"):
+        await http.send(HttpRequest(method="GET", url=url, timeout_s=0.2))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Thu, 01 Jan 99999999999 00:00:00 GMT",
+        "Thu, 01 Jan 2026 00:00:00 +99999999999999999",
+        "\x00",
+        "",
+    ],
+)
+def test_a_retry_after_that_is_no_time_at_all_says_nothing(header):
+    assert retry_after_s({"retry-after": header}, NOW, 5.0) == 5.0
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host:99999/x", "http://host:abc/x", "http://[", "http://:80"]
+)
+async def test_an_address_with_no_port_or_host_there_can_be_is_a_setting_to_mend(http, url):
+    with pytest.raises(Misconfigured) as told:
+        await http.send(HttpRequest(method="GET", url=url))
+    assert told.value.setting == "base_url"

@@ -65,3 +65,8 @@ def test_an_unusable_secret_names_the_setting_and_not_itself(value):
         verify(RIGHT, BODY, [Secret(value)])
     assert error.value.setting == "webhook_secrets"
     assert "ü" not in str(error.value)
+
+
+def test_a_secret_of_which_no_byte_is_left_proves_nothing():
+    with pytest.raises(Misconfigured, match="base64"):
+        verify({}, b"{}", [Secret("whsec_!!!!")])

@@ -55,7 +55,7 @@ def _loaded(name: str, entry: EntryPoint) -> Any:
     """What another package announces. Raises Misconfigured where it cannot be loaded."""
     try:
         return entry.load()
-    except Exception as fault:
+    except (Exception, SystemExit) as fault:
         package = entry.dist.name if entry.dist else entry.value
         why = f"of {package} cannot be loaded: {type(fault).__name__}: {fault}; mend or remove it"
         raise Misconfigured(name, why) from fault

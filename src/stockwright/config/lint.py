@@ -32,6 +32,12 @@ TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "subscriptions": Subscriptions,
 }
 MAX_FILE_BYTES: Final = 10_000_000
+MAX_DEPTH: Final = 50
+_KEY: Final = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_ENDLESS: Final = re.compile(
+    rf"(?m)(?:^[ \t\[]*+|\{{[ \t]*+){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{MAX_DEPTH}}}"
+)
+"""A key of more parts than tables may lie in each other: reading it takes time by their square."""
 
 
 def lint(path: Path | str) -> list[Finding]:
@@ -55,14 +61,19 @@ def read(path: Path) -> tuple[Config | None, list[Finding]]:
         return None, [_unreadable(name, 1, f"is larger than {MAX_FILE_BYTES} bytes", fix)]
     try:
         text = raw.decode("utf-8-sig")
+        endless = _ENDLESS.search(text)
+        if endless:
+            return None, [_too_deep(name, text.count("\n", 0, endless.start()) + 1)]
         table = tomllib.loads(text)
     except UnicodeDecodeError as failure:
         line = raw.count(b"\n", 0, failure.start) + 1
         return None, [_unreadable(name, line, "is not UTF-8", "save the file as UTF-8")]
     except RecursionError:
-        return None, [_unreadable(name, 1, "is nested too deeply", "write plain tables")]
+        return None, [_too_deep(name)]
     except tomllib.TOMLDecodeError as failure:
         return None, [_syntax(name, text, str(failure))]
+    if _is_too_deep(table):
+        return None, [_too_deep(name)]
     return _check(Report(name, locate(text), locate_columns(text)), path, table)
 
 
@@ -72,6 +83,8 @@ def read_edits(given: Mapping[str, Any], database: Network) -> tuple[Network | N
     given maps "systems", "locations", "channels" to tables by code. The database's network is what
     they may refer to, and is not judged. None where a finding is an error.
     """
+    if _is_too_deep(given):
+        return None, [_too_deep("(body)")]
     report = Report("(body)", {})
     edits = {
         name: read_family(report, name, kind, given.get(name, {}))
@@ -88,6 +101,24 @@ def read_edits(given: Mapping[str, Any], database: Network) -> tuple[Network | N
     if any(finding.level == "error" for finding in findings):
         return None, findings
     return Network(**_families(edits)), findings
+
+
+def _is_too_deep(value: object) -> bool:
+    """Whether tables and lists lie in each other deeper than anybody means it."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for part in level:
+            if isinstance(part, Mapping):
+                inner += part.values()
+            elif isinstance(part, list | tuple):
+                inner += part
+        level = inner
+    return bool(level)
+
+
+def _too_deep(file: str, line: int = 1) -> Finding:
+    return _unreadable(file, line, "is nested too deeply", "write plain tables")
 
 
 def _is_within(field: str, part: str) -> bool:

@@ -15,6 +15,12 @@ FAILURES_TO_OPEN: Final = 3
 """So many failed calls in a row stop all others but one probe at a time."""
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
+LONGEST_SILENCE_S: Final = 3_600.0
+"""No partner is believed who asks for a longer silence."""
+CLOCK_STEP_S: Final = 60.0
+"""The database's clock may step back so far and nothing is earned twice. What lies further ahead of
+it was written while the clock was wrong.
+"""
 INCREASE_SHARE: Final = 0.1
 """The part of the budget kept for increases that have waited."""
 
@@ -45,8 +51,22 @@ def backoff_s(failures: int, chance: float, longest_s: float = LONGEST_WAIT_S) -
     return whole * (0.5 + chance / 2)
 
 
+def silence_s(asked_s: float) -> float:
+    """Seconds that a partner's wish for silence is kept: what is no number is no wish."""
+    return min(max(asked_s, 0.0), LONGEST_SILENCE_S) if asked_s == asked_s else 0.0
+
+
 def refill(budget: Budget, now: dt.datetime, calls_per_s: float, burst: float) -> None:
-    """Adds the calls earned since the last time; a clock that steps back earns nothing."""
+    """Adds the calls earned since the last time; a clock that steps back earns nothing.
+
+    One that was far ahead and was put right begins anew: it must not silence a connection until
+    that far time comes.
+    """
+    step = dt.timedelta(seconds=CLOCK_STEP_S)
+    if budget.refilled_at > now + step:
+        budget.refilled_at, budget.heartbeat = now, None
+    if budget.retry_at and budget.retry_at > now + step + dt.timedelta(seconds=LONGEST_SILENCE_S):
+        budget.retry_at = None
     earned = max(0.0, (now - budget.refilled_at).total_seconds()) * calls_per_s
     budget.tokens = min(max(1.0, burst), budget.tokens + earned)
     budget.refilled_at = max(now, budget.refilled_at)
@@ -111,7 +131,7 @@ def throttled(budget: Budget, now: dt.datetime, error: str, retry_after_s: float
     """The partner asked for silence. That is no failure of its own."""
     budget.last_error = error
     budget.tokens = min(budget.tokens, 1.0)  # no burst right after the silence
-    budget.retry_at = now + dt.timedelta(seconds=max(0.0, retry_after_s))
+    budget.retry_at = now + dt.timedelta(seconds=silence_s(retry_after_s))
 
 
 def misconfigured(budget: Budget, now: dt.datetime, error: str) -> None:

@@ -38,6 +38,14 @@ def code_problem(code: str) -> str:
     return ""
 
 
+def storable(text: str, longest: int) -> str:
+    """The beginning of a text as it can be kept, whatever a partner sent: without NUL and halves
+    of surrogate pairs.
+    """
+    clean = text[:longest].replace("\x00", "\ufffd")
+    return clean.encode("utf-8", "replace").decode("utf-8")
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """The known word closest to a wrong one as the question 'did you mean X?'; '' if none is."""
     words = {word.casefold(): word for word in known}

@@ -7,6 +7,22 @@ from typing import Final
 from stockwright.domain.proxies import Address, Net
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_COMPATIBLE: Final = ipaddress.ip_network("::/96")
+"""An IPv4 address written as an IPv6 one, as it was done once; `::` and `::1` are none."""
+_NOT_PUBLIC: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "fec0::/10",  # networks of one site, as they were once
+        "64:ff9b:1::/48",  # translation inside one network
+        "::ffff:0:0:0/96",  # the same, as IPv4-translated addresses
+        "100::/64",
+        "2001::/23",
+        "3fff::/20",
+        "5f00::/16",
+        "192.88.99.0/24",
+    )
+)
+"""What `ipaddress` takes for public, in some of the versions of Python that we run on."""
 
 
 def may_reach(text: str, allowed: Sequence[Net], *, public: bool = True) -> bool:
@@ -21,7 +37,8 @@ def may_reach(text: str, allowed: Sequence[Net], *, public: bool = True) -> bool
         return False
     if any(address.version == net.version and address in net for net in allowed):
         return True
-    return public and address.is_global and not address.is_multicast
+    inside = any(address.version == net.version and address in net for net in _NOT_PUBLIC)
+    return public and address.is_global and not address.is_multicast and not inside
 
 
 def is_address(text: str) -> bool:
@@ -37,6 +54,6 @@ def _plain(address: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for, where it stands for one."""
     if not isinstance(address, ipaddress.IPv6Address):
         return address
-    if address in _NAT64:
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address

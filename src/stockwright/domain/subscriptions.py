@@ -116,6 +116,9 @@ def check_url(url: str, allowed: Sequence[Net]) -> None:
         raise _bad_url(f"An address has at most {MAX_URL:,} printable characters and no blank.")
     if parts.scheme not in ("https", "http") or not host:
         raise _bad_url("Give an address that begins with https://.")
+    if not host.isascii():
+        # Some characters stand for digits and dots, once the name is translated.
+        raise _bad_url("Write a name with other letters than a to z in its form with xn--.")
     if parts.username or parts.password:
         raise _bad_url("Leave user and password out; what we send is signed instead.")
     if parts.fragment:

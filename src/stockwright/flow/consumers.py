@@ -48,6 +48,8 @@ async def post(
         response = await transport.send(request)
     except StockwrightError as failure:
         raise NotTaken(str(failure)) from None
+    except Exception as failure:  # noqa: BLE001  whatever it answers, the next try comes later
+        raise NotTaken(f"its answer made the call fail: {type(failure).__name__}") from None
     _judge(response)
 
 

@@ -1,10 +1,12 @@
 """Asks partners what happened: page after page, each kept together with the cursor behind it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from stockwright import telemetry
+from stockwright.domain.budget import silence_s
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
 from stockwright.flow.calls import promise_call
 from stockwright.flow.keeping import new_payload
@@ -89,9 +91,10 @@ class Poller:
         """The pages after a cursor, each kept before it is told; at most MAX_PAGES."""
         for _ in range(MAX_PAGES):
             await self._keep_pace(system, connection.limits)
+            asked_at = time.monotonic()
             page = await connection.read(cursor)
             step = Advance(cursor, page.next_cursor, page.started_at, page.complete, every_s)
-            await asyncio.to_thread(self._keep, system, page, step, lease_s)
+            await asyncio.to_thread(self._keep, system, page, step, asked_at, lease_s)
             await connection.acknowledge(page)
             cursor = page.next_cursor
             yield page
@@ -110,10 +113,13 @@ class Poller:
         with session(self._pool) as connection:
             return lease_poll(connection, system, self._worker, lease_s=lease_s, now=now)
 
-    def _keep(self, system: str, page: Page, step: Advance, lease_s: float) -> None:
+    def _keep(
+        self, system: str, page: Page, step: Advance, asked_at: float, lease_s: float
+    ) -> None:
         payloads = [new_payload(system, "poll", payload) for payload in page.payloads]
         with session(self._pool) as connection:
             keep(connection, payloads)
+            step = step._replace(took_s=time.monotonic() - asked_at)
             if not advance_poll(connection, system, self._worker, step, lease_s=lease_s):
                 raise LeaseLost(f"another worker polls {system} by now")
 
@@ -122,7 +128,7 @@ class Poller:
             failures = failures_of(connection, system)
             wait_s = min(2.0**failures, _LONGEST_RETRY_S)
             if isinstance(fault, Throttled):
-                wait_s = max(wait_s, fault.retry_after_s)
+                wait_s = max(wait_s, silence_s(fault.retry_after_s))
             if isinstance(fault, Misconfigured):
                 wait_s = _LONGEST_RETRY_S
             fail_poll(connection, system, self._worker, error, retry_s=wait_s)

@@ -64,7 +64,7 @@ def _settle_one(
     own_wait_s = budgets.backoff_s(level.attempts + 1, link.chance(), LONGEST_LEVEL_WAIT_S)
 
     def after(seconds: float) -> dt.datetime:
-        return now + dt.timedelta(seconds=max(seconds, own_wait_s))
+        return now + dt.timedelta(seconds=max(budgets.silence_s(seconds), own_wait_s))
 
     match result:
         case Applied(shown=shown, version=version):

@@ -2,16 +2,33 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from stockwright import telemetry
+from stockwright.domain.codes import storable
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled, Transient
+from stockwright.domain.events import MAX_QUANTITY
 from stockwright.domain.levels import Level
 from stockwright.flow.calls import Call, Failed, Link
-from stockwright.sdk.messages import InDoubt, LevelKey, LevelToSend, PublishResult, ShownLevel
+from stockwright.sdk.messages import (
+    Applied,
+    InDoubt,
+    LevelKey,
+    LevelToSend,
+    PublishResult,
+    Refused,
+    Retry,
+    ShownLevel,
+)
 from stockwright.sdk.verbs import Publishes, ReadsBack
 
+MAX_VERSION: Final = 2**53
+"""Far above any version of ours, which follow the clock; no JSON reader keeps more."""
+MAX_REASON: Final = 200
+MAX_WORDS: Final = 500
 _log = structlog.get_logger(__name__)
 
 
@@ -23,7 +40,7 @@ async def send(connection: Publishes, link: Link, call: Call) -> Sequence[Publis
     """
     try:
         async with asyncio.timeout(_patience_s(link)):
-            answer = await connection.publish([_message(level) for level in call.levels])
+            answer = list(await connection.publish([_message(level) for level in call.levels]))
     except (Transient, Misconfigured) as failure:
         return _failed(failure)
     except TimeoutError:
@@ -33,7 +50,7 @@ async def send(connection: Publishes, link: Link, call: Call) -> Sequence[Publis
         return _doubt(call, f"the connector failed: {_words(failure)}")
     if len(answer) != len(call.levels):
         return _doubt(call, f"{len(answer)} answers to {len(call.levels)} levels")
-    return answer
+    return [_kept(result) for result in answer]
 
 
 async def ask_back(
@@ -43,7 +60,7 @@ async def ask_back(
     keys = [LevelKey(listing=level.listing, location=level.location) for level in levels]
     try:
         async with asyncio.timeout(_patience_s(link)):
-            answer = await connection.read_back(keys)
+            answer = list(await connection.read_back(keys))
     except TimeoutError:
         return Failed("no answer in time when read back")
     except Exception as failure:  # noqa: BLE001  nothing was changed; told, and asked another time
@@ -51,7 +68,7 @@ async def ask_back(
         return _failed(failure)
     if len(answer) != len(keys):
         return Failed(f"{len(answer)} answers to {len(keys)} levels read back")
-    return answer
+    return [one if one is not None and is_number(one.quantity) else None for one in answer]
 
 
 def tell(system: str, failure: Exception) -> None:
@@ -82,6 +99,30 @@ def _message(level: Level) -> LevelToSend:
     )
 
 
+def is_number(quantity: int | None) -> bool:
+    """Whether a number that a partner told may be one of pieces; None is none that it told."""
+    return quantity is None or abs(quantity) <= MAX_QUANTITY
+
+
+def _kept(result: object) -> PublishResult:
+    """A result as it can be kept: one that cannot would leave a whole call without its answers."""
+    match result:
+        case Applied(shown=shown, version=version):
+            if is_number(shown) and (version is None or 0 <= version <= MAX_VERSION):
+                return result
+            return InDoubt(reason="the partner answered a number that cannot be")
+        case Retry(shown=shown, reason=reason):
+            told = shown if is_number(shown) else None
+            return replace(result, shown=told, reason=storable(reason, MAX_WORDS))
+        case Refused(reason=reason, message=message):
+            words = storable(telemetry.hide_secrets(message), MAX_WORDS)
+            return replace(result, reason=storable(reason, MAX_REASON), message=words)
+        case InDoubt(reason=reason):
+            return replace(result, reason=storable(reason, MAX_WORDS))
+        case _:
+            return InDoubt(reason=f"the connector answered {type(result).__name__}")
+
+
 def _doubt(call: Call, reason: str) -> list[PublishResult]:
     return [InDoubt(reason=reason) for _ in call.levels]
 
@@ -97,4 +138,4 @@ def _failed(failure: Exception) -> Failed:
 
 
 def _words(failure: Exception) -> str:
-    return telemetry.hide_secrets(str(failure) or type(failure).__name__)[:500]
+    return storable(telemetry.hide_secrets(str(failure) or type(failure).__name__), MAX_WORDS)

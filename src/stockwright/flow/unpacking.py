@@ -48,10 +48,13 @@ class Codes(NamedTuple):
 def mapped(mapping: Callable[[Payload], list[Mapped]], payload: Payload) -> list[Mapped]:
     """What a mapping makes of a payload. Raises nothing, whatever the bytes or the mapping do."""
     try:
-        return mapping(payload)
+        parts = list(mapping(payload))
+        if all(isinstance(part, Mapped) for part in parts):
+            return parts
+        reason = "the mapping failed: it made something that is no part of a payload"
     except Exception as fault:  # noqa: BLE001 - anybody's code; its fault parks the payload
         reason = f"the mapping failed: {type(fault).__name__}: {fault}"
-        return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=reason))]
+    return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=reason))]
 
 
 def map_item(payload: Payload) -> list[Mapped]:
@@ -63,12 +66,19 @@ def map_item(payload: Payload) -> list[Mapped]:
 
 
 def codes_in(parts: Iterable[Mapped]) -> list[tuple[str, str]]:
-    """All (subject, code) pairs that the facts among parts name, each once."""
+    """All (subject, code) pairs that the facts among parts name, each once.
+
+    What can be no code is left out: the database cannot be asked for it, and the door refuses it.
+    """
     asked: dict[tuple[str, str], None] = {}
     for part in parts:
         if isinstance(part.item, Fact):
             asked.update(dict.fromkeys(_asked(part.item)))
-    return list(asked)
+    return [(subject, code) for subject, code in asked if _may_be_code(code)]
+
+
+def _may_be_code(code: object) -> bool:
+    return isinstance(code, str) and code.isprintable()
 
 
 def unpack(parts: Sequence[Mapped], system: str, received_at: datetime, codes: Codes) -> Unpacked:
@@ -110,6 +120,9 @@ def _ready(
         prepare(item, received_at)
     except Rejected as error:
         return Failure(path=f"{place} {error.field}".strip(), reason=error.message)
+    except Exception as fault:  # noqa: BLE001 - anybody's mapping: fields of other types than ours
+        reason = f"the mapping made no {type(item).__name__.lower()}: {type(fault).__name__}"
+        return Failure(path=place, reason=f"{reason}: {fault}")
     if not isinstance(item, Fact):
         return item
     for subject, code in _asked(item):

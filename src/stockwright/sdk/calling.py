@@ -90,17 +90,28 @@ class Caller:
         if json is not None:
             sent.setdefault("content-type", "application/json")
         for last in (False, True):
+            proof = await self._auth.headers()
             request = HttpRequest(
                 method=method,
                 url=self._address(path, query),
-                headers={**sent, **await self._auth.headers()},
+                headers={**sent, **proof},
                 body=content,
                 timeout_s=self._timeout_s if timeout_s is None else timeout_s,
             )
             response = await self._transport.send(request)
-            if last or response.status not in self._stale or not self._auth.refused():
+            if last or response.status not in self._stale or not await self._renewed(proof):
                 break
         return response
+
+    async def _renewed(self, refused: Mapping[str, str]) -> bool:
+        """Whether another credential may be taken than the one that was refused.
+
+        Of many calls that were under way with it, the first forgets it: what the others find by
+        then is new, and must not be forgotten as well.
+        """
+        if dict(await self._auth.headers()) != dict(refused):
+            return True
+        return self._auth.refused()
 
     async def read(self, path: str, form: type[T], *, query: Query = ()) -> T:
         """The decoded answer to a GET. Raises Misconfigured, Throttled or Transient."""

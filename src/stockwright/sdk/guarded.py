@@ -63,7 +63,10 @@ class GuardedHttp:
         """The answer. Raises NotSent also where the address may not be called."""
         parts = urlsplit(request.url)
         host, secure = parts.hostname or "", parts.scheme == "https"
-        # Addresses that are written out pass no resolver.
+        # Addresses that are written out pass no resolver, nor do those that other digits than ours
+        # are translated to.
+        if not host.isascii():
+            raise NotSent("a name with other letters than a to z is called by its form with xn--")
         if is_address(host) and not may_reach(host, self._allowed, public=secure):
             raise NotSent(not_allowed(host, secure=secure))
         return await self._by_tls[secure].send(request)

@@ -100,9 +100,8 @@ class Http:
     async def _follow(self, request: HttpRequest) -> HttpResponse:
         for _ in range(_REDIRECTS):
             response = await self._call(request)
-            target = urljoin(request.url, response.headers.get("location", ""))
-            may_follow = request.method == "GET" and _origin(target) == _origin(request.url)
-            if response.status not in _HOPS or not may_follow:
+            target = _next_hop(request, response)
+            if not target:
                 return response
             request = msgspec.structs.replace(request, url=target)
         return response
@@ -110,7 +109,10 @@ class Http:
     async def _call(self, request: HttpRequest) -> HttpResponse:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=self._connections, resolver=self._resolver)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
+            # A jar would grow with whatever cookies partners hand out, and send them back.
+            self._session = aiohttp.ClientSession(
+                connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+            )
         try:
             async with self._session.request(
                 request.method,
@@ -175,7 +177,7 @@ def json_body(value: Any) -> bytes:
 def _seconds_until(text: str, now: dt.datetime, default: float) -> float:
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, IndexError, TypeError):
+    except (ValueError, IndexError, TypeError, OverflowError):
         return default
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
@@ -197,9 +199,24 @@ async def _read(answer: aiohttp.ClientResponse, request: HttpRequest) -> bytes:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
         raise Misconfigured("base_url", f"{_shown(url)} is not an http or https address")
+
+
+def _next_hop(request: HttpRequest, response: HttpResponse) -> str:
+    """Where an answer sends a reader on to, on the same host; empty where it is the last."""
+    if request.method != "GET" or response.status not in _HOPS:
+        return ""
+    try:
+        target = urljoin(request.url, response.headers.get("location", ""))
+        return target if _origin(target) == _origin(request.url) else ""
+    except ValueError:  # no address at all
+        return ""
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -209,7 +226,9 @@ def _origin(url: str) -> tuple[str, str]:
 
 def _shown(url: str) -> str:
     """The address without what may be secret in it: user, password, query."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "what is set"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"

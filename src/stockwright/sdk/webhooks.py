@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.sdk.secrets import Secret
@@ -72,7 +73,7 @@ def _hook(secret: Secret, setting: str) -> Webhook:
         if not secret.reveal().removeprefix("whsec_"):
             raise ValueError("empty")
         return Webhook(secret.reveal())
-    except (binascii.Error, ValueError, RuntimeError):
+    except (EmptyWebhookSecretError, binascii.Error, ValueError, RuntimeError):
         raise Misconfigured(
             setting, f"{setting} must hold secrets in base64, with or without the prefix whsec_"
         ) from None

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from stockwright.domain.codes import storable
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
@@ -33,13 +34,17 @@ class PollState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Advance(NamedTuple):
-    """One page's step of a cursor. every_s: when the next poll is due once this one is complete."""
+    """One page's step of a cursor. every_s: when the next poll is due once this one is complete.
+
+    took_s: seconds since the partner was asked, which no wrong clock can change.
+    """
 
     before: str
     cursor: str
     started_at: dt.datetime
     complete: bool
     every_s: float
+    took_s: float = 0.0
 
 
 def lease_poll(
@@ -70,7 +75,7 @@ def fail_poll(
     arguments = {
         "connection": system,
         "worker": worker,
-        "error": error[:MAX_ERROR].replace("\x00", "\ufffd"),
+        "error": storable(error, MAX_ERROR),
         "retry_s": retry_s,
     }
     connection.execute(_SQL["failed"], arguments)

@@ -112,7 +112,8 @@ class Api(Caller):
         left, reset_ms = _whole(headers.get(LEFT)), _whole(headers.get(RESET))
         if left is not None and reset_ms is not None:
             self._left = left
-            self._reset_at = asyncio.get_running_loop().time() + reset_ms / 1000
+            wait_s = min(reset_ms / 1000, LONGEST_RETRY_AFTER_S)
+            self._reset_at = asyncio.get_running_loop().time() + wait_s
 
 
 def moment_of(text: str) -> dt.datetime:

@@ -27,6 +27,10 @@ CLAIM_S: Final = 300.0
 REASON: Final = ".reason.txt"
 _COPIES: Final = 9
 _LABEL: Final = 58
+_LONGEST_NAME: Final = 255
+"""Bytes of a name that file systems take."""
+_FOR_REASON: Final = 40
+"""Bytes that stay free where a reason is laid beside: its ending, and that of its draft."""
 
 
 class Whole(NamedTuple):
@@ -205,7 +209,8 @@ class Inbox:
         await self._place.remove_folder(folder)
 
     async def _lay_one_aside(self, source: str, name: str, kept: Kept) -> None:
-        for target in _free_names(name, kept.claim):
+        longest = _LONGEST_NAME - (_FOR_REASON if kept.reason else 0)
+        for target in _free_names(name, kept.claim, longest):
             path = f"{self._folder}/{kept.into}/{target}"
             if kept.reason:
                 # Before the file: a reason without one says more than a file without its reason.
@@ -222,6 +227,7 @@ class Inbox:
     async def _whole_files(self) -> tuple[list[Entry], dict[str, list[str]]]:
         """The complete files, oldest first, and for each name what lies beside it."""
         entries = await self._entries(self._folder)
+        self._check_own(entries)
         files = [
             entry for entry in entries if entry.kind == "file" and not entry.name.startswith(".")
         ]
@@ -237,6 +243,13 @@ class Inbox:
             for entry in found
         }
         return sorted(found, key=lambda entry: (entry.stamp, entry.name)), beside
+
+    def _check_own(self, entries: Sequence[Entry]) -> None:
+        """Raises Misconfigured where a folder of ours was exchanged for a link: it leads out."""
+        for entry in entries:
+            if entry.kind == "other" and entry.name in (CLAIMED, DONE, QUARANTINE):
+                message = f"inbox: {entry.name} in {self._folder} is a link; make it a folder"
+                raise Misconfigured("inbox", message)
 
     def _extras(self, name: str) -> list[str]:
         return [_beside(name, self._whole.marker), _beside(name, self._whole.sidecar)]
@@ -320,7 +333,8 @@ class Inbox:
     def _is_old(self, entry: Entry) -> bool:
         when = entry.name.partition("-")[0]
         begun = int(when) / 1000 if entry.kind == "folder" and when.isdecimal() else entry.stamp
-        return self._clock().timestamp() - begun > CLAIM_S
+        # One that lies as far ahead was begun while a clock was wrong.
+        return abs(self._clock().timestamp() - begun) > CLAIM_S
 
     def _token(self, name: str) -> str:
         when = int(self._clock().timestamp() * 1000)
@@ -360,9 +374,20 @@ def _label(name: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in shown(name))[:_LABEL]
 
 
-def _free_names(name: str, claim: str) -> Iterable[str]:
+def _free_names(name: str, claim: str, longest: int) -> Iterable[str]:
+    """Names under which a file may be laid aside, the first its own; at most so many bytes long."""
     stem, ending = posixpath.splitext(name)
-    yield name
-    for number in range(2, _COPIES + 1):
-        yield f"{stem}.{number}{ending}"
-    yield f"{stem}.{claim.partition('~')[0]}{ending}"
+    numbers = ["", *(f".{number}" for number in range(2, _COPIES + 1))]
+    for number in (*numbers, f".{claim.partition('~')[0]}"):
+        yield _fitting(stem, number + ending, longest)
+
+
+def _fitting(stem: str, tail: str, longest: int) -> str:
+    room = longest - len(_raw(tail))
+    while stem and len(_raw(stem)) > room:
+        stem = stem[:-1]
+    return stem + tail if room > 0 else tail[-longest:]
+
+
+def _raw(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

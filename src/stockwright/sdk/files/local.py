@@ -1,6 +1,11 @@
-"""A folder of this machine. All work on files is done in threads."""
+"""A folder of this machine. All work on files is done in threads.
+
+Whoever drops files there may be a stranger: no link of his is followed, so that he can have us
+neither read nor write nor move what lies elsewhere.
+"""
 
 import asyncio
+import errno
 import fcntl
 import os
 import stat
@@ -103,8 +108,26 @@ def _kind(mode: int) -> Literal["file", "folder", "other"]:
 
 
 def _read(path: str, limit: int) -> bytes:
-    with Path(path).open("rb") as file:
+    with os.fdopen(_plain(path, os.O_RDONLY), "rb") as file:
         return file.read(limit)
+
+
+def _plain(path: str, flags: int) -> int:
+    """Opens a plain file and nothing else: a pipe would keep us waiting for ever."""
+    try:
+        opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _odd("is a link or a pipe, not a file:", path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise _odd("is no plain file:", path)
+    return opened
+
+
+def _odd(what: str, path: str) -> OSError:
+    return OSError(errno.EINVAL, what, path)
 
 
 def _move(source: str, target: str) -> bool:
@@ -122,7 +145,12 @@ def _remove(path: str) -> None:
 
 
 def _make_folder(path: str) -> None:
-    Path(path).mkdir(exist_ok=True)
+    try:
+        Path(path).mkdir(exist_ok=True)
+    except FileExistsError:
+        raise _odd("is no folder:", path) from None
+    if Path(path).is_symlink():
+        raise _odd("is a link, not a folder:", path)
 
 
 def _remove_folder(path: str) -> None:
@@ -131,7 +159,7 @@ def _remove_folder(path: str) -> None:
 
 
 def _open_lock(path: str) -> IO[bytes]:
-    return Path(path).open("wb")
+    return os.fdopen(_plain(path, os.O_WRONLY | os.O_CREAT), "wb")
 
 
 def _lock(file: IO[bytes]) -> bool:
@@ -142,11 +170,19 @@ def _lock(file: IO[bytes]) -> bool:
     return True
 
 
+def _new(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        raise _odd("is made by somebody else as well:", str(path)) from None
+
+
 def replace_file(path: Path, body: bytes) -> None:
     """Puts a file in place at once and for good: readers see the old or the new one, whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)
     try:
-        with draft.open("wb") as file:
+        with os.fdopen(_new(draft), "wb") as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())

@@ -17,18 +17,22 @@ returning cursor, poll_started_at;
 
 -- name: advance
 -- Moves the cursor on with the payloads of a page, in their transaction; only for the lease's holder.
+-- A page began no later than its asking took, by this clock: a worker whose own clock is ahead must not
+-- claim to know orders that are still to come.
 update poll_cursor
 set cursor = %(cursor)s,
-    poll_started_at = case when %(complete)s then null
-                           else coalesce(poll_started_at, %(started_at)s) end,
+    poll_started_at = case when not %(complete)s then coalesce(poll_started_at, begun.at) end,
     watermark = case when %(complete)s
-                     then greatest(watermark, coalesce(poll_started_at, %(started_at)s))
+                     then greatest(case when watermark <= clock_timestamp() then watermark end,
+                                   coalesce(poll_started_at, begun.at))
                      else watermark end,
     last_success_at = clock_timestamp(), last_error = '', failures = 0,
     due_at = case when %(complete)s
                   then clock_timestamp() + %(every_s)s * interval '1 second'
                   else clock_timestamp() end,
     lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+from (select least(%(started_at)s::timestamptz,
+                   clock_timestamp() - %(took_s)s * interval '1 second') as at) begun
 where connection = %(connection)s and leased_by = %(worker)s and cursor = %(before)s
 returning watermark;
 
