@@ -105,7 +105,8 @@ async def told(settings, environment):
 def test_an_order_that_cannot_be_read_names_its_form(stockwright, order):
     ran = stockwright("sandbox", "json_http", "--sell", order)
     assert ran.code == 2
-    assert "--sell" in ran.err and "PRODUCT=UNITS" in ran.err
+    assert "--sell" in ran.err
+    assert "PRODUCT=UNITS" in ran.err
 
 
 def test_what_it_cannot_do_is_told_with_the_way_out(stockwright):

@@ -60,9 +60,13 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     page = words(browser.get("/connections/SHOP"))
     assert "SHOP told what it shows and was read" in page
     assert "MUG unknown MUG it is bound to no SKU and it is no active listing of WEB" in page
-    seed._run("insert into binding values ('SHOP', 'item', 'MUG', 'MUG')")
-    seed._run("insert into listing (channel, code) values ('WEB', 'MUG')")
-    seed._run("insert into listing_component values ('WEB', 'MUG', 'MUG', 1)")
+    wrong = act("assign", code="MUG", sku="MUGG")
+    assert wrong.status == 400
+    assert "MUG: there is no SKU MUGG" in words(wrong)
+    none = act("assign", code="MUG", sku=" ")
+    assert "Write our SKU beside at least one item" in words(none)
+    assert act("assign", code="MUG", sku="MUG").status == 303
+    assert "1 matched, 0 unknown" in words(browser.get("/connections/SHOP"))
     seed._run("insert into balance (sku, location, sellable) values ('MUG', 'MAIN', 9)")
     seed._run("insert into dirty (sku, sequence) values ('MUG', 0)")
     assert act("match").status == 303
@@ -118,6 +122,8 @@ def test_operators_take_steps_and_admins_add_and_force(locked_console, database_
     assert "<form" not in viewer.get("/connections/SHOP").text.split("<main")[1]
     assert viewer.post("/connections/act", step).status == 403
     assert operator.post("/connections/act", step).status == 403
+    assigned = {"system": "SHOP", "action": "assign", "code": "MUG", "sku": "MUG"}
+    assert viewer.post("/connections/act", assigned).status == 403
     assert admin.post("/connections/act", step).status == 303
     twin = admin.get("/connections/SHOP.json").json["connection"]
     assert (twin["by"], twin["forced"]) == ("user ada", True)
