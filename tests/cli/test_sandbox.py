@@ -65,6 +65,7 @@ def test_for_people_it_prints_a_piece_of_the_configuration():
         (command,) = [line for line in lines if line.startswith("# Or: ")]
         for name in system["settings"]:
             assert f"--set {name}=" in command
+        assert system["role"] == "shop"
         assert connector.declaration.problems(system["settings"]) == []
         assert "export SANDBOX_ACCESS_TOKEN=shpat_sandbox\n" in exports
         running.send_signal(signal.SIGINT)

@@ -59,7 +59,8 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     assert act("test").status == 303
     page = words(browser.get("/connections/SHOP"))
     assert "SHOP told what it shows and was read" in page
-    assert "MUG unknown MUG it is bound to no SKU and it is no active listing of WEB" in page
+    assert "MUG unknown it is bound to no SKU and it is no active listing of WEB" in page
+    assert "value=\"MUG\"" in browser.get("/connections/SHOP").text
     wrong = act("assign", code="MUG", sku="MUGG")
     assert wrong.status == 400
     assert "MUG: there is no SKU MUGG" in words(wrong)

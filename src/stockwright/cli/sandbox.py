@@ -141,7 +141,8 @@ def _json(value: Any) -> str:
 
 def _text(ready: Ready) -> Text:
     lines = [f"export {name}={value}" for name, value in ready.environment.items()]
-    lines += ["", "[systems.SANDBOX]", f'connector = "{ready.connector}"', ""]
+    role = _roles(ready.connector)[0]
+    lines += ["", "[systems.SANDBOX]", f'role = "{role}"', f'connector = "{ready.connector}"', ""]
     lines += ["[systems.SANDBOX.settings]"]
     # JSON's texts, numbers and lists are TOML's as well.
     lines += [f"{name} = {_json(value)}" for name, value in ready.settings.items()]
@@ -157,10 +158,16 @@ def _command(ready: Ready) -> str:
         plain = ",".join(value) if simple else value if isinstance(value, str) else _json(value)
         given.append(f"--set {shlex.quote(f'{name}={plain}')}")
     words = ["stockwright connection add SANDBOX --connector", ready.connector]
-    connector = find_connector(ready.connector)
-    if connector is not None and len(connector.declaration.roles) > 1:
-        words += ["--role", connector.declaration.roles[0]]
+    roles = _roles(ready.connector)
+    if len(roles) > 1:
+        words += ["--role", roles[0]]
     return " ".join([*words, *given])
+
+
+def _roles(name: str) -> tuple[str, ...]:
+    connector = find_connector(name)
+    assert connector is not None
+    return connector.declaration.roles
 
 
 @contextmanager
