@@ -47,6 +47,8 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     assert "json_http" in browser.get("/connection-new").text
     empty = browser.get("/connection-new?connector=json_http").text
     assert ('name="set.base_url"' in empty, "Asked(" in empty) == (True, False)
+    files = browser.get("/connection-new?connector=csv_drop").text
+    assert 'name="set.inbox"' in files.split("More settings")[0]
     answer = browser.post("/connection-new", form(shop))
     assert (answer.status, answer.headers["location"]) == (303, "/connections/SHOP")
 

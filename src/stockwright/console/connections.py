@@ -115,6 +115,7 @@ class ConnectionPages:
             connectors=[connector_of(name).declaration for name in connector_names()],
             declaration=declaration,
             wanted=wanted,
+            first=_first(wanted),
             given=given,
             values={name: form.one(name) for name in names},
             note=note,
@@ -162,6 +163,15 @@ class ConnectionPages:
                 raise
             return await self._show(request, system, note=refused.message)
         return RedirectResponse(f.connection_url(system), 303, HEADERS)
+
+
+def _first(wanted: Sequence[Asked]) -> int:
+    """How many settings stand before the others: all up to the last one that is needed to get in.
+
+    Where a partner is and how it lets us in is mostly declared before all else.
+    """
+    needed = [number for number, one in enumerate(wanted, 1) if one.required or one.secret]
+    return max(needed, default=len(wanted))
 
 
 async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

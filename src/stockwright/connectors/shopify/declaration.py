@@ -52,6 +52,17 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
     api_version: Annotated[Version, Meta(description="version of the Admin API that is spoken")] = (
         "2026-07"
     )
+    location: Annotated[
+        str,
+        Meta(
+            pattern=r"^\d{0,19}$",
+            description="id of the shop's location that shows levels of the channel as a whole",
+        ),
+    ] = ""
+    locations: Annotated[
+        dict[str, Number],
+        Meta(description="our location codes and the ids of the shop's locations they are"),
+    ] = field(default_factory=dict)
     webhook_secrets: Annotated[
         tuple[Secret, ...],
         Meta(
@@ -69,17 +80,6 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
         Literal["sku", "variant"],
         Meta(description="what a listing is called by: its SKU, or the variant's id"),
     ] = "sku"
-    location: Annotated[
-        str,
-        Meta(
-            pattern=r"^\d{0,19}$",
-            description="id of the shop's location that shows levels of the channel as a whole",
-        ),
-    ] = ""
-    locations: Annotated[
-        dict[str, Number],
-        Meta(description="our location codes and the ids of the shop's locations they are"),
-    ] = field(default_factory=dict)
     test_orders: Annotated[
         bool, Meta(description="whether orders that the shop marks as tests claim stock")
     ] = False
