@@ -1,6 +1,7 @@
 """Running processes follow the configuration: connections come, change and go without a restart."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -47,7 +48,7 @@ def change(services, **shop) -> None:
     do(services, work)
 
 
-def unopened(services) -> list[dict]:
+def unopened(services) -> list[dict[str, Any]]:
     found = do(services, work_items, Which(kind="connection_not_opened"))
     return [one.detail for one in found]
 

@@ -160,6 +160,7 @@ async def test_a_system_publishes_its_own_channels_only(tmp_path: Path):
     config = network("", connector="json_http", settings=settings)
     opened = open_asked(asked_of(config)["shop"])
     link = link_of(opened)
+    assert link is not None
     assert (link.system, link.channels) == ("shop", ("web",))
     assert link.order_watermark, (
         "its orders are polled, and a complete poll proves that none is missing"

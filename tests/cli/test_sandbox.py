@@ -10,6 +10,7 @@ import tomllib
 import pytest
 
 from stockwright.config.connectors import find_connector
+from stockwright.domain.errors import Misconfigured
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import LevelKey, LevelToSend, ShownLevel
 from stockwright.sdk.secrets import Secret
@@ -61,6 +62,10 @@ def test_for_people_it_prints_a_piece_of_the_configuration():
         told = tomllib.loads("".join(line for line in lines if line not in exports))
         system = told["systems"]["SANDBOX"]
         connector = find_connector(system["connector"])
+        (command,) = [line for line in lines if line.startswith("# Or: ")]
+        for name in system["settings"]:
+            assert f"--set {name}=" in command
+        assert system["role"] == "shop"
         assert connector.declaration.problems(system["settings"]) == []
         assert "export SANDBOX_ACCESS_TOKEN=shpat_sandbox\n" in exports
         running.send_signal(signal.SIGINT)
@@ -68,6 +73,41 @@ def test_for_people_it_prints_a_piece_of_the_configuration():
     finally:
         running.kill()
         running.communicate()
+
+
+def test_a_partner_of_json_shows_products_asks_for_its_token_and_has_an_order():
+    running = started("json_http", "--product", "MUG", "--sell", "MUG=2", "--json")
+    try:
+        said = json.loads(running.stdout.readline())
+        shown, orders = asyncio.run(told(said["settings"], said["environment"]))
+        assert [(level.listing, level.quantity) for level in shown] == [("MUG", 8)]
+        assert [part.item.quantity for part in orders] == [2]
+        with pytest.raises(Misconfigured, match="token"):
+            asyncio.run(told(said["settings"], dict.fromkeys(said["environment"], "wrong")))
+    finally:
+        running.kill()
+        running.communicate()
+
+
+async def told(settings, environment):
+    connector = find_connector("json_http")
+    parsed = connector.declaration.parse_settings(
+        settings, lambda reference: environment[reference.removeprefix("env:")]
+    )
+    connection = connector.open(Opening(system="SANDBOX"), parsed)
+    try:
+        page = await connection.read("")
+        return await connection.snapshot(), connection.map(page.payloads[0])
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("order", ["MUG", "MUG=", "=2", "MUG=0", "MUG=two"])
+def test_an_order_that_cannot_be_read_names_its_form(stockwright, order):
+    ran = stockwright("sandbox", "json_http", "--sell", order)
+    assert ran.code == 2
+    assert "--sell" in ran.err
+    assert "PRODUCT=UNITS" in ran.err
 
 
 def test_what_it_cannot_do_is_told_with_the_way_out(stockwright):

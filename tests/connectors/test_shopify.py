@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from stockwright.connectors.shopify import CONNECTOR, Sandbox
+from stockwright.connectors.shopify.sandbox import CLIENT_ID
 from stockwright.connectors.shopify.sandbox_shop import order_webhook, refund_webhook
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.sdk.connector import Opening
@@ -215,6 +216,45 @@ async def test_a_token_or_a_right_that_is_missing_is_for_an_operator(shop, conne
     with pytest.raises(Misconfigured) as told:
         await connect().publish([level("MUG", 1)])
     assert told.value.setting == "access_token"
+
+
+async def test_an_app_of_the_dev_dashboard_fetches_its_tokens_and_a_new_one_when_one_ends(
+    shop, connect, clock
+):
+    connection = connect(access_token=None, client_id=CLIENT_ID, client_secret=shop.secret)
+    for quantity in (5, 6):
+        assert await connection.publish([level("MUG", quantity)]) == [Applied(shown=quantity)]
+    assert len(shop.issued) == 1
+    clock.step(86_400)
+    assert await connection.publish([level("MUG", 7)]) == [Applied(shown=7)]
+    assert len(shop.issued) == 2
+    shop.issued.clear()
+    assert await connection.publish([level("MUG", 8)]) == [Applied(shown=8)]
+
+
+async def test_an_app_that_is_not_let_in_names_its_secret(shop, connect):
+    app = {"access_token": None, "client_id": CLIENT_ID}
+    with pytest.raises(Misconfigured) as told:
+        await connect(**app, client_secret=Secret("wrong")).publish([level("MUG", 1)])
+    assert told.value.setting == "client_secret"
+    shop.denied.add("inventorySetQuantities")
+    with pytest.raises(Misconfigured) as told:
+        await connect(**app, client_secret=shop.secret).publish([level("MUG", 1)])
+    assert told.value.setting == "client_secret"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"access_token": None},
+        {"access_token": None, "client_id": CLIENT_ID},
+        {"client_secret": Secret("s")},
+        {"client_id": CLIENT_ID},
+    ],
+)
+async def test_one_kind_of_credential_is_given(connect, given):
+    with pytest.raises(Exception, match="either access_token, or client_id and client_secret"):
+        connect(**given)
 
 
 # ------------------------------------------------------------ the budget

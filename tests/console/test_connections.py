@@ -47,6 +47,8 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     assert "json_http" in browser.get("/connection-new").text
     empty = browser.get("/connection-new?connector=json_http").text
     assert ('name="set.base_url"' in empty, "Asked(" in empty) == (True, False)
+    files = browser.get("/connection-new?connector=csv_drop").text
+    assert 'name="set.inbox"' in files.split("More settings")[0]
     answer = browser.post("/connection-new", form(shop))
     assert (answer.status, answer.headers["location"]) == (303, "/connections/SHOP")
 
@@ -59,10 +61,15 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     assert act("test").status == 303
     page = words(browser.get("/connections/SHOP"))
     assert "SHOP told what it shows and was read" in page
-    assert "MUG unknown MUG it is bound to no SKU and it is no active listing of WEB" in page
-    seed._run("insert into binding values ('SHOP', 'item', 'MUG', 'MUG')")
-    seed._run("insert into listing (channel, code) values ('WEB', 'MUG')")
-    seed._run("insert into listing_component values ('WEB', 'MUG', 'MUG', 1)")
+    assert "MUG unknown it is bound to no SKU and it is no active listing of WEB" in page
+    assert 'value="MUG"' in browser.get("/connections/SHOP").text
+    wrong = act("assign", code="MUG", sku="MUGG")
+    assert wrong.status == 400
+    assert "MUG: there is no SKU MUGG" in words(wrong)
+    none = act("assign", code="MUG", sku=" ")
+    assert "Write our SKU beside at least one item" in words(none)
+    assert act("assign", code="MUG", sku="MUG").status == 303
+    assert "1 matched, 0 unknown" in words(browser.get("/connections/SHOP"))
     seed._run("insert into balance (sku, location, sellable) values ('MUG', 'MAIN', 9)")
     seed._run("insert into dirty (sku, sequence) values ('MUG', 0)")
     assert act("match").status == 303
@@ -118,6 +125,8 @@ def test_operators_take_steps_and_admins_add_and_force(locked_console, database_
     assert "<form" not in viewer.get("/connections/SHOP").text.split("<main")[1]
     assert viewer.post("/connections/act", step).status == 403
     assert operator.post("/connections/act", step).status == 403
+    assigned = {"system": "SHOP", "action": "assign", "code": "MUG", "sku": "MUG"}
+    assert viewer.post("/connections/act", assigned).status == 403
     assert admin.post("/connections/act", step).status == 303
     twin = admin.get("/connections/SHOP.json").json["connection"]
     assert (twin["by"], twin["forced"]) == ("user ada", True)

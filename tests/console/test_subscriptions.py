@@ -102,8 +102,8 @@ def test_it_is_paused_with_a_reason_and_resumed(filled: Seed, console: Served):
 
 def test_a_replay_shows_what_it_would_tell_before_it_begins(filled: Seed, console: Served):
     browser = Browser(console)
-    events = filled.connection.execute("select count(*) from event").fetchone()[0]
-    levels = filled.connection.execute("select count(*) from level_change").fetchone()[0]
+    ((events,),) = filled.connection.execute("select count(*) from event").fetchall()
+    ((levels,),) = filled.connection.execute("select count(*) from level_change").fetchall()
     estimate = words(act(browser, "replay", begin="start"))
     messages = -(-(events + levels) // 2)
     assert f"{events:,} event" in estimate

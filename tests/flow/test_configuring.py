@@ -20,7 +20,7 @@ from stockwright.flow.configuring import (
     roll_back,
     start_with,
 )
-from stockwright.store import access, history
+from stockwright.store import access, connecting, history
 from stockwright.store.connection import Connection, connect
 from stockwright.store.history import Said
 from stockwright.store.network import read_network
@@ -96,6 +96,48 @@ def test_an_application_of_the_file_overrules_run_time_edits(connection: Connect
     assert plan(connection, FILE).differences == ()
     assert plan(connection, FILE).edited == ()
     assert do(connection, apply_file, FILE, ANN).revision is None
+
+
+POS = System(code="pos", role="pos", connector="json_http", settings={"url": "http://b"})
+
+
+def by_steps(connection: Connection, system: System) -> None:
+    do(connection, apply_edits, Network(systems=(system,)), KEY)
+    do(connection, connecting.set_stage, system.code, "live", actor="cli ann")
+
+
+@pytest.mark.parametrize("first", ["start", "application"])
+def test_a_file_says_nothing_of_a_system_that_was_connected_by_steps(
+    connection: Connection, first: str
+) -> None:
+    by_steps(connection, POS)
+    if first == "start":
+        assert do(connection, start_with, FILE).plan.differences == ()
+    else:
+        do(connection, apply_file, FILE, ANN)
+    assert POS in read_network(connection).systems
+    planned = plan(connection, FILE)
+    assert (planned.differences, planned.edited) == ((), ())
+    assert planned.only_in_database == ("systems.pos",)
+    assert fields(do(connection, apply_file, web(hold_s=60), ANN)) == ["channels.web.hold_s"]
+    assert POS in read_network(connection).systems
+
+
+def test_a_system_connected_by_steps_is_disconnected_by_a_file_that_named_it(
+    connection: Connection,
+) -> None:
+    do(connection, start_with, FILE)
+    by_steps(connection, POS)
+    do(connection, apply_file, replace(FILE, systems=(SHOP, POS)), ANN)
+    assert [one.field for one in plan(connection, FILE).differences] == ["systems.pos.connector"]
+    assert fields(do(connection, start_with, FILE).applied) == ["systems.pos.connector"]
+
+
+def test_an_empty_file_disconnects_nobody(connection: Connection) -> None:
+    do(connection, start_with, FILE)
+    by_steps(connection, POS)
+    assert do(connection, apply_file, Network(), ANN).changes == ()
+    assert {one.connector for one in read_network(connection).systems} == {"json_http"}
 
 
 def test_a_plan_is_what_an_application_does(connection: Connection) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
+import shlex
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -15,6 +16,10 @@ from stockwright.cli import output
 from stockwright.config.connectors import connector_names, find_connector
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.secrets import Secret
+
+PRODUCTS: Final = ("L-1", "L-2", "L-3")
+TOKEN: Final = "sandbox-token"
+"""What a partner of the user's own making asks for: a sandbox without one proves no credential."""
 
 
 class Ready(msgspec.Struct):
@@ -38,6 +43,10 @@ def command(
         list[str] | None,
         Parameter(negative="", help="Something the partner sells; repeat it for several."),
     ] = None,
+    sell: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="A customer's order at the start, PRODUCT=UNITS; repeat it."),
+    ] = None,
     webhook_url: Annotated[str, Parameter(help="Where it sends its webhooks.")] = "",
     as_json: output.AsJson = False,
 ) -> int:
@@ -48,15 +57,36 @@ def command(
     connector = find_connector(name)
     if connector is None or connector.sandbox is None:
         raise Rejected("unknown", "name", f"take one of: {', '.join(_names())}")
-    given = {"products": product, "webhook_url": webhook_url}
-    asked = {key: value for key, value in given.items() if value}
+    sold = [_sold(text) for text in sell or ()]
+    if sold and not hasattr(connector.sandbox, "sell"):
+        raise Rejected("unknown", "--sell", f"the sandbox of {name} sells nothing")
     takes = inspect.signature(connector.sandbox).parameters
+    products = product or (list(PRODUCTS) if "products" in takes else None)
+    given = {"products": products, "webhook_url": webhook_url}
+    asked = {key: value for key, value in given.items() if value}
     for key in asked:
         if key not in takes:
             field = key.replace("_", "-").removesuffix("s")
             raise Rejected("unknown", f"--{field}", f"the sandbox of {name} takes none")
-    asyncio.run(_play(name, connector.sandbox(**asked), port, as_json))
+    if "token" in takes:
+        asked["token"] = TOKEN
+    asyncio.run(_play(name, connector.sandbox(**asked), port, sold, as_json))
     return output.OK
+
+
+def _sold(text: str) -> tuple[str, int]:
+    product, equals, units = text.rpartition("=")
+    if not (product and equals and units.isdecimal() and int(units)):
+        raise Rejected("invalid", "--sell", f"write PRODUCT=UNITS, such as MUG=2, not {text!r}")
+    return product, int(units)
+
+
+async def _sell(partner: Any, number: int, line: tuple[str, int]) -> None:
+    """An order of one line. Some partners number their orders, others are told the number."""
+    numbers = "order" not in inspect.signature(partner.sell).parameters
+    placed = partner.sell([line]) if numbers else partner.sell(f"SANDBOX-{number}", [line])
+    if inspect.isawaitable(placed):
+        await placed
 
 
 def _names() -> Iterator[str]:
@@ -66,11 +96,15 @@ def _names() -> Iterator[str]:
             yield name
 
 
-async def _play(name: str, partner: Any, port: int, as_json: bool) -> None:
+async def _play(
+    name: str, partner: Any, port: int, sold: Sequence[tuple[str, int]], as_json: bool
+) -> None:
     with _until_stopped() as stopped:
         takes_port = "port" in inspect.signature(partner.start).parameters
         address = await (partner.start(port) if takes_port else partner.start())
         try:
+            for number, line in enumerate(sold, 1):
+                await _sell(partner, number, line)
             _announce(_ready(name, address, partner.settings()), as_json)
             await stopped.wait()
         finally:
@@ -107,11 +141,33 @@ def _json(value: Any) -> str:
 
 def _text(ready: Ready) -> Text:
     lines = [f"export {name}={value}" for name, value in ready.environment.items()]
-    lines += ["", "[systems.SANDBOX]", f'connector = "{ready.connector}"', ""]
+    role = _roles(ready.connector)[0]
+    lines += ["", "[systems.SANDBOX]", f'role = "{role}"', f'connector = "{ready.connector}"', ""]
     lines += ["[systems.SANDBOX.settings]"]
     # JSON's texts, numbers and lists are TOML's as well.
     lines += [f"{name} = {_json(value)}" for name, value in ready.settings.items()]
-    return Text("\n".join([*lines, "", f"# It answers at {ready.address} until Ctrl-C."]))
+    lines += ["", f"# Or: {_command(ready)}", f"# It answers at {ready.address} until Ctrl-C."]
+    return Text("\n".join(lines))
+
+
+def _command(ready: Ready) -> str:
+    """How `stockwright connection add` is told the same; lists are parted by commas."""
+    given = []
+    for name, value in ready.settings.items():
+        simple = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        plain = ",".join(value) if simple else value if isinstance(value, str) else _json(value)
+        given.append(f"--set {shlex.quote(f'{name}={plain}')}")
+    words = ["stockwright connection add SANDBOX --connector", ready.connector]
+    roles = _roles(ready.connector)
+    if len(roles) > 1:
+        words += ["--role", roles[0]]
+    return " ".join([*words, *given])
+
+
+def _roles(name: str) -> tuple[str, ...]:
+    connector = find_connector(name)
+    assert connector is not None
+    return connector.declaration.roles
 
 
 @contextmanager

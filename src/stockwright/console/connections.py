@@ -19,7 +19,7 @@ from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import PartnerItem
 from stockwright.domain.people import PERMISSIONS
-from stockwright.flow import checking, connecting, opening_stock
+from stockwright.flow import assigning, checking, connecting, opening_stock
 from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.opening_stock import Opening
 from stockwright.flow.steering import checked_reason
@@ -115,6 +115,7 @@ class ConnectionPages:
             connectors=[connector_of(name).declaration for name in connector_names()],
             declaration=declaration,
             wanted=wanted,
+            first=_first(wanted),
             given=given,
             values={name: form.one(name) for name in names},
             note=note,
@@ -162,6 +163,15 @@ class ConnectionPages:
                 raise
             return await self._show(request, system, note=refused.message)
         return RedirectResponse(f.connection_url(system), 303, HEADERS)
+
+
+def _first(wanted: Sequence[Asked]) -> int:
+    """How many settings stand before the others: all up to the last one that is needed to get in.
+
+    Where a partner is and how it lets us in is mostly declared before all else.
+    """
+    needed = [number for number, one in enumerate(wanted, 1) if one.required or one.secret]
+    return max(needed, default=len(wanted))
 
 
 async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -212,6 +222,14 @@ def _match(reader: Reader, system: str, _form: Form, actor: str) -> None:
         checking.rematch(connection, system, actor=actor)
 
 
+def _assign(reader: Reader, system: str, form: Form, actor: str) -> None:
+    given = zip(form.all("code"), form.all("sku"), strict=False)
+    skus = {code: sku.strip() for code, sku in given if sku.strip()}
+    said = Said(actor=actor, source="console", reason=f"connect {system}")
+    with reader.services.pool.connection() as connection:
+        assigning.assign(connection, system, skus, said)
+
+
 def _take_stock(reader: Reader, system: str, form: Form, actor: str) -> None:
     services = reader.services
     steps.take_stock(
@@ -243,6 +261,7 @@ def _live(reader: Reader, system: str, form: Form, actor: str) -> None:
 _ACTS: Final[dict[str, Callable[[Reader, str, Form, str], Any]]] = {
     "test": _test,
     "match": _match,
+    "assign": _assign,
     "take_stock": _take_stock,
     "without_stock": _without_stock,
     "shadow": _shadow,

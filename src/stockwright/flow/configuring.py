@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.network import Network
@@ -22,7 +23,7 @@ from stockwright.domain.network_changes import (
     part_name,
     parts,
 )
-from stockwright.store import history, past
+from stockwright.store import connecting, history, past
 from stockwright.store.access import log_change
 from stockwright.store.connection import Connection
 from stockwright.store.history import Revision, Said
@@ -88,12 +89,13 @@ def plan(connection: Connection, wanted: Network) -> Plan:
     """What applying a whole configuration would change; changes nothing."""
     database = read_network(connection)
     read_in = _last_file(connection)
-    held = merged(read_in[1], database, wanted)[1] if read_in else ()
+    whole = _with_unnamed(connection, database, wanted)
+    held = merged(read_in[1], database, whole)[1] if read_in else ()
     named = {part_name(key): key for key in parts(database)}
     return Plan(
         revision=newest(connection),
         file_revision=read_in[0] if read_in else None,
-        differences=() if is_empty(wanted) else differences(database, wanted),
+        differences=() if is_empty(wanted) else differences(database, whole),
         edited=tuple(
             Edited(
                 name=name, by=history.revision(connection, edited_last(connection, *named[name]))
@@ -126,7 +128,7 @@ def apply_file(connection: Connection, file: Network, said: Said) -> Applied:
     """
     lock_master(connection)
     history.said_by(connection, said)
-    changes = _bring(connection, file)
+    changes = _bring(connection, _with_unnamed(connection, read_network(connection), file))
     read_in = _last_file(connection)
     if not changes and read_in and read_in[1] == network_of(file):
         return Applied(revision=None, changes=())
@@ -153,7 +155,8 @@ def _start(connection: Connection, file: Network, said: Said) -> Applied:
         return apply_file(connection, file, said)
     if read_in[1] == network_of(file):
         return Applied(revision=None, changes=())
-    wanted, _held = merged(read_in[1], read_network(connection), file)
+    database = read_network(connection)
+    wanted, _held = merged(read_in[1], database, _with_unnamed(connection, database, file))
     changes = _bring(connection, wanted)
     made = history.own_revision(connection, network_of(file))
     return _logged(connection, said, "config.apply", made, changes)
@@ -211,6 +214,21 @@ def _bring(
     changes = differences(database, wanted, complete=complete)
     apply_config(connection, wanted)
     return changes
+
+
+def _with_unnamed(connection: Connection, database: Network, file: Network) -> Network:
+    """The file, and the systems that were connected by steps and that no file has named so far.
+
+    Its silence says nothing of those. One that the file named once is disconnected by its leaving.
+    """
+    if is_empty(file):
+        return file
+    read_in = _last_file(connection)
+    files = [file, *([read_in[1]] if read_in else [])]
+    named = {system.code for one in files for system in one.systems}
+    by_steps = connecting.standings(connection)
+    unnamed = [one for one in database.systems if one.code in by_steps and one.code not in named]
+    return replace(file, systems=(*file.systems, *unnamed)) if unnamed else file
 
 
 def _check_names(before: Network, after: Network) -> None:

@@ -22,6 +22,7 @@ from stockwright.sdk.webhooks import new_secret, signed
 OnLevel = Callable[[str, int, int, dt.datetime], None]
 Line = tuple[str, int]
 _PAGE = 1_000
+FIRST_QUANTITY = 10
 
 
 class Shown(msgspec.Struct):
@@ -36,6 +37,7 @@ class Shown(msgspec.Struct):
 class Sandbox:
     """A shop or marketplace over real HTTP on loopback. Belongs to the event loop that starts it.
 
+    products are listings it shows from the start, ten of each; it takes levels of any other too.
     faults spoils calls (see sdk.hostile). refused: listing -> reason it will never be taken.
     busy: listings answered with "retry". documents: bodies by their key. Set webhook_url and
     webhooks to have sales told by webhook; every sale also stands in the list that is polled.
@@ -50,6 +52,7 @@ class Sandbox:
         secret: Secret | None = None,
         webhook_url: str = "",
         clock: Callable[[], dt.datetime] = utc_now,
+        products: Sequence[str] = (),
     ) -> None:
         self.token = token
         self.secret = secret or new_secret()
@@ -62,7 +65,7 @@ class Sandbox:
         self.events: list[bytes] = []
         self.documents: dict[str, dict[str, Any]] = {}
         self.deliveries: list[tuple[str, int]] = []
-        self._levels: dict[tuple[str, str], Shown] = {}
+        self._levels = {(one, ""): Shown(one, FIRST_QUANTITY, 0) for one in products}
         self._listeners: list[OnLevel] = []
         self._runner: web.AppRunner | None = None
         self._http = Http()

@@ -1,6 +1,7 @@
 """Speaks to one shop: each verb is a module of its own."""
 
-from collections.abc import Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from stockwright.connectors.shopify.levels import Levels
 from stockwright.connectors.shopify.mapping import HINTS, TOPIC, Reading, map_message, order_key
 from stockwright.connectors.shopify.paced import Paced
 from stockwright.domain.errors import Rejected
-from stockwright.sdk.auth import header
+from stockwright.sdk.auth import Auth, Exchanged, Grant, header
 from stockwright.sdk.calling import Caller
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
@@ -29,7 +30,7 @@ from stockwright.sdk.messages import (
     SubmitResult,
 )
 from stockwright.sdk.signatures import prove
-from stockwright.sdk.transports import Http
+from stockwright.sdk.transports import Http, Transport
 
 SIGNATURE: Final = "x-shopify-hmac-sha256"
 _KEPT_HEADERS: Final = (
@@ -41,13 +42,32 @@ _KEPT_HEADERS: Final = (
     "x-shopify-api-version",
     "x-shopify-triggered-at",
 )
-_OPERATOR: Final = {
-    401: "access_token",
-    402: "base_url",
-    403: "access_token",
-    404: "base_url",
-    423: "base_url",
-}
+TOKEN_HEADER: Final = "x-shopify-access-token"
+TOKENS_PATH: Final = "/admin/oauth/access_token"
+TOKEN_LIFE_S: Final = 86_399.0
+"""What Shopify documents for tokens of the client credentials grant."""
+
+
+def _auth(
+    settings: ShopifySettings, transport: Transport, clock: Callable[[], dt.datetime]
+) -> Auth:
+    """A lasting token as it is; tokens of the Dev Dashboard's apps end after a day."""
+    if settings.access_token is not None:
+        return header(TOKEN_HEADER, settings.access_token)
+    assert settings.client_secret is not None
+    grant = Grant(
+        url=f"{settings.base_url.rstrip('/')}{TOKENS_PATH}",
+        fields={
+            "grant_type": "client_credentials",
+            "client_id": settings.client_id,
+            "client_secret": settings.client_secret,
+        },
+        setting="client_secret",
+        as_header=TOKEN_HEADER,
+        prefix="",
+        life_s=TOKEN_LIFE_S,
+    )
+    return Exchanged(grant, transport, clock)
 
 
 class ShopifyConnection:
@@ -63,17 +83,22 @@ class ShopifyConnection:
             by_sku=settings.listings == "sku",
             test_orders=settings.test_orders,
         )
+        transport = opening.transport or Http(settings.concurrency)
+        credential = settings.credential
         self._caller = Caller(
             system=opening.system,
             base_url=settings.base_url,
-            auth=header("X-Shopify-Access-Token", settings.access_token),
-            transport=opening.transport or Http(settings.concurrency),
+            auth=_auth(settings, transport, opening.clock),
+            transport=transport,
             timeout_s=settings.timeout_s,
             clock=opening.clock,
-            operator=_OPERATOR,
+            operator={
+                **dict.fromkeys((401, 403), credential),
+                **dict.fromkeys((402, 404, 423), "base_url"),
+            },
         )
         path = f"/admin/api/{settings.api_version}/graphql.json"
-        self._shop = Paced(GraphQL(self._caller, path, access="access_token"))
+        self._shop = Paced(GraphQL(self._caller, path, access=credential))
         catalogue = Catalogue(self._shop, self._reading.by_sku, opening.clock)
         self._levels = Levels(self._shop, catalogue, settings)
 

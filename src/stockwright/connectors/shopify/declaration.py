@@ -42,10 +42,38 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
             description="the shop's own address, https://NAME.myshopify.com",
         ),
     ]
-    access_token: Annotated[Secret, Meta(description="Admin API access token of the app")]
+    access_token: Annotated[
+        Secret | None,
+        Meta(
+            description="Admin API access token of an app that has a lasting one; or give "
+            "client_id and client_secret"
+        ),
+    ] = None
+    client_id: Annotated[
+        str,
+        Meta(
+            max_length=100,
+            description="client id of an app of the Dev Dashboard, whose tokens are fetched as "
+            "they end",
+        ),
+    ] = ""
+    client_secret: Annotated[
+        Secret | None, Meta(description="client secret of that app, which is exchanged for tokens")
+    ] = None
     api_version: Annotated[Version, Meta(description="version of the Admin API that is spoken")] = (
         "2026-07"
     )
+    location: Annotated[
+        str,
+        Meta(
+            pattern=r"^\d{0,19}$",
+            description="id of the shop's location that shows levels of the channel as a whole",
+        ),
+    ] = ""
+    locations: Annotated[
+        dict[str, Number],
+        Meta(description="our location codes and the ids of the shop's locations they are"),
+    ] = field(default_factory=dict)
     webhook_secrets: Annotated[
         tuple[Secret, ...],
         Meta(
@@ -58,17 +86,6 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
         Literal["sku", "variant"],
         Meta(description="what a listing is called by: its SKU, or the variant's id"),
     ] = "sku"
-    location: Annotated[
-        str,
-        Meta(
-            pattern=r"^\d{0,19}$",
-            description="id of the shop's location that shows levels of the channel as a whole",
-        ),
-    ] = ""
-    locations: Annotated[
-        dict[str, Number],
-        Meta(description="our location codes and the ids of the shop's locations they are"),
-    ] = field(default_factory=dict)
     test_orders: Annotated[
         bool, Meta(description="whether orders that the shop marks as tests claim stock")
     ] = False
@@ -99,6 +116,17 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
     concurrency: Concurrency = LIMITS.concurrency
     timeout_s: TimeoutS = LIMITS.timeout_s
     longest_apply_delay_s: ApplyDelayS = LIMITS.longest_apply_delay_s
+
+    def __post_init__(self) -> None:
+        # Lint has no values of secrets: what counts is whether they are given.
+        by_token, by_app = self.access_token is not None, self.client_secret is not None
+        if by_token == by_app or bool(self.client_id) != by_app:
+            raise ValueError("give either access_token, or client_id and client_secret")
+
+    @property
+    def credential(self) -> str:
+        """The setting that an operator looks at where the shop lets us in or on no further."""
+        return "access_token" if self.access_token is not None else "client_secret"
 
 
 DECLARATION: Final[Declaration[ShopifySettings]] = Declaration(

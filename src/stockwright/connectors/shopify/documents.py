@@ -57,6 +57,10 @@ class _Refusal(Exception):
         self.told = Refused(reason=reason, message=message)
 
 
+class _NoRight(Exception):
+    """The app lacks the right for this document. Stays inside."""
+
+
 async def submit(shop: Paced, settings: ShopifySettings, document: Document) -> SubmitResult:
     """Tells the shop of one document. Raises Misconfigured."""
     try:
@@ -67,6 +71,8 @@ async def submit(shop: Paced, settings: ShopifySettings, document: Document) -> 
         return await _refund(shop, settings, document)
     except _Refusal as refusal:
         return refusal.told
+    except _NoRight as error:
+        raise Misconfigured(settings.credential, str(error)) from None
     except Throttled as error:
         return Retry(retry_after_s=error.retry_after_s, reason=str(error))
     except Transient as error:  # asked only: a write is judged, and raises nothing
@@ -301,7 +307,7 @@ def _error(found: Sequence[Any]) -> SubmitResult:
     first = found[0] if isinstance(found[0], dict) else {}
     code, message = str(first.get("code") or ""), str(first.get("message") or "")[:300]
     if code in _RIGHTS:
-        raise Misconfigured("access_token", f"the app may not pay back: {message}")
+        raise _NoRight(f"the app may not pay back: {message}")
     if code == "INTERNAL_ERROR":
         return InDoubt(reason="internal_error")
     if code == "NOT_FOUND":

@@ -19,6 +19,7 @@ from stockwright.sdk.signatures import signature_of
 from stockwright.sdk.transports import Http, HttpRequest, json_body
 
 TOKEN: Final = "shpat_sandbox"
+CLIENT_ID: Final = "sandbox-app"
 POINTS: Final = 2_000.0
 RESTORES_PER_S: Final = 100.0
 
@@ -55,6 +56,8 @@ class Sandbox:
         self.faults = Faults(keep=keeping(self.shop, "items"), reads=_asks)
         self.errors: dict[str, str] = {}
         self.denied: set[str] = set()
+        self.issued: list[str] = []
+        """Tokens of the app, newest last; only that one is taken. Empty it to end them."""
         self.webhook_url = webhook_url
         self.webhooks = True
         self.secret = Secret("shopify-client-secret")
@@ -75,6 +78,7 @@ class Sandbox:
     async def start(self, port: int = 0) -> str:
         """Listens on loopback; answers the shop's address."""
         app = web.Application(middlewares=[self._gate, self.faults.middleware()])
+        app.router.add_post("/admin/oauth/access_token", self._issue)
         app.router.add_post("/admin/api/{version}/graphql.json", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -173,12 +177,28 @@ class Sandbox:
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.headers.get("X-Shopify-Access-Token") != TOKEN:
+        if request.path.startswith("/admin/oauth/"):
+            issued: web.StreamResponse = await handler(request)
+            return issued
+        if request.headers.get("X-Shopify-Access-Token") not in (TOKEN, *self.issued[-1:]):
             return _json({"errors": "[API] Invalid API key or access token"}, 401)
         if request.match_info.get("version") not in get_args(Version):
             return _json({"errors": "Not Found"}, 404)
         answer: web.StreamResponse = await handler(request)
         return answer
+
+    async def _issue(self, request: web.Request) -> web.Response:
+        """A token by the client credentials grant, as apps of the Dev Dashboard get one."""
+        told = dict(await request.post())
+        wanted = {
+            "grant_type": "client_credentials",
+            "client_id": CLIENT_ID,
+            "client_secret": self.secret.reveal(),
+        }
+        if told != wanted:
+            return _json({"error": "invalid_client"}, 400)
+        self.issued.append(f"shpat_issued_{len(self.issued) + 1}")
+        return _json({"access_token": self.issued[-1], "scope": "", "expires_in": 86_399})
 
     async def _answer(self, request: web.Request) -> web.Response:
         asked = await request.json()
