@@ -1,7 +1,7 @@
 """Subscriptions in the console: every consumer, one in depth, adding one and steering it."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -28,7 +28,11 @@ def filled(seed: Seed, database_url: str) -> Seed:
         number = store.add(connection, new, BEGINNING, "cli ann")
         assert number is not None
         store.add_secret(connection, number, "whsec_" + "b" * 32)
-        for outcome, error in (("taken", ""), ("failed", "it answered 503")):
+        told: tuple[tuple[Literal["taken", "failed"], str], ...] = (
+            ("taken", ""),
+            ("failed", "it answered 503"),
+        )
+        for outcome, error in told:
             store.note_attempt(
                 connection, number, took_ms=2_000, changes=2, outcome=outcome, error=error
             )
