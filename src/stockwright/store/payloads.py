@@ -177,9 +177,10 @@ def park_parts(connection: Connection, payload_id: int, parts: Sequence[Part]) -
     return parked
 
 
-def settle(connection: Connection, payload_id: int) -> None:
-    """Marks a payload as done that holds nothing for the ledger. Safe to repeat."""
-    connection.execute(_SQL["settle"], {"id": payload_id})
+def settle(connection: Connection, ids: Sequence[int]) -> None:
+    """Marks payloads as done that hold nothing for the ledger. Safe to repeat."""
+    if ids:
+        connection.execute(_SQL["settle"], {"ids": list(ids)})
 
 
 def requeue_missing(connection: Connection, missing: str, system: str = "") -> list[int]:

@@ -23,10 +23,12 @@ select id from kept, woken order by id;
 -- name: claim
 -- Takes payloads for one worker until its lease ends, oldest first. Of those under one raw key only
 -- the oldest that is not settled, and none behind a parked one or behind one with a parked part.
--- A body over a mebibyte is not answered: it is read alone, when its turn comes.
+-- A body over a mebibyte is not answered: it is read alone, when its turn comes. The commit does not
+-- wait for the disk: a lease that a crash takes back was never needed.
 with free as (
     select p.id from payload p
     where p.state = 'received'
+      and (select set_config('synchronous_commit', 'off', true)) is not null
       and (p.lease_until is null or p.lease_until < clock_timestamp())
       and (p.door = 'item' or p.system = any(%(systems)b::text[]))
       and (p.raw_key = '' or not exists (
@@ -90,9 +92,9 @@ where parent.id = %(id)s
 on conflict (parent, place) where parent is not null do nothing;
 
 -- name: settle
--- Marks a payload as done that has nothing for the ledger.
+-- Marks payloads as done that have nothing for the ledger.
 update payload set state = 'recorded', lease_until = null, settled_at = clock_timestamp()
-where id = %(id)s and state = 'received';
+where id = any(%(ids)b::bigint[]) and state = 'received';
 
 -- name: requeue_missing
 -- Parked payloads that waited for this code of this system ('' for any) go to work again.
