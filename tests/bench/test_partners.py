@@ -19,7 +19,7 @@ def test_every_changed_level_reaches_a_sandbox(cluster: EmbeddedServer) -> None:
 
 @pytest.mark.parametrize(
     ("name", "least_s"),
-    # 400 calls of 10 points, 2,000 there and 100 back a second; 4 feeds, none of which waits; calls
+    # 400 calls of 10 points, 2,000 there and 100 back a second; 9 feeds, none of which waits; calls
     # at a rate after a burst; and bulks with a look at each.
     [
         ("shopify", 20),

@@ -401,6 +401,15 @@ def test_many_payloads_are_leased_mapped_and_marked_together(pool, recorder, int
     assert rows(database, marks) == [("recorded", 1, False)]
 
 
+def test_no_more_is_leased_than_a_worker_can_come_to_the_end_of(intake, database, monkeypatch):
+    monkeypatch.setattr(store, "CLAIM_BYTES", 1_500)
+    for n in range(5):
+        told = receipt(f"R{n}", ("A", 1))
+        intake.accept("wms", "webhook", Payload(body=told.body.ljust(1_000 if n else 4_000)))
+    assert [intake.step().payloads for _ in range(4)] == [1, 2, 2, 0]
+    assert rows(database, "select sellable from balance") == [(5,)]
+
+
 def test_an_ignored_message_is_done_without_an_event(pool, recorder, database):
     intake = Intake(pool, recorder, connections(ignore=["product.updated"]), worker="w1")
     intake.accept("shop", "webhook", Payload(body=b'{"type": "product.updated"}'))
