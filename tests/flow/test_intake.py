@@ -365,7 +365,9 @@ def test_a_code_that_no_database_holds_fails_alone(pool, recorder, database):
     for body in (b"A", b"A\0B", "A\ud800".encode("utf-8", "surrogatepass"), b"B"):
         intake.accept("wms", "webhook", Payload(body=body))
     assert intake.step() == (4, 2, 0, 2)
-    assert [state for state, *_ in states(database)] == ["recorded", "parked", "parked", "recorded"]
+    parked = "select place, path from payload where state = 'parked' order by id"
+    assert rows(database, parked) == [("line 0", "line 0 body")] * 2
+    assert [document for _, document, _ in events(database)] == ["A", "B"]
     assert intake.step().payloads == 0
 
 
