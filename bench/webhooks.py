@@ -10,7 +10,7 @@ from bench.load import Answers
 from bench.measure import TURN_S, Measure, in_turns, measured, tell
 from bench.product import CONFIG, Product, running
 from stockwright.store.baseline import PLACE, MeasurementFailed, scratch_database
-from stockwright.store.connection import connect
+from stockwright.store.connection import Connection, connect
 
 ITEMS = 10_000
 CONNECTIONS = 64
@@ -23,7 +23,11 @@ with bound as (
 )
 update master_revision set revision = revision + 1
 """
-_RECORDED = "select count(*) from event where kind = 'channel_order' and system = 'shop'"
+_RECORDED = """
+select count(*) from event where kind = 'channel_order' and system = 'shop' and sequence > %s
+"""
+_HEAD = "select sequence from ledger_head where lane = 0"
+_WAIT = "select count(*) from payload where state = 'received'"
 
 
 def measure(server: str) -> Iterator[Measure]:
@@ -47,7 +51,8 @@ def recorded(
     url: str, product: Product, secret: str, turn: str, *, seconds: float = TURN_S
 ) -> tuple[Answers, float]:
     """Sends webhooks for so long: what was answered, and orders a second until all are recorded."""
-    before = count(url)
+    with connect(url, autocommit=True) as connection:
+        before = _one(connection, _HEAD)
     began = time.monotonic()
     answers = generate(
         port=product.port,
@@ -63,11 +68,22 @@ def recorded(
         raise MeasurementFailed(f"webhooks were answered {answers.statuses}")
     # The generator's own start is no work of ours.
     began = max(began, time.monotonic() - answers.seconds)
-    while (orders := count(url) - before) < answers.answered:
-        if time.monotonic() - began > RECORDED_WITHIN_S:
-            raise MeasurementFailed(f"{orders} of {answers.answered} orders were recorded")
-        time.sleep(0.05)
-    return answers, orders / (time.monotonic() - began)
+    took_s = _until_none_waits(url) - began
+    orders = count(url, before)
+    if orders != answers.answered:
+        raise MeasurementFailed(f"{orders} of {answers.answered} orders were recorded")
+    return answers, orders / took_s
+
+
+def _until_none_waits(url: str) -> float:
+    """The time of the monotonic clock by which every payload is done."""
+    latest = time.monotonic() + RECORDED_WITHIN_S
+    with connect(url, autocommit=True) as connection:
+        while waiting := _one(connection, _WAIT):
+            if time.monotonic() > latest:
+                raise MeasurementFailed(f"{waiting} webhooks still wait")
+            time.sleep(0.02)
+    return time.monotonic()
 
 
 def _events(product: Product, turn: int) -> float:
@@ -114,9 +130,13 @@ pool = ["{PLACE}"]
             yield product, secrets[reference]
 
 
-def count(url: str) -> int:
-    """Orders of the shop that the ledger has."""
+def count(url: str, after: int = 0) -> int:
+    """Orders of the shop that the ledger has beyond a sequence number."""
     with connect(url, autocommit=True) as connection:
-        row = connection.execute(_RECORDED.encode()).fetchone()
-        assert row is not None
-        return int(row[0])
+        return _one(connection, _RECORDED, after)
+
+
+def _one(connection: Connection, query: str, *values: int) -> int:
+    row = connection.execute(query.encode(), values).fetchone()
+    assert row is not None
+    return int(row[0])

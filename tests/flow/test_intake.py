@@ -9,6 +9,7 @@ from stockwright.domain.events import Fact
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.messages import Mapped, Payload
+from stockwright.store import payloads as store
 from stockwright.store.connection import Pool
 from stockwright.store.queries import load
 from tests.flow.partners import (
@@ -187,7 +188,8 @@ def test_the_mark_and_the_events_are_seen_in_the_same_moment(intake, recorder, d
 def test_a_mark_that_fails_takes_its_events_with_it(intake, database, monkeypatch):
     intake.accept("wms", "webhook", receipt("R1", ("A", 5)))
     with monkeypatch.context() as broken:
-        broken.setitem(load("ledger")._sql, "settle_payload", "select 1 / 0 where %(id)s > 0")
+        fails = "select 1 / 0 where %(ids)s <> ''"
+        broken.setitem(load("ledger")._sql, "settle_payloads", fails)
         with pytest.raises(Transient):
             intake.step()
     assert events(database) == []
@@ -341,6 +343,73 @@ def test_a_mapping_that_raises_parks_the_payload(pool, recorder, database):
     assert rows(database, "select state, reason from payload") == [
         ("parked", "the mapping failed: ZeroDivisionError: division by zero")
     ]
+
+
+class Plain:
+    """A partner whose messages are item codes, one a line; it looks at nothing."""
+
+    def map(self, payload):
+        return [
+            Mapped(
+                place=f"line {n}",
+                item=Fact(
+                    kind="receipt", document=code, item=code, quantity=1, location="MAIN", system=""
+                ),
+            )
+            for n, code in enumerate(payload.body.decode("utf-8", "surrogatepass").splitlines())
+        ]
+
+
+def test_a_code_that_no_database_holds_fails_alone(pool, recorder, database):
+    intake = Intake(pool, recorder, {"wms": Plain()}, worker="w1")
+    for body in (b"A", b"A\0B", "A\ud800".encode("utf-8", "surrogatepass"), b"B"):
+        intake.accept("wms", "webhook", Payload(body=body))
+    assert intake.step() == (4, 2, 0, 2)
+    parked = "select place, path from payload where state = 'parked' order by id"
+    assert rows(database, parked) == [("line 0", "line 0 body")] * 2
+    assert [document for _, document, _ in events(database)] == ["A", "B"]
+    assert intake.step().payloads == 0
+
+
+def test_what_the_database_refuses_while_it_looks_codes_up_parks_that_payload_alone(
+    pool, recorder, database, monkeypatch
+):
+    real = store.unknown_codes
+
+    def picky(connection, system, asked):
+        if ("item", "bad") in asked:
+            raise Rejected("malformed", "", "not one the database can hold")
+        return real(connection, system, asked)
+
+    monkeypatch.setattr(store, "unknown_codes", picky)
+    intake = Intake(pool, recorder, {"wms": Plain()}, worker="w1")
+    for body in (b"A", b"bad", b"B"):
+        intake.accept("wms", "webhook", Payload(body=body))
+    assert intake.step() == (3, 2, 0, 1)
+    assert [(state, path) for state, path, _ in states(database)] == [
+        ("recorded", ""),
+        ("parked", "$"),
+        ("recorded", ""),
+    ]
+
+
+def test_many_payloads_are_leased_mapped_and_marked_together(pool, recorder, intake, database):
+    for n in range(700):
+        intake.accept("wms", "webhook", receipt(f"R{n}", ("A", 1)))
+    assert intake.step(limit=650) == (650, 650, 0, 0)
+    assert intake.step() == (50, 50, 0, 0)
+    assert rows(database, "select sellable from balance") == [(700,)]
+    marks = "select distinct state, items_done, settled_at is null from payload"
+    assert rows(database, marks) == [("recorded", 1, False)]
+
+
+def test_no_more_is_leased_than_a_worker_can_come_to_the_end_of(intake, database, monkeypatch):
+    monkeypatch.setattr(store, "CLAIM_BYTES", 1_500)
+    for n in range(5):
+        told = receipt(f"R{n}", ("A", 1))
+        intake.accept("wms", "webhook", Payload(body=told.body.ljust(1_000 if n else 4_000)))
+    assert [intake.step().payloads for _ in range(4)] == [1, 2, 2, 0]
+    assert rows(database, "select sellable from balance") == [(5,)]
 
 
 def test_an_ignored_message_is_done_without_an_event(pool, recorder, database):

@@ -312,6 +312,22 @@ async def test_a_partner_at_work_on_all_of_a_call_has_not_failed(
     assert world.level()["acknowledged"] == 10
 
 
+async def test_a_job_is_asked_after_before_more_increases_are_sent(
+    world, projection, pool, shop, clock
+):
+    """A partner works on so many jobs at one time only: those that are done make room."""
+    one_a_call = msgspec.structs.replace(FAST, batch_size=1)
+    publisher = Publisher(pool, shop, link(limits=one_a_call, clock=clock))
+    set_stock(world, projection, SKU_000=10, SKU_001=20, SKU_002=30)
+    job = InDoubt(reason="the job is at work", retry_after_s=30.0, taken=True)
+    shop.behave(lambda shop, levels: [job for _ in levels])
+    await publisher.step()
+    (asked,) = shop.calls[0]
+    clock.pass_s(31)
+    await publisher.step()
+    assert [one.listing for one in shop.calls[1]] == [asked.listing]
+
+
 async def test_a_number_in_doubt_is_asserted_again_once_it_can_no_longer_be_applied(
     world, projection, pool, shop, clock
 ):

@@ -172,9 +172,12 @@ def inbox_marked_in_another_transaction(patch: Patch, url: str) -> None:
 
     def mark_first(self, connection, items, raws, settlements, *more):
         with psycopg.connect(url, autocommit=True) as another:
-            for one in settlements:
-                values = {"id": one.payload_id, "done": one.items_done, "final": one.final}
-                another.execute(load("ledger")["settle_payload"].encode(), values)
+            marks = {
+                "ids": [one.payload_id for one in settlements],
+                "done": [one.items_done for one in settlements],
+                "final": [one.final for one in settlements],
+            }
+            another.execute(load("ledger")["settle_payloads"].encode(), marks)
         return real(self, connection, items, raws, (), *more)
 
     patch.setattr(Ledger, "_transact", mark_first)

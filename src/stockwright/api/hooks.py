@@ -32,6 +32,7 @@ async def post_hook(call: Call) -> Reply:
         raise
     if payload is None:
         return reply(Kept(payload=None), 202)
-    kept = await call.block(call.services.intake.accept, system, "webhook", payload)
-    call.services.received(system, "webhook")
+    services = call.services
+    kept = await services.intake.accept_soon(system, "webhook", payload, services.threads)
+    services.received(system, "webhook")
     return reply(Kept(payload=kept), 202)

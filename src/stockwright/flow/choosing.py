@@ -75,10 +75,10 @@ def _choose_of(
     found = {level.key: level for level in aged}
     for level in levels.due_levels(connection, channel, "decrease", now, size):
         found.setdefault(level.key, level)
-    if link.order_watermark:
-        # What became of a job is asked though its number had to wait: it is under way already.
-        for level in levels.jobs_due(connection, channel, now, size - min(size, len(found))):
-            found.setdefault(level.key, level)
+    # What became of a job is asked though its number had to wait: it is under way already. And
+    # before others: a partner works on so many jobs at one time only.
+    for level in levels.jobs_due(connection, channel, now, size - min(size, len(found))):
+        found.setdefault(level.key, level)
     room = size - len(found)
     if room > 0 and gate.ready:
         # The aged ones may be among them again.

@@ -67,7 +67,8 @@ class Handover:
         """Submits all items of a payload in order; the last chunk carries the final mark.
 
         From the first item each time, also where a worker before was cut off: what the ledger has
-        it absorbs, and no position can go wrong. alive is called between chunks.
+        it absorbs, and no position can go wrong. alive is called between chunks. Many items, of one
+        payload or of many, let interactive callers go first.
         Raises Throttled where the recorder stays full, and what the recorder raises.
         """
         total = len(unpacked.items)
@@ -75,7 +76,8 @@ class Handover:
             end = min(start + CHUNK, total)
             mark = Settlement(payload_id=raw.id, items_done=end, final=end == total)
             items, places = unpacked.items[start:end], unpacked.places[start:end]
-            future = self._submit(items, mark, raw, bulk=total > _BULK)
+            bulk = total > _BULK or self._items_under_way >= _BULK
+            future = self._submit(items, mark, raw, bulk=bulk)
             self._under_way.append(Sent(raw.id, items, places, future))
             self._items_under_way += len(items)
             while self._items_under_way > MAX_UNDER_WAY:

@@ -6,14 +6,16 @@ at any point leaves a lease that ends; the next worker maps the same bytes again
 absorbs by identity what it has.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 from stockwright import telemetry
-from stockwright.domain.errors import Throttled, Transient
+from stockwright.domain.errors import Rejected, Throttled, Transient
 from stockwright.flow.handover import Handover, Records
 from stockwright.flow.keeping import Keeper, new_payload
 from stockwright.flow.parts import Parts, codes_of
@@ -29,7 +31,12 @@ from stockwright.store.session import session
 
 MAX_ATTEMPTS: Final = 5
 SWEEP_S: Final = 30.0
+MOST_A_STEP: Final = 2_000
+CLAIM: Final = 500
+"""Payloads leased in one transaction."""
 _AT_ONCE: Final = 1_000
+_GROUP: Final = 125
+"""Payloads mapped before they are handed over: the recorder works on them while others are."""
 _GROUP_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -79,15 +86,27 @@ class Intake:
         """
         number = self._keeper.keep(new_payload(system, door, payload))
         if payload.hint:
-            # Kept it is, whatever becomes of this: the next poll comes by itself.
-            with suppress(Transient), session(self._pool) as connection:
-                hurry_poll(connection, system)
+            self._hurry_poll(system)
         self.wake.set()
         return number
 
+    async def accept_soon(self, system: str, door: str, payload: Payload, threads: Executor) -> int:
+        """`accept` for a coroutine: any number of them wait, and no thread with them."""
+        number = await self._keeper.keep_soon(new_payload(system, door, payload), threads)
+        if payload.hint:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(threads, self._hurry_poll, system)
+        self.wake.set()
+        return number
+
+    def _hurry_poll(self, system: str) -> None:
+        # Kept it is, whatever becomes of this: the next poll comes by itself.
+        with suppress(Transient), session(self._pool) as connection:
+            hurry_poll(connection, system)
+
     # ---------------------------------------------------------------- the work
 
-    def step(self, limit: int = 100) -> Step:
+    def step(self, limit: int = MOST_A_STEP) -> Step:
         """Maps and records up to `limit` payloads; all zeroes where none waits.
 
         Raises Transient where database or recorder are away: what was not done is free again, at
@@ -95,31 +114,61 @@ class Intake:
         """
         self.wake.clear()
         self._sweep()
-        systems = list(self._connections)
-        with session(self._pool) as connection:
-            claimed = store.claim(
-                connection, self._worker, systems, lease_s=self._lease_s, limit=limit
-            )
-        if not any(one.parent for one in claimed):
-            self._parts.forget()
         handover = Handover(self._recorder, self._park_parts, self._lease_s)
+        leased: list[int] = []
         begun = parked = 0
         try:
-            for group in _groups(claimed):
-                with telemetry.span("intake.map", payloads=len(group)):
-                    ready, some = self._sort_out(group)
-                parked += some
-                begun += len(group) - len(ready)
-                for one, unpacked in ready:
-                    handover.submit(_raw(one), unpacked, self._keeping_alive(one.id))
-                    begun += 1
+            # The recorder works on what was handed over while more is leased and mapped.
+            for claimed in self._claims(limit):
+                leased += [one.id for one in claimed]
+                for group in _groups(claimed):
+                    with telemetry.span("intake.map", payloads=len(group)):
+                        ready, some = self._sorted_out(group)
+                    parked += some
+                    begun += len(group) - len(ready)
+                    for one, unpacked in ready:
+                        handover.submit(_raw(one), unpacked, self._keeping_alive(one.id))
+                        begun += 1
             handover.finish()
         except BaseException as fault:
             # What is settled by now stays so; all else is free for the next worker at once.
-            self._release([one.id for one in claimed])
+            self._release(leased)
             if not isinstance(fault, Throttled):
                 raise
         return Step(begun, handover.items, handover.replayed, parked + handover.parked)
+
+    def _claims(self, limit: int) -> Iterator[list[Claimed]]:
+        """Leases payloads, some at a time, up to `limit` or until fewer wait than asked for."""
+        systems, left, full = list(self._connections), limit, True
+        while full and left:
+            most = min(CLAIM, left)
+            with session(self._pool) as connection:
+                claimed = store.claim(
+                    connection, self._worker, systems, lease_s=self._lease_s, limit=most
+                )
+            if not any(one.parent for one in claimed):
+                self._parts.forget()
+            left -= len(claimed)
+            full = len(claimed) == most
+            if claimed:
+                yield claimed
+
+    def _sorted_out(self, group: Sequence[Claimed]) -> tuple[list[tuple[Claimed, Unpacked]], int]:
+        """`_sort_out`; where the database cannot take what one of them says, that one is parked."""
+        try:
+            return self._sort_out(group)
+        except Rejected as refusal:
+            if len(group) == 1:
+                failure = Failure(path=refusal.field or WHOLE, reason=refusal.message)
+                with session(self._pool) as connection:
+                    return [], store.park(connection, group[0].id, _part(group[0].place, failure))
+        ready: list[tuple[Claimed, Unpacked]] = []
+        parked = 0
+        for one in group:
+            some, more = self._sorted_out([one])
+            ready += some
+            parked += more
+        return ready, parked
 
     def _sort_out(self, group: Sequence[Claimed]) -> tuple[list[tuple[Claimed, Unpacked]], int]:
         """Maps payloads and parks what cannot go on; those with something to record, and how much
@@ -127,6 +176,7 @@ class Intake:
         """
         parts = [self._parts.of(one) for one in group]
         ready: list[tuple[Claimed, Unpacked]] = []
+        done: list[int] = []
         parked = 0
         with session(self._pool) as connection:
             codes = codes_of(connection, group, parts)
@@ -142,7 +192,8 @@ class Intake:
                 if unpacked.items:
                     ready.append((one, unpacked))
                 else:
-                    store.settle(connection, one.id)
+                    done.append(one.id)
+            store.settle(connection, done)
         return ready, parked
 
     def _why_not_at_all(self, claimed: Claimed, unpacked: Unpacked) -> Failure | None:
@@ -216,7 +267,7 @@ def _groups(claimed: Sequence[Claimed]) -> Iterator[list[Claimed]]:
     size = 0
     for one in claimed:
         weight = _GROUP_BYTES if one.body is None else len(one.body)
-        if group and size + weight > _GROUP_BYTES:
+        if group and (size + weight > _GROUP_BYTES or len(group) == _GROUP):
             yield group
             group, size = [], 0
         group.append(one)

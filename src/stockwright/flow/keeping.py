@@ -1,8 +1,14 @@
 """Keeps what connectors receive, many payloads in one commit where many come at once."""
 
+import asyncio
 import threading
 from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Final
+
+import structlog
 
 from stockwright.domain.errors import Rejected, StockwrightError, Transient
 from stockwright.sdk.messages import Failure, Payload
@@ -13,15 +19,20 @@ from stockwright.store.session import session
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 _BATCH: Final = 200
 _BATCH_BYTES: Final = 16 * 1024 * 1024
+_log = structlog.get_logger(__name__)
 
 
 class _Waiting:
-    """One payload on its way into the database, and what came of it."""
+    """One payload on its way into the database, and what came of it.
 
-    __slots__ = ("error", "number", "payload")
+    waiter: the coroutine that waits for it, if it is not a thread that does.
+    """
 
-    def __init__(self, payload: NewPayload) -> None:
+    __slots__ = ("error", "number", "payload", "waiter")
+
+    def __init__(self, payload: NewPayload, waiter: "asyncio.Future[int] | None" = None) -> None:
         self.payload = payload
+        self.waiter = waiter
         self.number = 0
         self.error: StockwrightError | None = None
 
@@ -31,12 +42,16 @@ class _Waiting:
 
 
 class Keeper:
-    """Keeps payloads for many threads: whoever has the turn keeps for all who wait by then."""
+    """Keeps payloads for many threads and coroutines: whoever has the turn keeps for all who wait
+    by then.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._turn = threading.Lock()
         self._queue: deque[_Waiting] = deque()
+        self._lock = threading.Lock()
+        self._draining = False
 
     def keep(self, payload: NewPayload) -> int:
         """Keeps one payload for good and answers its id.
@@ -53,6 +68,36 @@ class Keeper:
             raise mine.error
         return mine.number
 
+    async def keep_soon(self, payload: NewPayload, threads: Executor) -> int:
+        """`keep` for a coroutine, which holds no thread meanwhile: one keeps for all of them."""
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        mine = _Waiting(payload, waiter)
+        with self._lock:
+            self._queue.append(mine)
+            starts, self._draining = not self._draining, True
+        if starts:
+            try:
+                threads.submit(self._drain)
+            except RuntimeError:
+                self._draining = False
+                self._queue.remove(mine)
+                raise Transient("the hub is stopping; send the same again in a moment") from None
+        return await waiter
+
+    def _drain(self) -> None:
+        """Keeps for coroutines until none waits."""
+        while self._goes_on():
+            try:
+                with self._turn:
+                    self._keep_some()
+            except Exception:  # noqa: BLE001 - logged; whom it was about was told, others follow
+                _log.exception("payloads were not kept")
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            self._draining = bool(self._queue)
+            return self._draining
+
     def _keep_some(self) -> None:
         """Keeps those in front of the queue in one commit. Only for the holder of the turn."""
         batch: list[_Waiting] = []
@@ -60,6 +105,12 @@ class Keeper:
         while self._queue and len(batch) < _BATCH and size < _BATCH_BYTES:
             batch.append(self._queue.popleft())
             size += len(batch[-1].payload.body)
+        try:
+            self._keep_batch(batch)
+        finally:
+            _wake(batch)
+
+    def _keep_batch(self, batch: list[_Waiting]) -> None:
         try:
             self._commit(batch)
         except Rejected:
@@ -88,6 +139,27 @@ class Keeper:
 def _tell(batch: list[_Waiting], error: StockwrightError) -> None:
     for one in batch:
         one.error = error
+
+
+def _wake(batch: Sequence[_Waiting]) -> None:
+    """Tells the coroutines among those who wait, each event loop once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    for one in batch:
+        if one.waiter is not None:
+            by_loop.setdefault(one.waiter.get_loop(), []).append(one)
+    for loop, some in by_loop.items():
+        with suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+            loop.call_soon_threadsafe(_answer, some)
+
+
+def _answer(batch: Sequence[_Waiting]) -> None:
+    for one in batch:
+        if one.waiter is None or one.waiter.done():
+            continue
+        if one.error is not None:
+            one.waiter.set_exception(one.error)
+        else:
+            one.waiter.set_result(one.number)
 
 
 def new_payload(system: str, door: str, payload: Payload) -> NewPayload:

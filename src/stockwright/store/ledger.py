@@ -23,7 +23,7 @@ from stockwright.domain.errors import Transient
 from stockwright.domain.events import MAX_CODE, Outcome
 from stockwright.domain.ledger import Decision, decide
 from stockwright.domain.wellformed import Expiry, Prepared, prepare
-from stockwright.store.arrays import texts
+from stockwright.store.arrays import numbers, texts
 from stockwright.store.catalog import CatalogCache
 from stockwright.store.connection import connect
 from stockwright.store.handed_in import (
@@ -550,9 +550,8 @@ def _decide_and_write(
         whole.parked.extend(part.parked)
         whole.written.absorb(part.written)
     write_rest(wire, whole, books, before)
-    for one in settlements:
-        values = {"id": one.payload_id, "done": one.items_done, "final": one.final}
-        wire.execute(_sql["settle_payload"], values)
+    if settlements:
+        _settle(wire, settlements)
     commit = wire.execute("commit")
     wire.sync()
     return whole, commit
@@ -583,6 +582,17 @@ def _keep_raw(wire: Wire, raw: RawPayload, now: dt.datetime) -> None:
         raw.received_at or now,
     )
     wire.execute(_sql["keep_raw"], values)
+
+
+def _settle(wire: Wire, settlements: Sequence[Settlement]) -> None:
+    """Marks how far payloads are; of several marks of one the last holds."""
+    latest = list({one.payload_id: one for one in settlements}.values())
+    values = {
+        "ids": numbers([one.payload_id for one in latest]),
+        "done": numbers([one.items_done for one in latest]),
+        "final": numbers([one.final for one in latest]),
+    }
+    wire.execute(_sql["settle_payloads"], values)
 
 
 def _one(answer: Answer) -> tuple[Any, ...]:

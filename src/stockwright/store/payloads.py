@@ -14,6 +14,8 @@ _SQL: Final = load("payloads")
 WAKE_UP: Final = "stockwright_payload"
 """NOTIFY channel: payloads wait to be mapped. A hint; look at the table in any case."""
 MAX_TEXT: Final = 1_000
+CLAIM_BYTES: Final = 16 * 1024 * 1024
+"""Bodies leased at one time; one payload goes beyond it."""
 _PARTS_AT_ONCE: Final = 5_000
 
 
@@ -118,11 +120,18 @@ def keep(connection: Connection, payloads: Sequence[NewPayload]) -> list[int]:
 def claim(
     connection: Connection, worker: str, systems: Sequence[str], *, lease_s: float, limit: int
 ) -> list[Claimed]:
-    """Leases up to `limit` payloads of these systems, oldest first; nobody else gets them."""
-    rows = connection.execute(
-        _SQL["claim"],
-        {"worker": worker, "systems": list(systems), "lease_s": lease_s, "limit": limit},
-    ).fetchall()
+    """Leases up to `limit` payloads of these systems, oldest first; nobody else gets them.
+
+    Fewer where the bodies of those before already hold CLAIM_BYTES. A crash may take leases back.
+    """
+    arguments = {
+        "worker": worker,
+        "systems": list(systems),
+        "lease_s": lease_s,
+        "limit": limit,
+        "bytes": CLAIM_BYTES,
+    }
+    rows = connection.execute(_SQL["claim"], arguments).fetchall()
     return sorted(Claimed(*row) for row in rows)
 
 
@@ -177,9 +186,10 @@ def park_parts(connection: Connection, payload_id: int, parts: Sequence[Part]) -
     return parked
 
 
-def settle(connection: Connection, payload_id: int) -> None:
-    """Marks a payload as done that holds nothing for the ledger. Safe to repeat."""
-    connection.execute(_SQL["settle"], {"id": payload_id})
+def settle(connection: Connection, ids: Sequence[int]) -> None:
+    """Marks payloads as done that hold nothing for the ledger. Safe to repeat."""
+    if ids:
+        connection.execute(_SQL["settle"], {"ids": list(ids)})
 
 
 def requeue_missing(connection: Connection, missing: str, system: str = "") -> list[int]:

@@ -207,9 +207,12 @@ class Sandbox(Orders):
     def _apply(self) -> None:
         """Carries out what was accepted long enough ago."""
         now = self.clock()
-        for at, sku, units in [one for one in self._accepted if one[0] <= now]:
-            self._accepted.remove((at, sku, units))
-            self.items[sku]["total_inventory_onhand"] = units
+        waiting, self._accepted = self._accepted, []
+        for at, sku, units in waiting:
+            if at <= now:
+                self.items[sku]["total_inventory_onhand"] = units
+            else:
+                self._accepted.append((at, sku, units))
 
     def _find(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         if item.get("sku") in self.items:
@@ -221,12 +224,20 @@ class Sandbox(Orders):
 
     async def _list_items(self, request: web.Request) -> web.Response:
         self._apply()
-        rows = list(self.items.values()) if request.match_info["location"] == "1" else []
-        for name, field in (("sku:in", "sku"), ("variant_id:in", "variant_id")):
-            if name in request.query:
-                wanted = set(request.query[name].split(","))
-                rows = [row for row in rows if str(row["identity"][field]) in wanted]
+        rows = self._named(request.query) if request.match_info["location"] == "1" else []
         return paged(request, rows)
+
+    def _named(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The items that a question names; all where it names none."""
+        if "sku:in" in query:
+            names = dict.fromkeys(query["sku:in"].split(","))
+            rows = [self.items[sku] for sku in names if sku in self.items]
+        else:
+            rows = list(self.items.values())
+        if "variant_id:in" in query:
+            wanted = set(query["variant_id:in"].split(","))
+            rows = [row for row in rows if str(row["identity"]["variant_id"]) in wanted]
+        return rows
 
     async def _list_hooks(self, request: web.Request) -> web.Response:
         return paged(request, list(self.hooks.values()))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from stockwright.connectors.magento.api import BULK, V1
-from stockwright.connectors.magento.sandbox_orders import Orders, found, refusal
+from stockwright.connectors.magento.sandbox_orders import Orders, found, named, refusal
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
 from stockwright.sdk.secrets import Secret
@@ -47,6 +47,7 @@ class Sandbox(Orders):
         self.lag_s = 0.0
         self.calls: list[tuple[str, str]] = []
         self.bulks: dict[str, list[dict[str, Any]]] = {}
+        self._queued: list[dict[str, Any]] = []
         self._runner: web.AppRunner | None = None
         self._url = ""
         for sku in products:
@@ -100,11 +101,15 @@ class Sandbox(Orders):
 
     def work(self) -> None:
         """The consumers work off what has been in the queue for long enough, if they run."""
+        if not self.consumer:
+            return
         now = self.clock()
-        for operations in self.bulks.values() if self.consumer else ():
-            for one in operations:
-                if one["status"] == 4 and one["due"] <= now:
-                    self._carry_out(one)
+        queued, self._queued = self._queued, []
+        for one in queued:
+            if one["due"] <= now:
+                self._carry_out(one)
+            else:
+                self._queued.append(one)
 
     def _carry_out(self, operation: dict[str, Any]) -> None:
         row = operation["body"]["sourceItems"][0]
@@ -131,9 +136,12 @@ class Sandbox(Orders):
 
     async def _list_items(self, request: web.Request) -> web.Response:
         self.work()
+        asked = named(request, "sku")
+        skus = self.sources if asked is None else dict.fromkeys(asked)
         rows = [
             {"sku": sku, "source_code": SOURCE, "quantity": units, "status": int(units > 0)}
-            for sku, units in self.sources.items()
+            for sku in skus
+            if (units := self.sources.get(sku)) is not None
         ]
         return found(request, rows)
 
@@ -160,6 +168,7 @@ class Sandbox(Orders):
         uuid = f"799a59c0-09ca-4d60-b432-{self.number():012d}"
         due = self.clock() + dt.timedelta(seconds=self.lag_s)
         self.bulks[uuid] = [{"body": body, "status": 4, "due": due} for body in bodies]
+        self._queued += self.bulks[uuid]
         items = [
             {"id": n, "data_hash": f"{n:064x}", "status": "accepted"} for n in range(len(bodies))
         ]

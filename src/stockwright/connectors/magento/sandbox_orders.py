@@ -208,16 +208,8 @@ class Orders:
 
 def found(request: web.Request, rows: Sequence[Mapping[str, Any]]) -> web.Response:
     """What a search finds. A page after the last one is the last one, as the shop has it."""
-    groups: dict[str, dict[str, dict[str, str]]] = {}
-    for name, value in request.query.items():
-        part = _CRITERION.fullmatch(name)
-        if part:
-            groups.setdefault(part[1], {}).setdefault(part[2], {})[part[3]] = value
-    kept = [
-        row
-        for row in rows
-        if all(any(_holds(row, one) for one in group.values()) for group in groups.values())
-    ]
+    groups = _groups(request)
+    kept = [row for row in rows if all(any(_holds(row, one) for one in g) for g in groups)]
     fields = [
         value
         for name, value in request.query.items()
@@ -230,6 +222,35 @@ def found(request: web.Request, rows: Sequence[Mapping[str, Any]]) -> web.Respon
     return web.json_response({"items": some, "search_criteria": {}, "total_count": len(kept)})
 
 
+def named(request: web.Request, field: str) -> list[str] | None:
+    """The values of a field that alone a search can find; None where it asks for others as well."""
+    for group in _groups(request):
+        if all(one["field"] == field and _listed(one) is not None for one in group):
+            return [value for one in group for value in _listed(one) or ()]
+    return None
+
+
+def _groups(request: web.Request) -> list[list[dict[str, str]]]:
+    """The conditions of a search: one of each group must hold."""
+    groups: dict[str, dict[str, dict[str, str]]] = {}
+    for name, value in request.query.items():
+        part = _CRITERION.fullmatch(name)
+        if part:
+            groups.setdefault(part[1], {}).setdefault(part[2], {})[part[3]] = value
+    return [list(group.values()) for group in groups.values()]
+
+
+def _listed(one: Mapping[str, str]) -> list[str] | None:
+    """The values of which a row must have one; None where the condition is of another kind."""
+    match one.get("condition_type", "eq"):
+        case "eq":
+            return [one["value"]]
+        case "in":
+            return one["value"].split(",")
+        case _:
+            return None
+
+
 def refusal(status: int, message: str, parameters: Any = None) -> web.Response:
     """A refusal as the shop words it."""
     told = {"message": message}
@@ -239,13 +260,9 @@ def refusal(status: int, message: str, parameters: Any = None) -> web.Response:
 
 
 def _holds(row: Mapping[str, Any], one: Mapping[str, str]) -> bool:
-    value, wanted = str(row[one["field"]]), one["value"]
-    match one.get("condition_type", "eq"):
-        case "eq":
-            return value == wanted
-        case "in":
-            return value in wanted.split(",")
-        case "gteq":
-            return value >= wanted
-        case other:
-            raise web.HTTPBadRequest(text=f"the sandbox knows no condition {other}")
+    value, listed = str(row[one["field"]]), _listed(one)
+    if listed is not None:
+        return value in listed
+    if one["condition_type"] == "gteq":
+        return value >= one["value"]
+    raise web.HTTPBadRequest(text=f"the sandbox knows no condition {one['condition_type']}")

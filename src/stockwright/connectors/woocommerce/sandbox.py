@@ -49,6 +49,7 @@ class Sandbox:
         self.orders: dict[int, dict[str, Any]] = {}
         self.refunds: dict[int, list[dict[str, Any]]] = {}
         self.notes: dict[int, list[dict[str, Any]]] = {}
+        self._by_sku: dict[str, list[int]] = {}
         self._next = _FIRST
         self._runner: web.AppRunner | None = None
         self._http = Http()
@@ -77,6 +78,7 @@ class Sandbox:
             "stock_status": "instock" if quantity else "outofstock",
             "variations": [],
         }
+        self._by_sku.setdefault(sku, []).append(number)
         if above:
             self.products[above]["variations"].append(number)
         return number
@@ -219,12 +221,11 @@ class Sandbox:
     async def _list_products(self, request: web.Request) -> web.Response:
         query = request.query
         parent = int(request.match_info.get("parent", "0"))
-        rows = [row for row in self.products.values() if parent in (0, row["parent_id"])]
         if "sku" in query:
-            wanted = set(query["sku"].split(","))
-            rows = [row for row in rows if row["sku"] in wanted]
-        elif not parent:
-            rows = [row for row in rows if row["type"] != "variation"]
+            rows = [row for sku in set(query["sku"].split(",")) for row in self._of_sku(sku)]
+        else:
+            rows = [row for row in self.products.values() if parent or row["type"] != "variation"]
+        rows = [row for row in rows if parent in (0, row["parent_id"])]
         if "include" in query:
             ids = {int(text) for text in query["include"].split(",")}
             rows = [row for row in rows if row["id"] in ids]
@@ -321,8 +322,11 @@ class Sandbox:
         order["date_modified_gmt"] = self._now()
         return made
 
+    def _of_sku(self, sku: str) -> list[dict[str, Any]]:
+        return [self.products[n] for n in self._by_sku.get(sku, ()) if n in self.products]
+
     def _id_of(self, sku: str) -> int | None:
-        return next((n for n, row in self.products.items() if row["sku"] == sku), None)
+        return next((row["id"] for row in self._of_sku(sku)), None)
 
     def _number(self) -> int:
         self._next += 1

@@ -33,10 +33,13 @@ from unnest(%s::text[]) k (code) join sku s on s.code = k.code left join unit u 
 group by s.code;
 
 -- name: bindings
--- What these partner codes stand for.
+-- What these partner codes stand for. The codes drive the search, whatever the statistics say.
 select b.system, b.partner_code, b.code, b.unit
 from unnest(%s::text[], %s::text[]) k (system, code)
-join binding b on b.system = k.system and b.subject = 'item' and b.partner_code = k.code;
+cross join lateral (
+    select * from binding
+    where system = k.system and subject = 'item' and partner_code = k.code offset 0
+) b;
 
 -- name: location_bindings
 -- What partner codes of locations stand for.

@@ -437,13 +437,14 @@ insert into payload (id, system, door, content_type, headers, body, received_at,
 values (%s, %s, %s, %s, %s::jsonb, %s, %s, 'recorded', clock_timestamp())
 on conflict (id) do nothing;
 
--- name: settle_payload
--- Marks how far a payload is recorded, in the same transaction as its events.
-update payload
-set items_done = greatest(items_done, %(done)s),
-    state = case when %(final)s then 'recorded' else state end,
-    settled_at = case when %(final)s then clock_timestamp() end
-where id = %(id)s and state = 'received';
+-- name: settle_payloads
+-- Marks how far payloads are recorded, in the same transaction as their events.
+update payload p
+set items_done = greatest(p.items_done, x.done),
+    state = case when x.final then 'recorded' else p.state end,
+    settled_at = case when x.final then clock_timestamp() end
+from unnest(%(ids)s::bigint[], %(done)s::integer[], %(final)s::boolean[]) x (id, done, final)
+where p.id = x.id and p.state = 'received';
 
 -- name: expired_lots
 -- Lots that still lie sellable at a place after their date there.

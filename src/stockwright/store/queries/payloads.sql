@@ -21,12 +21,14 @@ with given as (
 select id from kept, woken order by id;
 
 -- name: claim
--- Takes payloads for one worker until its lease ends, oldest first. Of those under one raw key only
--- the oldest that is not settled, and none behind a parked one or behind one with a parked part.
--- A body over a mebibyte is not answered: it is read alone, when its turn comes.
+-- Takes payloads for one worker until its lease ends, oldest first, and so many bytes of bodies that it
+-- comes to their end meanwhile. Of those under one raw key only the oldest that is not settled, and none
+-- behind a parked one or behind one with a parked part. A body over a mebibyte is not answered: it is read
+-- alone, when its turn comes. The commit does not wait for the disk: a lease may be lost in a crash.
 with free as (
-    select p.id from payload p
+    select p.id, octet_length(p.body) as size from payload p
     where p.state = 'received'
+      and (select set_config('synchronous_commit', 'off', true)) is not null
       and (p.lease_until is null or p.lease_until < clock_timestamp())
       and (p.door = 'item' or p.system = any(%(systems)b::text[]))
       and (p.raw_key = '' or not exists (
@@ -38,12 +40,14 @@ with free as (
     order by p.id
     limit %(limit)s
     for update of p skip locked
+), weighed as (
+    select id, sum(size) over (order by id) - size as bytes_before from free
 )
 update payload p
 set lease_until = clock_timestamp() + %(lease_s)s * interval '1 second',
     leased_by = %(worker)s, attempts = p.attempts + 1
-from free
-where p.id = free.id
+from weighed
+where p.id = weighed.id and weighed.bytes_before < %(bytes)s
 returning p.id, p.system, p.door, p.content_type, p.headers, p.raw_key, p.items_done, p.attempts,
           p.parent, p.place, p.received_at,
           case when octet_length(p.body) <= 1048576 then p.body end;
@@ -90,9 +94,9 @@ where parent.id = %(id)s
 on conflict (parent, place) where parent is not null do nothing;
 
 -- name: settle
--- Marks a payload as done that has nothing for the ledger.
+-- Marks payloads as done that have nothing for the ledger.
 update payload set state = 'recorded', lease_until = null, settled_at = clock_timestamp()
-where id = %(id)s and state = 'received';
+where id = any(%(ids)b::bigint[]) and state = 'received';
 
 -- name: requeue_missing
 -- Parked payloads that waited for this code of this system ('' for any) go to work again.
