@@ -20,7 +20,7 @@ SETTINGS = {"base_url": "http://127.0.0.1:9"}
 def shop(house):
     """The house with a connection that maps the shop's messages."""
     parsed = CONNECTOR.declaration.parse_settings(SETTINGS, str)
-    house.services.connections["shop"] = CONNECTOR.open(Opening(system="shop"), parsed)
+    house.services.connections.put("shop", CONNECTOR.open(Opening(system="shop"), parsed))
     return house
 
 

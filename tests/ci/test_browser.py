@@ -10,7 +10,7 @@ import pytest
 
 CI = Path(__file__).parents[2] / ".ci"
 # The rest of a machine; everything else on PATH is the test's own.
-TOOLS = ("bash", "dirname", "env", "grep", "mv", "sleep", "timeout", "true")
+TOOLS = ("bash", "dirname", "env", "grep", "mktemp", "mv", "rm", "sleep", "timeout", "true")
 BROWSER = 'echo "Chromium 150"'
 STUB = 'echo "install it from elsewhere" >&2; exit 1'
 INSTALLS = 'mv "$MACHINE/package" "$MACHINE/chromium"'
@@ -26,7 +26,6 @@ class Machine:
         self.settings = {
             "OS_RELEASE": str(folder / "os-release"),
             "LIMIT_S": "60",
-            "STOCKWRIGHT_CI_BROWSER": "1",
             "STOCKWRIGHT_CI_BUDGETS": "1",
         }
         for name in TOOLS:
@@ -179,19 +178,10 @@ def test_everything_runs_and_any_failure_counts(machine: Machine, failing: str, 
     assert [line for line in ran.stdout.splitlines() if line.startswith("make")] == [
         "make venv",
         "make --keep-going static",
-        "make browser-test PYTEST=-n 2 -m 'browser and not slow'",
-        "make browser-test PYTEST=-m 'browser and slow'",
+        "make browser-test PYTEST=tests/browser -n 2 -m 'browser and not slow'",
+        "make browser-test PYTEST=tests/browser -m 'browser and slow'",
         "make test",
     ]
-
-
-def test_without_the_setting_no_browser_is_asked_for(machine: Machine):
-    del machine.settings["STOCKWRIGHT_CI_BROWSER"]
-    machine.has("chromium", BROWSER)
-    machine.has("make", MAKE.format(failing="browser-test"))
-    ran = machine.run("run")
-    assert ran.returncode == 0
-    assert "browser-test" not in ran.stdout
 
 
 def test_without_the_setting_nothing_is_judged_by_the_clock(machine: Machine):
@@ -201,7 +191,7 @@ def test_without_the_setting_nothing_is_judged_by_the_clock(machine: Machine):
     ran = machine.run("run")
     assert ran.returncode == 0
     asked = [line for line in ran.stdout.splitlines() if "browser-test" in line]
-    assert asked == ["make browser-test PYTEST=-n 2 -m 'browser and not slow'"]
+    assert asked == ["make browser-test PYTEST=tests/browser -n 2 -m 'browser and not slow'"]
 
 
 def test_the_last_line_is_the_test_runners_own(machine: Machine):

@@ -37,6 +37,12 @@ SILENCES = [
     ("a promise of which nothing was heard yet", source(heartbeat_s=60), None),
     ("a poll in time", source(is_polled=True, polled_at=ago(29)), None),
     ("three polls missed", source(is_polled=True, polled_at=ago(31)), 31),
+    ("a slow pace kept", source(is_polled=True, polled_at=ago(179), every_s=60), None),
+    (
+        "three polls of a slow pace missed",
+        source(is_polled=True, polled_at=ago(181), every_s=60),
+        181,
+    ),
     ("a failed poll", source(is_polled=True, polled_at=ago(3), failures=1), 3),
     ("polls that never began", source(is_polled=True, failures=2), None),
 ]

@@ -15,6 +15,7 @@ from stockwright.flow.recording import Recorder
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page, Payload
+from stockwright.store import watermarks
 from stockwright.store.connection import Pool
 from stockwright.store.polls import poll_states
 from tests.flow.partners import events, order, rows, set_up
@@ -137,7 +138,6 @@ async def test_a_poll_that_broke_off_moves_no_watermark(poller, pool, database):
     ("fault", "least_s", "most_s"),
     [
         (Transient("away"), 0, 2),
-        (Throttled("slow down", 90), 89, 91),
         (Misconfigured("token", "401"), 299, 301),
     ],
 )
@@ -315,7 +315,27 @@ async def test_a_partner_that_asks_never_to_be_polled_again_is_polled_within_the
 ):
     partner = Partner(orders(1))
     partner.faults = [Throttled("not \x00 now \ud800", wait_s)]
-    assert (await poller.poll("shop", partner)).error
+    assert await poller.poll("shop", partner) == (0, False, "")
     (late,) = rows(database, "select due_at > clock_timestamp() + '61 min' from poll_cursor")[0]
     assert not late
-    assert state(pool).failures == 1
+
+
+async def test_a_poll_whose_turn_has_not_come_is_put_off_and_has_not_failed(poller, pool, database):
+    partner = Partner(orders(5))
+    await poller.poll("shop", Partner([]))
+    partner.faults = [lambda: asyncio.sleep(0), Throttled("the plan is used up", 90)]
+    assert await poller.poll("shop", partner, now=True) == (2, False, "")
+    held = state(pool)
+    assert (held.failures, held.last_error, held.cursor) == (0, "", "2")
+    (wait_s,) = rows(
+        database, "select extract(epoch from due_at - clock_timestamp()) from poll_cursor"
+    )[0]
+    assert 85 <= wait_s <= 90
+    database.execute("update poll_cursor set last_success_at = last_success_at - interval '1 h'")
+    with pool.connection() as connection:
+        assert not watermarks.ask_for_orders(connection, "shop", 1.0), "its turn has not come"
+    assert await poller.poll("shop", partner) is None
+    assert await poller.poll("shop", partner, now=True) == (3, True, "")
+    database.execute("update poll_cursor set last_success_at = last_success_at - interval '1 h'")
+    with pool.connection() as connection:
+        assert watermarks.ask_for_orders(connection, "shop", 1.0)

@@ -66,7 +66,10 @@ def add_workers(services: "Services") -> None:
             runs.append(lambda: publication.run_one(publisher, stop))
         if isinstance(connection, Reads):
             found = services.intake.wake.set
-            runs.append(lambda: poll_until(stop, poller, system, connection, found, wanted))
+            every_s = pause_between_polls(opened)
+            runs.append(
+                lambda: poll_until(stop, poller, system, connection, found, wanted, every_s=every_s)
+            )
         return runs
 
     async def partners(stop: asyncio.Event) -> None:
@@ -153,6 +156,15 @@ def link_of(opened: Opened) -> Link | None:
     )
 
 
+def pause_between_polls(opened: Opened) -> float:
+    """Seconds between two polls of a partner: its own, else the usual ones, but no more often than
+    its plan lets us ask for orders. 0 where it waits by itself.
+    """
+    patience = find_connector(opened.asked.system.connector).declaration.patience
+    usual = max(POLL_EVERY_S, patience.orders_every_s)
+    return float(getattr(opened.connection, "poll_every_s", usual))
+
+
 def _waits(capabilities: Capabilities) -> bool:
     """Whether increases wait for orders: a sale lowers no gross number, so none is undone there."""
     return capabilities.order_watermark and capabilities.levels_are == "net"
@@ -178,6 +190,8 @@ async def poll_until(
     connection: Reads,
     found: Callable[[], None],
     wanted: asyncio.Event | None = None,
+    *,
+    every_s: float = POLL_EVERY_S,
 ) -> None:
     """Polls one partner whenever it is due, until `stop`; `found` is called for new payloads.
 
@@ -185,7 +199,6 @@ async def poll_until(
     up neither the others nor the stop. One that waits by itself until there is something, such as
     a queue, is asked again at once.
     """
-    every_s = getattr(connection, "poll_every_s", POLL_EVERY_S)
     wanted = wanted or asyncio.Event()
     while not stop.is_set():
         wanted.clear()

@@ -25,7 +25,8 @@ class SourceState(msgspec.Struct, frozen=True, kw_only=True):
 
     heartbeat_s is what it promises, 0 nothing; heard_at its last sign of life by itself. polled_at
     is the last poll that was answered, failures how many were not since; both for polled ones. lags
-    holds demand lines by how long after the sale they were recorded.
+    holds demand lines by how long after the sale they were recorded. every_s is the pause
+    between its polls, where that is longer than usual.
     """
 
     system: str
@@ -35,6 +36,7 @@ class SourceState(msgspec.Struct, frozen=True, kw_only=True):
     polled_at: dt.datetime | None = None
     failures: int = 0
     lags: Sequence[float] = ()
+    every_s: float = 0.0
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +58,8 @@ def silence_of(state: SourceState, now: dt.datetime, poll_every_s: float) -> Sil
     if state.is_polled:
         if state.polled_at is None:
             return None
-        late = (now - state.polled_at).total_seconds() > MISSED_POLLS * poll_every_s
+        every_s = max(poll_every_s, state.every_s)
+        late = (now - state.polled_at).total_seconds() > MISSED_POLLS * every_s
         if state.failures or late:
             # The same words for as long as it lasts: other words would be a change of the rules.
             why = "its polls fail" if state.failures else "it is not polled"
@@ -73,9 +76,10 @@ def staleness_of(state: SourceState, now: dt.datetime, poll_every_s: float) -> S
     """How stale what we know of a source's sales may be; it grows for as long as it is silent."""
     lag = quantile_of_lags(state.lags, 0.99)
     found = Staleness(seconds=lag, why=f"{state.system} tells of sales within {lag:g} s")
-    if state.is_polled and poll_every_s > found.seconds:
-        why = f"{state.system} is polled every {poll_every_s:g} s"
-        found = Staleness(seconds=poll_every_s, why=why)
+    every_s = max(poll_every_s, state.every_s)
+    if state.is_polled and every_s > found.seconds:
+        why = f"{state.system} is polled every {every_s:g} s"
+        found = Staleness(seconds=every_s, why=why)
     silence = silence_of(state, now, poll_every_s)
     if silence is not None:
         age = stepped((now - silence.since).total_seconds())

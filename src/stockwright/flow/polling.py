@@ -21,6 +21,7 @@ from stockwright.store.polls import (
     advance_poll,
     fail_poll,
     failures_of,
+    hold_poll,
     lease_poll,
     release_poll,
 )
@@ -28,6 +29,7 @@ from stockwright.store.session import session
 
 MAX_PAGES: Final = 50
 _LONGEST_RETRY_S: Final = 300.0
+_SHORTEST_HOLD_S: Final = 1.0
 
 
 class Poll(NamedTuple):
@@ -59,8 +61,9 @@ class Poller:
         """Asks one partner for all that is new, at most MAX_PAGES; None where it is not due.
 
         now asks although it is not due. A failure is kept with the cursor (store.polls) and tried
-        again later and later, at most five minutes apart; nothing is raised for it. Raises
-        Transient where the database is away.
+        again later and later, at most five minutes apart; nothing is raised for it. Where only its
+        turn in the partner's plan has not come, it is put off and has not failed. Raises Transient
+        where the database is away.
         """
         limits = connection.limits
         lease_s = limits.timeout_s + 1 / limits.calls_per_s + self._spare_s
@@ -74,6 +77,11 @@ class Poller:
                     kept += len(page.payloads)
                     if page.complete:
                         return Poll(kept, complete=True)
+        except Throttled as wait:
+            await asyncio.to_thread(
+                self._hold, system, max(silence_s(wait.retry_after_s), _SHORTEST_HOLD_S)
+            )
+            return Poll(kept, complete=False)
         except LeaseLost as error:
             return Poll(kept, complete=False, error=str(error))
         except Exception as fault:  # noqa: BLE001 - a connector may be anybody's code
@@ -127,11 +135,13 @@ class Poller:
         with session(self._pool) as connection:
             failures = failures_of(connection, system)
             wait_s = min(2.0**failures, _LONGEST_RETRY_S)
-            if isinstance(fault, Throttled):
-                wait_s = max(wait_s, silence_s(fault.retry_after_s))
             if isinstance(fault, Misconfigured):
                 wait_s = _LONGEST_RETRY_S
             fail_poll(connection, system, self._worker, error, retry_s=wait_s)
+
+    def _hold(self, system: str, wait_s: float) -> None:
+        with session(self._pool) as connection:
+            hold_poll(connection, system, self._worker, wait_s=wait_s)
 
     def _release(self, system: str) -> None:
         with session(self._pool) as connection:

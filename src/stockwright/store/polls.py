@@ -81,6 +81,11 @@ def fail_poll(
     connection.execute(_SQL["failed"], arguments)
 
 
+def hold_poll(connection: Connection, system: str, worker: str, *, wait_s: float) -> None:
+    """Puts a poll off until its turn in the partner's plan comes, which is no failure."""
+    connection.execute(_SQL["hold"], {"connection": system, "worker": worker, "wait_s": wait_s})
+
+
 def failures_of(connection: Connection, system: str) -> int:
     """How many polls of a connection have failed in a row."""
     row = connection.execute(_SQL["failures"], {"connection": system}).fetchone()

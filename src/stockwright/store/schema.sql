@@ -1854,8 +1854,15 @@ CREATE TABLE public.poll_cursor (
     failures integer DEFAULT 0 NOT NULL,
     due_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     lease_until timestamp with time zone,
-    leased_by text DEFAULT ''::text NOT NULL
+    leased_by text DEFAULT ''::text NOT NULL,
+    every_s double precision DEFAULT 10 NOT NULL,
+    held_until timestamp with time zone,
+    CONSTRAINT poll_cursor_every_s_check CHECK ((every_s >= (0)::double precision))
 );
+
+COMMENT ON COLUMN public.poll_cursor.every_s IS 'the pause after a complete poll';
+
+COMMENT ON COLUMN public.poll_cursor.held_until IS 'the partner''s plan has no call for us before';
 
 CREATE TABLE public.process (
     worker text NOT NULL COLLATE pg_catalog."C",

@@ -26,7 +26,8 @@ set cursor = %(cursor)s,
                      then greatest(case when watermark <= clock_timestamp() then watermark end,
                                    coalesce(poll_started_at, begun.at))
                      else watermark end,
-    last_success_at = clock_timestamp(), last_error = '', failures = 0,
+    last_success_at = clock_timestamp(), last_error = '', failures = 0, every_s = %(every_s)s,
+    held_until = null,
     due_at = case when %(complete)s
                   then clock_timestamp() + %(every_s)s * interval '1 second'
                   else clock_timestamp() end,
@@ -44,6 +45,14 @@ set last_error = %(error)s, last_error_at = clock_timestamp(), failures = failur
     due_at = clock_timestamp() + %(retry_s)s * interval '1 second'
 where connection = %(connection)s and leased_by = %(worker)s
 returning failures;
+
+-- name: hold
+-- Puts a poll off because its turn in the partner's plan has not come: no failure, and what was read of it
+-- stands.
+update poll_cursor
+set held_until = due.at, due_at = due.at, lease_until = null
+from (select clock_timestamp() + %(wait_s)s * interval '1 second' as at) due
+where connection = %(connection)s and leased_by = %(worker)s;
 
 -- name: release
 -- Gives the connection back to whoever polls it next.

@@ -45,10 +45,11 @@ left join lateral (
 ) next on true;
 
 -- name: ask
--- Makes the next poll of a system's orders due now; not while one is under way or they fail, and at
--- most every so many seconds.
+-- Makes the next poll of a system's orders due now; not while one is under way, waits for its turn or they
+-- fail, and at most every so many seconds.
 update poll_cursor set due_at = clock_timestamp()
 where connection = %(system)s and due_at > clock_timestamp() and failures = 0
   and (lease_until is null or lease_until < clock_timestamp())
+  and (held_until is null or held_until < clock_timestamp())
   and (last_success_at is null
        or last_success_at <= clock_timestamp() - %(gap_s)s * interval '1 second');

@@ -22,7 +22,8 @@ with promised as (
 )
 select system.code, system.heartbeat_s::float8, greatest(beat.seen_at, promised.seen_at, used.last_at),
        coalesce(system.connector <> '' and poll.connection is not null, false),
-       poll.last_success_at, coalesce(poll.failures, 0), coalesce(lag.lags, '{}')
+       poll.last_success_at, coalesce(poll.failures, 0), coalesce(lag.lags, '{}'),
+       coalesce(poll.every_s, 0)
 from system
 left join heartbeat beat on beat.system = system.code
 left join promised on promised.system = system.code
