@@ -6,26 +6,16 @@ from pathlib import Path
 from unittest.mock import patch
 
 import msgspec
-import pytest
 
 from stockwright.app.connections import asked_of, open_asked
 from stockwright.app.partners import close_all
-from stockwright.app.workers import IDLE_S, link_of, pause_between_polls, poll_until
+from stockwright.app.workers import IDLE_S, link_of, poll_until
 from stockwright.connectors.json_http import CONNECTOR
 from stockwright.flow.polling import Poller
 from stockwright.sdk.declaration import Capabilities, Limits
 from stockwright.sdk.messages import Page, Payload
 from stockwright.store.connection import Pool, connect
 from tests.app.test_services import network
-
-AMAZON = {
-    "region": "na",
-    "seller_id": "A1",
-    "marketplaces": ["ATVPDKIKX0DER"],
-    "client_id": "env:WORD",
-    "client_secret": "env:WORD",
-    "refresh_token": "env:WORD",
-}
 
 LIMITS = Limits(
     batch_size=1,
@@ -143,23 +133,6 @@ async def test_a_partner_that_takes_gross_numbers_is_raised_at_once():
     with patch("stockwright.app.workers.find_connector", lambda *_: own):
         link = link_of(opened)
     assert not link.order_watermark
-    await opened.connection.close()
-
-
-@pytest.mark.parametrize(
-    ("connector", "settings", "every_s"),
-    [
-        ("json_http", {"base_url": "http://127.0.0.1:9"}, 10.0),
-        ("nats", {"servers": ["nats://127.0.0.1:9"], "stream": "S", "consumer": "C"}, 0.0),
-        ("amazon", AMAZON, 60.0),
-    ],
-)
-async def test_each_partner_is_polled_at_the_pace_of_its_plan(
-    connector, settings, every_s, monkeypatch
-):
-    monkeypatch.setenv("WORD", "a word that is secret enough")
-    opened = open_asked(asked_of(network("", connector=connector, settings=settings))["shop"])
-    assert pause_between_polls(opened) == every_s
     await opened.connection.close()
 
 

@@ -112,6 +112,12 @@ async def polled(connection, cursor=""):
 # ------------------------------------------------------------ levels by patch
 
 
+async def test_orders_are_asked_for_at_the_pace_of_their_plan(connect):
+    connection = connect()
+    assert 1 / connection.poll_every_s <= PLANS["getOrders"].rate_per_s
+    assert CONNECTOR.declaration.patience.orders_every_s < connection.poll_every_s
+
+
 async def test_few_levels_go_by_patch_and_are_read_back(amazon, connect):
     connection = connect()
     levels = [level("MUG", 7), level("A/B c,d", 3), level("PLATE", 1)]

@@ -100,6 +100,27 @@ async def test_a_slice_of_the_real_day_adds_up_in_the_ledger_the_warehouse_and_t
     assert (kept / "stockwright.toml").exists()
 
 
+@pytest.mark.slow
+async def test_a_shopify_shop_and_an_amazon_account_sell_the_same_day(data_dir):
+    data_dir.mkdir()
+    options = Options(data_dir=data_dir, seed=7, profile="partners")
+    lines = [line for line in slice_of_the_day() if meaning(line) == "sale"][:45]
+    world = World.over(lambda: lines, options.seed)
+    async with performance(options, Quiet(), world) as play:
+        outcome = await play.run()
+    assert outcome.profile == "partners"
+    assert outcome.audit.ok
+    assert outcome.parked == 0
+    assert outcome.stockwright.reserved_oversold_units == 0
+    assert outcome.sellers["webshop"]["accepted_lines"] > 2
+    assert outcome.sellers["bazaar"]["accepted_lines"] > 2
+    (kept,) = data_dir.glob("demo-*")
+    text = (kept / "stockwright.toml").read_text()
+    assert 'connector = "shopify"' in text
+    assert 'connector = "amazon"' in text
+    assert "shpat_" not in text
+
+
 def some_outcome() -> Outcome:
     return msgspec.json.decode((Path(__file__).parent / "outcome.json").read_bytes(), type=Outcome)
 

@@ -66,7 +66,7 @@ def add_workers(services: "Services") -> None:
             runs.append(lambda: publication.run_one(publisher, stop))
         if isinstance(connection, Reads):
             found = services.intake.wake.set
-            every_s = pause_between_polls(opened)
+            every_s = float(getattr(connection, "poll_every_s", POLL_EVERY_S))
             runs.append(
                 lambda: poll_until(stop, poller, system, connection, found, wanted, every_s=every_s)
             )
@@ -154,15 +154,6 @@ def link_of(opened: Opened) -> Link | None:
         criticality=system.criticality,
         order_watermark=isinstance(connection, Reads) and _waits(declared.capabilities),
     )
-
-
-def pause_between_polls(opened: Opened) -> float:
-    """Seconds between two polls of a partner: its own, else the usual ones, but no more often than
-    its plan lets us ask for orders. 0 where it waits by itself.
-    """
-    patience = find_connector(opened.asked.system.connector).declaration.patience
-    usual = max(POLL_EVERY_S, patience.orders_every_s)
-    return float(getattr(opened.connection, "poll_every_s", usual))
 
 
 def _waits(capabilities: Capabilities) -> bool:

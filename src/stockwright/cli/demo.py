@@ -40,7 +40,8 @@ def command(
     ----------
     profile
         `days`: the busiest day of the year and the next. `week`: two more. `peak`: the minute with
-        the largest invoice and the busiest day, line by line and in bursts.
+        the largest invoice and the busiest day, line by line and in bursts. `partners`: the busiest
+        day, the web shop being a Shopify sandbox and a marketplace an Amazon one with their limits.
     year
         Replay the whole year instead: the path of online_retail.csv.gz.
     interval

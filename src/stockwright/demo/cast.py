@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from stockwright.demo.hub import Hub
 from stockwright.demo.installation import SENDERS, Secrets
 from stockwright.demo.overlay import SELLERS, Seller, seller_of
 from stockwright.demo.partners import Erp, Wms
+from stockwright.demo.real import RealSeller, Stand
 from stockwright.demo.sellers import AskingSeller, SellerDoor, TellingSeller, watch_levels
 from stockwright.demo.stage import Stage
 
@@ -31,8 +32,12 @@ class Sandboxes:
     They start before the hub, which is told their addresses.
     """
 
-    def __init__(self, secrets: Secrets, drop: Path) -> None:
-        self.by_system = {system: Sandbox(token=secrets.token(system)) for system in SENDERS}
+    def __init__(
+        self, secrets: Secrets, drop: Path, stands: Mapping[str, Stand] | None = None
+    ) -> None:
+        self.stands = stands or {}
+        senders = [system for system in SENDERS if system not in self.stands]
+        self.by_system = {system: Sandbox(token=secrets.token(system)) for system in senders}
         self.folder = Folder(drop, every_s=LOOKS_EVERY_S)
         self.addresses: dict[str, str] = {}
         for system, sandbox in self.by_system.items():
@@ -45,6 +50,9 @@ class Sandboxes:
             for system, sandbox in self.by_system.items():
                 await stack.enter_async_context(sandbox)
                 self.addresses[system] = await sandbox.start()
+            for stand in self.stands.values():
+                await stand.start()
+                stack.push_async_callback(stand.stop)
             await stack.enter_async_context(self.folder)
             self.addresses["mailorder"] = await self.folder.start()
             yield self.addresses
@@ -62,6 +70,7 @@ class Cast:
         fetch: Callable[[str], object],
         *,
         in_bursts: bool = False,
+        sellers: Sequence[Seller] = SELLERS,
     ) -> None:
         self._stage = stage
         self._hubs: list[Hub] = []
@@ -71,13 +80,16 @@ class Cast:
         for system, sandbox in sandboxes.by_system.items():
             sandbox.clock = stage.clock.now
             sandbox.webhook_url = f"{self.hub_address}/v1/hooks/{system}"
+        self._stands = sandboxes.stands
+        for system, stand in self._stands.items():
+            stand.open(f"{self.hub_address}/v1/hooks/{system}", stage.clock.now)
         self.erp = Erp(sandboxes.by_system["erp"], stage)
         self.wms = Wms(self._hub("wms"), stage, opening)
         self._sandboxes = sandboxes.by_system
         self._folder = sandboxes.folder
         self._folder.clock = stage.clock.now
         self._filing: list[FilingSeller] = []
-        self.doors: dict[str, SellerDoor] = {s.code: self._door(s) for s in SELLERS}
+        self.doors: dict[str, SellerDoor] = {s.code: self._door(s) for s in sellers}
 
     @property
     def has_mail(self) -> bool:
@@ -111,6 +123,8 @@ class Cast:
             fetch = partial(self._fetch, seller.code)
             self._filing.append(FilingSeller(seller, self._folder, stage, promised, fetch))
             return self._filing[-1]
+        if seller.code in self._stands:
+            return RealSeller(seller, self._stands[seller.code], stage, promised)
         sandbox = self._sandboxes[seller.code]
         watch_levels(sandbox, seller.code, stage)
         if seller.way == "asks":

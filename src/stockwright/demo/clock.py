@@ -58,8 +58,10 @@ class ClosedLoop:
         clock: VirtualClock,
         at_rest: Callable[[], Awaitable[bool]],
         rested: Callable[[], None] = lambda: None,
+        stuck_s: float = STUCK_S,
     ) -> None:
         self.clock = clock
+        self._stuck_s = stuck_s
         self._at_rest = at_rest
         self._rested = rested
         self._world: Iterator[Step] = iter(())
@@ -132,9 +134,9 @@ class ClosedLoop:
     async def _look(self, began: float) -> bool:
         self._raise_failure()
         if self._under_way or not await self._at_rest():
-            if time.monotonic() - began > STUCK_S:
+            if time.monotonic() - began > self._stuck_s:
                 raise TimeoutError(
-                    f"nothing came to rest within {STUCK_S:g} s: "
+                    f"nothing came to rest within {self._stuck_s:g} s: "
                     f"{len(self._under_way)} calls are still under way"
                 )
             return False

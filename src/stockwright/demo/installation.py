@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from stockwright.config import DATABASE_VARIABLE, FILE_VARIABLE
-from stockwright.demo.overlay import SELLERS, WAREHOUSES
+from stockwright.demo.overlay import SELLERS, WAREHOUSES, Seller
 from stockwright.domain.errors import Misconfigured
 
 HOST: Final = "127.0.0.1"
@@ -42,6 +42,12 @@ class Secrets:
     def keep_signing(self, system: str, secret: str) -> None:
         """Notes the secret a partner signs its webhooks with."""
         self._values[f"DEMO_{system.upper()}_SECRET"] = secret
+
+    def keep(self, system: str, name: str, secret: str) -> str:
+        """Notes a secret of a setting; the reference to write in its place."""
+        variable = f"DEMO_{system.upper()}_{name.upper()}"
+        self._values[variable] = secret
+        return f"env:{variable}"
 
     def environment(self) -> dict[str, str]:
         """This process's environment with the secrets in it, and without another database."""
@@ -68,28 +74,43 @@ def free_port(wanted: int | None) -> int:
     raise Misconfigured("--port", f"port {wanted} is taken; name another, or none for a free one")
 
 
-def config_text(port: int, data_dir: Path, addresses: Mapping[str, str]) -> str:
-    """stockwright.toml of a replay: partners at their addresses, two warehouses, five sellers."""
+def config_text(
+    port: int,
+    data_dir: Path,
+    addresses: Mapping[str, str],
+    sellers: Sequence[Seller] = SELLERS,
+    tables_of: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """stockwright.toml of a replay: partners at their addresses, two warehouses, five sellers.
+
+    tables_of: what stands in the tables of sellers that speak another protocol than our own two.
+    """
+    others = tables_of or {}
     tables: list[tuple[str, dict[str, Any]]] = [
         ("server", {"host": HOST, "port": port}),
         ("database", {"data_dir": str(data_dir)}),
         ("systems.erp", {"role": "erp", "owner": "finance", **_json_http("erp", addresses)}),
         ("systems.wms", {"role": "wms", "owner": "warehouse", "criticality": "critical"}),
     ]
-    for seller in SELLERS:
+    for seller in sellers:
         role = "shop" if seller.way == "asks" else "marketplace"
-        files = seller.way == "files"
-        speaks = _csv_drop(addresses[seller.code]) if files else _json_http(seller.code, addresses)
+        speaks = others.get(seller.code) or _speaks(seller, addresses)
         head = {"role": role, "owner": seller.name, "criticality": "high"}
-        tables.append((f"systems.{seller.code}", head | speaks))
+        tables.append((f"systems.{seller.code}", {**head, **speaks}))
     for priority, code in enumerate(WAREHOUSES, start=1):
         place = {"name": f"{code.title()} warehouse", "priority": priority * 10}
         tables.append((f"locations.{code}", place | {"authority": _authorities()}))
     tables += [
         (f"channels.{seller.code}", {"system": seller.code, "pool": list(WAREHOUSES)})
-        for seller in SELLERS
+        for seller in sellers
     ]
     return "\n".join(_table(name, values) for name, values in tables)
+
+
+def _speaks(seller: Seller, addresses: Mapping[str, str]) -> Mapping[str, Any]:
+    if seller.way == "files":
+        return _csv_drop(addresses[seller.code])
+    return _json_http(seller.code, addresses)
 
 
 def _json_http(system: str, addresses: Mapping[str, str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a replay ends with: the figures for machines, and the table for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,10 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stockwright.demo.oracle import Oracle, Tally
-from stockwright.demo.overlay import SELLERS
-
-ASKING = {seller.code: seller for seller in SELLERS if seller.way == "asks"}
-TELLING = {seller.code: seller for seller in SELLERS if seller.way != "asks"}
+from stockwright.demo.overlay import SELLERS, Seller
 
 
 class BatchFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,9 +94,11 @@ def batch_figures(oracle: Oracle, interval_minutes: float) -> BatchFigures:
     )
 
 
-def hub_figures(oracle: Oracle) -> HubFigures:
+def hub_figures(oracle: Oracle, sellers: Sequence[Seller] = SELLERS) -> HubFigures:
     """Stockwright's world in figures; every oversold piece is in exactly one of the two sorts."""
-    asked, told, untold = oracle.total(ASKING), oracle.total(TELLING), oracle.charged_untold
+    asking = {seller.code: seller for seller in sellers if seller.way == "asks"}
+    telling = {seller.code: seller for seller in sellers if seller.way != "asks"}
+    asked, told, untold = oracle.total(asking), oracle.total(telling), oracle.charged_untold
     total = oracle.total()
     return HubFigures(
         oversold_lines=asked.oversold_lines + told.oversold_lines + untold.oversold_lines,

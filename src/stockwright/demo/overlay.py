@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from stockwright.demo.happenings import Move
@@ -36,6 +36,14 @@ SELLERS: Final = (
     Seller("bazaar", "Marketplace Bazaar", "tells", 20),
     Seller("emporium", "Marketplace Emporium", "tells", 15),
     Seller("mailorder", "Mail-order house (files)", "files", 10),
+)
+REAL: Final[Mapping[str, str]] = {"webshop": "shopify", "bazaar": "amazon"}
+"""Sellers that are sandboxes of real partners in the profile `partners`, by their connector."""
+REAL_SELLERS: Final = tuple(
+    seller._replace(way="tells", name=f"{seller.name} ({REAL[seller.code].title()})")
+    if seller.code in REAL
+    else seller
+    for seller in SELLERS
 )
 WAREHOUSES: Final = ("NORTH", "SOUTH")
 NORTH_PERCENT: Final = 70

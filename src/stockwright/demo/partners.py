@@ -24,7 +24,8 @@ class Erp:
 
     def __init__(self, sandbox: Sandbox, stage: Stage) -> None:
         self._sandbox = sandbox
-        self._post = Post(sandbox, stage, "erp")
+        sandbox.webhooks = False
+        self._post = Post(sandbox.deliver, stage, "erp")
         self._stage = stage
 
     async def open_books(self, opening: dict[str, int], at: dt.datetime) -> int:
@@ -61,9 +62,10 @@ class Erp:
         ]
         for move in moves:
             stage.gain(move.sku, move.gain)
-        await self._post.tell(
-            kind,
-            {"document": first.document, "lines": lines},
+        data = {"document": first.document, "lines": lines}
+        body = await self._sandbox.tell(kind, data, stage.clock.now())
+        await self._post.send(
+            body,
             name=f"{first.document}-{first.line}",
             skus=[move.sku for move in moves if move.gain],
             heard=lambda: None,

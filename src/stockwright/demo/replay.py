@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -15,12 +15,12 @@ from stockwright.console.charts import shown_against_true
 from stockwright.demo import outcome, proof
 from stockwright.demo.batch import BatchWorld
 from stockwright.demo.cast import Cast
-from stockwright.demo.clock import ClosedLoop, Step, VirtualClock
+from stockwright.demo.clock import STUCK_S, ClosedLoop, Step, VirtualClock
 from stockwright.demo.happenings import MINUTE_S, Order, together
 from stockwright.demo.latency import LatencyMeter, percentile
 from stockwright.demo.lines import Line, read_lines
 from stockwright.demo.oracle import Oracle
-from stockwright.demo.overlay import SELLERS
+from stockwright.demo.overlay import REAL_SELLERS, SELLERS, Seller
 from stockwright.demo.picture import Picture
 from stockwright.demo.stage import Stage
 from stockwright.demo.world import Profile, World, profile_lines
@@ -33,6 +33,8 @@ READY_S: Final = 120.0
 """How long the hub may take to serve, and sellers may wait for their next first number."""
 OPENED_BEFORE: Final = dt.timedelta(hours=1)
 """The opening stock is handed over before the first order, on the replay's clock."""
+SLOW_PARTNERS_S: Final = 900.0
+"""How long the limits of real partners may keep numbers waiting after a large order."""
 CHART_FILE: Final = "stockwright-demo.svg"
 BATCH_CHART_FILE: Final = "stockwright-demo-batch.svg"
 
@@ -51,6 +53,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def in_bursts(self) -> bool:
         """True where all of a minute comes at once, line by line."""
         return self.profile == "peak" and self.year is None
+
+    @property
+    def sellers(self) -> Sequence[Seller]:
+        """Who sells, and how."""
+        return REAL_SELLERS if self.profile == "partners" else SELLERS
 
     @property
     def name(self) -> str:
@@ -104,7 +111,8 @@ class Performance:
         self._watch = connect(url, application_name="stockwright demo", autocommit=True)
         first = next(iter(world.play())).at
         self.clock = VirtualClock(first - OPENED_BEFORE)
-        loop = ClosedLoop(self.clock, self._at_rest, self._rested)
+        stuck_s = SLOW_PARTNERS_S if options.sellers is REAL_SELLERS else STUCK_S
+        loop = ClosedLoop(self.clock, self._at_rest, self._rested, stuck_s)
         meter = LatencyMeter(seller.code for seller in SELLERS)
         oracle = Oracle.opening(world.plan.opening)
         self.stage = Stage(
@@ -196,7 +204,7 @@ class Performance:
             units=asked.units,
             source_lines=self.world.line_count,
             batch=outcome.batch_figures(self.batch.oracle, self.options.interval_minutes),
-            stockwright=outcome.hub_figures(oracle),
+            stockwright=outcome.hub_figures(oracle, self.options.sellers),
             refused_servable=asked.refused_servable,
             latency_ms=outcome.LatencyFigures(
                 p50=round(percentile(samples, 0.5) * 1000, 1),

@@ -5,7 +5,7 @@ They show what the hub published to them, and sell by their own rules; the stage
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from stockwright.connectors.json_http import Sandbox
@@ -134,7 +134,9 @@ class TellingSeller:
 
     def __init__(self, seller: Seller, sandbox: Sandbox, stage: Stage, promised: Promised) -> None:
         self.seller = seller
-        self._post = Post(sandbox, stage, seller.code)
+        # The list that is polled has every message at once; how webhooks travel is decided here.
+        sandbox.webhooks = False
+        self._post = Post(sandbox.deliver, stage, seller.code)
         self._sandbox = sandbox
         self._stage = stage
         self._promised = promised
@@ -153,13 +155,9 @@ class TellingSeller:
             for line in sold:
                 stage.told(line.sku, line.quantity)
 
-        await self._post.tell(
-            "order.placed",
-            data,
-            name=order.invoice,
-            skus=[line.sku for line in sold],
-            heard=heard,
-        )
+        body = await self._sandbox.tell("order.placed", data, stage.clock.now())
+        skus = [line.sku for line in sold]
+        await self._post.send(body, name=order.invoice, skus=skus, heard=heard)
 
     def _sell(self, line: OrderLine) -> bool:
         code, stage = self.seller.code, self._stage
@@ -181,28 +179,21 @@ def _told(line: OrderLine) -> dict[str, Any]:
 class Post:
     """Webhooks of one partner as they really arrive: most at once, some late, some twice."""
 
-    def __init__(self, sandbox: Sandbox, stage: Stage, partner: str) -> None:
-        self._sandbox = sandbox
+    def __init__(
+        self, deliver: Callable[[bytes, str], Awaitable[int]], stage: Stage, partner: str
+    ) -> None:
+        self._deliver_once = deliver
         self._stage = stage
         self._partner = partner
-        # The list that is polled has every message at once; how webhooks travel is decided here.
-        sandbox.webhooks = False
 
-    async def tell(
-        self,
-        event_type: str,
-        data: dict[str, Any],
-        *,
-        name: str,
-        skus: Sequence[str],
-        heard: Callable[[], object],
+    async def send(
+        self, body: bytes, *, name: str, skus: Sequence[str], heard: Callable[[], object]
     ) -> None:
-        """Put a message on the list and send it. `heard` is called once the hub has taken it."""
+        """Send a message. `heard` is called once the hub has taken it."""
         stage = self._stage
-        body = await self._sandbox.tell(event_type, data, stage.clock.now())
         late_s = stage.lateness_s(self._partner, name)
 
-        async def send() -> None:
+        async def first() -> None:
             stage.meter.sent(skus)
             await self._deliver(body, name)
             heard()
@@ -212,9 +203,9 @@ class Post:
             stage.repeated["webhooks"] += 1
 
         if late_s:
-            stage.loop.at(stage.after(late_s), send)
+            stage.loop.at(stage.after(late_s), first)
         else:
-            await send()
+            await first()
         if stage.is_repeated(self._partner, name):
             stage.loop.at(stage.after(late_s + 5.0), again)
 
@@ -222,7 +213,7 @@ class Post:
         """Send until it is taken. Raises Transient where the hub never takes it."""
         status = 0
         for attempt in range(DELIVERIES):
-            status = await self._sandbox.deliver(body, f"{self._partner}-{name}")
+            status = await self._deliver_once(body, f"{self._partner}-{name}")
             if 200 <= status < 300:
                 return
             if 400 <= status < 500 and status != 429:

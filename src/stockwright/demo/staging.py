@@ -17,6 +17,7 @@ from stockwright.demo.batch import BatchWorld
 from stockwright.demo.cast import Cast, Sandboxes
 from stockwright.demo.items import FILES, items_of, write_files
 from stockwright.demo.picture import Picture
+from stockwright.demo.real import Stand, stands_with
 from stockwright.demo.replay import READY_S, Options, Performance, Show, world_of
 from stockwright.demo.world import World
 from stockwright.domain.errors import StockwrightError
@@ -44,10 +45,14 @@ async def performance(
         batch = await asyncio.to_thread(_counterfactual, world, options.interval_minutes)
         folder = stack.enter_context(_folder(options.data_dir))
         secrets = installation.Secrets()
-        sandboxes = Sandboxes(secrets, folder / "mailorder")
+        stands = await asyncio.to_thread(_stands, options, world)
+        sandboxes = Sandboxes(secrets, folder / "mailorder", stands)
         addresses = await stack.enter_async_context(sandboxes.running())
         config = folder / "stockwright.toml"
-        config.write_text(installation.config_text(port, folder / "db", addresses))
+        tables = {system: stand.table(system, secrets) for system, stand in stands.items()}
+        config.write_text(
+            installation.config_text(port, folder / "db", addresses, options.sellers, tables)
+        )
         show.step("Starting PostgreSQL and importing the item master")
         server = await asyncio.to_thread(_database, folder, config, world)
         stack.push_async_callback(asyncio.to_thread, server.stop)
@@ -66,9 +71,17 @@ async def performance(
             world.plan.opening,
             play.have_fetched,
             in_bursts=options.in_bursts,
+            sellers=options.sellers,
         )
         await play.open(cast, began)
         yield play
+
+
+def _stands(options: Options, world: World) -> dict[str, Stand]:
+    """The sandboxes of real partners this replay has, with the catalogue of its period."""
+    if options.profile != "partners":
+        return {}
+    return stands_with([item.sku for item in items_of(world.lines())])
 
 
 def _counterfactual(world: World, interval_minutes: float) -> BatchWorld:

@@ -11,7 +11,7 @@ from stockwright.demo.lines import LONDON, Line, shipped_lines
 from stockwright.demo.overlay import Chance, Plan, inspected, plan_stock
 from stockwright.demo.prepare import BURST_MINUTE, LAST_DAY, PEAK_DAY
 
-Profile = Literal["days", "week", "peak"]
+Profile = Literal["days", "week", "peak", "partners"]
 
 SECOND_DAY: Final = dt.date(2011, 12, 6)
 
@@ -60,10 +60,12 @@ def profile_lines(profile: Profile) -> list[Line]:
     """The shipped lines a profile replays.
 
     `days`: the busiest day of the year and the one after it. `week`: two more, among them the
-    second busiest. `peak`: the minute with the largest invoice, then the busiest day.
+    second busiest. `peak`: the minute with the largest invoice, then the busiest day. `partners`:
+    the busiest day.
     """
     burst = dt.datetime.fromisoformat(BURST_MINUTE).replace(tzinfo=LONDON)
-    last = {"days": SECOND_DAY, "week": LAST_DAY, "peak": PEAK_DAY}[profile]
+    days = {"days": SECOND_DAY, "week": LAST_DAY, "peak": PEAK_DAY, "partners": PEAK_DAY}
+    last = days[profile]
     return [
         line
         for line in shipped_lines()

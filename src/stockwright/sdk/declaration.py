@@ -61,9 +61,9 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     listing_rest_s: the least time between two calls for one listing, 0 where the partner has no
     such plan. increase_wait_s: how long an increase waits at most for a poll of the channel's
-    orders; more than the partner takes to list an order. orders_every_s: its orders are asked for
-    no more often, whether they are waited for or not. longest_job_s: how long the partner may
-    be at work on a job before that counts as a failure.
+    orders; more than the partner takes to list an order. orders_every_s: such a poll is asked for
+    no more often. longest_job_s: how long the partner may be at work on a job before that counts
+    as a failure.
     """
 
     listing_rest_s: float = 0.0

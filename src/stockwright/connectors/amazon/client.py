@@ -35,7 +35,9 @@ KEY_HEADER: Final = "x-api-key"
 
 
 class AmazonConnection:
-    """One seller account in one region."""
+    """One seller account in one region. Its plan allows one list of orders a minute."""
+
+    poll_every_s: Final = 60.0
 
     def __init__(self, opening: Opening, settings: AmazonSettings) -> None:
         self.system = opening.system

@@ -159,6 +159,7 @@ DECLARATION: Final[Declaration[AmazonSettings]] = Declaration(
         read_back=True, order_watermark=True, webhooks=True, documents=("shipment",)
     ),
     partner_docs="https://developer-docs.amazon.com/sp-api/",
-    # Amazon lists an order minutes late, and its plan allows one list a minute.
-    patience=Patience(increase_wait_s=600.0, orders_every_s=60.0),
+    # Amazon lists an order minutes late. Its plan allows one list a minute and some at once: those
+    # are for increases that wait.
+    patience=Patience(increase_wait_s=600.0, orders_every_s=10.0),
 )
