@@ -141,8 +141,8 @@ class AmazonStand:
     def open(self, hook: str, clock: Callable[[], dt.datetime]) -> None:
         """See Stand."""
         self._sandbox.webhook_url = hook
-        # The replay's clock stands while nothing is played, and the hub's does not: a list of orders
-        # that ends before now would leave increases waiting for one that does not.
+        # The replay's clock stands while nothing is played, and the hub's does not: increases would
+        # wait for a list of orders that ends later than they.
         self._sandbox.clock = lambda: max(clock(), dt.datetime.now(dt.UTC))
 
     def on_level(self, callback: OnLevel) -> None:
