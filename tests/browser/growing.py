@@ -99,6 +99,13 @@ _LISTS = (
     "update event set kind = 'snapshot', outcome = 'observed', body = json_build_object('kind',"
     f" 'snapshot', 'document', 'N', 'quantity', 200000, 'sku', '{HOT}', 'location', 'LON'),"
     ' answer = \'{"answer": {"difference": -3}}\' where sequence % 2000 in (5, 6)',
+    "insert into subscription (name, via, url, batch, created_by) select 'c' || n, 'webhook',"
+    " 'https://consumer.example/in', 100, 'user ada' from generate_series(1, 200) n",
+    "insert into subscription_progress (subscription, sequence, place, failures, failing_since,"
+    " last_error) select id, 1000, 0, 3, now(), 'it answered 503' from subscription",
+    "insert into subscription_secret (subscription, secret) select id, '-' from subscription",
+    "insert into subscription_attempt (subscription, took_ms, changes, outcome, error)"
+    " select id, 1500, 100, 'failed', 'it answered 503' from subscription, generate_series(1, 100)",
     f"update ledger_head set sequence = {EVENTS}",
     "vacuum analyze",
 )

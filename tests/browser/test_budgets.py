@@ -58,6 +58,8 @@ NEEDING_MORE = {
     "/publications/{channel:path}": ("/publications/web",),
     "/connection": (),
     "/connections/{system:path}": ("/connections/wms",),
+    "/subscription": (),
+    "/subscriptions/{name:path}": ("/subscriptions/c7",),
     "/policy": (),
     "/policies/{channel:path}": ("/policies/web",),
     # A trial reads every listing of its channel: it shows how far it is, and then itself.
@@ -175,7 +177,7 @@ def transferred_bytes(browser: Any, url: str) -> int:
     sizes: list[int] = []
     network.on("Network.loadingFinished", lambda told: sizes.append(told["encodedDataLength"]))
     page.goto(url, wait_until="load")
-    page.wait_for_function("document.getElementById('live').textContent.trim() === 'live'")
+    page.wait_for_function("() => document.getElementById('live').textContent.trim() === 'live'")
     context.close()
     assert len(sizes) >= 3, "the page, its style and its scripts"
     return sum(sizes)
