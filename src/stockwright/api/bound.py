@@ -132,9 +132,13 @@ def check_own(caller: Caller, what: Literal["system", "channel", "location"], co
     if what == "system" and not caller.speaks_for(code):
         raise not_own(caller, f"The system {code} is another one.", param=what)
     if what == "channel" and not caller.sells_through(code):
-        raise not_own(caller, f"{code} is none of its channels.", param=what)
+        raise not_own(caller, _no_channel(caller, code), param=what)
     if what == "location" and not caller.keeps(code):
         raise not_own(caller, f"It has no authority at the location {code}.", param=what)
+
+
+def _no_channel(caller: Caller, code: str) -> str:
+    return f"{code} is none of its channels: {', '.join(caller.channels) or 'it has none'}."
 
 
 def not_own(caller: Caller, why: str, *, param: str = "") -> ProblemRaised:
@@ -176,7 +180,7 @@ def why_not_owed(caller: Caller, told: Any) -> tuple[str, str] | None:
     if not caller.bound or not isinstance(told, ToldOwed):
         return None
     if not caller.sells_through(told.channel):
-        return "channel", f"{told.channel} is none of its channels."
+        return "channel", _no_channel(caller, told.channel)
     least = caller.channels[told.channel]
     if told.demand_class is not None and told.demand_class < least:
         return "demand_class", f"The class of {told.channel} is {least}; leave the field out."
