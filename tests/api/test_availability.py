@@ -99,6 +99,7 @@ def test_why_tells_the_number_of_a_time_and_what_it_stands_on(house, new_sku):
 def test_a_bad_why_names_its_field(house, address, field):
     answer = house.admin.get(address)
     assert (answer.status, answer.json["param"]) == (422, field), answer
+    assert field != "at" or "write a time with its zone, as 2026-" in answer.json["detail"]
 
 
 def test_answers_are_aligned_and_an_unknown_sku_is_told_in_its_place(house, new_sku):

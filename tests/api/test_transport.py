@@ -3,6 +3,7 @@
 import gzip
 import threading
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import msgspec
@@ -70,6 +71,19 @@ def test_a_key_of_one_system_imports_bindings_of_that_system_alone(house, new_sk
     assert (report["new"], report["refused"]) == (1, 1)
     assert "bound to the system erp" in report["first_refusals"][0]["reason"]
     assert house.admin.get(f"/v1/bindings/shop/item/{code}").status == 404
+
+
+def test_what_is_exported_as_csv_is_no_formula_and_is_imported_as_it_was(house):
+    code = f"=HYPERLINK({uuid4().hex[:8]})"
+    house.admin.put(f"/v1/items/{quote(code, safe='')}", {"description": "+A1"})
+    exported = house.admin.get("/v1/export/skus", headers={"accept": "text/csv"}).body
+    assert f"\n'{code},'+A1,".encode() in exported
+    assert b"\n=" not in exported
+    (report,) = house.admin.call("POST", "/v1/import/skus", exported, CSV).json["reports"]
+    assert (report["new"], report["changed"], report["refused"]) == (0, 0, 0)
+    house.receive(code, 3)
+    stock = house.admin.get("/v1/stock", headers={"accept": "text/csv"}).body
+    assert f"'{code},main".encode() in stock
 
 
 def test_what_waited_for_a_code_goes_on_once_it_is_imported(house, new_sku):

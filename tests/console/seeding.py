@@ -133,7 +133,7 @@ class Seed:
             "insert into level_change (channel, listing, location, sequence, since_sequence,"
             " version, value, projected_at, after_sequence)"
             " values (%s, %s, '', %s, %s, %s, %s, %s, %s)",
-            channel, listing, self.sequence, self.sequence, version, value, at, self.sequence,
+            channel, listing, self.sequence, self.sequence - 1, version, value, at, self.sequence,
         )  # fmt: skip
         return version
 

@@ -5,8 +5,8 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockwright.console.folding import FOLD_FROM, Fold, Moment, Shown, fold
-from stockwright.store.timeline import LevelChange, Move, Recorded
+from stockwright.console.folding import FOLD_FROM, Fold, Moment, Shown, fold, moments
+from stockwright.store.timeline import LevelChange, Move, Recorded, Timeline
 
 NOW = dt.datetime(2026, 3, 2, 10, 30, tzinfo=dt.UTC)
 
@@ -119,3 +119,26 @@ def test_no_moment_is_lost_and_the_sums_are_those_of_the_moments(line: list[Mome
             assert sum(count for _, count in run.kinds) == sum(
                 1 for one in run.moments if one.event
             )
+
+
+def test_a_change_by_rules_after_an_event_is_a_row_of_its_own_in_front_of_it():
+    event = moment(7, "receipt", document="R-1").event
+    assert event is not None
+    by_event = LevelChange(7, "shop", "A", "", 1, 10, None, NOW, since_sequence=3, revision=4)
+    later = NOW + dt.timedelta(minutes=5)
+    by_rules = LevelChange(7, "shop", "A", "", 2, 6, 10, later, since_sequence=7, revision=5)
+    found = moments(Timeline([event], [by_rules, by_event], None))
+    assert [(one.at, one.event, one.revision) for one in found] == [
+        (later, None, 5), (NOW, event, None),
+    ]  # fmt: skip
+    assert [[one.value for one in row.changes] for row in found] == [[6], [10]]
+
+
+def test_a_change_is_laid_to_the_rules_only_where_nothing_moved_since_the_number_before():
+    event = moment(5, "receipt", document="R-1").event
+    assert event is not None
+    late = LevelChange(8, "shop", "A", "", 2, 6, 10, NOW, since_sequence=4, revision=5)
+    still = LevelChange(8, "shop", "A", "", 2, 6, 10, NOW, since_sequence=5, revision=5)
+    for change, revision in ((late, None), (still, 5)):
+        newest, _ = moments(Timeline([event], [change], None))
+        assert (newest.sequence, newest.event, newest.revision) == (8, None, revision)

@@ -332,6 +332,11 @@ def test_a_number_of_the_past_is_explained_by_the_rules_of_then(database_url: st
         Projection(pool).step()
         (at,) = world.rows("select (clock_timestamp())::text")[0]
         world.policy("WEB", buffer=4)
+        Projection(pool).sweep()
+        Projection(pool).step()
+        ((revision,),) = world.rows("select max(id) from revision")
+        page = console.get("/items/SKU-000").text
+        assert f"levels followed the rules of revision {revision}" in page
         recorder.submit([Fact(document="R2", sku="SKU-000", quantity=1, **common)]).result(30)
         Projection(pool).step()
     asked = "number=available_to_sell&sku=SKU-000&channel=WEB&listing=SKU-000"

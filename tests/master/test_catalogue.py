@@ -11,6 +11,7 @@ from stockwright.domain.errors import Rejected
 from stockwright.domain.events import MAX_CODE
 from stockwright.domain.items import Sku
 from stockwright.domain.network import Location
+from stockwright.domain.spreadsheets import undone
 from stockwright.flow.catalogue import export_csv, import_csv
 from stockwright.flow.csv_columns import COLUMNS
 from stockwright.flow.csv_report import ImportReport, RefusedRows
@@ -443,7 +444,8 @@ def test_case_and_leading_zeros_survive_import_and_export(
     for kind, column in (("skus", "code"), ("bindings", "partner_code")):
         target = io.BytesIO()
         export_csv(connection, kind, target)
-        exported = {row[column] for row in csv.DictReader(io.StringIO(target.getvalue().decode()))}
+        rows = csv.DictReader(io.StringIO(target.getvalue().decode()))
+        exported = {undone(row[column]) for row in rows}
         assert set(codes) <= exported
 
 
@@ -488,3 +490,17 @@ def test_a_chunk_that_was_committed_stays_when_a_later_one_fails(connection: Con
     found = master.read(connection, "skus", [("P",), ("Q",), ("R",), ("S",)])
     assert sorted(code for (code,) in found) == ["P", "Q"]
     assert save_one(connection, "skus", Sku(code="R")) == "new"
+
+
+def test_refused_rows_are_not_run_by_a_spreadsheet_and_are_read_again_as_they_were(
+    connection: Connection, tmp_path: Path
+) -> None:
+    text = "code,description,unit_cost\n=1+1,@SUM(A1),x\n'=2+2,''tis,y\n"
+    path = tmp_path / "refused.csv"
+    assert counts(run(connection, "skus", text, path)) == (0, 0, 0, 2)
+    rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+    assert [row[3:5] for row in rows[1:]] == [["'=1+1", "'@SUM(A1)"], ["'=2+2", "''tis"]]
+    mended = path.read_text().replace(",x\n", ",1\n").replace(",y\n", ",2\n")
+    assert counts(run(connection, "skus", mended)) == (2, 0, 0, 0)
+    found = master.read(connection, "skus", [("=1+1",), ("=2+2",)])
+    assert [found[key].description for key in (("=1+1",), ("=2+2",))] == ["@SUM(A1)", "''tis"]

@@ -25,6 +25,7 @@ ROWS: dict[str, list[Row]] = {
         Sku(code="007", description='Tea, "green"', unit_cost=Decimal("1.50"), currency="EUR"),
         Sku(code="Größe 42", sku_group="SHOES", control="lot", active=False),
         Sku(code="BOX"),
+        Sku(code="=1+1", description="=cmd|' /C calc'!A0", sku_group="'@x"),
     ],
     "units": [Unit(sku="007", code="CASE", factor=12), Unit(sku="007", code="PALLET", factor=480)],
     "kits": [
@@ -34,10 +35,13 @@ ROWS: dict[str, list[Row]] = {
         Listing(channel="WEB", code="tea", components=(Component(sku="007", quantity=6),)),
         Listing(channel="B2B", code="set", active=False, components=(
             Component(sku="007"), Component(sku="BOX", quantity=3))),
+        Listing(channel="WEB", code="+set", components=(
+            Component(sku="007"), Component(sku="=1+1", quantity=3))),
     ],
     "bindings": [
         Binding(system="WMS", partner_code="000007", code="007", unit="CASE"),
         Binding(system="SHOP", partner_code="DC-1", code="MAIN", subject="location"),
+        Binding(system="SHOP", partner_code="-7", code="=1+1"),
     ],
     "locations": [
         Location(code="ANNEX", name="An; annex", time_zone="Europe/Berlin", priority=7,
@@ -117,7 +121,7 @@ def test_the_command_line_moves_a_whole_master_to_another_database(
     assert main(["export", "all", "master.ndjson"]) == 0
     assert main(["export", "all", "folder", "--format", "csv"]) == 0
     assert main(["export", "skus", "skus.ndjson", "--json"]) == 0
-    assert '"skus": 3' in capsys.readouterr().out
+    assert '"skus": 4' in capsys.readouterr().out
     with connect(database_url) as other:
         apply_config(other, NETWORK)
         other.commit()
@@ -134,11 +138,11 @@ def test_the_snapshot_of_an_export_is_of_one_moment(filled: Connection, master_u
     from stockwright.store.master import fix_snapshot, iterate
 
     fix_snapshot(filled)
-    assert len(list(iterate(filled, "skus"))) == 3
+    assert len(list(iterate(filled, "skus"))) == 4
     with connect(master_url) as other:
         save(other, "skus", [Sku(code="LATE")])
         other.commit()
-    assert len(list(iterate(filled, "skus"))) == 3
+    assert len(list(iterate(filled, "skus"))) == 4
     filled.commit()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import msgspec
 
 from stockwright.api.bodies import decode, require_json
+from stockwright.api.bound import check_own
 from stockwright.api.call import Call
 from stockwright.api.problems import KINDS
 from stockwright.api.reply import Reply, encode_json
@@ -14,6 +15,7 @@ from stockwright.domain.codes import Code
 from stockwright.domain.network import Instant
 from stockwright.flow import explaining
 from stockwright.flow.explaining import ChannelQuantity, ListingQuantity, Quantities
+from stockwright.store.access import Caller
 from stockwright.store.connection import Connection
 
 MAX_SKUS: Final = 1_000
@@ -87,20 +89,23 @@ async def post_availability(call: Call) -> Reply:
     """The quantities of up to 1,000 SKUs, each by its own name; an unknown one is told in place."""
     require_json(call.headers)
     ask = decode(_ASK, call.body)
+    if ask.channel is not None:
+        check_own(call.caller, "channel", ask.channel)
     if ask.at is not None or len(ask.skus) > FEW_SKUS:
-        return Reply(200, await call.run(_read_and_write, ask))
-    return Reply(200, _written(ask, await call.services.gatherer.quantities(ask.skus, ask.channel)))
+        return Reply(200, await call.run(_read_and_write, ask, call.caller))
+    found = await call.services.gatherer.quantities(ask.skus, ask.channel)
+    return Reply(200, _written(ask, found, call.caller))
 
 
-def _read_and_write(connection: Connection, ask: AvailabilityAsk) -> bytes:
+def _read_and_write(connection: Connection, ask: AvailabilityAsk, caller: Caller) -> bytes:
     """The whole answer to a large question, on a reader's thread: it would hold others up."""
     found = explaining.quantities(connection, ask.skus, ask.channel, ask.at, with_levels=False)
-    return _written(ask, found)
+    return _written(ask, found, caller)
 
 
-def _written(ask: AvailabilityAsk, found: Sequence[Quantities | None]) -> bytes:
+def _written(ask: AvailabilityAsk, found: Sequence[Quantities | None], caller: Caller) -> bytes:
     items = [
-        _unknown(sku, place) if one is None else _known(one, ask.explain)
+        _unknown(sku, place) if one is None else _known(one, ask.explain, caller)
         for place, (sku, one) in enumerate(zip(ask.skus, found, strict=True))
     ]
     return encode_json(AvailabilityAnswer(items=items))
@@ -117,13 +122,17 @@ def _unknown(sku: str, place: int) -> SkuAvailability:
     )
 
 
-def _known(one: Quantities, explain: bool) -> SkuAvailability:
+def _known(one: Quantities, explain: bool, caller: Caller) -> SkuAvailability:
     return SkuAvailability(
         sku=one.sku,
         sequence=one.sequence,
         on_hand=one.on_hand.result,
         free=one.free.result,
-        channels=[_channel(channel, explain) for channel in one.channels],
+        channels=[
+            _channel(channel, explain)
+            for channel in one.channels
+            if caller.sells_through(channel.channel)
+        ],
         explained={"on_hand": one.on_hand, "free": one.free} if explain else {},
     )
 

@@ -132,6 +132,10 @@ def explain(failure: Exception, known: tuple[str, ...] = ()) -> Rejected:
         path = f"{path}.{named['name']}" if path else named["name"]
         hint = did_you_mean(named["name"], known) if "unknown" in what else ""
         what = f"{what}; {hint}" if hint else what
+    if "datetime" in what:
+        what = f"{what}; write a time with its zone, as 2026-01-31T14:05:00Z"
+    elif "RFC3339" in what or "`date`" in what:
+        what = f"{what}; write a day as 2026-01-31"
     return Rejected("malformed", path, what.rstrip(".") + ".")
 
 

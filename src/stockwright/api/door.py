@@ -19,6 +19,7 @@ from stockwright import telemetry
 from stockwright.api import openapi
 from stockwright.api.answers import answered_once
 from stockwright.api.bodies import read_body
+from stockwright.api.bound import check_reach
 from stockwright.api.call import Call, Heard
 from stockwright.api.gate import ANYBODY, Gate, refuse_strangers
 from stockwright.api.noting import Notes
@@ -167,6 +168,8 @@ class Door:
         heard.body = body
         query = read_query(row.query, scope["query_string"]) if row.query is not None else None
         call = Call(self._services, caller, headers, parts, query, body)
+        if row.scope:
+            check_reach(row.name, call)
         if row.stored:
             asked = scope["path"]
             if scope["query_string"]:  # a dry run is another request than the real one

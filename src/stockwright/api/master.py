@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import fields
 
 from stockwright.api.bodies import decode, explain, require_json
+from stockwright.api.bound import shows_row
 from stockwright.api.call import Call, Handler
 from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import Page, PageQuery, cursor_of, position_of
@@ -167,7 +168,7 @@ def _operations(shelf: _Shelf) -> list[Operation]:
             reasoned=True,
             body=body,
             answers={200: SavedAnswer, 201: SavedAnswer},
-            problems=("bad_path", *(("forbidden_system",) if shelf.kind == "bindings" else ())),
+            problems=("bad_path",),
             links=_links(shelf),
         ),
     ]
@@ -217,7 +218,8 @@ def _lister(shelf: _Shelf) -> Handler:
         after = position_of(query.cursor, Key, ()) or None
         page = await call.run(shelf.pages, after=after, limit=query.limit, **filters)
         cursor = cursor_of(page.next_cursor) if page.next_cursor else None
-        return reply(Page(items=page.items, next_cursor=cursor))
+        items = [row for row in page.items if shows_row(call.caller, row)]
+        return reply(Page(items=items, next_cursor=cursor))
 
     return handler
 
@@ -246,8 +248,6 @@ def _putter(shelf: _Shelf, body: type[msgspec.Struct]) -> Handler:
                 raise Rejected("malformed", name, message)
             told[name] = value
         row = _valid(struct, told, shelf)
-        if isinstance(row, Binding) and not call.caller.speaks_for(row.system):
-            raise problem("forbidden_system", param="system")
         saved = await call.run(_save, shelf.kind, row, _said(call))
         resumed = 0
         if isinstance(row, Binding) and saved != "unchanged":

@@ -7,6 +7,7 @@ from typing import Any, Final, get_origin
 import msgspec
 
 from stockwright import __version__
+from stockwright.api.bound import REACH
 from stockwright.api.operations import Operation
 from stockwright.api.problems import KINDS, Problem
 from stockwright.store.access import SCOPES
@@ -141,6 +142,7 @@ def _responses(row: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:
             told["links"] = links
         responses[str(status)] = told
     codes = [*row.problems, *(_WITH_KEY if row.scope else ())]
+    codes += ["forbidden_system"] if row.scope and REACH.get(row.name) != "shared" else []
     codes += [*_with_body(row), *_ALWAYS]
     codes += ["malformed"] if row.stored or row.own_key else []
     codes += ["key_reused", "in_progress"] if row.stored else []

@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from stockwright.api.bodies import decode, require_json
+from stockwright.api.bound import not_own
 from stockwright.api.call import Call
 from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, position_of
@@ -76,12 +77,13 @@ async def get_parked_facets(call: Call) -> Reply:
 
 async def get_payload(call: Call) -> Reply:
     """One payload in any state, without its bytes."""
-    return reply(await find(call, number_in(call, "id")))
+    return reply(await own(call, number_in(call, "id")))
 
 
 async def get_payload_body(call: Call) -> Reply:
     """The bytes of a payload, as they were received."""
     payload_id = number_in(call, "id")
+    await own(call, payload_id)
     found = await call.run(payloads.body_of, payload_id)
     if found is None:
         raise missing(payload_id)
@@ -139,10 +141,10 @@ async def find(call: Call, payload_id: int) -> PayloadView:
 
 
 async def own(call: Call, payload_id: int) -> PayloadView:
-    """A payload that the caller may decide about. Raises not_found and forbidden_system."""
+    """A payload of the caller's own system. Raises not_found and forbidden_system."""
     found = await find(call, payload_id)
     if not call.caller.speaks_for(found.system):
-        raise problem("forbidden_system", param="id")
+        raise not_own(call.caller, f"The payload came from {found.system}.", param="id")
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from stockwright.api.bound import check_own
 from stockwright.api.call import Call
 from stockwright.api.reply import Reply, reply
 from stockwright.domain.availability import Explanation
@@ -47,6 +48,8 @@ class PromiseAnswer(msgspec.Struct, kw_only=True):
 async def get_promise(call: Call) -> Reply:
     """What may be promised of a SKU by a date, step by step, and when a quantity may be."""
     query: PromiseQuery = call.query
+    if query.channel:
+        check_own(call.caller, "channel", query.channel)
     found = await call.run(
         promise_of,
         query.sku,

@@ -88,7 +88,9 @@ _RESYNC: Final = msgspec.json.Decoder(ResyncAsk)
 async def get_publications(call: Call) -> Reply:
     """How the publication of every channel does: state, backlog by lane, lag, budget."""
     found = await call.run(steering.publications)
-    return reply(PublicationsAnswer(items=[_view(one) for one in found]))
+    views = [_view(one) for one in found]
+    items = [one for one in views if call.caller.sells_through(one.channel)]
+    return reply(PublicationsAnswer(items=items))
 
 
 async def get_publication(call: Call) -> Reply:

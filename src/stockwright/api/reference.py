@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from stockwright.api import openapi
+from stockwright.api.bound import REACH, REACHES
+from stockwright.api.operations import Operation
 from stockwright.api.problems import KINDS, STATUS
 from stockwright.api.routes import TABLE
 from stockwright.domain.events import OUTCOMES
@@ -44,12 +46,26 @@ def scopes() -> str:
 
 def operations() -> str:
     """Every operation in the order of the route table."""
-    rows = [f"| `{row.method} {row.path}` | {_scope(row.scope)} | {row.summary} |" for row in TABLE]
-    return _table("| call | scope | |", rows)
+    rows = [
+        f"| `{row.method} {row.path}` | {_scope(row.scope)} | {_reach(row)} | {row.summary} |"
+        for row in TABLE
+    ]
+    return _table("| call | scope | of a bound key | |", rows)
+
+
+def reaches() -> str:
+    """What a key that is bound to one system gets of a call."""
+    return _table(
+        "| word | a bound key reaches |", [f"| {word} | {what} |" for word, what in REACHES.items()]
+    )
 
 
 def _scope(scope: str) -> str:
     return f"`{scope}`" if scope else ""
+
+
+def _reach(row: Operation) -> str:
+    return REACH[row.name] if row.scope else ""
 
 
 def _table(head: str, rows: list[str]) -> str:
@@ -61,6 +77,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "outcomes": outcomes,
     "problems": problems,
     "scopes": scopes,
+    "reaches": reaches,
     "operations": operations,
 }
 

@@ -81,7 +81,7 @@ async def preview_replay(call: Call) -> Reply:
     """What replaying a payload would record now, part by part; a dry run that writes nothing."""
     query: ReplayQuery = call.query
     payload_id = number_in(call, "id")
-    payload = await parked.find(call, payload_id)
+    payload = await parked.own(call, payload_id)
     suppose = _suppose(payload, query.code, query.unit) if query.code else None
     found = await _preview(call, payload_id, suppose)
     return reply(_told(payload, found))

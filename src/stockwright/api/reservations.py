@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 
 from stockwright.api.bodies import decode, require_json
+from stockwright.api.bound import check_own
 from stockwright.api.call import Call
 from stockwright.api.events import admit, located, refused
 from stockwright.api.problems import STATUS, problem
@@ -111,6 +112,8 @@ async def _decide(call: Call, request: Request) -> Reply:
     reason = admit(request, call.caller)
     if reason is not None:
         raise reason
+    if request.channel:
+        check_own(call.caller, "channel", request.channel)
     call.services.received(request.system, "api")
     (outcome,) = await call.services.recorder.record([request])
     return _answer(request, located(request, outcome))

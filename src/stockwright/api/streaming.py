@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from stockwright.domain.spreadsheets import defused
+
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
 EVENTS: Final = "text/event-stream"
@@ -39,5 +41,5 @@ class CsvLines:
         if not self._begun:
             writer.writerow(self._fields)
             self._begun = True
-        writer.writerows([getattr(row, name) for name in self._fields] for row in rows)
+        writer.writerows([defused(getattr(row, name)) for name in self._fields] for row in rows)
         return text.getvalue().encode()

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from stockwright.api.bodies import decode, require_json
+from stockwright.api.bound import why_not_owed
 from stockwright.api.call import Call
 from stockwright.api.problems import KINDS, problem
 from stockwright.api.reply import Reply, reply
@@ -72,6 +73,10 @@ def _refusal(call: Call, item: Any) -> Rejected | None:
     if not call.caller.speaks_for(item.system):
         message = f"This key is bound to the system {call.caller.system}."
         return Rejected("forbidden_system", "system", message)
+    beyond = why_not_owed(call.caller, item)
+    if beyond is not None:
+        message = f"This key is bound to the system {call.caller.bound}. {beyond[1]}"
+        return Rejected("forbidden_system", beyond[0], message)
     if not item.sku and not item.item:
         message = "Name the SKU, or the partner's own code in item."
         return Rejected("malformed", "sku", message)

@@ -7,12 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from stockwright.api.bodies import media_type
+from stockwright.api.bound import shows_row, why_not_row
 from stockwright.api.call import Call
 from stockwright.api.operations import Operation
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, Stream, reply
 from stockwright.api.streaming import CSV, NDJSON, wanted
-from stockwright.domain.items import Binding
 from stockwright.flow.catalogue import csv_lines, import_csv
 from stockwright.flow.csv_report import ImportReport
 from stockwright.flow.ndjson_master import WHOLE, import_ndjson, line_of
@@ -101,7 +101,7 @@ async def _export(call: Call, parts: Sequence[tuple[str, _Write]], media: str) -
             cursor: Key | None = None
             while True:
                 page: master.Page[Any] = await call.run(master.page, kind, cursor, master.MAX_PAGE)
-                yield write(page.items)
+                yield write([row for row in page.items if shows_row(call.caller, row)])
                 cursor = page.next_cursor
                 if cursor is None:
                     break
@@ -117,7 +117,7 @@ def _import(call: Call, kind: str | None, media: str) -> list[ImportReport]:
     importer = Importer(
         actor=call.caller.actor,
         origin=where,
-        forbids=lambda row: _forbidden(call, row),
+        forbids=lambda row: why_not_row(call.caller, row),
         shown_refusals=SHOWN_REFUSALS,
     )
     source = io.BytesIO(call.body)
@@ -131,12 +131,6 @@ def _from_csv(
     connection: Connection, kind: str, source: io.BytesIO, importer: Importer
 ) -> ImportReport:
     return import_csv(connection, kind, source, importer=importer, chunk_rows=CHUNK_ROWS)
-
-
-def _forbidden(call: Call, row: Row) -> str:
-    if isinstance(row, Binding) and not call.caller.speaks_for(row.system):
-        return f"this key is bound to the system {call.caller.system}"
-    return ""
 
 
 def operations() -> list[Operation]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from stockwright.api.bodies import decode, require_json
+from stockwright.api.bound import not_own
 from stockwright.api.call import Call, Handler
 from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, position_of
@@ -131,6 +132,8 @@ async def _find(call: Call, item_id: int) -> WorkItemView:
     found = await call.run(worklist.find_work_item, item_id)
     if found is None:
         raise problem("not_found", f"There is no work item {item_id}.", param="id")
+    if not call.caller.speaks_for(found.system):
+        raise not_own(call.caller, f"The work item {item_id} is not about it.", param="id")
     return found
 
 

@@ -34,6 +34,7 @@ from stockwright.config.secrets import absolute_references
 from stockwright.domain.connecting import TESTED
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import ItemState, PartnerItem
+from stockwright.domain.spreadsheets import defused
 from stockwright.flow import checking, connecting, opening_stock
 from stockwright.flow.checking import Tested
 from stockwright.flow.configuring import start_with
@@ -247,7 +248,7 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
         with path.open("w", encoding="utf-8", newline="") as target:
             writer = csv.writer(target, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows(rows)
+            writer.writerows([defused(cell) for cell in row] for row in rows)
     except OSError as failure:
         raise Rejected("unwritable", "file", f"{path}: {failure.strerror}") from None
 

@@ -64,8 +64,8 @@ def find_visitor(
     if kind.lower() != "bearer":
         return None
     caller = find_caller(connection, key.strip())
-    if caller is None or not caller.may(SCOPE):
-        return None
+    if caller is None or not caller.may(SCOPE) or caller.bound:
+        return None  # the pages show all systems
     return Visitor(by="key", owner="", role="viewer", actor=caller.actor)
 
 

@@ -29,12 +29,17 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """One sequence of the timeline: the event, and the level changes that reflect it."""
+    """One sequence of the timeline: the event, and the level changes that reflect it.
+
+    Changes that no event led to are a moment of their own, without one; revision is that of the
+    rules they followed, where these had changed.
+    """
 
     sequence: int
     at: dt.datetime
     event: Recorded | None
     changes: Sequence[LevelChange]
+    revision: int | None = None
 
     def groups(self, sku: str) -> list[Shown]:
         """The changes, those of equal numbers together; a listing is named if it is not the SKU."""
@@ -84,21 +89,33 @@ class Fold(msgspec.Struct, frozen=True):
 
 
 def moments(line: Timeline) -> list[Moment]:
-    """Events and level changes of a timeline brought together by sequence, newest first."""
-    changes: dict[int, list[LevelChange]] = {}
-    for change in line.changes:
-        changes.setdefault(change.sequence, []).append(change)
+    """Events and level changes of a timeline brought together by sequence, newest first.
+
+    A change that rules led to after an event was reflected comes in front of it, as its own.
+    """
+    followed: dict[int, list[LevelChange]] = {}
+    apart: dict[tuple[int, int], list[LevelChange]] = {}
     events = {event.sequence: event for event in line.events}
-    found = []
-    for sequence in sorted({*changes, *events}, reverse=True):
-        event = events.get(sequence)
-        # The newest change of a level comes first, and stays so.
-        mine = sorted(
-            changes.get(sequence, ()), key=lambda change: (change.channel, change.listing)
-        )
-        at = event.recorded_at if event else mine[0].projected_at
-        found.append(Moment(sequence, at, event, mine))
-    return found
+    for change in line.changes:
+        if change.is_of_its_event and change.sequence in events:
+            followed.setdefault(change.sequence, []).append(change)
+        else:
+            moved = any(change.since_sequence < one <= change.sequence for one in events)
+            revision = 0 if moved else change.revision or 0
+            apart.setdefault((change.sequence, revision), []).append(change)
+    found = [
+        Moment(sequence, event.recorded_at, event, _in_order(followed.get(sequence, ())))
+        for sequence, event in events.items()
+    ]
+    for (sequence, revision), changes in apart.items():
+        at = max(change.projected_at for change in changes)
+        found.append(Moment(sequence, at, None, _in_order(changes), revision or None))
+    return sorted(found, key=lambda one: (one.sequence, one.event is None, one.at), reverse=True)
+
+
+def _in_order(changes: Iterable[LevelChange]) -> list[LevelChange]:
+    """By channel and listing; the newest change of a level comes first, and stays so."""
+    return sorted(changes, key=lambda change: (change.channel, change.listing))
 
 
 def fold(line: Sequence[Moment]) -> list[Fold]:
@@ -121,7 +138,7 @@ def fold(line: Sequence[Moment]) -> list[Fold]:
 def _traits(moment: Moment) -> set[_Trait]:
     event = moment.event
     if event is None:
-        return {("levels", "", "")}
+        return {("levels", "", str(moment.revision or ""))}
     traits = {("kind", event.system, event.kind)}
     if event.document:
         traits.add(("document", event.system, event.document))

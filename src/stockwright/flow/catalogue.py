@@ -12,6 +12,7 @@ from itertools import islice
 from typing import BinaryIO, Final
 
 from stockwright.domain.errors import Rejected
+from stockwright.domain.spreadsheets import defused, undone
 from stockwright.flow.csv_assembly import ASSEMBLY, Parsed, Unfit, grouped, written
 from stockwright.flow.csv_columns import COLUMNS, Column, empty_value
 from stockwright.flow.csv_report import ImportReport, RefusedRows
@@ -117,7 +118,7 @@ class _Import:
         for column, cell in zip(self._columns, line.cells, strict=True):
             if column is None:
                 continue
-            trimmed = cell.strip()
+            trimmed = undone(cell.strip())
             try:
                 values[column.name] = column.read(trimmed) if trimmed else empty_value(column)
             except ValueError as failure:
@@ -138,7 +139,7 @@ def csv_lines(kind: str) -> Callable[[Sequence[Row]], bytes]:
             writer.writerow(columns)
             begun = True
         for row in rows:
-            writer.writerows([values[name] for name in columns] for values in written(row))
+            writer.writerows([defused(values[name]) for name in columns] for values in written(row))
         return text.getvalue().encode()
 
     return write

@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from stockwright.domain.items import Component, Kit, Listing
+from stockwright.domain.spreadsheets import undone
 from stockwright.flow.csv_rows import Line
 from stockwright.store.kinds import Row
 
@@ -53,7 +54,7 @@ def _key(part: Parsed, places: Sequence[int]) -> tuple[str, ...] | None:
     cells = part.line.cells
     if part.line.problem or len(cells) <= max(places):
         return None
-    return tuple(cells[place].strip() for place in places)
+    return tuple(undone(cells[place].strip()) for place in places)
 
 
 def _kit(lines: Sequence[Mapping[str, Any]]) -> Kit:

@@ -8,6 +8,7 @@ from typing import Self, TextIO
 from msgspec import Struct
 
 from stockwright.domain.errors import Rejected
+from stockwright.domain.spreadsheets import defused, kept_plain
 from stockwright.flow.csv_rows import REPORT_COLUMNS
 
 
@@ -65,7 +66,8 @@ class RefusedRows:
         if self._file is None:
             self._file = self._open()
             csv.writer(self._file).writerow([*REPORT_COLUMNS, *self._header])
-        csv.writer(self._file).writerow([refusal.line, refusal.field, refusal.reason, *cells])
+        told = [refusal.line, defused(refusal.field), defused(refusal.reason)]
+        csv.writer(self._file).writerow([*told, *map(kept_plain, cells)])
 
     def _open(self) -> TextIO:
         try:

@@ -79,7 +79,8 @@ class KeyEntry(msgspec.Struct, kw_only=True):
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls: a key's id, name and scopes, and the one system it speaks for ('' for any).
 
-    user is set instead where a person signed in to the console calls.
+    user is set instead where a person signed in to the console calls. channels (each with its
+    class) and locations are what belongs to the one system.
     """
 
     id: str
@@ -87,6 +88,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str]
     system: str = ""
     user: str = ""
+    channels: Mapping[str, int] = {}
+    locations: frozenset[str] = frozenset()
+
+    @property
+    def bound(self) -> str:
+        """The one system whose own things the caller may touch; '' where it may touch all."""
+        return "" if self.may("systems:any") else self.system
 
     @property
     def actor(self) -> str:
@@ -100,6 +108,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def speaks_for(self, system: str) -> bool:
         """Whether the caller may send in the name of a system."""
         return not self.system or system == self.system or self.may("systems:any")
+
+    def sells_through(self, channel: str) -> bool:
+        """Whether the caller may act for a channel: one of its own system, where it is bound."""
+        return not self.bound or channel in self.channels
+
+    def keeps(self, location: str) -> bool:
+        """Whether the caller may change a place: where its system's word counts, if it is bound."""
+        return not self.bound or location in self.locations
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):
@@ -207,7 +223,15 @@ def find_caller(connection: Connection, key: str) -> Caller | None:
     if row is None or not hmac.compare_digest(bytes(row[0]), digest_of(key)):
         return None
     connection.execute(_SQL["touch_key"], {"id": key_id})
-    return Caller(id=key_id, name=row[1], scopes=frozenset(row[2]), system=row[3])
+    channels, classes, locations = row[4:]
+    return Caller(
+        id=key_id,
+        name=row[1],
+        scopes=frozenset(row[2]),
+        system=row[3],
+        channels=dict(zip(channels, classes, strict=True)),
+        locations=frozenset(locations),
+    )
 
 
 def begin_answer(connection: Connection, caller: str, key: str, request_hash: bytes) -> Begun:

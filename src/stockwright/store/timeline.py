@@ -48,7 +48,12 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class LevelChange(msgspec.Struct, frozen=True):
-    """A number a channel was meant to show from then on; `before` None is the first one."""
+    """A number a channel was meant to show from then on; `before` None is the first one.
+
+    Up to since_sequence the number before was right: where that is `sequence` itself, no event led
+    to this one, but rules or the time did. revision is that of the rules, where they are others
+    than those of the number before.
+    """
 
     sequence: int
     channel: str
@@ -58,6 +63,13 @@ class LevelChange(msgspec.Struct, frozen=True):
     value: int
     before: int | None
     projected_at: dt.datetime
+    since_sequence: int = 0
+    revision: int | None = None
+
+    @property
+    def is_of_its_event(self) -> bool:
+        """Whether the event of its sequence may have led to it."""
+        return self.since_sequence < self.sequence
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -100,7 +112,7 @@ def timeline(
     ]
     if kind:
         told = {event.sequence for event in events}
-        changes = [change for change in changes if change.sequence in told]
+        changes = [one for one in changes if one.sequence in told and one.is_of_its_event]
     return Timeline(events, changes, older)
 
 

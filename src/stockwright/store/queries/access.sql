@@ -7,8 +7,13 @@ VALUES (%(id)s, %(name)s, %(hash)s, %(scopes)s, %(system)s, %(created_by)s, %(ex
 RETURNING created_at;
 
 -- name: live_key
--- The hash and rights of a key that is neither revoked nor expired.
-SELECT hash, name, scopes, system FROM api_key
+-- The hash and rights of a key that is neither revoked nor expired, and what its system owns:
+-- (hash, name, scopes, system, channels, their classes, locations).
+SELECT hash, name, scopes, system,
+       ARRAY(SELECT c.code FROM channel c WHERE c.system = api_key.system ORDER BY c.code),
+       ARRAY(SELECT c.demand_class FROM channel c WHERE c.system = api_key.system ORDER BY c.code),
+       ARRAY(SELECT DISTINCT a.location FROM authority a WHERE a.system = api_key.system)
+FROM api_key
 WHERE id = %(id)s AND revoked_at IS NULL
   AND (expires_at IS NULL OR expires_at > clock_timestamp());
 

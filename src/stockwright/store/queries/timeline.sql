@@ -67,18 +67,22 @@ limit 2000;
 
 -- name: timeline_levels
 -- The level changes of a SKU's listings between two sequences, both included, until a time, newest first:
--- (sequence, channel, listing, location, version, value, value before, projected_at).
+-- (sequence, channel, listing, location, version, value, value before, projected_at, since_sequence,
+-- revision of the rules where it is another than that of the value before).
 select lc.sequence, lc.channel, lc.listing, lc.location, lc.version, lc.value,
-       (select older.value from level_change older
-        where older.channel = lc.channel and older.listing = lc.listing
-          and older.location = lc.location
-          and (older.sequence, older.version) < (lc.sequence, lc.version)
-        order by older.sequence desc, older.version desc limit 1),
-       lc.projected_at
+       before.value, lc.projected_at, lc.since_sequence,
+       case when before.rules <> lc.rules then lc.rules end
 from listing_component c
 join level l on l.channel = c.channel and l.listing = c.listing
 join level_change lc on lc.channel = l.channel and lc.listing = l.listing
                     and lc.location = l.location
+left join lateral (
+    select older.value, older.rules from level_change older
+    where older.channel = lc.channel and older.listing = lc.listing
+      and older.location = lc.location
+      and (older.sequence, older.version) < (lc.sequence, lc.version)
+    order by older.sequence desc, older.version desc limit 1
+) before on true
 where c.sku = %(sku)s and lc.sequence between %(first)s and %(last)s
   and lc.projected_at <= %(until)s
 order by lc.sequence desc, lc.version desc
