@@ -503,4 +503,5 @@ def test_refused_rows_are_not_run_by_a_spreadsheet_and_are_read_again_as_they_we
     mended = path.read_text().replace(",x\n", ",1\n").replace(",y\n", ",2\n")
     assert counts(run(connection, "skus", mended)) == (2, 0, 0, 0)
     found = master.read(connection, "skus", [("=1+1",), ("=2+2",)])
-    assert [found[key].description for key in (("=1+1",), ("=2+2",))] == ["@SUM(A1)", "''tis"]
+    skus = [found[key] for key in (("=1+1",), ("=2+2",))]
+    assert [one.description for one in skus if isinstance(one, Sku)] == ["@SUM(A1)", "''tis"]
