@@ -160,6 +160,14 @@ def test_wrong_credentials_fail_the_step_and_can_be_mended(sw, shown, monkeypatc
     assert steps(sw("connection", "test", "SHOP", "--json"))["credentials"]["state"] == "done"
 
 
+def test_a_partner_that_is_away_says_what_to_do(sw):
+    where = ("--set", "base_url=http://127.0.0.1:9", "--channel", "AWAY", "--pool", "MAIN")
+    sw("connection", "add", "AWAY", "--connector", "json_http", "--role", "shop", *where)
+    note = steps(sw("connection", "test", "AWAY", "--json"))["credentials"]["note"]
+    assert "cannot be reached" in note
+    assert note.endswith("check the address in its settings, or test it again later")
+
+
 def test_other_settings_open_what_was_tested(sw, shown, tmp_path):
     ready(sw, shown, tmp_path)
     sw("connection", "test", "SHOP")

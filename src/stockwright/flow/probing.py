@@ -146,7 +146,8 @@ async def _patiently(work: Awaitable[T]) -> T:
     except TimeoutError:
         raise _Failed(f"no answer within {PATIENCE_S:.0f} s; try again later") from None
     except StockwrightError as failure:
-        raise _Failed(_words(failure)) from None
+        told = f"{_words(failure)}; check the address in its settings, or test it again later"
+        raise _Failed(told) from None
     except Exception as failure:  # noqa: BLE001  anybody's connector: told like an answer
         raise _Failed(f"the connector failed: {_words(failure)}") from None
 
