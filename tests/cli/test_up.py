@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -68,7 +69,10 @@ def test_the_parts_run_as_processes_of_their_own(on_database):
         assert Client(port_of(console)).get("/v1/items").status == 404
         assert Client(port_of(console)).get("/healthz").status == 200
         assert Client(port_of(console)).get("/").status in (200, 303, 401)
-        seen = on_database("status", "--json").json["processes"]
+        # A process tells of itself a moment after it serves.
+        deadline = time.monotonic() + 20
+        while len(seen := on_database("status", "--json").json["processes"]) < 3:
+            assert time.monotonic() < deadline
         assert sorted(one["roles"] for one in seen) == [["api"], ["console"], ["workers"]]
         workers.send_signal(signal.SIGTERM)
         assert workers.wait(60) == 0
