@@ -459,6 +459,26 @@ async def test_a_poll_keeps_what_it_has_where_the_plan_of_items_is_used_up(
         await connection.read(page.next_cursor)
 
 
+async def test_what_was_listed_is_not_asked_for_again_while_the_items_wait(
+    amazon, connect, monkeypatch
+):
+    """The scarce call is the list: one a minute. It must not go on each try for an item."""
+    monkeypatch.setitem(PLANS, "getOrderItems", Plan(0.001, 3))
+    amazon.plans = {**QUICK, "getOrderItems": Plan(0.001, 1)}
+    connection = connect()
+    await amazon.sell([("MUG", 1)])
+    _, cursor = await polled(connection)
+    await amazon.sell([("MUG", 2)])
+    page = await connection.read(cursor)
+    assert (page.payloads, page.complete) == ((), False)
+    lists = amazon.calls.count("getOrders")
+    for _ in range(3):
+        with pytest.raises(Throttled):
+            await connection.read(page.next_cursor)
+    assert amazon.calls.count("getOrders") == lists
+    assert page.started_at <= NOW
+
+
 @pytest.mark.parametrize("cursor", ["x", "[]", '{"page": "x"}'])
 async def test_a_cursor_of_somebody_else_is_told(connect, cursor):
     with pytest.raises(Transient):

@@ -95,17 +95,19 @@ def cursor_of(text: str) -> Cursor:
 async def read(api: Api, settings: AmazonSettings, cursor: Cursor, now: dt.datetime) -> Found:
     """The next orders that were not told before. Raises Throttled where no call is allowed yet.
 
+    Where only the items must wait, what was listed is handed back without them: lists are scarce.
     Each pass begins a little before the end of the last one: Amazon may write a change down late.
     """
     deadline = asyncio.get_running_loop().time() + settings.timeout_s
-    if not cursor.waiting:
+    listed = not cursor.waiting
+    if listed:
         cursor = await _list(api, settings, cursor, now, deadline)
     messages: list[bytes] = []
     for order in cursor.waiting[: settings.items_at_once]:
         try:
             items = await _items(api, str(order["AmazonOrderId"]), deadline)
         except Throttled:
-            if not messages:
+            if not messages and not listed:
                 raise
             break
         messages.append(msgspec.json.encode({"order": order, "items": items}))
