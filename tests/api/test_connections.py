@@ -121,3 +121,33 @@ def test_an_unknown_connection_is_not_found(house):
     assert house.admin.get(f"{at}/shadow").status == 404
     for step in ("test", "shadow"):
         assert house.admin.post(f"{at}/{step}", {}).status == 404
+
+
+@pytest.mark.parametrize(
+    ("connector", "settings", "field"),
+    [
+        ("json_http", {"base_url": "http://127.0.0.1:9", "token": "file:/etc/passwd"}, "token"),
+        ("csv_drop", {"inbox": "/etc"}, "inbox"),
+        ("pos_file", {"outbox": "/etc"}, "outbox"),
+    ],
+)
+def test_an_admin_of_the_application_names_no_file_of_the_machine(
+    house, connector, settings, field
+):
+    code = f"spy-{uuid4().hex[:8]}"
+    part = {"role": "store", "connector": connector, "settings": settings}
+    if connector == "json_http":
+        part["role"] = "shop"
+    ask = {"system": code, "reason": "look", **part}
+    parts = {"systems": [{"code": code, **part}]}
+    for path, body in (
+        ("/v1/connections", ask),
+        ("/v1/config/plan", parts),
+        ("/v1/config/apply", parts | {"reason": "look"}),
+    ):
+        refused = house.admin.post(path, body)
+        assert refused.status in (400, 422), (path, refused.body)
+        (problem,) = refused.json.get("errors", [refused.json])
+        assert f"systems.{code}.settings.{field}" in refused.body.decode(), path
+        assert "connections." in problem["detail"], path
+    assert house.admin.get(f"/v1/connections/{code}").status == 404

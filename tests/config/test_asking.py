@@ -28,7 +28,9 @@ def new(**more):
 
 
 def test_a_connection_becomes_a_system_and_its_channel():
-    edits = edits_of(new(channel="WEB", pool=("MAIN",), settings=URL | {"page_size": "5"}), NETWORK)
+    edits = edits_of(
+        new(channel="WEB", pool=("MAIN",), settings=URL | {"page_size": "5"}), NETWORK, None
+    )
     (system,), (channel,) = edits.systems, edits.channels
     assert (system.role, system.connector) == ("shop", "json_http")
     assert system.settings == URL | {"page_size": 5, "channel": "WEB"}
@@ -36,7 +38,7 @@ def test_a_connection_becomes_a_system_and_its_channel():
 
 
 def test_a_channel_that_is_there_keeps_its_rules():
-    edits = edits_of(new(code="ERP", role="erp", channel="DESK"), NETWORK)
+    edits = edits_of(new(code="ERP", role="erp", channel="DESK"), NETWORK, None)
     assert edits.channels == ()
 
 
@@ -59,7 +61,7 @@ def test_a_channel_that_is_there_keeps_its_rules():
 )
 def test_what_is_wrong_is_told_by_field(more, field, words):
     with pytest.raises(Rejected) as refused:
-        edits_of(new(**more), NETWORK)
+        edits_of(new(**more), NETWORK, None)
     assert refused.value.field.startswith(field)
     assert words in refused.value.message
 
@@ -67,7 +69,7 @@ def test_what_is_wrong_is_told_by_field(more, field, words):
 @pytest.mark.parametrize("value", ["sw0rdfish", "env", "sw0rdfish:env:X"])
 def test_a_secret_written_out_is_refused_and_not_repeated(value):
     with pytest.raises(Rejected) as refused:
-        edits_of(new(settings=URL | {"token": value}), NETWORK)
+        edits_of(new(settings=URL | {"token": value}), NETWORK, None)
     assert refused.value.field == "systems.SHOP.settings.token"
     assert "sw0rdfish" not in refused.value.message
     assert "sw0rdfish" not in reference_problem(value)
@@ -76,7 +78,7 @@ def test_a_secret_written_out_is_refused_and_not_repeated(value):
 
 def test_references_are_taken():
     assert reference_problem("env:SHOP_TOKEN") == ""
-    edits = edits_of(new(settings=URL | {"webhook_secrets": "env:A, file:/b"}), NETWORK)
+    edits = edits_of(new(settings=URL | {"webhook_secrets": "env:A, file:/b"}), NETWORK, None)
     assert edits.systems[0].settings["webhook_secrets"] == ["env:A", "file:/b"]
 
 

@@ -37,7 +37,7 @@ CASES: list[tuple[str, str, list[Expected]]] = [
                 "zzz",
                 "error",
                 "is unknown",
-                "known here: server, database, api_log, subscriptions",
+                "known here: server, database, api_log, subscriptions, connections",
             ),
         ],
     ),
@@ -70,6 +70,19 @@ CASES: list[tuple[str, str, list[Expected]]] = [
             (5, "systems.A.clock_error_s", "error", "is out of range", "0 to"),
             (6, "systems.A.latency_budget_s", "error", "is out of range", "0 to"),
             (8, "locations.L.priority", "error", "is out of range", "0 to 1000000"),
+        ],
+    ),
+    (
+        "folders that others may name are whole paths, apart, and not all there is",
+        "[connections]\nsecret_folders = ['/srv/secrets', 'secrets', '/']\n"
+        "exchange_folders = ['/srv/files', '/srv', '/srv/secrets/a', '/srv/x/..']\n",
+        [
+            (2, "connections.secret_folders[1]", "error", "is no absolute path", "such as /srv"),
+            (2, "connections.secret_folders[2]", "error", "allows every file", "name a folder"),
+            (3, "connections.exchange_folders[0]", "error", "holds secrets", "apart"),
+            (3, "connections.exchange_folders[1]", "error", "holds secrets", "apart"),
+            (3, "connections.exchange_folders[2]", "error", "lies among them", "apart"),
+            (3, "connections.exchange_folders[3]", "error", "holds secrets", "apart"),
         ],
     ),
     (

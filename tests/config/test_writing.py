@@ -88,7 +88,7 @@ DATABASE = Network(
 
 def test_parts_given_by_a_program_may_refer_to_what_the_database_has() -> None:
     given_ = {"channels": {"web": {"system": "shop", "pool": ["MAIN"], "policies": [{"cap": 3}]}}}
-    edits, findings = read_edits(given_, DATABASE)
+    edits, findings = read_edits(given_, DATABASE, None)
     assert findings == []
     assert edits is not None
     assert normal(edits).channels[0].policies == (ExposurePolicy(cap=3),)
@@ -96,7 +96,7 @@ def test_parts_given_by_a_program_may_refer_to_what_the_database_has() -> None:
 
 def test_parts_are_judged_by_the_rules_of_the_file_and_the_database_is_not() -> None:
     bad = {"system": "shap", "pool": ["MIAN"], "policies": [{"cup": 3}], "hold_s": 0}
-    edits, findings = read_edits({"channels": {"web": bad}}, DATABASE)
+    edits, findings = read_edits({"channels": {"web": bad}}, DATABASE, None)
     assert edits is None
     assert [(one.field, one.fix) for one in findings] == [
         ("channels.web.hold_s", "give a whole number, 1 to 31536000"),

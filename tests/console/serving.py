@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from stockwright.config import Connections
 from stockwright.console import routes
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
@@ -27,6 +28,7 @@ class Services:
         self.pool = Pool(url)
         self.threads = ThreadPoolExecutor(4)
         self.consumer_networks: list[str] = []
+        self.nameable = Connections()
         self._url = url
         self._recorder: Recorder | None = None
 

@@ -144,3 +144,11 @@ def test_what_is_not_there_is_told(console, path, status):
 
 def test_without_a_connection_the_page_says_how_to_add_one(console):
     assert "stockwright connection add" in console.get("/connections").text
+
+
+@pytest.mark.usefixtures("seed")
+def test_the_form_names_no_file_of_the_machine(console, shop):
+    answer = Browser(console).post("/connection-new", form(shop, set__token="file:/etc/passwd"))
+    assert answer.status == 400
+    assert "systems.SHOP.settings.token names a file of the machine" in words(answer)
+    assert "connections.secret_folders" in words(answer)

@@ -12,7 +12,7 @@ from stockwright.api.operations import Operation
 from stockwright.api.paging import Page, PageQuery, page_of, position_of
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
-from stockwright.config import read_edits
+from stockwright.config import Connections, read_edits
 from stockwright.domain.network import Channel, Location, Network, System
 from stockwright.domain.network_changes import FAMILIES, Difference
 from stockwright.flow import configuring
@@ -158,11 +158,11 @@ async def plan_config(call: Call) -> Reply:
     """What applying these parts would change; changes nothing."""
     require_json(call.headers)
     ask = decode(_PLAN, call.body)
-    return reply(await call.run(_plan, _by_code(ask)))
+    return reply(await call.run(_plan, _by_code(ask), call.services.nameable))
 
 
-def _plan(connection: Connection, given: Mapping[str, Any]) -> PlanAnswer:
-    edits = _edits(connection, given)
+def _plan(connection: Connection, given: Mapping[str, Any], host: Connections) -> PlanAnswer:
+    edits = _edits(connection, given, host)
     return PlanAnswer(
         revision=configuring.newest(connection),
         differences=configuring.plan_edits(connection, edits),
@@ -174,13 +174,19 @@ async def apply_config(call: Call) -> Reply:
     require_json(call.headers)
     ask = decode(_APPLY, call.body)
     said = _said(call, ask.reason)
-    return reply(await call.run(_apply, _by_code(ask), said, ask.if_revision))
+    return reply(
+        await call.run(_apply, _by_code(ask), call.services.nameable, said, ask.if_revision)
+    )
 
 
 def _apply(
-    connection: Connection, given: Mapping[str, Any], said: Said, if_revision: int | None
+    connection: Connection,
+    given: Mapping[str, Any],
+    host: Connections,
+    said: Said,
+    if_revision: int | None,
 ) -> Applied:
-    edits = _edits(connection, given)
+    edits = _edits(connection, given, host)
     return configuring.apply_edits(connection, edits, said, if_revision=if_revision)
 
 
@@ -214,8 +220,8 @@ def _family(family: str, listed: Sequence[dict[str, Any]]) -> dict[str, dict[str
     return found
 
 
-def _edits(connection: Connection, given: Mapping[str, Any]) -> Network:
-    edits, findings = read_edits(given, read_network(connection))
+def _edits(connection: Connection, given: Mapping[str, Any], host: Connections) -> Network:
+    edits, findings = read_edits(given, read_network(connection), host)
     if edits is None:
         errors = [finding for finding in findings if finding.level == "error"]
         told = "; ".join(f"{one.field} {one.problem}: {one.fix}" for one in errors)

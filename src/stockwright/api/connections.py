@@ -13,6 +13,7 @@ from stockwright.api.operations import Operation
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
 from stockwright.app import connecting as steps
+from stockwright.config import Connections
 from stockwright.config.asking import NewConnection, edits_of
 from stockwright.domain.item_match import ItemState, PartnerItem
 from stockwright.flow import checking, connecting, opening_stock
@@ -161,10 +162,10 @@ async def add_connection(call: Call) -> Reply:
     require_json(call.headers)
     ask = decode(_ADD, call.body)
     said = Said(actor=call.caller.actor, source="api", reason=ask.reason)
-    return reply(await call.run(_add, ask, said))
+    return reply(await call.run(_add, ask, call.services.nameable, said))
 
 
-def _add(connection: Connection, ask: AddAsk, said: Said) -> ConnectionView:
+def _add(connection: Connection, ask: AddAsk, host: Connections, said: Said) -> ConnectionView:
     new = NewConnection(
         code=ask.system,
         connector=ask.connector,
@@ -175,7 +176,7 @@ def _add(connection: Connection, ask: AddAsk, said: Said) -> ConnectionView:
         channel=ask.channel,
         pool=ask.pool,
     )
-    edits = edits_of(new, read_network(connection))
+    edits = edits_of(new, read_network(connection), host)
     return connecting.add(connection, edits, ask.system, said, connector=ask.connector)
 
 

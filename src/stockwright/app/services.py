@@ -31,7 +31,7 @@ from stockwright.app.workers import (
     add_listening,
     add_workers,
 )
-from stockwright.config import Config, database_url
+from stockwright.config import Config, Connections, database_url
 from stockwright.domain.network import Network, System
 from stockwright.flow.call_log import CallLog
 from stockwright.flow.configuring import start_with
@@ -108,6 +108,11 @@ class Services:
     def consumer_networks(self) -> Sequence[str]:
         """Private networks that outside consumers may be in."""
         return self.config.subscriptions.allowed_networks
+
+    @property
+    def nameable(self) -> Connections:
+        """What connections made over the API or in the console may name on this machine."""
+        return self.config.connections
 
     @property
     def held(self) -> dict[str, Opened]:

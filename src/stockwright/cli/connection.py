@@ -113,7 +113,7 @@ def add(
     )
     actor = output.person(author)
     with _opened(config, f"connection add {system}") as (pool_, _), session(pool_) as connection:
-        edits = edits_of(new, read_network(connection))
+        edits = edits_of(new, read_network(connection), None)
         said = Said(actor=actor, source="cli", reason=reason)
         found = connecting.add(connection, edits, system, said, connector=connector)
     output.emit(found, as_json, lambda one: Text("\n".join(added_lines(one))))

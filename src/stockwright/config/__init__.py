@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from stockwright.config.findings import Finding
 from stockwright.config.lint import lint, read, read_edits
-from stockwright.config.model import Config, Database, Server
+from stockwright.config.model import Config, Connections, Database, Server
 from stockwright.config.secrets import is_reference, resolve_secret
 from stockwright.config.template import template
 from stockwright.config.writing import toml_of
@@ -25,6 +25,7 @@ __all__ = [
     "FILE_VARIABLE",
     "Config",
     "ConfigInvalid",
+    "Connections",
     "Database",
     "Finding",
     "Server",

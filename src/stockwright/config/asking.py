@@ -8,6 +8,7 @@ import msgspec
 from stockwright.config.connectors import connector_names, find_connector
 from stockwright.config.findings import Finding
 from stockwright.config.lint import read_edits
+from stockwright.config.model import Connections
 from stockwright.config.secrets import is_reference
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
@@ -129,11 +130,12 @@ def _fits(declaration: Declaration[Any], name: str, value: Any) -> bool:
     )
 
 
-def edits_of(new: NewConnection, database: Network) -> Network:
+def edits_of(new: NewConnection, database: Network, host: Connections | None) -> Network:
     """The parts of the configuration that make a connection, by the rules of the file.
 
-    A channel that is there already must belong to the same system, and keeps its rules. Raises
-    Rejected with everything that is wrong, naming the first field.
+    A channel that is there already must belong to the same system, and keeps its rules. host is
+    what it may name on this machine; None for who works on it. Raises Rejected with everything
+    that is wrong, naming the first field.
     """
     declaration = connector_of(new.connector).declaration
     settings = settings_of(declaration, new.settings)
@@ -151,7 +153,7 @@ def edits_of(new: NewConnection, database: Network) -> Network:
     if new.channel:
         channel = _channel(new, database)
         given |= {"channels": {new.channel: channel}} if channel else {}
-    edits, findings = read_edits(given, database)
+    edits, findings = read_edits(given, database, host)
     if edits is None:
         raise _told(findings)
     return edits

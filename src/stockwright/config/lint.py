@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from stockwright.config import rules
+from stockwright.config import host_paths, rules
 from stockwright.config.expect import convert
 from stockwright.config.findings import Finding, Report
 from stockwright.config.locator import locate, locate_columns
-from stockwright.config.model import Config, Database, Server, Subscriptions
+from stockwright.config.model import Config, Connections, Database, Server, Subscriptions
 from stockwright.config.secrets import absolute_references
 from stockwright.config.sections import Values, build, read_family, read_table, values_of
 from stockwright.domain.call_log import ApiLog
@@ -30,6 +30,7 @@ TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "database": Database,
     "api_log": ApiLog,
     "subscriptions": Subscriptions,
+    "connections": Connections,
 }
 MAX_FILE_BYTES: Final = 10_000_000
 MAX_DEPTH: Final = 50
@@ -77,11 +78,14 @@ def read(path: Path) -> tuple[Config | None, list[Finding]]:
     return _check(Report(name, locate(text), locate_columns(text)), path, table)
 
 
-def read_edits(given: Mapping[str, Any], database: Network) -> tuple[Network | None, list[Finding]]:
+def read_edits(
+    given: Mapping[str, Any], database: Network, host: Connections | None
+) -> tuple[Network | None, list[Finding]]:
     """Some parts of a network as a program gives them, by the rules of the file.
 
     given maps "systems", "locations", "channels" to tables by code. The database's network is what
-    they may refer to, and is not judged. None where a finding is an error.
+    they may refer to, and is not judged. host is what they may name on this machine; None for who
+    works on it, and may name all. None where a finding is an error.
     """
     if _is_too_deep(given):
         return None, [_too_deep("(body)")]
@@ -92,6 +96,8 @@ def read_edits(given: Mapping[str, Any], database: Network) -> tuple[Network | N
     }
     known = {name: {p.code: values_of(p) for p in getattr(database, name)} for name in FAMILIES}
     rules.check_all(report, {}, {name: known[name] | edits[name] for name in FAMILIES})
+    if host is not None:
+        host_paths.check_edits(report, edits["systems"], known["systems"], host)
     own = tuple(field_name((name, code)) for name, family in edits.items() for code in family)
     findings = [
         one
@@ -191,6 +197,7 @@ def _configuration(path: Path, top: Values, families: dict[str, dict[str, Values
         database=Database(**database),
         api_log=ApiLog(**top["api_log"]),
         subscriptions=Subscriptions(**top["subscriptions"]),
+        connections=Connections(**top["connections"]),
         imported_places=top.get("imported_places", ()),
         file=str(path),
         **_families(families),

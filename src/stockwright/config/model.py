@@ -52,6 +52,22 @@ class Subscriptions(Struct, frozen=True, kw_only=True):
     ] = 24
 
 
+class Connections(Struct, frozen=True, kw_only=True):
+    """What connections that are made over the API or in the console may name on this machine.
+
+    Commands on this machine and the file itself may name all that the process can read.
+    """
+
+    secret_folders: Annotated[
+        tuple[str, ...],
+        Meta(description="folders of the secrets that the API and the console may name"),
+    ] = ()
+    exchange_folders: Annotated[
+        tuple[str, ...],
+        Meta(description="folders that inboxes and outboxes from there may lie in"),
+    ] = ()
+
+
 class Config(Network, frozen=True, kw_only=True):
     """Everything a process needs to know at its start. Secrets are references, never values."""
 
@@ -59,6 +75,7 @@ class Config(Network, frozen=True, kw_only=True):
     database: Database = Database()
     api_log: ApiLog = ApiLog()
     subscriptions: Subscriptions = Subscriptions()
+    connections: Connections = Connections()
     imported_places: Annotated[
         tuple[Code, ...],
         Meta(description="locations and groups that come by CSV import; pools may name them"),

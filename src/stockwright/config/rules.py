@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from stockwright.config.connectors import connector_names, find_connector, settings_problems
 from stockwright.config.findings import Report
+from stockwright.config.host_paths import is_absolute, is_root, overlap
 from stockwright.config.locator import Path
 from stockwright.config.secrets import carries_password, is_reference, literal_secrets
 from stockwright.config.sections import Values
@@ -29,6 +30,7 @@ def check_all(report: Report, top: Values, families: Mapping[str, Family]) -> No
     check_database(report, top.get("database", {}))
     check_server(report, top.get("server", {}))
     check_subscriptions(report, top.get("subscriptions", {}))
+    check_folders(report, top.get("connections", {}))
     check_connectors(report, systems)
     check_groups(report, places)
     check_priorities(report, places)
@@ -69,6 +71,24 @@ def check_subscriptions(report: Report, subscriptions: Values) -> None:
             problem, fix = "allows every address", "name the networks of your consumers"
         if problem:
             report.add(("subscriptions", "allowed_networks", index), problem, fix)
+
+
+def check_folders(report: Report, connections: Values) -> None:
+    """Folders that are folders of their own: the root of all files would switch the guard off."""
+    secret = connections.get("secret_folders", ())
+    for name in ("secret_folders", "exchange_folders"):
+        for index, text in enumerate(connections.get(name, ())):
+            path: Path = ("connections", name, index)
+            if not is_absolute(text):
+                report.add(path, "is no absolute path", "give one, such as /srv/stockwright")
+            elif is_root(text):
+                report.add(path, "allows every file", "name a folder that holds nothing else")
+            elif name == "exchange_folders" and any(overlap(text, one) for one in secret):
+                report.add(
+                    path,
+                    "holds secrets, or lies among them",
+                    "keep files of partners and secrets in folders apart",
+                )
 
 
 def check_connectors(report: Report, systems: Family) -> None:

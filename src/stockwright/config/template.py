@@ -24,6 +24,8 @@ _INTRODUCTIONS: Final[Mapping[str, str]] = {
     "# The environment variable STOCKWRIGHT_DATABASE_URL overrides this table.",
     "[api_log]": "What is kept of calls to the API, for the console's API log.",
     "[subscriptions]": "Where the webhooks of subscriptions may go.",
+    "[connections]": "What connections made over the API or in the console may name on this "
+    "machine.\n# They name no file and no folder of it otherwise.",
     "[systems.CODE]": "One table for each partner system, under the code you give it.",
     "[locations.CODE]": "One table for each place that holds goods.",
     "[[locations.CODE.authority]]": "Whose word counts for which movements at this location. "
@@ -47,6 +49,8 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "[database].data_dir": '"stockwright-data"',
     "[subscriptions].allowed_networks": '["10.20.0.0/16"]',
     "[subscriptions].patience_hours": "24",
+    "[connections].secret_folders": '["/etc/stockwright/secrets"]',
+    "[connections].exchange_folders": '["/srv/stockwright"]',
     "[systems.CODE].role": '"wms"',
     "[systems.CODE].owner": '"warehouse team"',
     "[systems.CODE].latency_budget_s": "5",

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from stockwright.app import connecting as steps
+from stockwright.config import Connections
 from stockwright.config.asking import Asked, NewConnection, asked, connector_of, edits_of
 from stockwright.config.connectors import connector_names
 from stockwright.console import formatting as f
@@ -138,8 +139,9 @@ class ConnectionPages:
             pool=form.one("pool").replace(",", " ").split(),
         )
         reason = form.one("reason").strip() or "connect it"
+        said = Said(actor=actor, source="console", reason=reason)
         try:
-            await self._reader.run(_add, new, Said(actor=actor, source="console", reason=reason))
+            await self._reader.run(_add, new, self._reader.services.nameable, said)
         except Rejected as refused:
             return self._form(request, connector, form, refused.message)
         return RedirectResponse(f.connection_url(new.code), 303, HEADERS)
@@ -205,8 +207,8 @@ def _one(connection: Connection, system: str) -> ConnectionPage:
     )
 
 
-def _add(connection: Connection, new: NewConnection, said: Said) -> None:
-    edits = edits_of(new, read_network(connection))
+def _add(connection: Connection, new: NewConnection, host: Connections, said: Said) -> None:
+    edits = edits_of(new, read_network(connection), host)
     connecting.add(connection, edits, new.code, said, connector=new.connector)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stockwright.config import Finding, read_edits
+from stockwright.config import Connections, Finding, read_edits
 from stockwright.console.forms import Form
 from stockwright.domain.codes import did_you_mean, field_name
 from stockwright.domain.errors import Rejected
@@ -137,7 +137,7 @@ def judged(connection: Connection, draft: Draft, channel: Channel, network: Netw
     given = [_values(rule.texts) for rule in draft.rules]
     told = {name: value for name, value in msgspec.to_builtins(channel).items() if name != "code"}
     edits = {"channels": {channel.code: {**told, "policies": given}}}
-    _, findings = read_edits(edits, network)
+    _, findings = read_edits(edits, network, Connections())
     rules = [_rule(values) for values in given]
     errors, notes, others = _placed(findings, channel.code, len(given))
     _note_unknown(connection, channel, given, errors)

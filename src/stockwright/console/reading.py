@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from stockwright.config import Connections
 from stockwright.flow.intake import Intake
 from stockwright.flow.recording import Recorder
 from stockwright.store import positions
@@ -37,6 +38,10 @@ class ConsoleServices(Protocol):
     @property
     def consumer_networks(self) -> Sequence[str]:
         """Private networks that outside consumers may be in."""
+
+    @property
+    def nameable(self) -> Connections:
+        """What connections made here may name on this machine."""
 
 
 class Reader:

@@ -41,6 +41,15 @@ _AT: Final = re.compile(r" - at `(?:\$|key in \$)\.?([^`]*)`$")
 class ConnectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of a connector's settings."""
 
+    @classmethod
+    def folders(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """The settings that name folders of this machine, given these settings as they are written.
+
+        Whoever connects over the API may name only folders that the machine's operator allows.
+        """
+        del given
+        return ()
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the hub keeps to when it calls a partner.

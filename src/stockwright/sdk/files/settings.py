@@ -2,8 +2,8 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, field
@@ -159,6 +159,11 @@ class FileSettings(ConnectorSettings, frozen=True, kw_only=True):
     burst: Annotated[int, Meta(ge=1, le=1_000, description="files at once after a rest")] = (
         LIMITS.burst
     )
+
+    @classmethod
+    def folders(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """The folders, but for those of an SFTP server."""
+        return () if given.get("sftp_host") else ("inbox", "outbox")
 
     def __post_init__(self) -> None:
         for needed in ("listing", "quantity"):
