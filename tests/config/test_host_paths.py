@@ -56,12 +56,26 @@ def test_secrets_lie_below_what_was_declared(machine):
         assert f"below {machine.secrets}" in found[token].fix
         assert path not in found[token].problem
     assert wrong(machine.host, URL | {"token": f"file:{machine.secrets}/a/key"}) == {}
-    assert wrong(machine.host, URL | {"token": "env:SHOP_TOKEN"}) == {}
 
 
 def test_secrets_that_stand_deeper_are_seen(machine):
-    given = URL | {"webhook_secrets": ["env:A", "file:/etc/shadow"]}
+    given = URL | {"webhook_secrets": ["env:STOCKWRIGHT_SECRET_A", "file:/etc/shadow"]}
     assert set(wrong(machine.host, given)) == {"systems.A.settings.webhook_secrets[1]"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["STOCKWRIGHT_DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "stockwright_secret_shop", "", "*"],
+)
+def test_variables_have_a_name_that_was_declared(machine, name):
+    found = wrong(machine.host, URL | {"token": f"env:{name}"})
+    assert set(found) == {"systems.A.settings.token"}
+    assert wrong(machine.host, URL | {"token": "env:STOCKWRIGHT_SECRET_SHOP"}) == {}
+    own = Connections(secret_variables=("SHOP_TOKEN", "WMS_*"))
+    assert wrong(own, URL | {"token": "env:WMS_KEY"}) == {}
+    refused = wrong(own, URL | {"token": "env:SHOP_TOKENS"})["systems.A.settings.token"]
+    assert "SHOP_TOKEN or WMS_*" in refused.fix
+    assert wrong(None, URL | {"token": "env:HOME"}) == {}
 
 
 @pytest.mark.parametrize("connector", ["csv_drop", "pos_file"])

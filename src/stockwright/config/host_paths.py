@@ -1,13 +1,14 @@
-"""Which files and folders of this machine a connection may name that is made from elsewhere.
+"""Which files, folders and variables of this machine a connection may name that is made elsewhere.
 
 An admin's key is no operator of the machine: `file:/any/path` beside an address of one's own would
-hand out any file, and an inbox has the files of any folder moved. So the API and the console name
-only what lies below folders that the configuration file declares, or what the connection names
-already.
+hand out any file, `env:` any variable of the process, and an inbox has the files of any folder
+moved. So the API and the console name only what the configuration file declares, or what the
+connection names already.
 """
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from stockwright.config.sections import Values
 from stockwright.domain.errors import Misconfigured
 
 _FILE: Final = "file:"
+_VARIABLE: Final = "env:"
 
 
 def check_edits(
@@ -33,12 +35,22 @@ def check_edits(
         now = database.get(code, {})
         named = {text for _, text in _secrets((), now.get("settings", {}))}
         for where, text in _secrets(path, system.get("settings", {})):
-            if text not in named and not _below(text.removeprefix(_FILE), host.secret_folders):
-                report.add(where, *_told("file", "secret_folders", host.secret_folders))
+            if text not in named:
+                _check_secret(report, where, text, host)
         exchanged = {text for _, text in _folders((), now)}
         for where, text in _folders(path, system):
             if text not in exchanged and not _below(text, host.exchange_folders):
                 report.add(where, *_told("folder", "exchange_folders", host.exchange_folders))
+
+
+def _check_secret(report: Report, where: Path, text: str, host: Connections) -> None:
+    if text.startswith(_FILE):
+        if not _below(text.removeprefix(_FILE), host.secret_folders):
+            report.add(where, *_told("file", "secret_folders", host.secret_folders))
+        return
+    name, allowed = text.removeprefix(_VARIABLE), host.secret_variables
+    if not any(fnmatchcase(name, pattern) for pattern in allowed):
+        report.add(where, *_told("variable", "secret_variables", allowed, "name one of the form"))
 
 
 def is_absolute(folder: str) -> bool:
@@ -60,14 +72,14 @@ def overlap(one: str, other: str) -> bool:
 
 
 def _secrets(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
-    """Every reference to a file, wherever it stands in the settings."""
+    """Every reference to a file or a variable, wherever it stands in the settings."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _secrets((*path, key), part)
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
             yield from _secrets((*path, index), part)
-    elif isinstance(value, str) and value.startswith(_FILE):
+    elif isinstance(value, str) and value.startswith((_FILE, _VARIABLE)):
         yield path, value
 
 
@@ -100,11 +112,13 @@ def _real(text: str) -> FilePath | None:
         return None
 
 
-def _told(what: str, setting: str, folders: Sequence[str]) -> tuple[str, str]:
+def _told(
+    what: str, setting: str, allowed: Sequence[str], cure: str = "give an absolute path below"
+) -> tuple[str, str]:
     """The problem and what to do. The text itself is not repeated."""
     problem = f"names a {what} of the machine that connections made from here may not name"
-    if folders:
-        place = f"give an absolute path below {' or '.join(folders)}"
+    if allowed:
+        place = f"{cure} {' or '.join(allowed)}"
     else:
         place = f"let the machine's operator set connections.{setting} in its file and restart"
     return problem, f"{place}, or connect with `stockwright connection add` on the machine"

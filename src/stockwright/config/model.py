@@ -62,6 +62,10 @@ class Connections(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="folders of the secrets that the API and the console may name"),
     ] = ()
+    secret_variables: Annotated[
+        tuple[str, ...],
+        Meta(description="variables of the environment that they may name; * stands for any text"),
+    ] = ("STOCKWRIGHT_SECRET_*",)
     exchange_folders: Annotated[
         tuple[str, ...],
         Meta(description="folders that inboxes and outboxes from there may lie in"),

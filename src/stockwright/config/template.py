@@ -25,7 +25,7 @@ _INTRODUCTIONS: Final[Mapping[str, str]] = {
     "[api_log]": "What is kept of calls to the API, for the console's API log.",
     "[subscriptions]": "Where the webhooks of subscriptions may go.",
     "[connections]": "What connections made over the API or in the console may name on this "
-    "machine.\n# They name no file and no folder of it otherwise.",
+    "machine.\n# They name no file and no folder of it otherwise, and no other variable.",
     "[systems.CODE]": "One table for each partner system, under the code you give it.",
     "[locations.CODE]": "One table for each place that holds goods.",
     "[[locations.CODE.authority]]": "Whose word counts for which movements at this location. "
@@ -50,6 +50,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "[subscriptions].allowed_networks": '["10.20.0.0/16"]',
     "[subscriptions].patience_hours": "24",
     "[connections].secret_folders": '["/etc/stockwright/secrets"]',
+    "[connections].secret_variables": '["STOCKWRIGHT_SECRET_*"]',
     "[connections].exchange_folders": '["/srv/stockwright"]',
     "[systems.CODE].role": '"wms"',
     "[systems.CODE].owner": '"warehouse team"',
