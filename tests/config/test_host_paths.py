@@ -94,7 +94,7 @@ def test_folders_of_a_server_are_its_own_until_the_server_is_gone(machine):
         "sftp_host": "sftp.example.com",
         "sftp_user": "us",
         "sftp_host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ4c1l3p7Xw1mN5zXgkq0wUO3bVd9Zk2",
-        "sftp_password": "env:SFTP",
+        "sftp_password": "env:STOCKWRIGHT_SECRET_SFTP",
     }
     assert wrong(machine.host, server | {"inbox": "/etc"}, "csv_drop") == {}
     now = System(code="A", role="shop", connector="csv_drop", settings=server | {"inbox": "/etc"})

@@ -625,31 +625,3 @@ async def test_an_order_the_shop_does_not_have_is_refused(connect, order):
     result = await connect().submit(shipment(order, [("1", 1)]))
     assert isinstance(result, Refused)
     assert result.reason == "unknown_order"
-
-
-async def test_a_quiet_shop_is_asked_for_nothing_twice(shop, connect, clock):
-    """Though each pass begins earlier than the last one ended, and has several pages."""
-    connection = connect(page_size=2)
-    for _ in range(7):
-        await shop.sell([("MUG", 1)])
-        clock.step()
-    payloads, cursor = await polled(connection)
-    assert len(payloads) == 7
-    for _ in range(2):
-        payloads, cursor = await polled(connection, cursor)
-        assert payloads == []
-
-
-async def test_an_order_written_down_late_is_told_after_a_pass_of_several_pages(
-    shop, connect, clock
-):
-    connection = connect(page_size=2)
-    for _ in range(7):
-        await shop.sell([("MUG", 1)])
-        clock.step()
-    _, cursor = await polled(connection)
-    clock.step(-5)
-    late = await shop.sell([("MUG", 1)])
-    clock.step(5)
-    payloads, _ = await polled(connection, cursor)
-    assert {fact.order for fact in facts(connection, payloads)} == {str(late)}

@@ -1,7 +1,14 @@
-"""A small trading company in a database of its own, for whoever records there."""
+"""A small trading company in a database of its own, for whoever records there; and a channel's shop
+with its publisher, by a clock that a test moves.
+"""
 
 import psycopg
 import pytest
+
+from stockwright.flow.projection import Projection
+from stockwright.flow.publication import Publisher
+from stockwright.store.connection import Pool
+from tests.flow.channels import Clock, Shop, World, link
 
 MASTER = """
 insert into system (code, role, clock_error_s, snapshot_basis, revisions) values
@@ -25,3 +32,34 @@ def database(database_url: str) -> str:
     with psycopg.connect(database_url) as connection:
         connection.execute(MASTER)
     return database_url
+
+
+@pytest.fixture
+def pool(database_url):
+    with Pool(database_url, size=6) as pool:
+        yield pool
+
+
+@pytest.fixture
+def world(database_url):
+    return World(database_url)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def shop():
+    return Shop()
+
+
+@pytest.fixture
+def projection(pool, clock):
+    return Projection(pool, clock=clock)
+
+
+@pytest.fixture
+def publisher(pool, shop, clock):
+    return Publisher(pool, shop, link(clock=clock))

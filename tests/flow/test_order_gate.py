@@ -12,7 +12,6 @@ from stockwright.flow.publication import Publisher
 from stockwright.sdk.declaration import Patience
 from stockwright.sdk.messages import InDoubt, Retry, ShownLevel
 from stockwright.store import windows
-from stockwright.store.connection import Pool
 from tests.flow.channels import FAST, Clock, Shop, World, in_doubt, link, set_stock
 
 PATIENCE = Patience(increase_wait_s=60.0)
@@ -72,12 +71,6 @@ class House:
         return self.world.rows(
             "select subject, closed_at is null from work_item where kind = 'orders_unseen'"
         )
-
-
-@pytest.fixture
-def pool(database_url):
-    with Pool(database_url, size=6) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -3,16 +3,13 @@
 import asyncio
 
 import msgspec
-import pytest
 
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.declaration import Patience
 from stockwright.sdk.messages import Applied, InDoubt, Retry
-from stockwright.store.connection import Pool
 from tests.flow.channels import (
     FAST,
-    Clock,
     Shop,
     World,
     applied_but_500,
@@ -26,37 +23,6 @@ from tests.flow.channels import (
 )
 
 LONG_DOUBT = msgspec.structs.replace(FAST, longest_apply_delay_s=60.0)
-
-
-@pytest.fixture
-def pool(database_url):
-    with Pool(database_url, size=6) as pool:
-        yield pool
-
-
-@pytest.fixture
-def world(database_url):
-    return World(database_url)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def shop():
-    return Shop()
-
-
-@pytest.fixture
-def projection(pool, clock):
-    return Projection(pool, clock=clock)
-
-
-@pytest.fixture
-def publisher(pool, shop, clock):
-    return Publisher(pool, shop, link(clock=clock))
 
 
 async def test_a_level_is_sent_once_and_settled(world, projection, publisher, shop):

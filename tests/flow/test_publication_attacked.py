@@ -6,44 +6,11 @@ import pytest
 
 from stockwright.domain.budget import LONGEST_SILENCE_S
 from stockwright.domain.errors import Throttled
-from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.messages import Applied, InDoubt, Refused, Retry, ShownLevel
-from stockwright.store.connection import Pool
-from tests.flow.channels import Clock, Shop, World, honest, link, set_stock
+from tests.flow.channels import Shop, honest, link, set_stock
 
 HUGE = 10**30
-
-
-@pytest.fixture
-def pool(database_url):
-    with Pool(database_url, size=6) as pool:
-        yield pool
-
-
-@pytest.fixture
-def world(database_url):
-    return World(database_url)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def shop():
-    return Shop()
-
-
-@pytest.fixture
-def projection(pool, clock):
-    return Projection(pool, clock=clock)
-
-
-@pytest.fixture
-def publisher(pool, shop, clock):
-    return Publisher(pool, shop, link(clock=clock))
 
 
 def first_is(odd):

@@ -15,10 +15,9 @@ from stockwright.flow.publication import Publication, Publisher, database_thread
 from stockwright.flow.settling import settle
 from stockwright.sdk.messages import Applied, InDoubt, Refused, Retry
 from stockwright.store import attempts
-from stockwright.store.connection import Pool, connect
+from stockwright.store.connection import connect
 from tests.flow.channels import (
     FAST,
-    Clock,
     Shop,
     World,
     applied_but_500,
@@ -35,37 +34,6 @@ from tests.flow.channels import (
 )
 
 LONG_DOUBT = msgspec.structs.replace(FAST, longest_apply_delay_s=60.0)
-
-
-@pytest.fixture
-def pool(database_url):
-    with Pool(database_url, size=6) as pool:
-        yield pool
-
-
-@pytest.fixture
-def world(database_url):
-    return World(database_url)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def shop():
-    return Shop()
-
-
-@pytest.fixture
-def projection(pool, clock):
-    return Projection(pool, clock=clock)
-
-
-@pytest.fixture
-def publisher(pool, shop, clock):
-    return Publisher(pool, shop, link(clock=clock))
 
 
 async def test_three_failed_calls_open_the_circuit_and_a_good_probe_closes_it(

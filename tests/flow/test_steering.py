@@ -7,17 +7,10 @@ import pytest
 
 from stockwright.domain.errors import Rejected
 from stockwright.flow import steering
-from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.store import links
 from stockwright.store.connection import Listener, Pool
 from tests.flow.channels import FAST, Clock, Shop, World, in_doubt, link, refuse, set_stock, until
-
-
-@pytest.fixture
-def pool(database_url):
-    with Pool(database_url, size=6) as pool:
-        yield pool
 
 
 @pytest.fixture
@@ -31,21 +24,6 @@ def clock(world):
     clock = Clock()
     ((clock.now,),) = world.rows("select clock_timestamp() + interval '10 seconds'")
     return clock
-
-
-@pytest.fixture
-def shop():
-    return Shop()
-
-
-@pytest.fixture
-def projection(pool, clock):
-    return Projection(pool, clock=clock)
-
-
-@pytest.fixture
-def publisher(pool, shop, clock):
-    return Publisher(pool, shop, link(clock=clock))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publication, Publisher
 from stockwright.sdk.messages import ShownLevel
 from stockwright.store.connection import Pool
-from tests.flow.channels import FAST, Clock, Shop, World, in_doubt, link, set_stock, until
+from tests.flow.channels import FAST, Shop, in_doubt, link, set_stock, until
 
 
 class Window(Shop):
@@ -37,16 +37,6 @@ class Window(Shop):
 def pool(database_url):
     with Pool(database_url, size=4) as pool:
         yield pool
-
-
-@pytest.fixture
-def world(database_url):
-    return World(database_url)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture
