@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from stockwright.console.actions import MAX_SELECTED, Action, Done, Effect, checked
-from stockwright.console.pages import HEADERS, message, page, twin
+from stockwright.console.addresses import number_in
+from stockwright.console.pages import HEADERS, message, not_with_role, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
 from stockwright.domain.facets import Count, Facet, facets, total
-from stockwright.domain.people import PERMISSIONS
 from stockwright.domain.people import Action as Right
 from stockwright.store import desk, positions
 from stockwright.store.connection import Connection
@@ -168,9 +168,7 @@ class Boards:
             form, visitor = request.state.form, request.state.visitor
             action = board.action(form.one("action"))
             if not visitor.may(action.name):
-                needed = PERMISSIONS[action.name]
-                text = f"Only {needed.role}s may {needed.meaning}. Your role is {visitor.role}."
-                return message(request, 403, "Not with your role", text)
+                return not_with_role(request, action.name)
             selection = await self._reader.read(_selected, board, request)
             if not selection.ids:
                 text = "Nothing was selected. Go back and select rows, or all that match."
@@ -294,15 +292,6 @@ def address(board: Board, asked: Mapping[str, str]) -> str:
     """The address of a board with these filters; empty ones are left out."""
     query = urlencode({name: text for name, text in asked.items() if text})
     return f"{board.path}?{query}" if query else board.path
-
-
-def number_in(request: Request, name: str) -> tuple[int, bool]:
-    """The number an address names, and whether its twin is asked for. Raises Rejected."""
-    text = str(request.path_params[name])
-    plain = text.removesuffix(".json")
-    if not (plain.isascii() and plain.isdigit() and len(plain) <= 18):
-        raise Rejected("not_found", name, "There is no such number. Go back to the list.")
-    return int(plain), plain != text
 
 
 def _before(request: Request) -> int:

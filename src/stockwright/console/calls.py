@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stockwright.console import raw
-from stockwright.console.boards import Asked, Board, Rows, in_windows, number_in
+from stockwright.console.addresses import number_in
+from stockwright.console.boards import Asked, Board, Rows, in_windows
 from stockwright.console.pages import message, page, twin
 from stockwright.console.raw import RawView
 from stockwright.console.reading import Reader

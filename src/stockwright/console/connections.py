@@ -14,12 +14,12 @@ from stockwright.config import Connections
 from stockwright.config.asking import Asked, NewConnection, asked, connector_of, edits_of
 from stockwright.config.connectors import connector_names
 from stockwright.console import formatting as f
+from stockwright.console.addresses import checked_code, code_in
 from stockwright.console.forms import Form
-from stockwright.console.pages import HEADERS, message, page, twin
+from stockwright.console.pages import HEADERS, not_with_role, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import PartnerItem
-from stockwright.domain.people import PERMISSIONS
 from stockwright.flow import assigning, checking, connecting, opening_stock
 from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.opening_stock import Opening
@@ -80,7 +80,7 @@ class ConnectionPages:
 
     async def one(self, request: Request) -> Response:
         """One connection with its steps."""
-        system, as_json = _system_of(request)
+        system, as_json = code_in(request, "system")
         return await self._show(request, system, as_json=as_json)
 
     async def _show(
@@ -150,14 +150,12 @@ class ConnectionPages:
         """Takes one step of a connection."""
         form = request.state.form
         act = _ACTS.get(form.one("action"))
-        system = _checked(form.one("system"))
+        system = checked_code(form.one("system"), "system")
         if act is None:
             raise Rejected("malformed", "action", "There is nothing of that name to do here.")
         visitor = request.state.visitor
         if form.one("force") and not visitor.may("connection.force"):
-            needed = PERMISSIONS["connection.force"]
-            text = f"Only {needed.role}s may {needed.meaning}. Your role is {visitor.role}."
-            return message(request, 403, "Not with your role", text)
+            return not_with_role(request, "connection.force")
         try:
             await _aside(act, self._reader, system, form, visitor.actor)
         except Rejected as refused:
@@ -279,20 +277,3 @@ def _time(text: str) -> dt.datetime:
     if found is None or found.tzinfo is None:
         raise Rejected("malformed", "as_of", "Reload the page: it does not say as of when.")
     return found
-
-
-def _system_of(request: Request) -> tuple[str, bool]:
-    """The system an address names, and whether its twin is asked for."""
-    named = request.path_params.get("system")
-    if named is None:
-        named, as_json = request.query_params.get("system", ""), request.url.path.endswith(".json")
-    else:
-        named, as_json = named.removesuffix(".json"), named.endswith(".json")
-    return _checked(named), as_json
-
-
-def _checked(system: str) -> str:
-    if "\x00" in system or len(system) > 512:
-        text = "A system's code has no NUL character and at most 512 others."
-        raise Rejected("malformed", "system", text)
-    return system

@@ -13,10 +13,10 @@ from stockwright.api.problems import ProblemRaised
 from stockwright.console import access
 from stockwright.console.files import as_now
 from stockwright.console.forms import Form, read_form
-from stockwright.console.pages import HEADERS, message, twin
+from stockwright.console.pages import HEADERS, message, not_with_role, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected, StockwrightError, Throttled, Transient
-from stockwright.domain.people import PERMISSIONS, Action
+from stockwright.domain.people import Action
 
 Handler = Callable[[Request], Awaitable[Response]]
 READING = ("GET", "HEAD")
@@ -137,9 +137,7 @@ class Guarded:
             text = "A key of a program reads the pages' .json twins. People sign in by name."
             return message(request, 403, "Not with a key", text)
         if not visitor.may(self._needs):
-            needed = PERMISSIONS[self._needs]
-            text = f"Only {needed.role}s may {needed.meaning}. Your role is {visitor.role}."
-            return message(request, 403, "Not with your role", text)
+            return not_with_role(request, self._needs)
         if request.method not in READING:
             request.state.form = await read_form(request)
             if not access.is_our_form(request, request.state.form.one(access.FORM_FIELD)):

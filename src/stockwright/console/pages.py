@@ -13,7 +13,7 @@ from starlette.responses import Response
 from stockwright.console import formatting
 from stockwright.console.access import Visitor, is_secure
 from stockwright.console.files import file_url
-from stockwright.domain.people import Action
+from stockwright.domain.people import PERMISSIONS, Action
 
 FOLDER: Final = Path(__file__).parent
 CONTENT_POLICY: Final = (
@@ -138,3 +138,10 @@ def message(
         answer = page(request, "message.html", status, title=title, text=text)
     answer.headers.update(headers or {})
     return answer
+
+
+def not_with_role(request: Request, action: Action) -> Response:
+    """Says whose right something is, to a visitor who has it not."""
+    needed, role = PERMISSIONS[action], request.state.visitor.role
+    text = f"Only {needed.role}s may {needed.meaning}. Your role is {role}."
+    return message(request, 403, "Not with your role", text)

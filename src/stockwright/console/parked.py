@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from stockwright.console import raw
 from stockwright.console.actions import Action, Done, Effect, Field, Values, counted
-from stockwright.console.boards import Asked, Board, Rows, number_in
+from stockwright.console.addresses import number_in
+from stockwright.console.boards import Asked, Board, Rows
 from stockwright.console.pages import HEADERS, message, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from stockwright.console.boards import number_in
+from stockwright.console.addresses import number_in
 from stockwright.console.formatting import words
 from stockwright.console.pages import HEADERS, page, twin
 from stockwright.console.policies import PolicyPages, channel_address

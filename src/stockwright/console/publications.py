@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from stockwright.console import formatting as f
+from stockwright.console.addresses import checked_code, code_in
 from stockwright.console.charts import lag_by_period
-from stockwright.console.pages import HEADERS, message, page, twin, zone_of
+from stockwright.console.pages import HEADERS, message, not_with_role, page, twin, zone_of
 from stockwright.console.reading import Reader
 from stockwright.console.steering_words import AFTER, DEEDS, LOGGED, PREVIEWS, Deed, resynced
 from stockwright.domain.errors import Rejected
-from stockwright.domain.people import PERMISSIONS
 from stockwright.flow import steering
 from stockwright.flow.steering import Publishing
 from stockwright.store import audit_board, desk, positions, publishing
@@ -73,7 +73,7 @@ class PublicationPages:
 
     async def one(self, request: Request) -> Response:
         """One channel."""
-        channel, as_json = _channel_of(request)
+        channel, as_json = code_in(request, "channel")
         span = request.query_params.get("span", "1h")
         if span not in SPANS:
             raise Rejected("malformed", "span", f"span is one of: {', '.join(SPANS)}.")
@@ -102,11 +102,9 @@ class PublicationPages:
         deed, channel = DEEDS.get(form.one("action")), form.one("channel")
         if deed is None:
             raise Rejected("malformed", "action", "There is nothing of that name to do here.")
-        _check(channel)
+        checked_code(channel, "channel")
         if not visitor.may(deed.right):
-            needed = PERMISSIONS[deed.right]
-            text = f"Only {needed.role}s may {needed.meaning}. Your role is {visitor.role}."
-            return message(request, 403, "Not with your role", text)
+            return not_with_role(request, deed.right)
         note, why = "", form.one("why")
         if form.one("confirm"):
             try:
@@ -183,20 +181,3 @@ def _told(deed: Deed, channel: str, done: int | None, note: str) -> dict[str, An
     told = f"{deed.told} {channel}" + ("" if done is None else ":")
     back = f.channel_url(channel)
     return {"told": told, "done": done, "wont": {}, "note": note, "back": back}
-
-
-def _channel_of(request: Request) -> tuple[str, bool]:
-    """The channel an address names, and whether its twin is asked for."""
-    named = request.path_params.get("channel")
-    if named is None:
-        named, as_json = request.query_params.get("channel", ""), request.url.path.endswith(".json")
-    else:
-        named, as_json = named.removesuffix(".json"), named.endswith(".json")
-    _check(named)
-    return named, as_json
-
-
-def _check(channel: str) -> None:
-    if "\x00" in channel or len(channel) > 512:
-        message = "A channel's code has no NUL character and at most 512 others."
-        raise Rejected("malformed", "channel", message)

@@ -14,18 +14,19 @@ from starlette.responses import RedirectResponse, Response
 
 from stockwright.config.connectors import find_connector
 from stockwright.console import formatting as f
+from stockwright.console.addresses import checked_code, code_in
 from stockwright.console.forms import Form
-from stockwright.console.pages import HEADERS, message, page, twin
+from stockwright.console.pages import HEADERS, message, not_with_role, page, twin
 from stockwright.console.reading import Reader
+from stockwright.console.subscription_form import asked_for, start_of
 from stockwright.console.subscription_words import AFTER, DEEDS, Deed, lines_of
 from stockwright.domain.cursors import cursor_of
 from stockwright.domain.errors import Misconfigured, Rejected
-from stockwright.domain.people import PERMISSIONS
 from stockwright.domain.proxies import networks
-from stockwright.domain.subscriptions import Filters, Kind, NewSubscription, State, Via, shown_url
+from stockwright.domain.subscriptions import Kind, State, shown_url
 from stockwright.flow import subscribing
 from stockwright.flow.steering import checked_reason
-from stockwright.flow.subscribing import Made, Start
+from stockwright.flow.subscribing import Made
 from stockwright.store import audit_board, desk, positions
 from stockwright.store import subscriptions as store
 from stockwright.store.access import Change
@@ -84,7 +85,7 @@ class SubscriptionPages:
 
     async def one(self, request: Request) -> Response:
         """One subscription."""
-        name, as_json = _name_of(request)
+        name, as_json = code_in(request, "name")
         found, shape = await self._reader.read(_one, name)
         if as_json:
             return twin(found)
@@ -103,7 +104,7 @@ class SubscriptionPages:
         form, actor = request.state.form, request.state.visitor.actor
         services = self._reader.services
         try:
-            new, start = _asked(form), _start(form)
+            new, start = asked_for(form), start_of(form)
             made = await self._reader.block(
                 subscribing.add,
                 services.pool,
@@ -137,11 +138,9 @@ class SubscriptionPages:
         deed, name = DEEDS.get(form.one("action")), form.one("name")
         if deed is None:
             raise Rejected("malformed", "action", "There is nothing of that name to do here.")
-        _check(name)
+        checked_code(name, "name")
         if not visitor.may(deed.right):
-            needed = PERMISSIONS[deed.right]
-            text = f"Only {needed.role}s may {needed.meaning}. Your role is {visitor.role}."
-            return message(request, 403, "Not with your role", text)
+            return not_with_role(request, deed.right)
         note, why = "", form.one("why")
         if form.one("confirm"):
             try:
@@ -161,7 +160,7 @@ class SubscriptionPages:
         if deed.name == "replay":
             try:
                 distance = await self._reader.block(
-                    subscribing.distance, self._reader.services.pool, name, _start(form)
+                    subscribing.distance, self._reader.services.pool, name, start_of(form)
                 )
             except Rejected as refused:
                 return message(request, 400, "From where?", refused.message)
@@ -178,7 +177,7 @@ class SubscriptionPages:
             made = await self._reader.run(subscribing.rotate, name, actor=actor)
             return _secret(request, made)
         if deed.name == "replay":
-            start = _start(request.state.form)
+            start = start_of(request.state.form)
             await self._reader.block(subscribing.replay, pool, name, start, actor=actor)
         elif deed.name == "delete":
             await self._reader.run(subscribing.delete, name, actor=actor)
@@ -252,66 +251,3 @@ def _announces(connector: str) -> bool:
     except Misconfigured:
         return False
     return found is not None and found.declaration.capabilities.announces
-
-
-def _asked(form: Form) -> NewSubscription:
-    via: Via = "queue" if form.one("via") == "queue" else "webhook"
-    batch = form.one("batch").strip() or "100"
-    if not batch.isascii() or not batch.isdigit() or len(batch) > 6:
-        raise Rejected("malformed", "batch", "How many changes one message holds is a number.")
-    asked = {
-        "changes": form.one("changes") or "all",
-        "kinds": [kind for kind in form.all("kind") if kind],
-        **{
-            name: form.one(name).replace(",", " ").split()
-            for name in ("skus", "locations", "channels", "systems")
-        },
-    }
-    try:
-        filters = msgspec.convert(asked, Filters)
-    except msgspec.ValidationError as error:
-        raise Rejected("malformed", "filters", f"{error}.") from None
-    return NewSubscription(
-        name=form.one("name").strip(),
-        via=via,
-        url=form.one("url").strip() if via == "webhook" else "",
-        system=form.one("system").strip() if via == "queue" else "",
-        subject=form.one("subject").strip() if via == "queue" else "",
-        filters=filters,
-        batch=int(batch),
-    )
-
-
-def _start(form: Form) -> Start:
-    """Where to begin, as a form says it; only the field of what is chosen counts."""
-    begin = form.one("begin") or "now"
-    if begin == "sequence":
-        text = form.one("sequence").strip().replace(",", "")
-        if not text.isascii() or not text.isdigit() or len(text) > 18:
-            raise Rejected("malformed", "sequence", "An event's number has digits only.")
-        return Start(sequence=int(text))
-    if begin == "cursor":
-        cursor = form.one("cursor").strip()
-        if not cursor or len(cursor) > 512:
-            raise Rejected("malformed", "cursor", "Give a cursor of the feed of changes.")
-        return Start(cursor=cursor)
-    if begin not in ("start", "now"):
-        raise Rejected("malformed", "begin", "begin is start, now, sequence or cursor.")
-    return Start(begin="start" if begin == "start" else "now")
-
-
-def _name_of(request: Request) -> tuple[str, bool]:
-    """The subscription an address names, and whether its twin is asked for."""
-    named = request.path_params.get("name")
-    if named is None:
-        named, as_json = request.query_params.get("name", ""), request.url.path.endswith(".json")
-    else:
-        named, as_json = named.removesuffix(".json"), named.endswith(".json")
-    _check(named)
-    return named, as_json
-
-
-def _check(name: str) -> None:
-    if "\x00" in name or len(name) > 512:
-        message = "A subscription's name has no NUL character and at most 64 others."
-        raise Rejected("malformed", "name", message)

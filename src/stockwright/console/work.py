@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stockwright.console.actions import Action, Done, Effect, Field, Values, counted
-from stockwright.console.boards import Asked, Board, Rows, number_in
+from stockwright.console.addresses import number_in
+from stockwright.console.boards import Asked, Board, Rows
 from stockwright.console.pages import message, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
