@@ -15,6 +15,7 @@ from stockwright.flow.polling import Poller
 from stockwright.sdk.declaration import Capabilities, Limits
 from stockwright.sdk.messages import Page, Payload
 from stockwright.store.connection import Pool, connect
+from stockwright.store.polls import poll_states
 from tests.app.test_services import network
 
 LIMITS = Limits(
@@ -73,6 +74,7 @@ async def test_a_queue_is_asked_again_at_once(database_url):
     """It waits by itself until there is something; others are asked every ten seconds."""
     stop, told = asyncio.Event(), asyncio.Event()
     queue = Partner(1)
+    queue.poll_every_s = 0.0
     rounds = 0
 
     def found() -> None:
@@ -83,10 +85,25 @@ async def test_a_queue_is_asked_again_at_once(database_url):
 
     with Pool(with_system(database_url)) as pool:
         poller = Poller(pool, worker="w")
-        polling = asyncio.create_task(poll_until(stop, poller, "shop", queue, found, every_s=0.0))
+        polling = asyncio.create_task(poll_until(stop, poller, "shop", queue, found))
         await asyncio.wait_for(told.wait(), 8)
         stop.set()
         await asyncio.wait_for(polling, 30)
+
+
+async def test_a_partner_with_a_pace_of_its_own_is_asked_at_that(database_url):
+    stop, found = asyncio.Event(), asyncio.Event()
+    slow = Partner(1)
+    slow.poll_every_s = 60.0
+    with Pool(with_system(database_url)) as pool:
+        poller = Poller(pool, worker="w")
+        polling = asyncio.create_task(poll_until(stop, poller, "shop", slow, found.set))
+        await asyncio.wait_for(found.wait(), 30)
+        stop.set()
+        await asyncio.wait_for(polling, 30)
+        with pool.connection() as connection:
+            (state,) = poll_states(connection)
+    assert 55 < (state.due_at - state.last_success_at).total_seconds() <= 61
 
 
 async def test_a_partner_that_keeps_us_waiting_does_not_hold_up_the_stop(database_url):

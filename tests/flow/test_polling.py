@@ -320,6 +320,25 @@ async def test_a_partner_that_asks_never_to_be_polled_again_is_polled_within_the
     assert not late
 
 
+async def test_a_page_that_takes_longer_than_the_lease_is_not_taken_over(pool, database):
+    poller, other = Poller(pool, worker="p1", spare_s=-0.8), Poller(pool, worker="p2")
+    started, end = asyncio.Event(), asyncio.Event()
+
+    async def take_long():
+        started.set()
+        await end.wait()
+
+    partner = Partner(orders(1))
+    partner.faults = [take_long]
+    polling = asyncio.create_task(poller.poll("shop", partner))
+    await started.wait()
+    for _ in range(6):
+        await asyncio.sleep(0.1)
+        assert await other.poll("shop", Partner([]), now=True) is None
+    end.set()
+    assert await polling == (1, True, "")
+
+
 async def test_a_poll_whose_turn_has_not_come_is_put_off_and_has_not_failed(poller, pool, database):
     partner = Partner(orders(5))
     await poller.poll("shop", Partner([]))

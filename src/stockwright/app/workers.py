@@ -66,10 +66,7 @@ def add_workers(services: "Services") -> None:
             runs.append(lambda: publication.run_one(publisher, stop))
         if isinstance(connection, Reads):
             found = services.intake.wake.set
-            every_s = float(getattr(connection, "poll_every_s", POLL_EVERY_S))
-            runs.append(
-                lambda: poll_until(stop, poller, system, connection, found, wanted, every_s=every_s)
-            )
+            runs.append(lambda: poll_until(stop, poller, system, connection, found, wanted))
         return runs
 
     async def partners(stop: asyncio.Event) -> None:
@@ -181,8 +178,6 @@ async def poll_until(
     connection: Reads,
     found: Callable[[], None],
     wanted: asyncio.Event | None = None,
-    *,
-    every_s: float = POLL_EVERY_S,
 ) -> None:
     """Polls one partner whenever it is due, until `stop`; `found` is called for new payloads.
 
@@ -190,6 +185,7 @@ async def poll_until(
     up neither the others nor the stop. One that waits by itself until there is something, such as
     a queue, is asked again at once.
     """
+    every_s = getattr(connection, "poll_every_s", POLL_EVERY_S)
     wanted = wanted or asyncio.Event()
     while not stop.is_set():
         wanted.clear()

@@ -79,10 +79,18 @@ class Keeper:
             try:
                 threads.submit(self._drain)
             except RuntimeError:
-                self._draining = False
-                self._queue.remove(mine)
-                raise Transient("the hub is stopping; send the same again in a moment") from None
+                self._give_up()
         return await waiter
+
+    def _give_up(self) -> None:
+        """Tells all coroutines that wait: no thread will keep what is theirs."""
+        with self._turn, self._lock:
+            self._draining = False
+            left = [one for one in self._queue if one.waiter is not None]
+            for one in left:
+                self._queue.remove(one)
+        _tell(left, Transient("the hub is stopping; send the same again in a moment"))
+        _wake(left)
 
     def _drain(self) -> None:
         """Keeps for coroutines until none waits."""

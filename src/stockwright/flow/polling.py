@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
 from stockwright import telemetry
 from stockwright.domain.budget import silence_s
-from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
+from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled, Transient
 from stockwright.flow.calls import promise_call
 from stockwright.flow.keeping import new_payload
 from stockwright.sdk.declaration import Limits
@@ -19,6 +20,7 @@ from stockwright.store.polls import (
     Advance,
     PollLease,
     advance_poll,
+    extend_lease,
     fail_poll,
     failures_of,
     hold_poll,
@@ -28,6 +30,7 @@ from stockwright.store.polls import (
 from stockwright.store.session import session
 
 MAX_PAGES: Final = 50
+MAX_EXTENSIONS: Final = 20
 _LONGEST_RETRY_S: Final = 300.0
 _SHORTEST_HOLD_S: Final = 1.0
 
@@ -100,12 +103,31 @@ class Poller:
         for _ in range(MAX_PAGES):
             await self._keep_pace(system, connection.limits)
             asked_at = time.monotonic()
-            page = await connection.read(cursor)
+            async with self._kept(system, lease_s):
+                page = await connection.read(cursor)
             step = Advance(cursor, page.next_cursor, page.started_at, page.complete, every_s)
             await asyncio.to_thread(self._keep, system, page, step, asked_at, lease_s)
             await connection.acknowledge(page)
             cursor = page.next_cursor
             yield page
+
+    @asynccontextmanager
+    async def _kept(self, system: str, lease_s: float) -> AsyncIterator[None]:
+        """Extends the lease while a page is read, which may take many calls; not for ever: a worker
+        that hangs is to lose it.
+        """
+
+        async def extend() -> None:
+            for _ in range(MAX_EXTENSIONS):
+                await asyncio.sleep(lease_s / 2)
+                await asyncio.to_thread(self._extend, system, lease_s)
+
+        extending = asyncio.create_task(extend())
+        try:
+            yield
+        finally:
+            extending.cancel()
+            await asyncio.wait((extending,))
 
     async def _keep_pace(self, system: str, limits: Limits) -> None:
         """Waits until the partner's declared plan, which polls share with levels, allows a call."""
@@ -120,6 +142,11 @@ class Poller:
     def _lease(self, system: str, lease_s: float, now: bool) -> PollLease | None:
         with session(self._pool) as connection:
             return lease_poll(connection, system, self._worker, lease_s=lease_s, now=now)
+
+    def _extend(self, system: str, lease_s: float) -> None:
+        # What the database does not hear of now, the page's own step finds out.
+        with suppress(Transient), session(self._pool) as connection:
+            extend_lease(connection, system, self._worker, lease_s=lease_s)
 
     def _keep(
         self, system: str, page: Page, step: Advance, asked_at: float, lease_s: float

@@ -81,6 +81,12 @@ def fail_poll(
     connection.execute(_SQL["failed"], arguments)
 
 
+def extend_lease(connection: Connection, system: str, worker: str, *, lease_s: float) -> bool:
+    """Keeps a connection for who reads a page of it; False where the lease is over."""
+    arguments = {"connection": system, "worker": worker, "lease_s": lease_s}
+    return connection.execute(_SQL["extend"], arguments).rowcount == 1
+
+
 def hold_poll(connection: Connection, system: str, worker: str, *, wait_s: float) -> None:
     """Puts a poll off until its turn in the partner's plan comes, which is no failure."""
     connection.execute(_SQL["hold"], {"connection": system, "worker": worker, "wait_s": wait_s})

@@ -37,6 +37,11 @@ from (select least(%(started_at)s::timestamptz,
 where connection = %(connection)s and leased_by = %(worker)s and cursor = %(before)s
 returning watermark;
 
+-- name: extend
+-- Keeps a connection for its worker while a page is read.
+update poll_cursor set lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+where connection = %(connection)s and leased_by = %(worker)s and lease_until > clock_timestamp();
+
 -- name: failed
 -- Notes why a poll failed and when the next try is due. An unfinished poll begins anew.
 update poll_cursor
