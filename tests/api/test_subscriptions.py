@@ -104,6 +104,16 @@ def test_a_secret_is_replaced(house, name):
     assert (too_long.status, too_long.json["param"]) == (422, "overlap_s")
 
 
+def test_no_more_than_five_secrets_sign_at_a_time(house, name):
+    add(house, name)
+    address = f"/v1/subscriptions/{name}/secret"
+    assert [house.admin.post(address, {"overlap_s": 60}).status for _ in range(4)] == [200] * 4
+    refused = house.admin.post(address, {"overlap_s": 60})
+    assert (refused.status, refused.json["param"]) == (422, "overlap_s")
+    made = house.admin.post(address, {"overlap_s": 0})
+    assert len(made.json["subscription"]["secrets"]) == 1
+
+
 def test_a_replay_sets_the_position(house, name, new_sku):
     add(house, name)
     house.receive(new_sku(), 1)

@@ -27,6 +27,8 @@ from stockwright.store.subscriptions import Subscription
 OVERLAP_S: Final = 86_400.0
 """How long a secret signs beside its successor unless said otherwise."""
 MAX_OVERLAP_S: Final = 30 * 86_400.0
+MAX_SECRETS: Final = 5
+"""Each signs every message, and a header has its bounds."""
 
 
 class Start(NamedTuple):
@@ -133,6 +135,9 @@ def rotate(connection: Connection, name: str, *, actor: str, overlap_s: float = 
         raise Rejected("malformed", "name", f"{name} goes to a queue: nothing of it is signed.")
     if not 0 <= overlap_s <= MAX_OVERLAP_S:
         raise Rejected("malformed", "overlap_s", f"Give 0 to {MAX_OVERLAP_S:,.0f} seconds.")
+    if overlap_s and len(one.secrets) >= MAX_SECRETS:
+        text = f"{len(one.secrets)} secrets of {name} sign already. Wait until some have ended, or"
+        raise Rejected("malformed", "overlap_s", f"{text} give 0: then they end at once.")
     secret = new_secret().reveal()
     store.add_secret(connection, one.id, secret, overlap_s=overlap_s)
     log_change(connection, actor, "subscription.rotate", name, {"overlap_s": overlap_s})
