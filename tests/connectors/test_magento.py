@@ -192,9 +192,9 @@ async def test_a_look_up_that_takes_too_long_goes_on_where_it_was(shop, connect)
     names = [f"X-{n:03}" for n in range(150)]
     for name in names:
         shop.add(name)
-    connection = connect(timeout_s=0.5, bulk_from=0, sync_most=1000)
+    connection = connect(timeout_s=1.5, bulk_from=0, sync_most=1000)
     shop.limits = False
-    shop.faults.plan(Fault(kind="slow", seconds=0.0), Fault(kind="slow", seconds=0.7))
+    shop.faults.plan(Fault(kind="slow", seconds=0.0), Fault(kind="slow", seconds=1.9))
     results = await connection.publish([level(name, 3) for name in names])
     assert all(isinstance(one, Retry) for one in results)
     before = len(shop.calls)

@@ -91,6 +91,8 @@ def _default(field: FieldInfo) -> str:
             return f'"{value}"'
         case dt.datetime():
             return "the beginning"
+        case tuple() if value:
+            return "[" + ", ".join(f'"{one}"' for one in value) + "]"
         case tuple() | dict():
             return "empty"
         case float():
