@@ -12,6 +12,7 @@ from stockwright.app import open_connection
 from stockwright.config.connectors import find_connector
 from stockwright.connectors.amazon import Sandbox as Account
 from stockwright.connectors.shopify import Sandbox as Shop
+from stockwright.connectors.woocommerce import Sandbox as WooShop
 from stockwright.domain.events import Fact
 from stockwright.flow import publication
 from stockwright.sdk.messages import Delivered, DocumentLine, Shipment, ShownLevel
@@ -20,7 +21,10 @@ from tests.app.test_partners import Running, desired, hurry
 from tests.app.test_services import eventually, network, receipt, reserved, stock
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
-SECRETS = ("access_token", "webhook_secrets", "client_id", "client_secret", "refresh_token")
+SECRETS = (
+    "access_token", "webhook_secrets", "client_id", "client_secret", "refresh_token",
+    "consumer_key", "consumer_secret",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -209,3 +213,17 @@ async def test_amazon_end_to_end(database_url, monkeypatch):
         assert await link.snapshot() == [ShownLevel(listing="MUG", quantity=8)]
         assert account.throttled == []
         assert (parked(services), work_items(services)) == (0, [])
+
+
+async def test_webhooks_that_a_shop_gave_up_while_the_hub_was_away_are_on_again(
+    database_url, monkeypatch
+):
+    shop = WooShop(("MUG",))
+    shop.webhook_url = "http://127.0.0.1:1/v1/hooks/shop"
+    shop.give_up_webhooks()
+    async with hub(database_url, shop, monkeypatch, "woocommerce") as (services, _):
+        await eventually(lambda: {one["status"] for one in shop.hooks.values()} == {"active"})
+        await eventually(lambda: ("webhook_off", "shop") in work_items(services))
+        await shop.sell([("MUG", 3)])
+        assert shop.deliveries == [202]
+        await eventually(lambda: reserved(services, "A") == 3)

@@ -23,8 +23,10 @@ from stockwright.sdk.messages import (
     Retry,
     Shipment,
     ShownLevel,
+    WebhookOff,
 )
 from stockwright.sdk.secrets import Secret
+from stockwright.sdk.verbs import WatchesWebhooks
 from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
 
@@ -289,26 +291,35 @@ async def test_a_webhook_is_kept_as_a_hint_and_says_nothing_itself(store, connec
     assert told.value.setting == "client_secrets"
 
 
-async def test_the_webhook_is_made_once_and_switched_on_again(store, connect, clock):
+async def test_the_webhook_is_made_once_and_switched_on_again(store, connect):
     address = "https://hub.example/v1/hooks/store"
     connection = connect(webhook_url=address, webhook_look_s=60)
+    assert isinstance(connection, WatchesWebhooks)
+    assert connection.webhook_look_s == 60
     for _ in range(2):
-        await connection.read("")
-        clock.step(90)
+        assert await connection.watch_webhooks() == []
     ((number, hook),) = store.hooks.items()
     assert (hook["scope"], hook["destination"], hook["is_active"]) == (SCOPE, address, True)
     store.give_up_webhooks()
-    await connection.read("")
+    assert await connection.watch_webhooks() == [WebhookOff(topic=SCOPE, on_again=True)]
     assert store.hooks[number]["is_active"] is True
-    looks = len([path for _, path in store.calls if path == "/v3/hooks"])
-    await connection.read("")
-    assert len([path for _, path in store.calls if path == "/v3/hooks"]) == looks
+    assert await connection.watch_webhooks() == []
 
 
-async def test_a_webhook_that_cannot_be_looked_at_does_not_stop_the_poll(store, connect):
+async def test_reading_orders_makes_no_webhook(store, connect):
     connection = connect(webhook_url="https://hub.example/v1/hooks/store")
-    store.faults.plan(Fault(kind="slow"), Fault(kind="server_error"))
     assert (await connection.read("")).complete
+    assert store.hooks == {}
+
+
+async def test_a_webhook_that_cannot_be_switched_on_is_told(store, connect):
+    connection = connect(webhook_url="https://hub.example/v1/hooks/store")
+    await connection.watch_webhooks()
+    store.give_up_webhooks()
+    store.faults.plan(Fault(kind="slow"), Fault(kind="server_error"))
+    (told,) = await connection.watch_webhooks()
+    assert (told.topic, told.on_again) == (SCOPE, False)
+    assert "http_500" in told.why
 
 
 @pytest.mark.parametrize("cursor", ["x", "[]", '{"page": "x"}'])

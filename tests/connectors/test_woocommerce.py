@@ -7,6 +7,8 @@ import pytest
 
 from stockwright.connectors.woocommerce import CONNECTOR, Sandbox
 from stockwright.connectors.woocommerce.documents import SHIPPED
+from stockwright.connectors.woocommerce.sandbox_webhooks import MOST_FAILURES
+from stockwright.connectors.woocommerce.webhooks import TOPICS
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
 from stockwright.sdk.hostile import Fault, storm
 from stockwright.sdk.messages import (
@@ -22,9 +24,11 @@ from stockwright.sdk.messages import (
     Retry,
     Shipment,
     ShownLevel,
+    WebhookOff,
 )
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
+from stockwright.sdk.verbs import WatchesWebhooks
 from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
 
@@ -268,6 +272,86 @@ async def test_a_refund_that_names_no_line_fails_with_its_path(shop, connect, cl
         if isinstance(part.item, Failure)
     ]  # fmt: skip
     assert bad.path == "$.refunds[0].line_items[0].meta_data"
+
+
+HOOK = "https://hub.example/v1/hooks/shop"
+
+
+@pytest.fixture
+def webhook(shop):
+    return lambda topic, address=HOOK, status="active": shop.webhook_rows.add(
+        topic, address, status
+    )
+
+
+async def test_our_webhooks_that_the_shop_disabled_are_switched_on_again(connect, webhook):
+    connection = connect()
+    assert isinstance(connection, WatchesWebhooks)
+    on, off = webhook("order.created"), webhook("order.updated", status="disabled")
+    paused = webhook("order.restored", status="paused")
+    others = webhook("order.updated", "https://else.example/v1/hooks/other", "disabled")
+    assert await connection.watch_webhooks() == [WebhookOff(topic="order.updated", on_again=True)]
+    assert [hook["status"] for hook in (on, off, paused, others)] == [
+        "active",
+        "active",
+        "paused",
+        "disabled",
+    ]
+    assert await connection.watch_webhooks() == []
+
+
+async def test_a_webhook_on_a_later_page_is_seen_as_well(shop, connect, webhook):
+    for number in range(150):
+        webhook("order.updated", f"https://else.example/{number}")
+    off = webhook("order.updated", status="disabled")
+    assert len(await connect().watch_webhooks()) == 1
+    assert off["status"] == "active"
+
+
+async def test_missing_webhooks_are_made_where_the_address_is_set_and_signed_by_the_first_secret(
+    shop, connect, webhook
+):
+    webhook("order.updated", status="disabled")
+    connection = connect(webhook_url=HOOK, webhook_secrets=[Secret("first"), Secret("second")])
+    assert await connection.watch_webhooks() == [WebhookOff(topic="order.updated", on_again=True)]
+    assert sorted(hook["topic"] for hook in shop.hooks.values()) == sorted(TOPICS)
+    assert shop.webhook_rows.secrets == ["first", "first"]
+    assert await connection.watch_webhooks() == []
+    assert len(shop.hooks) == len(TOPICS)
+
+
+async def test_no_webhook_is_made_without_an_address_or_a_secret_to_prove_it_by(shop, connect):
+    for settings in ({}, {"webhook_url": HOOK, "webhook_secrets": []}):
+        assert await connect(**settings).watch_webhooks() == []
+    assert shop.hooks == {}
+
+
+async def test_webhooks_that_cannot_be_seen_or_switched_on_are_told(shop, connect, webhook):
+    off = webhook("order.updated", status="disabled")
+    connection = connect()
+    shop.faults.plan(Fault(kind="server_error"))
+    with pytest.raises(Transient):
+        await connection.watch_webhooks()
+    shop.faults.plan(Fault(kind="slow"), Fault(kind="malformed_request"))
+    (told,) = await connection.watch_webhooks()
+    assert (told.topic, told.on_again, off["status"]) == ("order.updated", False, "disabled")
+    assert "http_400" in told.why
+    with pytest.raises(Misconfigured) as refused:
+        await connect(consumer_secret=Secret("wrong")).watch_webhooks()
+    assert refused.value.setting == "consumer_key"
+
+
+async def test_a_hub_that_does_not_answer_is_given_up_and_told_again_after_a_look(
+    shop, connect, webhook
+):
+    hook, shop.webhook_url = webhook("order.created"), "http://127.0.0.1:1/v1/hooks/shop"
+    for _ in range(MOST_FAILURES + 2):
+        await shop.sell([("MUG", 1)])
+    assert shop.deliveries == [0] * MOST_FAILURES
+    assert hook["status"] == "disabled"
+    await connect().watch_webhooks()
+    await shop.sell([("MUG", 1)])
+    assert len(shop.deliveries) == MOST_FAILURES + 1
 
 
 @pytest.mark.parametrize("cursor", ["x", "[]", '{"page": "x"}'])

@@ -4,17 +4,15 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from stockwright import telemetry
+from stockwright.app.asking import IDLE_S, POLL_EVERY_S, poll_until, watch_until
 from stockwright.app.connections import Opened, find_connector
 from stockwright.app.delivering import deliver_until, deliveries_of
 from stockwright.app.partners import Partners, close_all
 from stockwright.app.signals import measure
-from stockwright.domain.errors import Transient
 from stockwright.flow import shadowing
 from stockwright.flow.buffering import Buffering
 from stockwright.flow.calls import Link
@@ -24,8 +22,9 @@ from stockwright.flow.polling import Poller
 from stockwright.flow.projection import LEDGER, Projection
 from stockwright.flow.publication import LEVELS, Publication, Publisher, database_threads
 from stockwright.flow.turns import Turns
+from stockwright.flow.watching_webhooks import WebhookWatch
 from stockwright.sdk.declaration import Capabilities
-from stockwright.sdk.verbs import Publishes, Reads
+from stockwright.sdk.verbs import Publishes, Reads, WatchesWebhooks
 from stockwright.store import access, processes
 from stockwright.store.connection import listen
 from stockwright.store.payloads import WAKE_UP
@@ -35,13 +34,10 @@ if TYPE_CHECKING:
     from stockwright.app.services import Services
 
 WORKER_CONNECTIONS: Final = 4
-IDLE_S: Final = 1.0
 SHORTEST_S: Final = 0.01
-POLL_EVERY_S: Final = 10.0
 WAKE_UPS_REST_S: Final = 0.02
 """After a notification the next ones may gather for so long: a busy ledger sends one per batch."""
 _NEWS: Final = frozenset({LEDGER, LEVELS})
-T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -54,6 +50,7 @@ def add_workers(services: "Services") -> None:
     projection.listeners.append(publication.wake)
     services.recorder.listeners.append(lambda _sequence: projection.wake())
     poller = Poller(services.worker_pool, worker=services.name)
+    watch = WebhookWatch(services.worker_pool)
     deliveries = deliveries_of(services)
 
     def work(opened: Opened, stop: asyncio.Event) -> list[Callable[[], Coroutine[Any, Any, None]]]:
@@ -67,6 +64,9 @@ def add_workers(services: "Services") -> None:
         if isinstance(connection, Reads):
             found = services.intake.wake.set
             runs.append(lambda: poll_until(stop, poller, system, connection, found, wanted))
+        if isinstance(connection, WatchesWebhooks):
+            every_s = connection.webhook_look_s
+            runs.append(lambda: watch_until(stop, watch, opened.connection, every_s))
         return runs
 
     async def partners(stop: asyncio.Event) -> None:
@@ -169,57 +169,6 @@ def run_expiry(sweeper: Sweeper, stop: threading.Event) -> None:
     """Records what becomes due by itself, until `stop`."""
     while not stop.is_set():
         stop.wait(max(SHORTEST_S, sweeper.step()))
-
-
-async def poll_until(
-    stop: asyncio.Event,
-    poller: Poller,
-    system: str,
-    connection: Reads,
-    found: Callable[[], None],
-    wanted: asyncio.Event | None = None,
-) -> None:
-    """Polls one partner whenever it is due, until `stop`; `found` is called for new payloads.
-
-    wanted says that its orders may be due before their time. A partner that keeps us waiting holds
-    up neither the others nor the stop. One that waits by itself until there is something, such as
-    a queue, is asked again at once.
-    """
-    every_s = getattr(connection, "poll_every_s", POLL_EVERY_S)
-    wanted = wanted or asyncio.Event()
-    while not stop.is_set():
-        wanted.clear()
-        try:
-            polled = await _unless(stop, poller.poll(system, connection, every_s=every_s))
-        except Transient as failure:
-            telemetry.STEP_FAILURES.labels("poll").inc()
-            _log.warning("poll failed, will run again", system=system, error=str(failure))
-            polled = None
-        if polled is not None:
-            telemetry.POLLS.labels(system, "failed" if polled.error else "ok").inc()
-            if polled.payloads:
-                found()
-        if every_s or polled is None or polled.error:
-            await _unless(stop, _within(wanted, IDLE_S))
-
-
-async def _within(event: asyncio.Event, seconds: float) -> None:
-    """Waits for an event, no longer than some seconds."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work answers; None where `stop` came first, and the work was cancelled."""
-    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if task.done():
-        return task.result()
-    task.cancel()
-    await asyncio.wait((task,))
-    return None
 
 
 def add_housekeeping(services: "Services", roles: Sequence[str]) -> None:

@@ -88,6 +88,12 @@ MEANINGS: Final[Mapping[str, str]] = {
         "buffer. See why the polls of its orders fail. The item closes by itself once one is "
         "complete."
     ),
+    "webhook_off": (
+        "The partner gave up telling us by webhook, as it does when we did not answer, or refused "
+        "what it sent. Polls bring the same, only later. Where it comes again, look at the secret "
+        "its webhooks are signed with and at the address it calls. The item closes by itself once "
+        "all are on."
+    ),
     "subscription_stopped": (
         "A consumer did not take what it subscribed to, and is told nothing more. Have it mended, "
         "then resume the subscription: it goes on where it stopped, and the item closes."

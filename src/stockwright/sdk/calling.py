@@ -13,7 +13,7 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
 from stockwright.sdk.auth import Auth
-from stockwright.sdk.messages import InDoubt, Refused, Retry
+from stockwright.sdk.messages import InDoubt, Refused, Retry, WebhookOff
 from stockwright.sdk.transports import (
     HttpRequest,
     HttpResponse,
@@ -192,6 +192,16 @@ class Caller:
         if query:
             address += ("&" if "?" in address else "?") + urlencode(query)
         return address
+
+
+def webhook_after(topic: str, answer: HttpResponse | Refused | Retry | InDoubt) -> WebhookOff:
+    """What became of a webhook that was off, from the answer to the write that switches it on."""
+    if isinstance(answer, HttpResponse):
+        return WebhookOff(topic=topic, on_again=True)
+    told = f" ({answer.message})" if isinstance(answer, Refused) and answer.message else ""
+    return WebhookOff(
+        topic=topic, on_again=False, why=f"could not be switched on: {answer.reason}{told}"
+    )
 
 
 def excerpt_of(body: bytes) -> str:

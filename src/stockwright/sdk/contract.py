@@ -42,10 +42,20 @@ from stockwright.sdk.messages import (
     Shipment,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
-from stockwright.sdk.verbs import Connection, MapsOut, Publishes, Reads, ReadsBack
+from stockwright.sdk.verbs import (
+    Connection,
+    MapsOut,
+    Publishes,
+    Reads,
+    ReadsBack,
+    Receives,
+    WatchesWebhooks,
+)
 
 LONGEST_TIMEOUT_S: Final = 60.0
 """A call ends before the lease of whoever makes it."""
+SHORTEST_LOOK_S: Final = 10.0
+"""Between two looks at a partner's webhooks."""
 MAX_PAGES: Final = 50
 POLL_FAULTS: Final[Sequence[FaultKind]] = ("dropped", "garbage", "swallowed")
 """What a poll of a partner that shows levels meets: no answer, half of one, one that says
@@ -173,6 +183,13 @@ def _static(connector: Connector[Any], given: Mapping[str, Any]) -> dict[str, Ca
         assert limits.concurrency >= 1
         assert limits.calls_per_s > 0
         assert 0 < limits.timeout_s <= LONGEST_TIMEOUT_S
+
+    def test_who_watches_webhooks_receives_them_and_looks_at_a_pace(self: object) -> None:
+        connection = _connect(connector, given)
+        if isinstance(connection, WatchesWebhooks):
+            assert isinstance(connection, Receives)
+            assert declaration.capabilities.webhooks
+            assert connection.webhook_look_s >= SHORTEST_LOOK_S
 
     def test_an_unknown_setting_is_refused_by_name(self: object) -> None:
         problems = declaration.problems({**given, "no_such_setting": 1})

@@ -32,6 +32,7 @@ __all__ = [
     "Shipment",
     "ShownLevel",
     "SubmitResult",
+    "WebhookOff",
 ]
 
 
@@ -252,3 +253,14 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     started_at: dt.datetime
     complete: bool
     receipt: Any = None
+
+
+class WebhookOff(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A webhook of ours that the partner had switched off, or did not have.
+
+    on_again: it tells us again; else why says what a person must do.
+    """
+
+    topic: str
+    on_again: bool
+    why: str = ""

@@ -25,6 +25,7 @@ from stockwright.sdk.messages import (
     PublishResult,
     ShownLevel,
     SubmitResult,
+    WebhookOff,
 )
 
 
@@ -117,6 +118,23 @@ class Receives(Protocol):
 
         Header names are matched without case. Raises Rejected where nothing may be kept: reason
         `signature` (with field `headers`) or `too_large` (with field `body`).
+        """
+        ...
+
+
+@runtime_checkable
+class WatchesWebhooks(Protocol):
+    """Sees to it that a partner goes on telling us by itself, which gives up after some failures.
+
+    webhook_look_s: seconds between two looks.
+    """
+
+    webhook_look_s: float
+
+    async def watch_webhooks(self) -> Sequence[WebhookOff]:
+        """Switches on again what the partner has switched off; [] where nothing was off.
+
+        Safe to repeat. What a person switched off is left so.
         """
         ...
 

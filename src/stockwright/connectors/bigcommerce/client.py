@@ -11,7 +11,7 @@ from stockwright.connectors.bigcommerce.api import Api
 from stockwright.connectors.bigcommerce.declaration import BigSettings
 from stockwright.connectors.bigcommerce.levels import Levels
 from stockwright.connectors.bigcommerce.mapping import Reading, map_message, order_key
-from stockwright.connectors.bigcommerce.webhooks import Watch, prove
+from stockwright.connectors.bigcommerce.webhooks import prove, watch
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
@@ -26,6 +26,7 @@ from stockwright.sdk.messages import (
     PublishResult,
     ShownLevel,
     SubmitResult,
+    WebhookOff,
 )
 
 _KEPT_HEADERS: Final = ("content-type", "webhook-id", "webhook-timestamp")
@@ -41,7 +42,7 @@ class BigConnection:
         self._clock = opening.clock
         self._api = Api(opening, settings)
         self._levels = Levels(self._api, settings, opening.clock)
-        self._watch = Watch(self._api, settings.webhook_url, settings.webhook_look_s)
+        self.webhook_look_s = float(settings.webhook_look_s)
         self._reading = Reading(
             sold=settings.sold,
             cancelled=settings.cancelled,
@@ -94,14 +95,16 @@ class BigConnection:
         settings = self._settings
         begin = orders.cursor_of(cursor, started_at, settings.first_poll_days)
         found = await orders.read(self._api, settings, begin)
-        if found.complete:
-            await self._watch.look(started_at)
         return Page(
             payloads=tuple(self._payload(body, {}) for body in found.messages),
             next_cursor=msgspec.json.encode(found.cursor).decode(),
             started_at=started_at,
             complete=found.complete,
         )
+
+    async def watch_webhooks(self) -> Sequence[WebhookOff]:
+        """Makes the webhook to our address, or switches it on again."""
+        return await watch(self._api, self._settings.webhook_url)
 
     async def acknowledge(self, page: Page) -> None:
         """The cursor says it all: there is nothing to tell the store."""

@@ -5,14 +5,15 @@ people could see or mend that.
 """
 
 import base64
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from stockwright.connectors.bigcommerce.api import Api
-from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.domain.errors import Misconfigured
+from stockwright.sdk.calling import webhook_after
+from stockwright.sdk.messages import WebhookOff
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.webhooks import verify
 
@@ -28,41 +29,24 @@ class _Hook(msgspec.Struct):
     is_active: bool
 
 
-class Watch:
-    """Looks after the webhook to one address."""
+async def watch(api: Api, address: str) -> list[WebhookOff]:
+    """Makes or switches on the webhook to this address; [] where it was on, or there is no address.
 
-    def __init__(self, api: Api, address: str, every_s: float) -> None:
-        self._api = api
-        self._address = address
-        self._every = dt.timedelta(seconds=every_s)
-        self._looked_at: dt.datetime | None = None
-
-    async def look(self, now: dt.datetime) -> None:
-        """Puts the webhook right, where it is time to look. Raises nothing: the poll brings orders
-        without it, and tells of a token that is refused.
-        """
-        if not self._address or (self._looked_at and now - self._looked_at < self._every):
-            return
-        self._looked_at = now
-        try:
-            query = [("destination", self._address)]
-            hooks = await self._api.every(HOOKS, _Hook, query, size=250)
-            ours = [one for one in hooks if one.destination == self._address]
-            await self._mend([one for one in ours if one.scope == SCOPE])
-        except (Misconfigured, Transient):
-            return
-
-    async def _mend(self, ours: Sequence[_Hook]) -> None:
-        wanted: dict[str, Any] = {
-            "scope": SCOPE,
-            "destination": self._address,
-            "is_active": True,
-        }
-        if not ours:
-            await self._api.write("POST", HOOKS, json=wanted)
-        for one in ours:
-            if not one.is_active:
-                await self._api.write("PUT", f"{HOOKS}/{one.id}", json=wanted)
+    Raises Misconfigured and Transient.
+    """
+    if not address:
+        return []
+    hooks = await api.every(HOOKS, _Hook, [("destination", address)], size=250)
+    ours = [one for one in hooks if one.destination == address and one.scope == SCOPE]
+    wanted: dict[str, Any] = {"scope": SCOPE, "destination": address, "is_active": True}
+    if not ours:
+        made = webhook_after(SCOPE, await api.write("POST", HOOKS, json=wanted))
+        return [] if made.on_again else [made]
+    return [
+        webhook_after(SCOPE, await api.write("PUT", f"{HOOKS}/{one.id}", json=wanted))
+        for one in ours
+        if not one.is_active
+    ]
 
 
 def prove(headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret]) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from stockwright.connectors.woocommerce import documents, levels, orders
+from stockwright.connectors.woocommerce import documents, levels, orders, webhooks
 from stockwright.connectors.woocommerce.catalogue import API, Catalogue, Place, Product, pages
 from stockwright.connectors.woocommerce.declaration import MOST_AT_ONCE, WooSettings
 from stockwright.connectors.woocommerce.mapping import map_order, order_key
@@ -25,6 +25,7 @@ from stockwright.sdk.messages import (
     PublishResult,
     ShownLevel,
     SubmitResult,
+    WebhookOff,
 )
 from stockwright.sdk.signatures import prove
 from stockwright.sdk.transports import Http
@@ -41,6 +42,7 @@ class WooConnection:
         self.system = opening.system
         self.limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
         self._settings = settings
+        self.webhook_look_s = float(settings.webhook_look_s)
         self._clock = opening.clock
         self._channel = settings.channel or opening.system
         self._caller = Caller(
@@ -144,6 +146,15 @@ class WooConnection:
             next_cursor=msgspec.json.encode(found.cursor).decode(),
             started_at=started_at,
             complete=found.complete,
+        )
+
+    async def watch_webhooks(self) -> Sequence[WebhookOff]:
+        """Switches on again what the shop has disabled of the webhooks to us; makes missing ones
+        where it is told the address.
+        """
+        secrets = self._settings.webhook_secrets
+        return await webhooks.watch(
+            self._caller, self._settings.webhook_url, secrets[0] if secrets else None
         )
 
     async def acknowledge(self, page: Page) -> None:

@@ -47,6 +47,23 @@ class WooSettings(ConnectorSettings, frozen=True, kw_only=True):
         tuple[Secret, ...],
         Meta(description="secrets its webhooks are signed with; several while one is replaced"),
     ] = ()
+    webhook_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/[^\s?#]*)?)?$",
+            description="where its webhooks go, https://YOUR-HUB/v1/hooks/SYSTEM; then those that"
+            " are missing are made; empty: somebody else makes them",
+        ),
+    ] = ""
+    webhook_look_s: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=86_400,
+            description="seconds between two looks at the webhooks, which are switched on again"
+            " where the shop has disabled them",
+        ),
+    ] = 600
     channel: OwnChannel = ""
     listings: Annotated[
         Literal["sku", "id"],

@@ -5,10 +5,11 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
 from stockwright.connectors.woocommerce.catalogue import API
+from stockwright.connectors.woocommerce.sandbox_answers import answer, error, failed, page_of
+from stockwright.connectors.woocommerce.sandbox_webhooks import Webhooks
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
@@ -51,6 +52,8 @@ class Sandbox:
         self.notes: dict[int, list[dict[str, Any]]] = {}
         self._by_sku: dict[str, list[int]] = {}
         self._next = _FIRST
+        self.webhook_rows = Webhooks(self._number)
+        self.hooks = self.webhook_rows.rows
         self._runner: web.AppRunner | None = None
         self._http = Http()
         self._url = ""
@@ -100,6 +103,7 @@ class Sandbox:
             route("GET", f"{API}/orders/{{id}}/{name}", self._list_of_order)
         route("POST", f"{API}/orders/{{id}}/notes", self._add_note)
         route("POST", f"{API}/orders/{{id}}/refunds", self._add_refund)
+        self.webhook_rows.serve(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
@@ -187,6 +191,10 @@ class Sandbox:
         await self._tell(number, "order.updated")
         return int(made["id"])
 
+    def give_up_webhooks(self) -> None:
+        """The shop could not deliver, and disables its webhooks."""
+        self.webhook_rows.give_up(self.webhook_url)
+
     async def deliver(self, body: bytes, topic: str) -> int:
         """Sends one webhook, signed; answers the hub's status, 0 where it did not answer."""
         headers = {
@@ -203,8 +211,14 @@ class Sandbox:
         return status
 
     async def _tell(self, number: int, topic: str) -> None:
-        if self.webhook_url and self.webhooks:
-            await self.deliver(json_body(self.orders[number]), topic)
+        """By the shop's webhooks that are on; by one of its own where none was ever set up."""
+        if not (self.webhook_url and self.webhooks):
+            return
+        body = json_body(self.orders[number])
+        if not self.hooks:
+            await self.deliver(body, topic)
+        for hook in self.webhook_rows.on(topic):
+            self.webhook_rows.count(hook, await self.deliver(body, topic))
 
     # ---------------------------------------------------------------- what it answers
 
@@ -212,11 +226,11 @@ class Sandbox:
     async def _gate(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.calls.append((request.method, request.path))
         if request.headers.get("authorization") != _KEYS:
-            return _error(401, "woocommerce_rest_cannot_view", "Sorry, you cannot list resources.")
+            return error(401, "woocommerce_rest_cannot_view", "Sorry, you cannot list resources.")
         if int(request.query.get("per_page", "10")) > MOST:
-            return _error(400, "rest_invalid_param", "Invalid parameter(s): per_page")
-        answer: web.StreamResponse = await handler(request)
-        return answer
+            return error(400, "rest_invalid_param", "Invalid parameter(s): per_page")
+        response: web.StreamResponse = await handler(request)
+        return response
 
     async def _list_products(self, request: web.Request) -> web.Response:
         query = request.query
@@ -229,23 +243,23 @@ class Sandbox:
         if "include" in query:
             ids = {int(text) for text in query["include"].split(",")}
             rows = [row for row in rows if row["id"] in ids]
-        return _page(request, sorted(rows, key=lambda row: row["id"]))
+        return page_of(request, sorted(rows, key=lambda row: row["id"]))
 
     async def _write_products(self, request: web.Request) -> web.Response:
         asked = (await request.json()).get("update", [])
         if len(asked) > MOST:
             text = "Unable to accept more than 100 items for this request."
-            return _error(413, "woocommerce_rest_request_entity_too_large", text)
+            return error(413, "woocommerce_rest_request_entity_too_large", text)
         parent = int(request.match_info.get("parent", "0"))
-        return _json({"update": [self._take(one, parent) for one in asked]})
+        return answer({"update": [self._take(one, parent) for one in asked]})
 
     def _take(self, asked: dict[str, Any], parent: int) -> dict[str, Any]:
         found = self.products.get(asked["id"])
         if found is None or found["parent_id"] != parent:
             kind = "product_variation" if parent else "product"
-            return _failed(asked["id"], f"woocommerce_rest_{kind}_invalid_id", "Invalid ID.")
+            return failed(asked["id"], f"woocommerce_rest_{kind}_invalid_id", "Invalid ID.")
         if found["sku"] in self.refused:
-            return _failed(asked["id"], self.refused[found["sku"]], "The shop will not take it.")
+            return failed(asked["id"], self.refused[found["sku"]], "The shop will not take it.")
         found["manage_stock"] = asked.get("manage_stock", found["manage_stock"])
         found["stock_quantity"] = asked["stock_quantity"]
         found["stock_status"] = "instock" if asked["stock_quantity"] > 0 else "outofstock"
@@ -262,38 +276,38 @@ class Sandbox:
             and row["date_modified_gmt"] > after
             and row["id"] not in without
         ]
-        return _page(request, sorted(rows, key=lambda row: (row["date_modified_gmt"], row["id"])))
+        return page_of(request, sorted(rows, key=lambda row: (row["date_modified_gmt"], row["id"])))
 
     async def _get_order(self, request: web.Request) -> web.Response:
         order = self.orders.get(int(request.match_info["id"]))
         if order is None:
-            return _error(404, "woocommerce_rest_shop_order_invalid_id", "Invalid ID.")
-        return _json(order)
+            return error(404, "woocommerce_rest_shop_order_invalid_id", "Invalid ID.")
+        return answer(order)
 
     async def _put_order(self, request: web.Request) -> web.Response:
         order = self.orders[int(request.match_info["id"])]
         change = await request.json()
         metas = {one["key"]: one for one in (*order["meta_data"], *change.pop("meta_data", ()))}
         await self.change(order["id"], **change, meta_data=list(metas.values()))
-        return _json(self.orders[order["id"]])
+        return answer(self.orders[order["id"]])
 
     async def _list_of_order(self, request: web.Request) -> web.Response:
         number = int(request.match_info["id"])
         if request.path.endswith("/notes"):
-            return _json(self.notes[number])
-        return _page(request, self.refunds[number])
+            return answer(self.notes[number])
+        return page_of(request, self.refunds[number])
 
     async def _add_note(self, request: web.Request) -> web.Response:
         note = {"id": self._number(), **await request.json()}
         self.notes[int(request.match_info["id"])].append(note)
-        return _json(note, 201)
+        return answer(note, 201)
 
     async def _add_refund(self, request: web.Request) -> web.Response:
         asked = await request.json()
         number = int(request.match_info["id"])
         made = self._refunded(number, asked.pop("line_items", []), asked)
         await self._tell(number, "order.updated")
-        return _json(made, 201)
+        return answer(made, 201)
 
     def _refunded(
         self, number: int, lines: Sequence[dict[str, Any]], more: dict[str, Any]
@@ -334,21 +348,3 @@ class Sandbox:
 
     def _now(self) -> str:
         return self.clock().astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _page(request: web.Request, rows: Sequence[dict[str, Any]]) -> web.Response:
-    size, page = int(request.query.get("per_page", "10")), int(request.query.get("page", "1"))
-    return _json(rows[(page - 1) * size : page * size])
-
-
-def _json(found: Any, status: int = 200) -> web.Response:
-    body = msgspec.json.encode(found)
-    return web.Response(body=body, status=status, content_type="application/json")
-
-
-def _error(status: int, code: str, message: str) -> web.Response:
-    return _json({"code": code, "message": message, "data": {"status": status}}, status)
-
-
-def _failed(number: int, code: str, message: str) -> dict[str, Any]:
-    return {"id": number, "error": {"code": code, "message": message, "data": {"status": 400}}}

@@ -1,0 +1,76 @@
+"""Sees to it that partners go on telling us by webhook, and tells a person where they stopped.
+
+Nothing is lost meanwhile, since polls bring the same; it only comes later.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from stockwright import telemetry
+from stockwright.domain.errors import Misconfigured
+from stockwright.flow.calls import promise_call
+from stockwright.sdk.declaration import Limits
+from stockwright.sdk.messages import WebhookOff
+from stockwright.sdk.verbs import Connection, WatchesWebhooks
+from stockwright.store import attempts
+from stockwright.store.connection import Pool
+from stockwright.store.session import session
+
+WEBHOOK_OFF: Final = "webhook_off"
+"""The kind of work item that says that a partner had stopped telling us."""
+PATIENCE_S: Final = 60.0
+"""Seconds that one look may take."""
+_log = structlog.get_logger(__name__)
+
+
+class WebhookWatch:
+    """Looks after the webhooks of connections that can. Any number of workers may."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def look(self, connection: Connection) -> Sequence[WebhookOff]:
+        """What was off. A work item tells of it, and closes once a look finds everything on.
+
+        A look that fails says nothing and is tried again next time, but for a refusal that a person
+        must settle. Raises Transient where the database is away.
+        """
+        assert isinstance(connection, WatchesWebhooks)
+        system = connection.system
+        await asyncio.sleep(await asyncio.to_thread(self._promise, system, connection.limits))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                found = await connection.watch_webhooks()
+        except Misconfigured as fault:
+            found = [WebhookOff(topic="", on_again=False, why=str(fault))]
+        except Exception as fault:  # noqa: BLE001 - a connector may be anybody's code
+            why = telemetry.hide_secrets(str(fault) or type(fault).__name__)
+            _log.warning("webhooks could not be looked at", system=system, error=why)
+            return []
+        await asyncio.to_thread(self._tell, system, found)
+        return found
+
+    def _promise(self, system: str, limits: Limits) -> float:
+        with session(self._pool) as connection:
+            return promise_call(connection, system, limits)
+
+    def _tell(self, system: str, found: Sequence[WebhookOff]) -> None:
+        with session(self._pool) as connection:
+            if not found:
+                attempts.close_item(connection, WEBHOOK_OFF, system, "all webhooks are on")
+                return
+            message = telemetry.hide_secrets(message_of(system, found))
+            _log.warning("webhooks were off", system=system, message=message)
+            detail: dict[str, object] = {"message": message}
+            attempts.open_refusal(connection, WEBHOOK_OFF, system, system, detail)
+
+
+def message_of(system: str, found: Sequence[WebhookOff]) -> str:
+    """What happened, and what is left to do, for a person."""
+    on = ", ".join(one.topic for one in found if one.on_again)
+    said = [f"{system} had switched off {on}, and we switched it on again."] if on else []
+    left = [one for one in found if not one.on_again]
+    return " ".join(said + [f"{one.topic}: {one.why}" if one.topic else one.why for one in left])

@@ -1,0 +1,78 @@
+"""A partner that gave up telling us by webhook is asked to go on, and a person is told of it."""
+
+import asyncio
+
+import pytest
+
+from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.flow.watching_webhooks import WebhookWatch
+from stockwright.sdk.messages import WebhookOff
+from tests.flow.channels import FAST
+
+ORDERS = WebhookOff(topic="order.created", on_again=True)
+
+
+class Partner:
+    """Tells of its webhooks what a test wants, or fails so."""
+
+    system = "shop"
+    limits = FAST
+    webhook_look_s = 60.0
+
+    def __init__(self, *tells):
+        self.tells = list(tells)
+
+    async def watch_webhooks(self):
+        told = self.tells.pop(0)
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+
+@pytest.fixture
+def look(pool, world):
+    world.run("insert into system (code, role) values ('shop', 'shop')")
+
+    def looks(*tells):
+        partner, watch = Partner(*tells), WebhookWatch(pool)
+        for _ in tells:
+            asyncio.run(watch.look(partner))
+
+    return looks
+
+
+def items(world):
+    rows = world.rows(
+        "select subject, system, detail ->> 'message', closed_at is null, seen from work_item"
+        " where kind = 'webhook_off' order by id"
+    )
+    return [tuple(row) for row in rows]
+
+
+def test_what_was_off_is_an_item_until_a_look_finds_all_on(look, world):
+    look([ORDERS], [ORDERS])
+    message = "shop had switched off order.created, and we switched it on again."
+    assert items(world) == [("shop", "shop", message, True, 2)]
+    look([])
+    assert items(world) == [("shop", "shop", message, False, 2)]
+    look([])
+    assert len(items(world)) == 1
+
+
+def test_what_could_not_be_switched_on_says_why_and_hides_secrets(look, world):
+    why = "could not be switched on: http_400 (https://hub.example/v1/hooks/shop?key=s3cr3t)"
+    look([ORDERS, WebhookOff(topic="order.updated", on_again=False, why=why)])
+    ((_, _, message, is_open, _),) = items(world)
+    assert is_open
+    assert "order.updated: could not be switched on: http_400" in message
+    assert "s3cr3t" not in message
+
+
+def test_a_refusal_is_an_item_and_a_failure_says_nothing_either_way(look, world):
+    look(Misconfigured("consumer_key", "shop answered 403: check its setting consumer_key"))
+    ((_, _, message, is_open, _),) = items(world)
+    assert (message, is_open) == ("shop answered 403: check its setting consumer_key", True)
+    look(Transient("no answer"), ValueError("of somebody's connector"))
+    assert [row[3:] for row in items(world)] == [(True, 1)]
+    look([])
+    assert [row[3:] for row in items(world)] == [(False, 1)]
