@@ -69,6 +69,7 @@ def test_a_dry_run_tells_levels_calls_and_time_and_changes_nothing(world, publis
     assert lines[1] == "In 1 call, within about a second at the connection's limits."
     assert world.rows("select count(*) from level where resend") == [(0,)]
     assert publish("resync", "WEB", "--dry-run", "--json").json["estimate"]["calls"] == 1
+    assert publish("--resync", "WEB", "--dry-run") == ran
 
 
 def test_a_resync_needs_a_reason_and_makes_the_levels_due(world, publish):

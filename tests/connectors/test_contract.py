@@ -1,49 +1,33 @@
-"""Every connector folder passes the contract suite."""
+"""Every connector folder passes the contract suite: it joins by being there."""
 
-from stockwright.connectors import (
-    amazon,
-    bigcommerce,
-    csv_drop,
-    json_http,
-    kafka,
-    magento,
-    medusa,
-    nats,
-    pos_file,
-    rabbitmq,
-    shopify,
-    tryton,
-    woocommerce,
-)
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from stockwright import connectors
+from stockwright.config.connectors import OURS
 from stockwright.sdk import contract
 from stockwright.sdk.secrets import Secret
 
-TestJsonHttp = contract.suite(
-    json_http.CONNECTOR, settings={"base_url": "http://127.0.0.1:9", "timeout_s": 0.3}
-)
-TestWoo = contract.suite(
-    woocommerce.CONNECTOR,
-    settings={
-        "base_url": "http://127.0.0.1:9",
+NOWHERE = "http://127.0.0.1:9"
+FOLDERS = sorted(path.parent.name for path in Path(connectors.__path__[0]).glob("*/__init__.py"))
+SETTINGS: dict[str, dict[str, Any]] = {
+    "json_http": {"base_url": NOWHERE, "timeout_s": 0.3, "documents_path": "/documents"},
+    "woocommerce": {
+        "base_url": NOWHERE,
         "consumer_key": Secret("ck"),
         "consumer_secret": Secret("cs"),
         "timeout_s": 0.3,
     },
-)
-TestShopify = contract.suite(
-    shopify.CONNECTOR,
-    settings={
-        "base_url": "http://127.0.0.1:9",
+    "shopify": {
+        "base_url": NOWHERE,
         "access_token": Secret("shpat"),
         "location": "501",
         "timeout_s": 0.3,
     },
-)
-TestCsvDrop = contract.suite(csv_drop.CONNECTOR, settings={"stable_s": 0})
-TestPosFile = contract.suite(pos_file.CONNECTOR, settings={"stable_s": 0})
-TestAmazon = contract.suite(
-    amazon.CONNECTOR,
-    settings={
+    "csv_drop": {"stable_s": 0},
+    "pos_file": {"stable_s": 0},
+    "amazon": {
         "region": "na",
         "seller_id": "A3TH9S8BH6GOGM",
         "marketplaces": ["ATVPDKIKX0DER"],
@@ -52,44 +36,38 @@ TestAmazon = contract.suite(
         "refresh_token": Secret("refresh"),
         "timeout_s": 3.0,
     },
-)
-TestBigCommerce = contract.suite(
-    bigcommerce.CONNECTOR,
-    settings={
-        "base_url": "http://127.0.0.1:9",
+    "bigcommerce": {
+        "base_url": NOWHERE,
         "store_hash": "sandbox",
         "access_token": Secret("token"),
         "timeout_s": 0.3,
     },
-)
-TestMagento = contract.suite(
-    magento.CONNECTOR,
-    settings={
-        "base_url": "http://127.0.0.1:9",
-        "access_token": Secret("token"),
-        "timeout_s": 0.3,
-    },
-)
-TestNats = contract.suite(nats.CONNECTOR, settings={"servers": ["nats://127.0.0.1:9"]})
-TestRabbitmq = contract.suite(rabbitmq.CONNECTOR, settings={"host": "127.0.0.1"})
-TestKafka = contract.suite(kafka.CONNECTOR, settings={"bootstrap_servers": ["127.0.0.1:9"]})
-TestMedusa = contract.suite(
-    medusa.CONNECTOR,
-    settings={
-        "base_url": "http://127.0.0.1:9",
+    "magento": {"base_url": NOWHERE, "access_token": Secret("token"), "timeout_s": 0.3},
+    "nats": {"servers": ["nats://127.0.0.1:9"]},
+    "rabbitmq": {"host": "127.0.0.1"},
+    "kafka": {"bootstrap_servers": ["127.0.0.1:9"]},
+    "medusa": {
+        "base_url": NOWHERE,
         "api_key": Secret("sk"),
         "location": "sloc_SANDBOX",
         "timeout_s": 0.3,
         "settle_s": 0,
     },
-)
-TestTryton = contract.suite(
-    tryton.CONNECTOR,
-    settings={
-        "base_url": "http://127.0.0.1:9",
+    "tryton": {
+        "base_url": NOWHERE,
         "database": "erp",
         "user": "hub",
         "password": Secret("password"),
         "timeout_s": 0.3,
     },
-)
+}
+"""What a connector must be given; a folder that is not named here is given nothing."""
+
+for name in FOLDERS:
+    connector = import_module(f"{connectors.__name__}.{name}").CONNECTOR
+    suite = contract.suite(connector, settings=SETTINGS.get(name, {}))
+    globals()[f"Test{connector.declaration.name.title().replace('_', '')}"] = suite
+
+
+def test_every_folder_is_a_connector_that_can_be_configured():
+    assert {name: f"{connectors.__name__}.{name}" for name in FOLDERS} == OURS

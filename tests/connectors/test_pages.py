@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from stockwright.config.connectors import OURS
 from stockwright.connectors import (
     amazon,
     bigcommerce,
@@ -54,6 +55,13 @@ def page(name):
 
 def toml_of(text):
     return tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+
+
+def test_every_connector_has_its_page():
+    assert sorted(one.declaration.name for one in PAGES.values()) == sorted(OURS)
+    assert {f"connectors/{name}" for name in PAGES} | {"connectors/index.md"} == {
+        f"connectors/{path.name}" for path in (REFERENCE / "connectors").glob("*.md")
+    }
 
 
 @pytest.mark.parametrize("name", PAGES)

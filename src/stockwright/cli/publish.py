@@ -71,7 +71,7 @@ def resume(
     return _steer("resume", channel, reason, author, config, as_json)
 
 
-@app.command
+@app.command(name=("resync", "--resync"))
 def resync(
     channel: Channel,
     /,

@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.sdk import promises
 from stockwright.sdk.bodies import message_from
 from stockwright.sdk.connector import Connector, Opening
 from stockwright.sdk.hostile import Fault, FaultKind, Faults
@@ -112,10 +113,19 @@ class Partner(Protocol):
 def suite(connector: Connector[Any], settings: Mapping[str, Any]) -> type:
     """A class of tests for a connector. settings are valid ones, and short time-outs."""
     tests: dict[str, Any] = {"is_connector_contract": True, **_static(connector, settings)}
+    tests |= promises.declared(connector)
     for path in sorted(connector.cases.glob("*.json")):
         tests[f"test_case_{path.stem}"] = _case(connector, settings, path)
     if connector.sandbox is not None:
         tests |= _polled(connector, settings)
+        trial = promises.Trial(
+            connector,
+            settings,
+            lambda: Meeting(connector, settings),
+            lambda given: _connect(connector, given),
+            HOSTILE_BYTES,
+        )
+        tests |= promises.met(trial)
         # A connection that shows levels nowhere is held to what it reads.
         publishes = isinstance(_connect(connector, settings), Publishes)
         tests |= (_published if publishes else _read)(connector, settings)
@@ -363,6 +373,8 @@ def _published(
     async def test_half_a_batch_refused_leaves_the_other_half_applied(self: object) -> None:
         async with Meeting(connector, settings) as meeting:
             if not hasattr(meeting.partner, "refused"):
+                # Who answers no call can refuse none.
+                assert not getattr(connector.sandbox, "HAS_FAULTS", False), "give it `refused`"
                 return
             await meeting.publish(9, version=1)
             meeting.partner.refused["L-2"] = "delisted"

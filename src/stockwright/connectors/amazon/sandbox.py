@@ -17,6 +17,7 @@ from stockwright.connectors.amazon.sandbox_feeds import FeedDesk, answer, failed
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
+from stockwright.sdk.messages import DocumentLine
 from stockwright.sdk.pacing import Bucket, full_bucket, take
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import Http, HttpRequest, json_body
@@ -37,6 +38,8 @@ class Sandbox:
     """
 
     HAS_FAULTS = True
+    SIGNS = False
+    """Amazon signs nothing: the relay of its notices knows a key."""
 
     def __init__(
         self,
@@ -190,6 +193,16 @@ class Sandbox:
     async def happen(self) -> None:
         """One thing that a poll tells."""
         await self.sell([("L-1", 1)])
+
+    async def ordered(self) -> tuple[str, DocumentLine]:
+        """An order that waits for its shipment, and a line of it."""
+        number = await self.sell([("L-1", 2)], "Unshipped")
+        line = self.lines[number][0]["OrderItemId"]
+        return number, DocumentLine(line=line, quantity=2)
+
+    def shipments_of(self, order: str) -> int:
+        """How many shipments it was told of an order."""
+        return len(self.packages.get(order, ()))
 
     async def change(self, number: str, status: str) -> None:
         """An order reaches another state. Amazon counts the units of a cancelled one as none."""

@@ -13,6 +13,7 @@ from stockwright.connectors.bigcommerce.webhooks import SCOPE, signing_secret
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
+from stockwright.sdk.messages import DocumentLine
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import Http, HttpRequest, json_body
 from stockwright.sdk.webhooks import signed
@@ -115,6 +116,16 @@ class Sandbox(Orders):
     async def happen(self) -> None:
         """One thing that a poll tells."""
         await self.sell([("L-1", 1)])
+
+    async def ordered(self) -> tuple[str, DocumentLine]:
+        """An order that waits for its shipment, and a line of it."""
+        number = await self.sell([("L-1", 2)])
+        line = self.products[number][0]["id"]
+        return str(number), DocumentLine(line=str(line), quantity=2)
+
+    def shipments_of(self, order: str) -> int:
+        """How many shipments it was told of an order."""
+        return len(self.shipments[int(order)])
 
     def give_up_webhooks(self) -> None:
         """The store could not deliver for two days, and switches its webhooks off."""

@@ -15,6 +15,7 @@ from aiohttp import web
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
+from stockwright.sdk.messages import DocumentLine
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import Http, HttpRequest, json_body
 from stockwright.sdk.webhooks import new_secret, signed
@@ -156,6 +157,17 @@ class Sandbox:
     async def happen(self) -> None:
         """One thing that a poll tells."""
         await self.sell(f"H-{len(self.events)}", [("L-1", 1)])
+
+    async def ordered(self) -> tuple[str, DocumentLine]:
+        """An order that waits for its shipment, and a line of it."""
+        order = f"H-{len(self.events)}"
+        await self.sell(order, [("L-1", 2)])
+        return order, DocumentLine(line="1", quantity=2, listing="L-1")
+
+    def shipments_of(self, order: str) -> int:
+        """How many shipments it was told of an order."""
+        told = self.documents.values()
+        return sum(one["type"] == "shipment" and one["order"] == order for one in told)
 
     async def cancel(
         self,

@@ -11,6 +11,7 @@ from stockwright.connectors.magento.api import BULK, V1
 from stockwright.connectors.magento.sandbox_orders import Orders, found, named, refusal
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
+from stockwright.sdk.messages import DocumentLine
 from stockwright.sdk.secrets import Secret
 
 TOKEN: Final = "sandbox-token"
@@ -98,6 +99,17 @@ class Sandbox(Orders):
     def happen(self) -> None:
         """One thing that a poll tells."""
         self.sell([("L-1", 1)])
+
+    async def ordered(self) -> tuple[str, DocumentLine]:
+        """An order that waits for its shipment, and a line of it."""
+        self.sources["L-1"] += 2
+        number = self.sell([("L-1", 2)])
+        line = self.orders[number]["items"][0]["item_id"]
+        return str(number), DocumentLine(line=str(line), quantity=2)
+
+    def shipments_of(self, order: str) -> int:
+        """How many shipments it was told of an order."""
+        return sum(one["order_id"] == int(order) for one in self.shipments)
 
     def work(self) -> None:
         """The consumers work off what has been in the queue for long enough, if they run."""

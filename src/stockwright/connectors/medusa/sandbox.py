@@ -23,6 +23,7 @@ from stockwright.domain.errors import Transient
 from stockwright.sdk.auth import basic
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
+from stockwright.sdk.messages import DocumentLine
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
 from stockwright.sdk.transports import Http, HttpRequest, json_body
@@ -118,6 +119,17 @@ class Sandbox:
     async def happen(self) -> None:
         """One thing that a poll tells."""
         await self.sell([("L-1", 1)], oversell=True)
+
+    async def ordered(self) -> tuple[str, DocumentLine]:
+        """An order that waits for its shipment, and a line of it."""
+        number = await self.sell([("L-1", 2)], oversell=True)
+        await self.capture(number)
+        line = self.shop.order(number)["items"][0]["id"]
+        return number, DocumentLine(line=line, quantity=2)
+
+    def shipments_of(self, order: str) -> int:
+        """How many shipments it was told of an order."""
+        return len(self.shop.order(order)["fulfillments"])
 
     async def capture(self, number: str) -> None:
         """The payments of an order are taken in full."""

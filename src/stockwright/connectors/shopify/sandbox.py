@@ -13,6 +13,7 @@ from stockwright.connectors.shopify.sandbox_shop import Shop, order_webhook, ref
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
+from stockwright.sdk.messages import DocumentLine
 from stockwright.sdk.pacing import Bucket, full_bucket, take
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
@@ -55,6 +56,7 @@ class Sandbox:
         self.shop = Shop(products, clock)
         self.faults = Faults(keep=keeping(self.shop, "items"), reads=_asks)
         self.errors: dict[str, str] = {}
+        self.refused = self.errors
         self.denied: set[str] = set()
         self.issued: list[str] = []
         """Tokens of the app, newest last; only that one is taken. Empty it to end them."""
@@ -131,6 +133,16 @@ class Sandbox:
     async def happen(self) -> None:
         """One thing that a poll tells."""
         await self.sell([("L-1", 1)])
+
+    async def ordered(self) -> tuple[str, DocumentLine]:
+        """An order that waits for its shipment, and a line of it."""
+        number = await self.sell([("L-1", 2)])
+        line = self.shop.orders[number]["lines"][0]["id"]
+        return str(number), DocumentLine(line=str(line), quantity=2)
+
+    def shipments_of(self, order: str) -> int:
+        """How many shipments it was told of an order."""
+        return len(self.shop.orders[int(order)]["fulfillments"])
 
     async def cancel(self, number: int) -> None:
         """Somebody cancels an order in the shop."""

@@ -67,7 +67,7 @@ async def _order(caller: Caller, number: str) -> dict[str, Any]:
 async def _ship(caller: Caller, order: Mapping[str, Any], shipment: Shipment) -> SubmitResult:
     path = f"{API}/orders/{order['id']}"
     notes = await caller.read(f"{path}/notes", list[dict[str, Any]])
-    if not any(shipment.key in str(note.get("note", "")) for note in notes):
+    if not any(f"[{shipment.key}]" in str(note.get("note", "")) for note in notes):
         told = {"note": _note(shipment), "customer_note": True}
         answer = await caller.write("POST", f"{path}/notes", json=told)
         if not isinstance(answer, HttpResponse):

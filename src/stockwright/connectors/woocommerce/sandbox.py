@@ -13,6 +13,7 @@ from stockwright.connectors.woocommerce.sandbox_webhooks import Webhooks
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
+from stockwright.sdk.messages import DocumentLine
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.signatures import signature_of
 from stockwright.sdk.transports import Http, HttpRequest, json_body
@@ -179,6 +180,16 @@ class Sandbox:
     async def happen(self) -> None:
         """One thing that a poll tells."""
         await self.sell([("L-1", 1)])
+
+    async def ordered(self) -> tuple[str, DocumentLine]:
+        """An order that waits for its shipment, and a line of it."""
+        number = await self.sell([("L-1", 2)])
+        line = self.orders[number]["line_items"][0]["id"]
+        return str(number), DocumentLine(line=str(line), quantity=2)
+
+    def shipments_of(self, order: str) -> int:
+        """How many shipments it was told of an order."""
+        return len(self.notes[int(order)])
 
     async def change(self, number: int, **fields: Any) -> None:
         """Somebody changes an order in the shop, such as its status."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.files.inbox import CLAIMED
+from stockwright.sdk.messages import DocumentLine
 
 OnLevel = Callable[[str, int, int, dt.datetime], None]
 Self = TypeVar("Self", bound="FolderPartner")
@@ -38,6 +39,7 @@ class FolderPartner:
         self._levels: dict[tuple[str, str], tuple[int, int]] = {}
         self._listeners: list[OnLevel] = []
         self._stamp = (0, 0)
+        self._ordered = 0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
@@ -98,6 +100,15 @@ class FolderPartner:
                 for callback in self._listeners:
                     callback(key[0], *level, self.clock())
         return changed
+
+    async def ordered(self) -> tuple[str, DocumentLine]:
+        """An order that waits for its shipment, and a line of it."""
+        self._ordered += 1
+        return f"O-{self._ordered}", DocumentLine(line="1", quantity=2, listing="L-1")
+
+    def shipments_of(self, order: str) -> int:
+        """How many shipments it was told of an order."""
+        return len(list(self.outbox.glob(f"shipment-{order}-*")))
 
     def lower(self, listing: str, quantity: int) -> None:
         """It sold some by itself: it shows less until the next file says otherwise."""
