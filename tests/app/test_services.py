@@ -19,6 +19,7 @@ from stockwright.domain.network import Channel, Location, System
 from stockwright.sdk.secrets import Secret
 from stockwright.store import master, processes
 from stockwright.store.access import add_key
+from stockwright.store.ledger import LANE
 from tests.api.conftest import Client
 
 
@@ -115,6 +116,37 @@ def test_a_webhook_that_nobody_signed_is_401_and_nothing_is_kept(database_url, m
         assert client.post("/v1/hooks/nobody", {}).status == 404
         with services.pool.connection() as connection:
             assert connection.execute("SELECT count(*) FROM payload").fetchone() == (0,)
+
+
+async def test_webhooks_are_answered_within_a_second_whatever_the_ledger_is_busy_with(
+    database_url, monkeypatch
+):
+    secret = "whsec_" + "c2VjcmV0" * 4
+    monkeypatch.setenv("SHOP_SECRET", secret)
+    async with Sandbox(secret=Secret(secret)) as shop:
+        settings = {"base_url": await shop.start(), "webhook_secrets": ["env:SHOP_SECRET"]}
+        config = network(database_url, connector="json_http", settings=settings)
+        with (
+            open_services(config) as services,
+            WebServer(services, host="127.0.0.1", port=0) as web,
+        ):
+            shop.webhook_url = f"{web.url}/v1/hooks/shop"
+            await asyncio.to_thread(stock, services, "A", "L-A")
+            with services.pool.connection() as holder, holder.transaction():
+                holder.execute("select pg_advisory_xact_lock(%s)", (LANE,))
+                took_s = await asyncio.gather(*(timed(shop.sell, f"O-{n}") for n in range(40)))
+                kept = holder.execute("select count(*) from payload").fetchone()
+                assert kept == (40,), "each is stored before it is answered"
+                assert reserved(services, "A") == 0, "and none of them was waited for"
+            assert {status for _, status in shop.deliveries} == {202}
+            assert max(took_s) < 1.0
+            await eventually(lambda: reserved(services, "A") == 40)
+
+
+async def timed(sell, order: str) -> float:
+    began = time.monotonic()
+    await sell(order, [("L-A", 1)])
+    return time.monotonic() - began
 
 
 def test_what_was_taken_in_before_the_stop_is_recorded(database_url):

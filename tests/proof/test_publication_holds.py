@@ -2,7 +2,7 @@
 
 Random worlds from a seed, over every sandbox that shows levels: sales behind our back, orders taken
 back, receipts, webhooks twice, late or never, polls cut short, every fault of the hostile partner,
-numbers it never wrote down, old answers, edits by hand, publishers killed before, in and after a
+batches taken in part, numbers it never wrote down, old answers, edits by hand, publishers killed before, in and after a
 call, with bytes that arrive behind those of their successor.
 """
 
@@ -27,6 +27,7 @@ FAULTS = (
     Fault(kind="swallowed"),
     Fault(kind="garbage"),
     Fault(kind="applied_then_garbage"),
+    Fault(kind="poisoned"),
     Fault(kind="redirected"),
     Fault(kind="unauthorized"),
     Fault(kind="malformed_request"),
@@ -104,6 +105,13 @@ async def edit(house: House, shop: Partner) -> None:
     shop.shop.show(house.chance.choice(house.world.skus), house.chance.randint(0, 20))
 
 
+async def refuse(house: House, shop: Partner) -> None:
+    """The shop takes a batch in part: one listing is refused from now on, or taken again."""
+    refused, sku = shop.shop.refused, house.chance.choice(house.world.skus)
+    if refused.pop(sku, None) is None:
+        refused[sku] = "delisted"
+
+
 async def kill(house: House, shop: Partner) -> None:
     """A worker dies with a call in its hands: before, or just after, its bytes have left."""
     house.project()
@@ -125,7 +133,7 @@ HOLD_OFF = frozenset({"json_http"})
 """Kinds of shops that take no older number over a newer one: by the version of the level."""
 DEED_OFTEN = (
     *(sell, work, wait, misbehave) * 4,
-    *(work, lie, edit, cancel) * 2,
+    *(work, lie, edit, cancel, refuse) * 2,
     *(receive, hear, poll, record, project, publish, kill, arrive, verify),
 )
 

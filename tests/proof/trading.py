@@ -284,6 +284,7 @@ async def until_verified(house: House, rounds: int = 10) -> None:
     """The shops behave from now on, an operator closes what asks for one, and time passes."""
     for partner in house.partners.values():
         partner.faults.clear()
+        partner.shop.refused.clear()
         while partner.late:
             await partner.arrive(partner.late[0])
     for _ in range(rounds):

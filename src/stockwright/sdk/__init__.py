@@ -16,6 +16,7 @@ graphql          documents and variables over the same, errors by code, budgets 
 webhooks         Standard Webhooks
 signatures       an HMAC over the raw body
 pacing           calls per second, as arithmetic
+quotas           how many calls a partner says are left, kept to
 passes           polls of what changed, where it is listed by the time of its change
 secrets          values that are never shown, from env:NAME or file:PATH
 connector        what a connector's package gives to the hub
@@ -29,6 +30,7 @@ queue_nats       NATS JetStream behind that seam
 queue_rabbitmq   RabbitMQ behind that seam
 reference        a connector's page, from its declaration
 contract         the tests every connector passes
+promises         those of them about what is declared, and about receive, snapshot and submit
 hostile          a partner that misbehaves, over real HTTP
 pytest_plugin    marks and fixtures for the tests of other packages
 
@@ -53,12 +55,14 @@ __all__ = [
     "outbound",
     "pacing",
     "passes",
+    "promises",
     "pytest_plugin",
     "queue_connection",
     "queue_kafka",
     "queue_nats",
     "queue_rabbitmq",
     "queues",
+    "quotas",
     "reference",
     "secrets",
     "signatures",

@@ -1,25 +1,21 @@
 """Calls to one store: its quota of calls, told in every answer, and its pages."""
 
-import asyncio
 import datetime as dt
-from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from stockwright.connectors.bigcommerce.declaration import BigSettings
-from stockwright.domain.errors import Throttled
 from stockwright.sdk.auth import header
 from stockwright.sdk.calling import Caller, Query
 from stockwright.sdk.connector import Opening
+from stockwright.sdk.quotas import RateHeaders, Rationed, number_in
 from stockwright.sdk.transports import LONGEST_RETRY_AFTER_S, Http, HttpResponse
 
 T = TypeVar("T")
-LEFT: Final = "x-rate-limit-requests-left"
 RESET: Final = "x-rate-limit-time-reset-ms"
-LONGEST_WAIT_S: Final = 2.0
-"""Longer than this nobody sleeps inside a call: the hub comes again."""
+QUOTA: Final = RateHeaders(left="x-rate-limit-requests-left", reset=RESET, unit="milliseconds")
 MOST_PAGES: Final = 10_000
 _OPERATOR: Final = {401: "access_token", 403: "access_token"}
 
@@ -45,24 +41,17 @@ class Api(Caller):
             system=opening.system,
             base_url=f"{settings.base_url.rstrip('/')}/stores/{settings.store_hash}",
             auth=header("X-Auth-Token", settings.access_token),
-            transport=opening.transport or Http(settings.concurrency),
+            transport=Rationed(
+                opening.transport or Http(settings.concurrency), QUOTA, opening.clock
+            ),
             timeout_s=settings.timeout_s,
             clock=opening.clock,
             operator=_OPERATOR,
         )
-        self._left: int | None = None
-        self._reset_at = 0.0
-
-    async def send(self, method: str, path: str, **more: Any) -> HttpResponse:
-        """The answer, whatever its status. Raises Throttled where no call is left for now."""
-        await self._turn()
-        response = await super().send(method, path, **more)
-        self._learn(response.headers)
-        return response
 
     def wait_s(self, response: HttpResponse) -> float:
         """Seconds the store asks us to wait: until its quota begins anew, where it says so."""
-        left_ms = _whole(response.headers.get(RESET))
+        left_ms = number_in(response.headers.get(RESET, ""), ())
         if left_ms is None:
             return super().wait_s(response)
         return min(left_ms / 1000, LONGEST_RETRY_AFTER_S)
@@ -97,24 +86,6 @@ class Api(Caller):
                 break
         return rows
 
-    async def _turn(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._left is None or self._left > 0 or loop.time() >= self._reset_at:
-            if self._left is not None:
-                self._left -= 1  # calls under way count before their answers tell
-            return
-        wait_s = self._reset_at - loop.time()
-        if wait_s > LONGEST_WAIT_S:
-            raise Throttled(f"the quota of {self.system} is used up", wait_s)
-        await asyncio.sleep(wait_s)
-
-    def _learn(self, headers: Mapping[str, str]) -> None:
-        left, reset_ms = _whole(headers.get(LEFT)), _whole(headers.get(RESET))
-        if left is not None and reset_ms is not None:
-            self._left = left
-            wait_s = min(reset_ms / 1000, LONGEST_RETRY_AFTER_S)
-            self._reset_at = asyncio.get_running_loop().time() + wait_s
-
 
 def moment_of(text: str) -> dt.datetime:
     """A time as v2 writes it (RFC 2822) or v3 does (ISO 8601). Raises ValueError for any other."""
@@ -123,7 +94,3 @@ def moment_of(text: str) -> dt.datetime:
     except (TypeError, ValueError, IndexError):
         moment = dt.datetime.fromisoformat(text)
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None

@@ -47,6 +47,7 @@ from stockwright.sdk.messages import (
     ShownLevel,
     SubmitResult,
 )
+from stockwright.sdk.quotas import RateHeaders, Rationed
 from stockwright.sdk.sources import Wrong
 from stockwright.sdk.transports import (
     Http,
@@ -81,7 +82,11 @@ class JsonHttpConnection:
         self._clock = opening.clock
         self._zone = zone_of(opening.time_zone)
         self._channel = settings.channel or opening.system
-        self._transport = opening.transport or Http(settings.concurrency)
+        self._transport = Rationed(
+            opening.transport or Http(settings.concurrency),
+            RateHeaders(left=settings.quota_left, reset=settings.quota_reset),
+            opening.clock,
+        )
 
     async def close(self) -> None:
         """Closes the connections to the partner."""
@@ -114,6 +119,8 @@ class JsonHttpConnection:
                 headers={"idempotency-key": hashlib.sha256(body).hexdigest()},
                 timeout_s=left_s,
             )
+        except Throttled as error:
+            return [Retry(retry_after_s=error.retry_after_s, reason=str(error))] * len(levels)
         except NotSent as error:
             return [Retry(retry_after_s=DEFAULT_RETRY_S, reason=str(error))] * len(levels)
         except Unanswered as error:
@@ -195,6 +202,8 @@ class JsonHttpConnection:
                 body=json_body(body),
                 headers={"idempotency-key": hashlib.sha256(document.key.encode()).hexdigest()},
             )
+        except Throttled as error:
+            return Retry(retry_after_s=error.retry_after_s, reason=str(error))
         except NotSent as error:
             return Retry(retry_after_s=DEFAULT_RETRY_S, reason=str(error))
         except Unanswered as error:

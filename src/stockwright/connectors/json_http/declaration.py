@@ -115,6 +115,12 @@ class JsonHttpSettings(ConnectorSettings, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=3600, description="seconds in which a given-up call may still be applied"),
     ] = LIMITS.longest_apply_delay_s
+    quota_left: Annotated[
+        str, Meta(max_length=100, description="header of its answers: how many calls are left")
+    ] = "ratelimit-remaining"
+    quota_reset: Annotated[
+        str, Meta(max_length=100, description="header: seconds until there are more, or that time")
+    ] = "ratelimit-reset"
 
     def __post_init__(self) -> None:
         check_kinds(self.out)
