@@ -2,8 +2,8 @@
 
 Random worlds from a seed, over every sandbox that shows levels: sales behind our back, orders taken
 back, receipts, webhooks twice, late or never, polls cut short, every fault of the hostile partner,
-batches taken in part, numbers it never wrote down, old answers, edits by hand, publishers killed before, in and after a
-call, with bytes that arrive behind those of their successor.
+batches taken in part, numbers it never wrote down, old answers, edits by hand, publishers killed
+before, in and after a call, with bytes that arrive behind those of their successor.
 """
 
 import os
