@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 
 from stockwright import sdk
+from stockwright.sdk import files
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/sdk.md"
 FOLDER = Path(sdk.__file__).parent
+MODULES = sorted([*sdk.__all__, *(f"files.{name}" for name in files.__all__)])
 
 
 def public_names(module):
     """Names a module defines itself, without those of one letter, which stand for types."""
     found = set()
-    for node in ast.parse((FOLDER / f"{module}.py").read_text(encoding="utf-8")).body:
+    path = FOLDER / f"{module.replace('.', '/')}.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             found.add(node.name)
         elif isinstance(node, ast.Assign):
@@ -33,7 +36,18 @@ def test_every_module_of_the_kit_is_public_and_told_in_its_first_lines():
         assert f"\n{module} " in sdk.__doc__
 
 
-@pytest.mark.parametrize("module", sdk.__all__)
+def test_a_connector_of_files_builds_on_public_names_alone():
+    ours = (FOLDER.parent / "connectors").glob("*/*.py")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in ours)
+    used = {
+        line.split()[1] for line in text.splitlines() if line.startswith("from stockwright.sdk.")
+    }
+    assert used <= {f"stockwright.sdk.{name}" for name in MODULES}
+    for module in files.__all__:
+        assert f"\n{module} " in files.__doc__
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_the_page_names_what_a_module_offers_and_nothing_else(module):
     names = public_names(module)
     loaded = import_module(f"stockwright.sdk.{module}")
@@ -47,4 +61,4 @@ def test_the_page_names_what_a_module_offers_and_nothing_else(module):
 
 def test_the_page_tells_of_no_module_that_is_gone():
     rows = [row for row in PAGE.read_text(encoding="utf-8").splitlines() if row.startswith("| `")]
-    assert [row.split("`")[1] for row in rows] == sorted(sdk.__all__)
+    assert [row.split("`")[1] for row in rows] == MODULES
