@@ -25,8 +25,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "location": "501",
         "timeout_s": 0.3,
     },
-    "csv_drop": {"stable_s": 0},
-    "pos_file": {"stable_s": 0},
+    "csv_drop": {"stable_s": 0, "documents": ["shipment", "cancellation", "refund"]},
+    "pos_file": {"stable_s": 0, "documents": ["shipment", "cancellation", "refund"]},
     "amazon": {
         "region": "na",
         "seller_id": "A3TH9S8BH6GOGM",

@@ -106,3 +106,18 @@ def test_increases_are_owed_a_tenth_and_unused_credit_does_not_pile_up(batch_siz
     for _ in range(200):
         budgets.credit_increases(one, batch_size, 0, batch_size)
     assert one.increase_credit <= max(1.0, batch_size * budgets.INCREASE_SHARE)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "burst", "wait_s"),
+    [(5.0, 8, 0.0), (2.0, 8, 0.0), (1.0, 8, 0.5), (-3.0, 8, 2.5), (1.0, 1, 0.0), (0.5, 1, 0.25)],
+)
+def test_a_long_poll_leaves_a_call_for_levels_where_the_burst_holds_two(tokens, burst, wait_s):
+    assert budgets.spare_wait_s(budget(tokens=tokens), 2.0, burst) == wait_s
+
+
+def test_calls_beyond_those_taken_are_earned_before_the_next():
+    one = budget(tokens=1.0)
+    budgets.take_call(one)
+    budgets.charge(one, 3)
+    assert budgets.wait_s(one, NOON, 2.0, 4, 0) == 2.0

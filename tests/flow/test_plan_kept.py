@@ -1,6 +1,7 @@
 """On simulated time: a zero overtakes a mountain of increases; no partner gets too many calls."""
 
 import random
+from bisect import bisect_left
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from stockwright.flow.calls import promise_call
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.messages import ShownLevel
+from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
 from stockwright.store.connection import Pool
 from tests.flow.channels import FAST, Clock, Shop, World, honest, link
 
@@ -140,3 +142,63 @@ async def test_a_partner_never_gets_more_calls_in_an_hour_than_its_plan_whoever_
     hour = [at for at in made if at - began <= 3_600]
     assert len(hour) <= plan.burst + plan.calls_per_s * 3_600
     assert len(hour) > 200, "and the plan is made use of"
+
+
+class Chatty(Strict):
+    """A partner whose every verb takes several HTTP calls, as a look-up before it, or by halves."""
+
+    def __init__(self, clock, chance):
+        super().__init__(clock, chance)
+        self.http = InMemory(self.answer)
+
+    async def answer(self, _request):
+        self.at.append(self.clock.now.timestamp())
+        return HttpResponse(status=200)
+
+    async def call(self, times):
+        for _ in range(times):
+            await self.http.send(HttpRequest(method="GET", url="http://chatty.example/"))
+
+    async def publish(self, levels):
+        await self.call(self.chance.randint(1, MOST_CALLS))
+        return honest(self, list(levels))
+
+    async def read_back(self, keys):
+        await self.call(2)
+        return [
+            ShownLevel(listing=key.listing, quantity=self.shows.get(key.listing, 0)) for key in keys
+        ]
+
+
+MOST_CALLS = 6
+
+
+@pytest.mark.parametrize("own_plan", [False, True])
+async def test_every_call_counts_that_a_verb_makes_not_the_verb(database_url, pool, own_plan):
+    """What a verb made beyond the call it was given is earned before the next begins, so that the
+    plan is exceeded by what one verb makes and never by more. A connection with a plan of its own
+    for its calls is left alone.
+    """
+    world, clock, chance = World(database_url, skus=1), Clock(), random.Random(7)
+    plan = msgspec.structs.replace(FAST, batch_size=2, calls_per_s=0.1, burst=4, concurrency=1)
+    shop = Chatty(clock, chance)
+    shop.paces_itself = own_plan
+    links = [link(clock=clock, limits=plan, seed=n) for n in range(3)]
+    workers = [Publisher(pool, shop, one) for one in links]
+    pile_up(world, clock, 2_000)
+    began = clock.now.timestamp()
+    for n in range(600):
+        worker = workers[n % 3]
+        await (worker.verify() if n % 10 == 9 else worker.step())
+        clock.pass_s(6 * 2 * chance.random())
+    hour = [at - began for at in shop.at if at - began <= 3_600]
+    allowed = plan.burst + plan.calls_per_s * 3_600 + MOST_CALLS - 1
+    if own_plan:
+        assert len(hour) > 2 * allowed
+        return
+    assert len(hour) <= allowed
+    assert len(hour) > 0.8 * allowed, "and the plan is made use of"
+    for n, at in enumerate(hour):
+        for earlier in hour[:n:7]:
+            most = plan.burst + plan.calls_per_s * (at - earlier) + MOST_CALLS - 1
+            assert n - bisect_left(hour, earlier) + 1 <= most + 1e-6

@@ -8,14 +8,17 @@ import pytest
 
 from stockwright.connectors.csv_drop import CONNECTOR as CSV_DROP
 from stockwright.connectors.csv_drop import Sandbox as FilePartner
+from stockwright.domain import budget as budgets
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
+from stockwright.flow.calls import spare_call
 from stockwright.flow.intake import Intake
 from stockwright.flow.polling import MAX_PAGES, Poller
 from stockwright.flow.recording import Recorder
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page, Payload
-from stockwright.store import watermarks
+from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
+from stockwright.store import attempts, watermarks
 from stockwright.store.connection import Pool
 from stockwright.store.polls import poll_states
 from tests.flow.partners import events, order, rows, set_up
@@ -239,6 +242,67 @@ async def test_pages_are_asked_for_no_faster_than_the_partner_s_plan(poller, mon
     partner.limits = msgspec.structs.replace(PLAN, calls_per_s=0.001, burst=2)
     assert (await poller.poll("shop", partner)).complete
     assert [round(wait / 1000) for wait in waits] == [1, 2, 3, 4]
+
+
+class Talkative(Partner):
+    """Needs a call of its own for each order it lists."""
+
+    def __init__(self, orders):
+        super().__init__(orders, size=len(orders))
+        self.calls = 0
+
+        async def answer(_request):
+            self.calls += 1
+            return HttpResponse(status=200)
+
+        self.http = InMemory(answer)
+
+    async def read(self, cursor):
+        page = await super().read(cursor)
+        for _ in page.payloads:
+            await self.http.send(HttpRequest(method="GET", url="http://shop.example/"))
+        return page
+
+
+async def test_every_call_of_a_page_is_within_the_plan_and_leaves_one_for_levels(
+    pool, poller, monkeypatch
+):
+    partner = Talkative(orders(6))
+    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=50.0, burst=3)
+    spare = []
+
+    def noted(connection, system, limits):
+        wait_s = spare_call(connection, system, limits)
+        now, budget = attempts.lock_connection(connection, system)
+        budgets.refill(budget, now, limits.calls_per_s, limits.burst)
+        spare.append((wait_s, budget.tokens))
+        return wait_s
+
+    monkeypatch.setattr("stockwright.flow.polling.spare_call", noted)
+    began = asyncio.get_running_loop().time()
+    assert (await poller.poll("shop", partner)).complete
+    assert partner.calls == 6
+    taken = [tokens for wait_s, tokens in spare if wait_s == 0.0]
+    assert len(taken) == 5, "the first one the poll took before it asked"
+    assert min(taken) >= 1.0, "a level may go at any time"
+    assert asyncio.get_running_loop().time() - began >= 3 / 50.0, "three more than the burst"
+
+
+async def test_a_poll_does_not_starve_behind_levels(pool, poller, monkeypatch):
+    """Levels take each call as it is earned; after a while the poll has its turn all the same."""
+    partner = Talkative(orders(2))
+    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=50.0, burst=3)
+    monkeypatch.setattr("stockwright.flow.polling.PATIENCE_S", 0.05)
+    monkeypatch.setattr("stockwright.flow.polling.spare_call", lambda *_: 0.01)
+    assert (await poller.poll("shop", partner)).complete
+    assert partner.calls == 2
+
+
+async def test_a_connection_with_plans_of_its_own_waits_for_no_call(pool, poller, monkeypatch):
+    partner = Talkative(orders(6))
+    partner.paces_itself = True
+    monkeypatch.setattr("stockwright.flow.polling.spare_call", pytest.fail)
+    assert (await poller.poll("shop", partner)).complete
 
 
 async def test_files_are_recorded_once_however_often_they_are_dropped(

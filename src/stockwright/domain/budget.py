@@ -104,6 +104,21 @@ def promise_call(budget: Budget, calls_per_s: float) -> float:
     return max(0.0, -budget.tokens / calls_per_s)
 
 
+def spare_wait_s(budget: Budget, calls_per_s: float, burst: float) -> float:
+    """Seconds until a call may be made that leaves one for levels; 0 for now.
+
+    For the calls of a long poll: a zero must not wait until the poll has come to its end.
+    """
+    needed = min(2.0, max(1.0, burst))
+    return max(0.0, (needed - budget.tokens) / calls_per_s)
+
+
+def charge(budget: Budget, calls: int) -> None:
+    """Calls that were made beyond those taken: the next ones wait until these are earned."""
+    assert calls >= 0
+    budget.tokens -= calls
+
+
 def credit_increases(budget: Budget, carried: int, aged: int, batch_size: int) -> None:
     """Notes what a call of `carried` levels owes to increases, less the `aged` ones it carries."""
     credit = budget.increase_credit + carried * INCREASE_SHARE - aged

@@ -142,6 +142,26 @@ def promise_call(
     return wait_s
 
 
+def spare_call(
+    connection: Connection,
+    system: str,
+    limits: Limits,
+    *,
+    clock: Callable[[], dt.datetime] | None = None,
+) -> float:
+    """Takes a call of the shared budget that levels can spare; else the seconds until there is one.
+
+    0 says that it was taken.
+    """
+    now, budget = attempts.lock_connection(connection, system)
+    budgets.refill(budget, clock() if clock else now, limits.calls_per_s, limits.burst)
+    wait_s = budgets.spare_wait_s(budget, limits.calls_per_s, limits.burst)
+    if wait_s == 0.0:
+        budgets.take_call(budget)
+    attempts.write_connection(connection, system, budget)
+    return wait_s
+
+
 def _write_down(
     connection: Connection, link: Link, budget: Budget, chosen: Chosen, now: dt.datetime
 ) -> Call:

@@ -20,7 +20,8 @@ from stockwright.flow.speaking import ask_back, send, tell
 from stockwright.flow.turns import Turns
 from stockwright.flow.verification import Verified, choose, take
 from stockwright.sdk.messages import PublishResult
-from stockwright.sdk.verbs import Publishes, ReadsBack
+from stockwright.sdk.transports import Meter, metered
+from stockwright.sdk.verbs import Publishes, ReadsBack, paces_itself
 from stockwright.store import attempts
 from stockwright.store.connection import Connection, Pool, listen
 
@@ -142,15 +143,19 @@ class Publisher:
     async def _carry(self, call: Call, claimed_at: float) -> None:
         """Sends a call and takes its answers; `claimed_at` is of the monotonic clock."""
         answer: Sequence[PublishResult] | Failed
-        with telemetry.span(
-            "publication.send", channel=call.levels[0].channel, levels=len(call.levels)
+        meter = Meter()
+        with (
+            telemetry.span(
+                "publication.send", channel=call.levels[0].channel, levels=len(call.levels)
+            ),
+            metered(meter),
         ):
             if time.monotonic() - claimed_at > self.link.lease_margin_s / 2:
                 # Bytes that leave now might be applied when the lease has gone to another.
                 answer = Failed("this process stood still before it could send")
             else:
                 answer = await send(self._connection, self.link, call)
-        _measure(call, await self._settle(call, answer, claimed_at))
+        _measure(call, await self._settle(call, answer, claimed_at, self._more(meter)))
 
     async def verify(self) -> Verified:
         """Reads back one batch of settled levels, where the partner can tell what it shows."""
@@ -159,8 +164,16 @@ class Publisher:
         asked = await self._in_thread(lambda connection: choose(connection, self.link))
         if not asked:
             return Verified()
-        answer = await ask_back(self._connection, self.link, asked)
-        return await self._in_thread(lambda connection: take(connection, self.link, asked, answer))
+        with metered(Meter()) as meter:
+            answer = await ask_back(self._connection, self.link, asked)
+        more = self._more(meter)
+        return await self._in_thread(
+            lambda connection: take(connection, self.link, asked, answer, more=more)
+        )
+
+    def _more(self, meter: Meter) -> int:
+        """The calls to pay for beyond the one that was taken of the budget."""
+        return 0 if paces_itself(self._connection) else meter.more
 
     async def _claim(self) -> Claimed:
         claimed = await self._in_thread(self._claim_now)
@@ -177,13 +190,13 @@ class Publisher:
         return claim(connection, self.link)
 
     async def _settle(
-        self, call: Call, answer: Sequence[PublishResult] | Failed, claimed_at: float
+        self, call: Call, answer: Sequence[PublishResult] | Failed, claimed_at: float, more: int
     ) -> Settled:
         """Tries for as long as the lease lasts; after that the values are in doubt anyway."""
         while True:
             try:
                 return await self._in_thread(
-                    lambda connection: settle(connection, self.link, call, answer)
+                    lambda connection: settle(connection, self.link, call, answer, more=more)
                 )
             except Exception as failure:
                 if time.monotonic() - claimed_at > self.link.lease.total_seconds():

@@ -29,9 +29,16 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def settle(
-    connection: Connection, link: Link, call: Call, answer: Sequence[PublishResult] | Failed
+    connection: Connection,
+    link: Link,
+    call: Call,
+    answer: Sequence[PublishResult] | Failed,
+    *,
+    more: int = 0,
 ) -> Settled:
-    """Takes the answers of a call, aligned with its levels."""
+    """Takes the answers of a call, aligned with its levels; more: the calls it made in truth beyond
+    that one.
+    """
     now, budget = attempts.lock_connection(connection, link.system)
     now = link.clock() if link.clock else now
     current = {one.key: one for one in levels.relock(connection, [one.key for one in call.levels])}
@@ -49,6 +56,7 @@ def settle(
     attempts.finish_attempts(connection, call.number, finished, now=now, doubt_until=doubt_until)
     _note_refusals(connection, link, call, answer, held)
     _note_stuck(connection, link, call, held)
+    budgets.charge(budget, more)
     settle_budget(connection, link, budget, answer, now)
     return Settled(now, finished)
 

@@ -58,13 +58,19 @@ def take(
     link: Link,
     asked: Sequence[Level],
     answer: Sequence[ShownLevel | None] | Failed,
+    *,
+    more: int = 0,
 ) -> Verified:
-    """Notes what was shown, aligned with the levels asked for; what is wrong is due again.
+    """Notes what was shown, aligned with the levels asked for; what is wrong is due again. more:
+    the calls it took beyond the first.
 
     Too little may be due to orders on their way, except of gross numbers: see rules.read_back.
     """
     now, budget = attempts.lock_connection(connection, link.system)
     now = link.clock() if link.clock else now
+    if more:
+        budgets.charge(budget, more)
+        attempts.write_connection(connection, link.system, budget)
     if isinstance(answer, Failed):
         # A partner that cannot be asked may still be told: only a wish for silence counts.
         if answer.retry_after_s is not None:

@@ -7,7 +7,9 @@ Unanswered     it may have been applied: nobody knows
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -33,6 +35,46 @@ class Unanswered(Transient):
 
 class TooLarge(Unanswered):
     """The answer passed the cap and was not read to its end."""
+
+
+class Meter:
+    """How many calls a verb made. `before` is awaited before each of them but the first, which
+    whoever asks the verb has counted already.
+    """
+
+    def __init__(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.calls = 0
+        self._before = before
+
+    @property
+    def more(self) -> int:
+        """How many were made beyond the first."""
+        return max(0, self.calls - 1)
+
+    async def count(self) -> None:
+        """One more is about to be made."""
+        self.calls += 1
+        if self.calls > 1 and self._before is not None:
+            await self._before()
+
+
+_METER: Final[ContextVar[Meter | None]] = ContextVar("meter", default=None)
+
+
+@contextmanager
+def metered(meter: Meter) -> Iterator[Meter]:
+    """Counts every call that is sent inside, whatever connection or task sends it."""
+    before = _METER.set(meter)
+    try:
+        yield meter
+    finally:
+        _METER.reset(before)
+
+
+async def _count() -> None:
+    meter = _METER.get()
+    if meter is not None:
+        await meter.count()
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +125,7 @@ class Http:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """The answer to the request, after redirects on the same host."""
         _check_url(request.url)
+        await _count()
         try:
             async with asyncio.timeout(request.timeout_s):
                 return await self._follow(request)
@@ -143,6 +186,7 @@ class InMemory:
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """What the function answers or raises, within the request's time-out."""
+        await _count()
         self.requests.append(request)
         try:
             async with asyncio.timeout(request.timeout_s):

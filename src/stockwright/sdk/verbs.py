@@ -215,7 +215,9 @@ class MapsByRules(Maps, Protocol):
 class Connection(Maps, Protocol):
     """One configured instance of a connector. Other verbs are found with isinstance.
 
-    limits are the declaration's, with what the settings say in their place.
+    limits are the declaration's, with what the settings say in their place. One with an attribute
+    `paces_itself` that is true keeps plans of its own for its calls: then `calls_per_s` counts
+    verbs, else every call that is made.
     """
 
     system: str
@@ -224,3 +226,8 @@ class Connection(Maps, Protocol):
     async def close(self) -> None:
         """Gives back sockets and files. Safe to repeat."""
         ...
+
+
+def paces_itself(connection: object) -> bool:
+    """Whether a connection's calls are counted by plans of its own."""
+    return bool(getattr(connection, "paces_itself", False))

@@ -38,6 +38,7 @@ class AmazonConnection:
     """One seller account in one region. Its plan allows one list of orders a minute."""
 
     poll_every_s: Final = 60.0
+    paces_itself: Final = True
 
     def __init__(self, opening: Opening, settings: AmazonSettings) -> None:
         self.system = opening.system
@@ -96,7 +97,7 @@ class AmazonConnection:
             raise Misconfigured("webhook_secrets", "set webhook_secrets to receive notifications")
         given = {name.lower(): value for name, value in headers.items()}.get(KEY_HEADER, "")
         known = [
-            hmac.compare_digest(secret.reveal().encode(), given.encode())
+            hmac.compare_digest(secret.reveal().encode(), given.encode("utf-8", "replace"))
             for secret in settings.webhook_secrets
         ]
         if not any(known):

@@ -123,7 +123,7 @@ class DocumentFiles:
             return content
         name = file_of(document, self._settings)
         draft, note = f"{self._outbox}/{DRAFTS}/{name}", f"{self._outbox}/{SENT}/{name}"
-        if not await self._noted(note):
+        if not await self._is_there(note):
             for folder in (DRAFTS, SENT):
                 await self._place.make_folder(f"{self._outbox}/{folder}")
             await self._place.write(draft, content)
@@ -132,12 +132,14 @@ class DocumentFiles:
             # Without a draft it went out before: the note stands before the draft leaves.
             await self._place.move(draft, f"{self._outbox}/{name}")
         except FileExistsError:
-            raise Transient(f"{name} lies in the outbox already, and is none of ours") from None
+            if await self._is_there(draft):
+                why = f"{name} lies in the outbox already, and is none of ours"
+                raise Transient(why) from None
         return Delivered(reference=name)
 
-    async def _noted(self, note: str) -> bool:
+    async def _is_there(self, path: str) -> bool:
         try:
-            await self._place.read(note, 1)
+            await self._place.read(path, 1)
         except FileNotFoundError:
             return False
         return True
