@@ -125,6 +125,7 @@ async def test_webhooks_are_answered_within_a_second_whatever_the_ledger_is_busy
     monkeypatch.setenv("SHOP_SECRET", secret)
     async with Sandbox(secret=Secret(secret)) as shop:
         settings = {"base_url": await shop.start(), "webhook_secrets": ["env:SHOP_SECRET"]}
+        settings["channel"] = "web"
         config = network(database_url, connector="json_http", settings=settings)
         services_context = open_services(config)
         services = await asyncio.to_thread(services_context.__enter__)
