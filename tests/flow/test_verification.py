@@ -106,28 +106,37 @@ async def test_what_was_in_doubt_is_read_back_before_all_others(
     assert not world.level("SKU-002")["doubted"]
 
 
+class Crowded(Window):
+    """A shop for which more waits than is ever sent; left: how much, whenever it is asked."""
+
+    def __init__(self, world) -> None:
+        super().__init__()
+        self.world = world
+        self.left: list[int] = []
+
+    async def read_back(self, keys):
+        self.left.append(self.world.rows("select count(*) from level where state = 'due'")[0][0])
+        return await super().read_back(keys)
+
+
 async def test_a_publisher_that_is_never_at_rest_reads_back_a_sample(world, pool, monkeypatch):
-    for name in ("VERIFY_BUSY_EVERY_S", "VERIFY_EVERY_S"):
-        monkeypatch.setattr(f"stockwright.flow.publication.{name}", 0.0)
-    window = Window()
-    publisher = Publisher(pool, window, link())
-    window.gate = asyncio.Event()
-    stop = asyncio.Event()
-    world.stock("SKU-000", 4)
-    Projection(pool).step()
+    """A busy channel is not trusted for ever, nor asked all the time."""
+    monkeypatch.setattr("stockwright.flow.publication.VERIFY_BUSY_EVERY_S", 0.0)
+    monkeypatch.setattr("stockwright.flow.publication.VERIFY_EVERY_S", 0.0)
     world.run(
-        "update level set state = 'settled', acknowledged = 4, acknowledged_version = version,"
-        " acknowledged_at = now()"
+        "insert into level (channel, listing, desired, version, sequence, projected_at, state,"
+        " lane, due_at, waiting_since, acknowledged, acknowledged_version, acknowledged_at)"
+        " select 'WEB', 'BULK-' || n, 50, 2, 1, now(), case when n > 9 then 'due' else 'settled'"
+        " end, 'increase', now(), now(), case when n > 9 then 5 else 50 end, 1, now()"
+        " from generate_series(1, 400) as n"
     )
-    world.stock("SKU-001", 4)
-    Projection(pool).step()
-    running = asyncio.create_task(publisher.run(stop))
-    await until(lambda: window.asked != [])
-    assert window.most_at_once == 1, "while a call is under way"
-    assert window.shows == {}
-    window.gate.set()
+    window, stop = Crowded(world), asyncio.Event()
+    limits = msgspec.structs.replace(FAST, batch_size=1, concurrency=2)
+    running = asyncio.create_task(Publisher(pool, window, link(limits=limits)).run(stop))
+    await until(lambda: window.left != [])
     stop.set()
     await running
+    assert window.left[0] > 300, "long before nothing is left to send"
 
 
 async def test_a_channel_found_to_show_too_much_is_put_right_at_once(world, publisher, window):
