@@ -25,13 +25,14 @@ def pool(database_url):
         yield pool
 
 
-def pile_up(world, clock, count=BULK):
+def pile_up(world, clock, count=BULK, channel="WEB"):
     """So many listings wait to be raised from 5 to 50; the longest due first."""
     world.run(
         "insert into level (channel, listing, desired, version, sequence, projected_at, state,"
         " lane, due_at, waiting_since, acknowledged, acknowledged_version)"
-        " select 'WEB', 'BULK-' || n, 50, 2, 1, %s, 'due', 'increase', %s, %s, 5, 1"
+        " select %s, 'BULK-' || n, 50, 2, 1, %s, 'due', 'increase', %s, %s, 5, 1"
         " from generate_series(1, %s) as n",
+        channel,
         *[clock.now] * 3,
         count,
     )
@@ -86,6 +87,51 @@ async def test_a_zero_reaches_the_channel_within_a_call_s_time_though_50_000_inc
     assert waited_s <= CALL_S
     left = world.rows("select count(*) from level where state = 'due'")[0][0]
     assert left == BULK - (10 * 100 - 1), "increases fill what room is left, and nothing is lost"
+
+
+async def test_a_zero_of_one_channel_does_not_wait_for_what_others_are_raised_by(
+    database_url, pool
+):
+    """Five channels of one connection, each with more to be raised than a call holds."""
+    codes = ("DE", "FR", "IT", "ES", "PL")
+    world, clock = World(database_url, codes, skus=1), Clock()
+    shop = Slow(clock)
+    limits = msgspec.structs.replace(FAST, batch_size=10, concurrency=1, timeout_s=30.0)
+    worker = Publisher(pool, shop, link(*codes, clock=clock, limits=limits))
+    projection = Projection(pool, clock=clock)
+    world.stock("SKU-000", 8)
+    projection.step()
+    while await worker.step():
+        pass
+    for code in codes:
+        pile_up(world, clock, 100, code)
+    shop.calls.clear()
+    world.run("delete from listing_component where channel <> 'PL'")
+    world.run("delete from level where listing = 'SKU-000' and channel <> 'PL'")
+    await worker.step()
+    world.stock("SKU-000", 0)
+    projection.step()
+    for _ in range(6):
+        await worker.step()
+    channels = [call[0].channel for call in shop.calls]
+    assert shop.calls[1][0].channel == "PL"
+    assert any(one.quantity == 0 for one in shop.calls[1]), "in the very next call"
+    assert sorted(channels[:1] + channels[2:6]) == sorted(codes), "and then the turns go on"
+
+
+async def test_a_stream_of_decreases_of_one_channel_leaves_the_others_a_tenth(database_url, pool):
+    world, clock = World(database_url, ("DE", "FR"), skus=1), Clock()
+    shop = Slow(clock)
+    limits = msgspec.structs.replace(FAST, batch_size=10, concurrency=1, timeout_s=30.0)
+    worker = Publisher(pool, shop, link("DE", "FR", clock=clock, limits=limits))
+    for code in ("DE", "FR"):
+        pile_up(world, clock, 400, code)
+    world.run("update level set lane = 'decrease', desired = 1 where channel = 'DE'")
+    for _ in range(33):
+        await worker.step()
+    channels = [call[0].channel for call in shop.calls]
+    assert channels.count("FR") == 3
+    assert channels[:2] == ["DE", "DE"]
 
 
 class Strict(Shop):

@@ -33,7 +33,8 @@ class Link(msgspec.Struct, kw_only=True):
 
     clock None is the database's clock, which is what several processes must share. order_watermark
     says that a complete poll of its orders proves that none before its start is unseen: then
-    increases wait for it, and ask_for_orders is called in the event loop once one does.
+    increases wait for it, and ask_for_orders is called in the event loop once one does. turn is the
+    channel whose turn it is, out_of_turn how many calls in a row went to others.
     """
 
     system: str
@@ -44,6 +45,7 @@ class Link(msgspec.Struct, kw_only=True):
     lease_margin_s: float = LEASE_MARGIN_S
     aged_after_s: float = AGED_AFTER_S
     turn: int = 0
+    out_of_turn: int = 0
     patience: Patience = Patience()
     criticality: str = "normal"
     order_watermark: bool = False

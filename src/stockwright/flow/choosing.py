@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PROBE_LEVELS: Final = 10
 """Levels in the one call that asks whether a failing partner answers again."""
+OUT_OF_TURN: Final = 9
+"""So many calls in a row may go to channels with decreases before another has its turn."""
 
 
 class Chosen(msgspec.Struct):
@@ -42,15 +44,35 @@ def choose(
     gate: Gate,
     now: dt.datetime,
 ) -> Chosen:
-    """Levels of one channel; the connection's channels that are not paused take turns."""
-    count, put_off = len(running), list[Level]()
-    for turn in range(link.turn, link.turn + count):
-        chosen = _choose_of(connection, link, budget, running[turn % count], gate, now)
+    """Levels of one channel; the connection's channels that are not paused take turns, those with
+    decreases before the others.
+    """
+    put_off = list[Level]()
+    for channel, out_of_turn in _in_order(connection, link, running, now):
+        chosen = _choose_of(connection, link, budget, channel, gate, now)
         put_off += chosen.put_off
         if chosen.levels:
-            link.turn = (turn + 1) % count
+            if out_of_turn:
+                link.out_of_turn += 1
+            else:
+                link.turn, link.out_of_turn = (running.index(channel) + 1) % len(running), 0
             return Chosen(chosen.levels, chosen.held, put_off)
     return Chosen(put_off=put_off)
+
+
+def _in_order(
+    connection: Connection, link: "Link", running: Sequence[str], now: dt.datetime
+) -> list[tuple[str, bool]]:
+    """The channels as they are asked for levels, and whether each goes out of its turn: a zero of
+    one channel must not wait for what others are to be raised by. Now and then all keep their turn.
+    """
+    count = len(running)
+    turns = [running[(link.turn + n) % count] for n in range(count)]
+    if count < 2 or link.out_of_turn >= OUT_OF_TURN:
+        return [(channel, False) for channel in turns]
+    urgent = levels.channels_with_decreases(connection, running, now)
+    first = [(channel, channel != turns[0]) for channel in turns if channel in urgent]
+    return first + [(channel, False) for channel in turns if channel not in urgent]
 
 
 def _choose_of(

@@ -55,7 +55,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the hub keeps to when it calls a partner.
 
     calls_per_s and burst count every call that is made, look-ups included, unless the connection
-    paces itself (verbs.Connection). longest_apply_delay_s: how long after its deadline a request we gave up on may still be applied.
+    paces itself (see verbs). longest_apply_delay_s: how long after its deadline a request we gave
+    up on may still be applied.
     """
 
     batch_size: int

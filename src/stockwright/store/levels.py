@@ -117,6 +117,15 @@ def due_levels(
     return _levels(connection, "due_levels", **arguments)
 
 
+def channels_with_decreases(
+    connection: Connection, channels: Sequence[str], now: dt.datetime
+) -> set[str]:
+    """Those of these channels that have a decrease to send now."""
+    arguments = {"channels": texts(channels), "now": now}
+    rows = connection.execute(_SQL["channels_with_decreases"], arguments).fetchall()
+    return {channel for (channel,) in rows}
+
+
 def aged_increases(
     connection: Connection, channel: str, until: dt.datetime, since: dt.datetime, limit: int
 ) -> list[Level]:

@@ -137,6 +137,16 @@ order by urgency, due_at
 limit %(limit)s
 for update skip locked;
 
+-- name: channels_with_decreases
+-- Those of these channels that have a decrease due.
+select asked.channel
+from unnest(%(channels)s::text[]) as asked (channel)
+where exists (
+    select from level
+    where level.channel = asked.channel and level.lane = 'decrease' and level.state = 'due'
+      and level.due_at <= %(now)s
+);
+
 -- name: jobs_due
 -- Levels the partner is at work on, to be asked about: longest due first.
 select *
