@@ -47,6 +47,8 @@ def test_all_that_is_ours_is_listed_with_its_verbs(stockwright):
         "publish", "read_back", "snapshot", "read", "receive", "submit", "map",
     ]  # fmt: skip
     assert "submit" in listed["shopify"]["verbs"]
+    assert {"items", "expected"} <= set(listed["tryton"]["verbs"])
+    assert "announce" in listed["nats"]["verbs"]
     for name in OURS:
         assert name in stockwright("connector", "list").out
 
@@ -58,7 +60,8 @@ def test_a_declaration_yields_its_page_and_a_schema_that_is_one(stockwright, nam
     assert page.startswith(f"# Connector `{name}`\n")
     assert declaration.summary in page
     assert declaration.partner_docs in page
-    for part in (declaration.settings, type(declaration.limits), type(declaration.capabilities)):
+    declared = (declaration.limits, declaration.capabilities, declaration.patience)
+    for part in (declaration.settings, *map(type, declared)):
         for field in part.__struct_fields__:
             assert f"| `{field}` |" in page
     schema = stockwright("connector", "schema", name).json
@@ -132,7 +135,7 @@ def test_a_new_connector_passes_the_contract_at_once(made):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 passed" in done.stdout
+    assert "12 passed" in done.stdout
 
 
 def test_nothing_is_overwritten_and_a_bad_name_is_refused(made, stockwright):

@@ -1,5 +1,14 @@
 """A shop whose hub is away: what each channel keeps showing, and how it catches up."""
 
+import pytest
+
+from stockwright.connectors import csv_drop
+from stockwright.flow import steering
+from stockwright.flow.projection import Projection
+from stockwright.flow.publication import Publisher
+from stockwright.sdk.connector import Opening
+from stockwright.store.connection import Pool
+from tests.flow.channels import Clock, World, link
 from tests.proof.trading import trading, until_verified
 
 SKU = "SKU-000"
@@ -95,3 +104,81 @@ async def test_a_shop_whose_orders_cannot_be_had_is_raised_less_a_buffer_and_say
         await house.round()
         assert web.shows == {SKU: 20}
         assert house.world.rows(items) == []
+
+
+@pytest.mark.parametrize("kind", ["medusa", "magento"])
+async def test_a_shop_that_takes_gross_numbers_is_told_without_waiting_for_its_orders(
+    database_url: str, kind: str
+) -> None:
+    """It subtracts its open orders itself: what it sold meanwhile is not put back on sale."""
+    async with trading(database_url, skus=1, kind=kind) as house:
+        web = house.partners["WEB"]
+        house.receive(SKU, 10)
+        await house.round()
+        house.pass_s(5)
+        await house.round()
+        assert web.shows == {SKU: 10}
+        await web.sell(SKU, 4)
+        house.pass_s(3_600)
+        assert web.shows == {SKU: 6}
+        house.receive(SKU, 5)
+        house.project()
+        await web.publish()
+        house.pass_s(5)
+        assert web.shows == {SKU: 11}
+        await until_verified(house)
+        assert web.shows == {SKU: 11}
+        house.check_books()
+
+
+async def test_a_shop_that_reads_files_keeps_the_last_whole_one_and_the_next_holds_everything(
+    database_url: str, tmp_path
+) -> None:
+    world, clock = World(database_url, skus=3), Clock()
+    async with csv_drop.Sandbox(tmp_path, clock=clock) as shop:
+        await shop.start()
+        settings = csv_drop.CONNECTOR.declaration.parse_settings(shop.settings(), str)
+        with Pool(database_url, size=2) as pool:
+            connection = csv_drop.CONNECTOR.open(Opening(system="WEB", clock=clock), settings)
+            publisher = Publisher(pool, connection, link(clock=clock))
+            projection = Projection(pool, clock=clock)
+            for sku in world.skus:
+                world.stock(sku, 10)
+            projection.step()
+            await publisher.step()
+            assert shop.collect() == 3
+
+            # Away: the shop counts its own sales down; goods move, and no file comes.
+            shop.lower(SKU, 4)
+            world.stock(SKU, 6)
+            world.stock("SKU-001", 0)
+            clock.pass_s(3_600)
+            assert shop.collect() == 0
+            assert [shop.shown(sku) for sku in world.skus] == [6, 10, 10]
+
+            projection.step()
+            while await publisher.step():
+                clock.pass_s(1)
+            assert shop.collect() > 0
+            assert [shop.shown(sku) for sku in world.skus] == [6, 0, 10]
+            await connection.close()
+
+
+async def test_a_paused_channel_shows_what_it_showed_until_it_is_resumed(database_url: str) -> None:
+    """It makes no difference to it whether the hub is there."""
+    async with trading(database_url, skus=1) as house:
+        web = house.partners["WEB"]
+        house.receive(SKU, 10)
+        await house.round()
+        with house.pool.connection() as connection:
+            steering.pause(connection, "WEB", actor="op", why="they move house")
+        await web.sell(SKU, 4)
+        house.pass_s(3_600)
+        house.lose(SKU, 3)
+        await house.round()
+        assert web.shows == {SKU: 6}, "its orders are known, its number is not touched"
+        with house.pool.connection() as connection:
+            steering.resume(connection, "WEB", actor="op", why="moved")
+        await house.round()
+        assert web.shows == {SKU: 3}
+        house.check_books()

@@ -60,7 +60,7 @@ class Partner:
             patience=declaration.patience,
             chance=house.chance.random,
             clock=house.clock,
-            order_watermark=declaration.capabilities.order_watermark,
+            order_watermark=declaration.capabilities.order_watermark and not kind.is_gross,
         )
         self.workers = [Publisher(house.pool, one, self.link) for one in self.connections[:2]]
 

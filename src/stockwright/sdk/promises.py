@@ -83,6 +83,7 @@ def declared(connector: Connector[Any]) -> dict[str, Test]:
         assert ("read_back" in verbs) == capabilities.read_back
         assert ("receive" in verbs) == capabilities.webhooks
         assert ("submit" in verbs) == bool(capabilities.documents)
+        assert ("announce" in verbs) == capabilities.announces
         assert "read" in verbs or not capabilities.order_watermark
         of_levels = (
             capabilities.compare_and_set,
