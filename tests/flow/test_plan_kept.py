@@ -257,3 +257,58 @@ async def test_a_connection_that_paces_itself_is_counted_by_verbs(database_url, 
     sent = [await workers[n % 3].step() for n in range(6)]
     assert [bool(levels) for levels in sent] == [True] * ALLOWED.burst + [False] * 2
     assert len(shop.at) > ALLOWED.burst + ALLOWED.calls_per_s
+
+
+class OneByOne(Shop):
+    """A partner that takes a call for each level of a batch, as variations of many parents do."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+        self.zero_at = None
+        self.made = 0
+
+        async def answer(_request):
+            self.made += 1
+            return HttpResponse(status=200)
+
+        self.http = InMemory(answer)
+
+    async def publish(self, levels):
+        for level in levels:
+            await self.http.send(HttpRequest(method="PUT", url="http://shop.example/"))
+            if level.quantity == 0:
+                self.zero_at = self.clock.now
+        return honest(self, list(levels))
+
+
+async def test_a_zero_does_not_wait_for_the_calls_of_a_large_batch_to_be_earned(database_url, pool):
+    """Batches of increases shrink to half a burst of calls; as many levels go as before."""
+    world, clock = World(database_url, skus=1), Clock()
+    shop = OneByOne(clock)
+    plan = msgspec.structs.replace(FAST, batch_size=100, calls_per_s=5.0, burst=10, concurrency=1)
+    worker = Publisher(pool, shop, link(clock=clock, limits=plan))
+    projection = Projection(pool, clock=clock)
+    world.stock("SKU-000", 8)
+    projection.step()
+    await worker.step()
+    pile_up(world, clock, 2_000)
+    clock.pass_s(2)
+
+    async def work(seconds):
+        for _ in range(int(seconds * 10)):
+            if not await worker.step():
+                clock.pass_s(0.1)
+
+    await work(60)
+    before, began = shop.made, clock.now
+    await work(20)
+    took_s = (clock.now - began).total_seconds()
+    assert shop.made - before >= 0.9 * plan.calls_per_s * took_s, "the plan is made use of"
+    world.stock("SKU-000", 0)
+    projection.step()
+    due_at = clock.now
+    await work(30)
+    assert shop.zero_at is not None
+    waited_s = (shop.zero_at - due_at).total_seconds()
+    assert waited_s <= plan.burst / 2 / plan.calls_per_s + 0.2

@@ -34,7 +34,8 @@ class Link(msgspec.Struct, kw_only=True):
     clock None is the database's clock, which is what several processes must share. order_watermark
     says that a complete poll of its orders proves that none before its start is unseen: then
     increases wait for it, and ask_for_orders is called in the event loop once one does. turn is the
-    channel whose turn it is, out_of_turn how many calls in a row went to others.
+    channel whose turn it is, out_of_turn how many calls in a row went to others. more_a_level: the
+    calls beyond its first that a batch took lately, by level.
     """
 
     system: str
@@ -46,6 +47,7 @@ class Link(msgspec.Struct, kw_only=True):
     aged_after_s: float = AGED_AFTER_S
     turn: int = 0
     out_of_turn: int = 0
+    more_a_level: float = 0.0
     patience: Patience = Patience()
     criticality: str = "normal"
     order_watermark: bool = False

@@ -87,7 +87,8 @@ def _choose_of(
     size = link.limits.batch_size
     if budget.circuit != "closed":
         size = min(size, PROBE_LEVELS)
-    owed = min(size, int(budget.increase_credit))
+    affordable = _affordable(link, size)
+    owed = min(affordable, int(budget.increase_credit))
     since = now - dt.timedelta(seconds=link.aged_after_s)
     aged = (
         levels.aged_increases(connection, channel, gate.until, since, owed)
@@ -101,7 +102,7 @@ def _choose_of(
     # before others: a partner works on so many jobs at one time only.
     for level in levels.jobs_due(connection, channel, now, size - min(size, len(found))):
         found.setdefault(level.key, level)
-    room = size - len(found)
+    room = min(size - len(found), affordable)
     if room > 0 and gate.ready:
         # The aged ones may be among them again.
         more = levels.due_levels(connection, channel, "increase", gate.until, room + len(aged))
@@ -121,6 +122,15 @@ def _choose_of(
     }
     order_gate.tell_held(connection, link, carried, gate)
     return Chosen(carried, held, put_off)
+
+
+def _affordable(link: "Link", size: int) -> int:
+    """How many increases may go together: where each takes calls of its own, no more than half a
+    burst of them, so that a zero need not wait for long until they are earned.
+    """
+    if link.more_a_level <= 0.0:
+        return size
+    return max(1, min(size, int(link.limits.burst / 2 / link.more_a_level)))
 
 
 def _narrowed(chosen: list[Level], size: int) -> list[Level]:

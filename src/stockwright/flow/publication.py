@@ -155,7 +155,9 @@ class Publisher:
                 answer = Failed("this process stood still before it could send")
             else:
                 answer = await send(self._connection, self.link, call)
-        _measure(call, await self._settle(call, answer, claimed_at, self._more(meter)))
+        more = self._more(meter)
+        self.link.more_a_level = (self.link.more_a_level + more / len(call.levels)) / 2
+        _measure(call, await self._settle(call, answer, claimed_at, more))
 
     async def verify(self) -> Verified:
         """Reads back one batch of settled levels, where the partner can tell what it shows."""
