@@ -12,7 +12,7 @@ from stockwright.sdk.secrets import Secret
 NOWHERE = "http://127.0.0.1:9"
 FOLDERS = sorted(path.parent.name for path in Path(connectors.__path__[0]).glob("*/__init__.py"))
 SETTINGS: dict[str, dict[str, Any]] = {
-    "json_http": {"base_url": NOWHERE, "timeout_s": 0.3, "documents_path": "/documents"},
+    "json_http": {"base_url": NOWHERE, "timeout_s": 0.3},
     "woocommerce": {
         "base_url": NOWHERE,
         "consumer_key": Secret("ck"),

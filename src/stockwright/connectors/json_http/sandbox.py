@@ -109,7 +109,8 @@ class Sandbox:
     def settings(self) -> dict[str, Any]:
         """The settings of a connection to this partner, once it is started."""
         token = {"token": Secret(self.token)} if self.token else {}
-        return {"base_url": self._url, "webhook_secrets": [self.secret], **token}
+        documents = {"documents_path": "/documents"}
+        return {"base_url": self._url, "webhook_secrets": [self.secret], **documents, **token}
 
     # ---------------------------------------------------------------- what it shows
 
