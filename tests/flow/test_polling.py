@@ -278,7 +278,7 @@ async def test_every_call_of_a_page_is_within_the_plan_and_leaves_one_for_levels
         spare.append((wait_s, budget.tokens))
         return wait_s
 
-    monkeypatch.setattr("stockwright.flow.polling.spare_call", noted)
+    monkeypatch.setattr("stockwright.flow.sparing.spare_call", noted)
     began = asyncio.get_running_loop().time()
     assert (await poller.poll("shop", partner)).complete
     assert partner.calls == 6
@@ -292,8 +292,8 @@ async def test_a_poll_does_not_starve_behind_levels(pool, poller, monkeypatch):
     """Levels take each call as it is earned; after a while the poll has its turn all the same."""
     partner = Talkative(orders(2))
     partner.limits = msgspec.structs.replace(PLAN, calls_per_s=50.0, burst=3)
-    monkeypatch.setattr("stockwright.flow.polling.PATIENCE_S", 0.05)
-    monkeypatch.setattr("stockwright.flow.polling.spare_call", lambda *_: 0.01)
+    monkeypatch.setattr("stockwright.flow.sparing.PATIENCE_S", 0.05)
+    monkeypatch.setattr("stockwright.flow.sparing.spare_call", lambda *_: 0.01)
     assert (await poller.poll("shop", partner)).complete
     assert partner.calls == 2
 
@@ -301,7 +301,7 @@ async def test_a_poll_does_not_starve_behind_levels(pool, poller, monkeypatch):
 async def test_a_connection_with_plans_of_its_own_waits_for_no_call(pool, poller, monkeypatch):
     partner = Talkative(orders(6))
     partner.paces_itself = True
-    monkeypatch.setattr("stockwright.flow.polling.spare_call", pytest.fail)
+    monkeypatch.setattr("stockwright.flow.sparing.spare_call", pytest.fail)
     assert (await poller.poll("shop", partner)).complete
 
 

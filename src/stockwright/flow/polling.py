@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 from stockwright import telemetry
 from stockwright.domain.budget import silence_s
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled, Transient
-from stockwright.flow.calls import promise_call, spare_call
+from stockwright.flow.calls import promise_call
 from stockwright.flow.keeping import new_payload
+from stockwright.flow.sparing import meter_of
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
-from stockwright.sdk.transports import Meter, metered
-from stockwright.sdk.verbs import Reads, paces_itself
+from stockwright.sdk.transports import metered
+from stockwright.sdk.verbs import Reads
 from stockwright.store.connection import Pool
 from stockwright.store.payloads import keep
 from stockwright.store.polls import (
@@ -32,8 +33,6 @@ from stockwright.store.session import session
 
 MAX_PAGES: Final = 50
 MAX_EXTENSIONS: Final = 20
-PATIENCE_S: Final = 5.0
-"""So long a call of a poll lets levels go first; then it has its turn like any other."""
 _LONGEST_RETRY_S: Final = 300.0
 _SHORTEST_HOLD_S: Final = 1.0
 
@@ -107,7 +106,7 @@ class Poller:
             await self._keep_pace(system, connection.limits)
             asked_at = time.monotonic()
             async with self._kept(system, lease_s):
-                with metered(self._meter(system, connection)):
+                with metered(meter_of(self._pool, system, connection, connection.limits)):
                     page = await connection.read(cursor)
             step = Advance(cursor, page.next_cursor, page.started_at, page.complete, every_s)
             await asyncio.to_thread(self._keep, system, page, step, asked_at, lease_s)
@@ -138,24 +137,6 @@ class Poller:
         wait_s = await asyncio.to_thread(self._promise, system, limits)
         if wait_s:
             await asyncio.sleep(wait_s)
-
-    def _meter(self, system: str, connection: Reads) -> Meter:
-        """Lets every further call of a page wait until levels can spare it."""
-
-        async def before() -> None:
-            patient_until = time.monotonic() + PATIENCE_S
-            while time.monotonic() < patient_until:
-                wait_s = await asyncio.to_thread(self._spare, system, connection.limits)
-                if wait_s == 0.0:
-                    return
-                await asyncio.sleep(wait_s)
-            await self._keep_pace(system, connection.limits)
-
-        return Meter(None if paces_itself(connection) else before)
-
-    def _spare(self, system: str, limits: Limits) -> float:
-        with session(self._pool) as connection:
-            return spare_call(connection, system, limits)
 
     def _promise(self, system: str, limits: Limits) -> float:
         with session(self._pool) as connection:

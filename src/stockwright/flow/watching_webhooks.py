@@ -12,8 +12,10 @@ import structlog
 from stockwright import telemetry
 from stockwright.domain.errors import Misconfigured
 from stockwright.flow.calls import promise_call
+from stockwright.flow.sparing import meter_of
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import WebhookOff
+from stockwright.sdk.transports import metered
 from stockwright.sdk.verbs import Connection, WatchesWebhooks
 from stockwright.store import attempts
 from stockwright.store.connection import Pool
@@ -42,8 +44,10 @@ class WebhookWatch:
         system = connection.system
         await asyncio.sleep(await asyncio.to_thread(self._promise, system, connection.limits))
         try:
+            meter = meter_of(self._pool, system, connection, connection.limits)
             async with asyncio.timeout(PATIENCE_S):
-                found = await connection.watch_webhooks()
+                with metered(meter):
+                    found = await connection.watch_webhooks()
         except Misconfigured as fault:
             found = [WebhookOff(topic="", on_again=False, why=str(fault))]
         except Exception as fault:  # noqa: BLE001 - a connector may be anybody's code

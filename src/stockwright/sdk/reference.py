@@ -8,16 +8,10 @@ import msgspec
 from stockwright.sdk.connector import Connector
 from stockwright.sdk.declaration import Declaration
 
-<<<<<<< HEAD
-VERBS: Final = ("publish", "read_back", "snapshot", "read", "receive", "watch_webhooks", "submit")
-||||||| parent of 036cb86 (Test every row of what channels show while the hub is away; tell all verbs and the patience on a connector's page)
-VERBS: Final = ("publish", "read_back", "snapshot", "read", "receive", "submit")
-=======
 VERBS: Final = (
-    *("publish", "read_back", "snapshot", "read", "receive", "submit"),
+    *("publish", "read_back", "snapshot", "read", "receive", "watch_webhooks", "submit"),
     *("announce", "items", "expected"),
 )
->>>>>>> 036cb86 (Test every row of what channels show while the hub is away; tell all verbs and the patience on a connector's page)
 """The verbs a connection may offer, in the order pages show them; all of them map."""
 
 

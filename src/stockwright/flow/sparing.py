@@ -1,0 +1,41 @@
+"""Calls beyond the first of a poll, or of a look: each waits until levels can spare it."""
+
+import asyncio
+import time
+from typing import Final
+
+from stockwright.flow.calls import promise_call, spare_call
+from stockwright.sdk.declaration import Limits
+from stockwright.sdk.transports import Meter
+from stockwright.sdk.verbs import paces_itself
+from stockwright.store.connection import Pool
+from stockwright.store.session import session
+
+PATIENCE_S: Final = 5.0
+"""So long such a call lets levels go first; then it has its turn like any other."""
+
+
+def meter_of(pool: Pool, system: str, connection: object, limits: Limits) -> Meter:
+    """A meter that keeps what a verb of the connection does to the budget that all workers share.
+
+    A connection that paces itself is left alone.
+    """
+
+    def spare() -> float:
+        with session(pool) as database:
+            return spare_call(database, system, limits)
+
+    def promise() -> float:
+        with session(pool) as database:
+            return promise_call(database, system, limits)
+
+    async def before() -> None:
+        patient_until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < patient_until:
+            wait_s = await asyncio.to_thread(spare)
+            if wait_s == 0.0:
+                return
+            await asyncio.sleep(wait_s)
+        await asyncio.sleep(await asyncio.to_thread(promise))
+
+    return Meter(None if paces_itself(connection) else before)
