@@ -31,7 +31,10 @@ from stockwright.sdk.messages import (
 
 @runtime_checkable
 class Publishes(Protocol):
-    """Shows levels to a channel."""
+    """Shows levels to a channel.
+
+    One with an attribute `patience` is waited for as that says, others as their declaration does.
+    """
 
     async def publish(self, levels: Sequence[LevelToSend]) -> Sequence[PublishResult]:
         """Sends absolute levels, at most `limits.batch_size` of one channel, each key once.

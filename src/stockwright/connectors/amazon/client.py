@@ -8,7 +8,7 @@ import msgspec
 
 from stockwright.connectors.amazon import lanes, listings, orders, shipping
 from stockwright.connectors.amazon.api import Api
-from stockwright.connectors.amazon.declaration import AmazonSettings
+from stockwright.connectors.amazon.declaration import PATIENCE, AmazonSettings
 from stockwright.connectors.amazon.feeds import FeedLane
 from stockwright.connectors.amazon.mapping import map_message, order_key
 from stockwright.connectors.amazon.outbound import map_out
@@ -35,13 +35,15 @@ KEY_HEADER: Final = "x-api-key"
 
 
 class AmazonConnection:
-    """One seller account in one region. Its plan allows one list of orders a minute."""
-
-    poll_every_s: Final = 60.0
+    """One seller account in one region."""
 
     def __init__(self, opening: Opening, settings: AmazonSettings) -> None:
         self.system = opening.system
         self.limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
+        self.poll_every_s = settings.pace.poll_every_s
+        self.patience = msgspec.structs.replace(
+            PATIENCE, orders_every_s=settings.pace.asked_every_s
+        )
         self._settings = settings
         self._clock = opening.clock
         self._channel = settings.channel or opening.system

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.listings import ITEMS, patch_of
-from stockwright.connectors.amazon.orders import ORDERS
+from stockwright.connectors.amazon.orders_v0 import ORDERS
 from stockwright.connectors.amazon.shipping import package_of
 from stockwright.sdk.messages import Failure, LevelToSend, Outbound, Outgoing, Shipment
 from stockwright.sdk.transports import json_body

@@ -24,6 +24,8 @@ class Plan(NamedTuple):
     burst: int
 
 
+GET_ORDER_2026: Final = "getOrder2026"
+"""Both versions of the Orders API call an operation getOrder. Each has a plan of its own."""
 PLANS: Final[Mapping[str, Plan]] = {
     "patchListingsItem": Plan(5, 5),
     "getListingsItem": Plan(5, 10),
@@ -36,6 +38,8 @@ PLANS: Final[Mapping[str, Plan]] = {
     "getOrders": Plan(0.0167, 20),
     "getOrder": Plan(0.5, 30),
     "getOrderItems": Plan(0.5, 30),
+    "searchOrders": Plan(0.0056, 20),
+    GET_ORDER_2026: Plan(0.5, 30),
     "confirmShipment": Plan(2, 10),
 }
 

@@ -9,11 +9,10 @@ import hashlib
 from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
-
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
-from stockwright.connectors.amazon.orders import ORDERS
+from stockwright.connectors.amazon.orders import marketplace_of
+from stockwright.connectors.amazon.orders_v0 import ORDERS
 from stockwright.domain.errors import Throttled, Transient
 from stockwright.sdk.calling import WAIT_S
 from stockwright.sdk.messages import (
@@ -31,14 +30,6 @@ OTHER: Final = "Other"
 _NUMBERS: Final = 999_999_999
 
 
-class _Order(msgspec.Struct, rename="pascal"):
-    marketplace_id: str = ""
-
-
-class _Told(msgspec.Struct):
-    payload: _Order
-
-
 async def submit(api: Api, settings: AmazonSettings, document: Document) -> SubmitResult:
     """Tells Amazon of one document. Raises Misconfigured."""
     if not isinstance(document, Shipment):
@@ -51,7 +42,7 @@ async def submit(api: Api, settings: AmazonSettings, document: Document) -> Subm
     deadline = asyncio.get_running_loop().time() + settings.timeout_s
     path = f"{ORDERS}/{quote(document.order, safe='')}"
     try:
-        marketplace = await _marketplace(api, settings, path, deadline)
+        marketplace = await marketplace_of(api, settings, document.order, deadline)
     except Throttled as error:
         return Retry(retry_after_s=error.retry_after_s, reason=str(error))
     except Transient as error:
@@ -94,17 +85,6 @@ def package_number(key: str) -> int:
     """The package's number within its order: positive, and the same for the same key."""
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(digest) % _NUMBERS + 1
-
-
-async def _marketplace(api: Api, settings: AmazonSettings, path: str, deadline: float) -> str:
-    """The marketplace of an order; '' where Amazon does not know it."""
-    if len(settings.marketplaces) == 1:
-        return settings.marketplaces[0]
-    left_s = deadline - asyncio.get_running_loop().time()
-    response = await api.ask("getOrder", path, within_s=left_s)
-    if response.status >= 400:
-        return ""
-    return api.decode(response.body, _Told, "getOrder").payload.marketplace_id
 
 
 def _taken(answer: HttpResponse, package: dict[str, Any]) -> SubmitResult:
