@@ -10,7 +10,7 @@ import re
 import pytest
 
 from stockwright.connectors.amazon import CONNECTOR
-from stockwright.connectors.amazon.plans import PLANS
+from stockwright.connectors.amazon.plans import GET_ORDER_2026, PLANS
 from stockwright.domain.errors import Transient
 from stockwright.domain.events import Fact
 from stockwright.sdk.connector import Opening
@@ -21,6 +21,7 @@ from stockwright.sdk.messages import (
     InDoubt,
     LevelKey,
     LevelToSend,
+    Payload,
     Refused,
     Retry,
     Shipment,
@@ -31,6 +32,7 @@ from stockwright.sdk.transports import HttpResponse, InMemory
 from tests.connectors.amazon_models import (
     FOLDER,
     MODELS,
+    name_of,
     operation_of,
     operations,
     pairs,
@@ -141,7 +143,7 @@ async def test_answers_to_a_search():
 async def test_answers_to_questions_for_orders_become_facts(pair):
     unshipped, first_page, last_page, bad = all_of("getOrders")
     partner = Partner(getOrders=unshipped, getOrderItems=pair)
-    connection = connect(partner)
+    connection = connect(partner, orders_api="v0")
     page = await connection.read("")
     listed = [one["AmazonOrderId"] for one in unshipped[1]["payload"]["Orders"]]
     assert [one.raw_key for one in page.payloads] == listed
@@ -177,7 +179,69 @@ async def test_an_error_instead_of_items_ends_the_poll():
     unshipped, _, _, _ = all_of("getOrders")
     partner = Partner(getOrders=unshipped, getOrderItems=all_of("getOrderItems")[1])
     with pytest.raises(Transient):
-        await connect(partner).read("")
+        await connect(partner, orders_api="v0").read("")
+
+
+async def test_answers_of_2026_to_questions_for_orders_become_facts():
+    from_amazon, last_page, unshipped, bad = all_of("searchOrders")
+    partner = Partner(searchOrders=from_amazon)
+    connection = connect(partner)
+    page = await connection.read("")
+    assert not page.complete
+    assert [connection.map(one) for one in page.payloads] == [[]], "Amazon ships it"
+    partner.chosen["searchOrders"] = last_page
+    page = await connection.read(page.next_cursor)
+    assert page.complete
+    assert page.started_at == NOW - dt.timedelta(minutes=2), "it says not up to when it listed"
+    (payload,) = page.payloads
+    assert connection.map(payload)[0].item.item == "ECHO-DOT-4-UK-CHARCOAL-SINGLE"
+    first, next_ = (request.url for _, request in partner.requests)
+    assert next_ == f"{first}&paginationToken=2YgYW55IGNhcm5hbCBwbGVhc3VyZS4"
+    partner.chosen["searchOrders"] = unshipped
+    (payload,) = (await connection.read("")).payloads
+    assert payload.raw_key == "171-2345678-9012345"
+    (part,) = connection.map(payload)
+    assert part.item == Fact(
+        kind="channel_order",
+        document="171-2345678-9012345",
+        line="17123456789012",
+        revision=1734948000,
+        item="DELL-I15-BR-001",
+        quantity=1,
+        occurred_at=dt.datetime(2024, 12, 22, 15, 30, tzinfo=dt.UTC),
+        channel="amz",
+        order="171-2345678-9012345",
+        order_line="17123456789012",
+    )
+    partner.chosen["searchOrders"] = bad
+    with pytest.raises(Transient):
+        await connection.read("")
+    assert partner.problems == []
+
+
+async def test_an_order_that_makes_no_sense_is_parked_alone():
+    status, answer = all_of("searchOrders")[2]
+    (good,) = answer["orders"]
+    (item,) = good["orderItems"]
+    wrong = {**good, "orderId": "1", "orderItems": [{**item, "quantityOrdered": "1"}, 7]}
+    partner = Partner(searchOrders=(status, {"orders": [{"x": 1}, wrong, good]}))
+    connection = connect(partner)
+    first, second = (await connection.read("")).payloads
+    assert [part.item.path for part in connection.map(first)] == [
+        "$.order.orderItems[0].quantityOrdered",
+        "$.order.orderItems[1]",
+    ]
+    assert isinstance(connection.map(second)[0].item, Fact)
+
+
+@pytest.mark.parametrize("pair", all_of(GET_ORDER_2026)[:3])
+async def test_an_answer_of_2026_for_one_order_is_a_message_by_itself(pair):
+    """So `stockwright map test` takes what a developer sees."""
+    order = pair[1]["order"]
+    parts = connect(Partner()).map(Payload(body=json.dumps(pair[1]).encode()))
+    assert [(part.item.order, part.item.quantity) for part in parts] == [
+        (order["orderId"], item["quantityOrdered"]) for item in order["orderItems"]
+    ]
 
 
 SHIPMENT = Shipment(
@@ -212,15 +276,22 @@ async def test_answers_to_a_confirmed_shipment_and_the_body_they_answer():
     assert partner.problems == []
 
 
-async def test_answers_to_a_question_for_one_order():
-    good, iba, bad = all_of("getOrder")
-    partner = Partner(getOrder=good, confirmShipment=all_of("confirmShipment")[0])
-    connection = connect(partner, marketplaces=["A1PA6795UKMFR9", "ATVPDKIKX0DER"])
-    for pair, marketplace in ((good, "ATVPDKIKX0DER"), (iba, "A1PA6795UKMFR9")):
-        partner.chosen["getOrder"] = pair
+@pytest.mark.parametrize(
+    ("version", "operation", "marketplaces"),
+    [
+        ("v0", "getOrder", ["ATVPDKIKX0DER", "A1PA6795UKMFR9"]),
+        ("2026-01-01", GET_ORDER_2026, ["A2Q3Y263D00KWC", "A33AVAJ2PDY3EV", "ATVPDKIKX0DER"]),
+    ],
+)
+async def test_answers_to_a_question_for_one_order(version, operation, marketplaces):
+    *good, bad = all_of(operation)
+    partner = Partner(confirmShipment=all_of("confirmShipment")[0])
+    connection = connect(partner, orders_api=version, marketplaces=marketplaces)
+    for pair, marketplace in zip(good, marketplaces, strict=True):
+        partner.chosen[operation] = pair
         assert isinstance(await connection.submit(SHIPMENT), Delivered)
         assert json.loads(partner.requests[-1][1].body)["marketplaceId"] == marketplace
-    partner.chosen["getOrder"] = bad
+    partner.chosen[operation] = bad
     assert (await connection.submit(SHIPMENT)).reason == "unknown_order"
     assert partner.problems == []
 
@@ -335,7 +406,7 @@ def test_our_plans_are_the_published_ones():
     for row in (FOLDER / "usage_plans.csv").read_text().splitlines()[1:]:
         model, _, _, operation, rate, burst = row.split(",")
         if model in MODELS:
-            published[operation] = (float(rate or 0), int(burst or 0))
+            published[name_of(model, operation)] = (float(rate or 0), int(burst or 0))
     assert {name: tuple(plan) for name, plan in PLANS.items()} == {
         name: published[name] for name in OURS
     }
@@ -348,3 +419,4 @@ def test_every_operation_is_found_by_its_path():
         operation_of("GET", "https://x/orders/v0/orders/902-1/orderItems").name == "getOrderItems"
     )
     assert re.fullmatch(r"[a-zA-Z]+", operation_of("GET", "https://x/orders/v0/orders?a=b").name)
+    assert operation_of("GET", "https://x/orders/2026-01-01/orders/902-1").name == GET_ORDER_2026
