@@ -153,6 +153,15 @@ async def test_a_partner_that_takes_gross_numbers_is_raised_at_once():
     await opened.connection.close()
 
 
+async def test_a_connection_may_say_its_own_patience():
+    config = network("", connector="json_http", settings={"base_url": "http://127.0.0.1:9"})
+    opened = open_asked(asked_of(config)["shop"])
+    assert link_of(opened).patience == CONNECTOR.declaration.patience
+    opened.connection.patience = Patience(orders_every_s=7)
+    assert link_of(opened).patience.orders_every_s == 7
+    await opened.connection.close()
+
+
 async def test_orders_that_are_wanted_are_asked_for_at_once():
     asked = []
 

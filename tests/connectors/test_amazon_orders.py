@@ -3,6 +3,9 @@
 Every call is held to Amazon's published models, both ways. What both must do is in test_amazon.
 """
 
+import asyncio
+from itertools import pairwise
+
 import msgspec
 import pytest
 
@@ -11,10 +14,11 @@ from stockwright.connectors.amazon.mapping import map_message
 from stockwright.connectors.amazon.order_forms import STATES
 from stockwright.connectors.amazon.order_messages import EVERY_UNIT
 from stockwright.connectors.amazon.orders import cursor_of
-from stockwright.connectors.amazon.plans import PLANS, Plan
+from stockwright.connectors.amazon.plans import PLANS, Pace, Plan
 from stockwright.domain.errors import Throttled
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import Failure
+from stockwright.sdk.pacing import full_bucket, take
 from stockwright.sdk.secrets import resolve_secret
 from stockwright.sdk.transports import HttpResponse, InMemory
 from tests.connectors.amazon_models import Judged, operation_of, pairs
@@ -330,3 +334,29 @@ async def test_a_poll_waits_for_its_turn_in_the_plan(amazon, connect, monkeypatc
     assert amazon.calls.count(LISTS[version]) == 2
     rest = cursor_of(cursor)
     assert (rest.api, rest.token, rest.until) == (version, "", ""), "the pass is over"
+
+
+def test_an_hour_in_which_increases_always_wait_stays_within_the_plan(monkeypatch):
+    """What the page promises: asked each minute, a poll comes every three minutes at least."""
+    times = [0.0]
+    monkeypatch.setattr(Pace, "_now", staticmethod(lambda: times[0]))
+    pace, plan = Pace(), PLANS["searchOrders"]
+    every_s = settings_with().pace.asked_every_s
+    amazons = full_bucket(plan.rate_per_s, plan.burst, 0.0)
+    calls, held_until = [], 0.0
+    for second in range(4 * 3600):
+        times[0] = float(second)
+        since = second - calls[-1] if calls else every_s
+        if second < held_until or since < every_s:
+            continue
+        if wait_s := pace.wait_s("searchOrders"):
+            held_until = second + wait_s
+            continue
+        asyncio.run(pace.turn("searchOrders", 0.0))
+        amazons, wait_s = take(amazons, second)
+        assert wait_s == 0
+        calls.append(second)
+    gaps = [later - earlier for earlier, later in pairwise(calls)]
+    assert gaps[0] == 60
+    assert 178 <= max(gaps) <= 180
+    assert len(calls) <= plan.burst + 4 * 3600 * plan.rate_per_s

@@ -81,17 +81,18 @@ class AmazonSettings(ConnectorSettings, frozen=True, kw_only=True):
     ] = ()
     orders_api: Annotated[
         Literal["2026-01-01", "v0"],
-        Meta(description="version of the Orders API by which orders are read; v0 ends in 2027"),
+        Meta(description="version of the Orders API that reads orders; `v0` ends on 27 March 2027"),
     ] = "2026-01-01"
     poll_every_s: Annotated[
-        float, Meta(ge=0, le=3600, description="seconds between two polls; 0: 300, by `v0` 60")
+        float,
+        Meta(ge=0, le=3600, description="seconds between polls of orders; 0: 300, by `v0` 60"),
     ] = 0.0
     asked_every_s: Annotated[
         float,
         Meta(
             ge=0,
             le=3600,
-            description="seconds between two polls that increases wait for; 0: 60, by `v0` 10",
+            description="least seconds between polls that increases ask for; 0: 60, by `v0` 10",
         ),
     ] = 0.0
     channel: Annotated[
