@@ -12,7 +12,7 @@ from stockwright.app.partners import close_all
 from stockwright.app.workers import IDLE_S, link_of, poll_until
 from stockwright.connectors.json_http import CONNECTOR
 from stockwright.flow.polling import Poller
-from stockwright.sdk.declaration import Capabilities, Limits
+from stockwright.sdk.declaration import Capabilities, Limits, Patience
 from stockwright.sdk.messages import Page, Payload
 from stockwright.store.connection import Pool, connect
 from stockwright.store.polls import poll_states
