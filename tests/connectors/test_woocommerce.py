@@ -69,6 +69,14 @@ async def test_a_listing_the_shop_does_not_know_is_refused_alone(shop, connect):
     assert second == Applied(shown=2)
 
 
+async def test_a_level_of_one_place_is_refused_alone(shop, connect):
+    levels = [level("MUG", 1, location="BER"), level("PLATE", 2)]
+    first, second = await connect().publish(levels)
+    assert isinstance(first, Refused)
+    assert first.reason == "unknown_location"
+    assert (second, shop.shown("MUG")) == (Applied(shown=2), 0)
+
+
 async def test_a_product_that_was_made_anew_is_found_again(shop, connect):
     connection = connect()
     await connection.publish([level("MUG", 2)])

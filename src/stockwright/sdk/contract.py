@@ -360,6 +360,15 @@ def _published(
                 assert not isinstance(result, Applied) or result.version == 9
             assert meeting.shown() == [3, 3, 3]
 
+    async def test_the_level_of_one_place_is_never_shown_as_that_of_all(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            await meeting.publish(9, version=1)
+            one = LevelToSend(
+                channel="partner", listing="L-1", location="ELSEWHERE", quantity=1, version=2
+            )
+            assert len(await meeting.connection.publish([one])) == 1
+            assert meeting.shown() == [9, 9, 9]
+
     async def test_half_a_batch_refused_leaves_the_other_half_applied(self: object) -> None:
         async with Meeting(connector, settings) as meeting:
             if not hasattr(meeting.partner, "refused"):
