@@ -19,7 +19,6 @@ from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault, storm
 from stockwright.sdk.messages import (
     Applied,
-    Cancellation,
     Delivered,
     DocumentLine,
     Failure,
@@ -35,8 +34,12 @@ from stockwright.sdk.secrets import Secret, resolve_secret
 from tests.connectors.amazon_models import Judged, problems_of
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
+PUBLISHED = dict(PLANS)
+LISTS = ("getOrders", "searchOrders")
 QUICK = {name: Plan(500, 500) for name in PLANS}
 """Plans that hold nobody up, for tests of something else."""
+VERSIONS = ("v0", "2026-01-01")
+"""Of the Orders API."""
 MANY = tuple(f"SKU-{n}" for n in range(12))
 
 
@@ -112,9 +115,10 @@ async def polled(connection, cursor=""):
 # ------------------------------------------------------------ levels by patch
 
 
-async def test_orders_are_asked_for_at_the_pace_of_their_plan(connect):
-    connection = connect()
-    assert 1 / connection.poll_every_s <= PLANS["getOrders"].rate_per_s
+@pytest.mark.parametrize(("api", "operation"), list(zip(VERSIONS, LISTS, strict=True)))
+async def test_orders_are_asked_for_at_the_pace_of_their_plan(connect, api, operation):
+    connection = connect(orders_api=api)
+    assert 1 / connection.poll_every_s <= PUBLISHED[operation].rate_per_s
     assert CONNECTOR.declaration.patience.orders_every_s < connection.poll_every_s
 
 
@@ -341,8 +345,9 @@ async def test_where_no_feed_may_be_made_some_go_by_patch_meanwhile(
 # ------------------------------------------------------------ orders
 
 
-async def test_pending_orders_claim_and_changes_follow(amazon, connect, clock):
-    connection = connect()
+@pytest.mark.parametrize("api", VERSIONS)
+async def test_pending_orders_claim_and_changes_follow(amazon, connect, clock, api):
+    connection = connect(orders_api=api)
     order = await amazon.sell([("MUG", 3), ("PLATE", 1)])
     payloads, cursor = await polled(connection)
     assert [(f.kind, f.item, f.quantity) for f in facts(connection, payloads)] == [
@@ -365,17 +370,19 @@ async def test_pending_orders_claim_and_changes_follow(amazon, connect, clock):
     assert (await polled(connection, cursor))[0] == []
 
 
-async def test_the_first_poll_asks_for_what_is_still_to_be_shipped(amazon, connect, clock):
+@pytest.mark.parametrize("api", VERSIONS)
+async def test_the_first_poll_asks_for_what_is_still_to_be_shipped(amazon, connect, clock, api):
     old = [await amazon.sell([("MUG", 1)], status) for status in ("Shipped", "Unshipped")]
     await amazon.sell([("MUG", 1)], "Unshipped", fulfilled_by="AFN")
     clock.step(3600)
-    payloads, _ = await polled(connect())
+    payloads, _ = await polled(connect(orders_api=api))
     assert [one.raw_key for one in payloads] == [old[1]]
 
 
-async def test_the_watermark_is_the_time_up_to_which_amazon_listed(amazon, connect, clock):
+@pytest.mark.parametrize("api", VERSIONS)
+async def test_the_watermark_is_the_time_up_to_which_amazon_listed(amazon, connect, clock, api):
     amazon.lag_s = 120.0
-    connection = connect()
+    connection = connect(orders_api=api)
     page = await connection.read("")
     assert (page.complete, page.started_at) == (True, NOW - dt.timedelta(seconds=120))
     late = await amazon.sell([("MUG", 1)])
@@ -390,9 +397,10 @@ async def test_the_watermark_is_the_time_up_to_which_amazon_listed(amazon, conne
 async def test_no_order_is_missed_while_orders_change_between_the_pages(
     amazon, connect, clock, seed
 ):
+    api = VERSIONS[seed % 2]
     chance = random.Random(seed)
     amazon.page_size = chance.choice((1, 2, 5))
-    connection = connect(items_at_once=chance.choice((1, 3)), overlap_s=5)
+    connection = connect(items_at_once=chance.choice((1, 3)), overlap_s=5, orders_api=api)
     told: dict[str, object] = {}
     cursor = ""
 
@@ -485,8 +493,9 @@ async def test_a_cursor_of_somebody_else_is_told(connect, cursor):
         await connect().read(cursor)
 
 
-async def test_a_notice_and_the_poll_tell_the_same_facts(amazon, connect):
-    connection = connect()
+@pytest.mark.parametrize("api", VERSIONS)
+async def test_a_notice_and_the_poll_tell_the_same_facts(amazon, connect, api):
+    connection = connect(orders_api=api)
     sold = await amazon.sell([("MUG", 3), ("PLATE", 1)])
     gone = await amazon.sell([("MUG", 2)])
     await amazon.change(gone, "Canceled")
@@ -570,7 +579,7 @@ async def test_what_amazon_cannot_take_is_refused_with_its_reason(amazon, connec
         (shipment("902-0000000-0000000", [(line, 1)]), "unknown_order"),
         (shipment(order, [("1", 1)]), "InvalidInput"),
         (shipment(order, [(line, 1)], tracking=""), "tracking_required"),
-        (Cancellation(key="C-1", order=order), "not_offered"),
+        (shipment("1' or '1", [(line, 1)]), "unknown_order"),
     ):
         result = await connection.submit(document)
         assert isinstance(result, Refused)

@@ -7,10 +7,11 @@ import datetime as dt
 import json
 import re
 
+import msgspec
 import pytest
 
 from stockwright.connectors.amazon import CONNECTOR
-from stockwright.connectors.amazon.plans import PLANS
+from stockwright.connectors.amazon.plans import GET_ORDER_2026, PLANS
 from stockwright.domain.errors import Transient
 from stockwright.domain.events import Fact
 from stockwright.sdk.connector import Opening
@@ -21,6 +22,7 @@ from stockwright.sdk.messages import (
     InDoubt,
     LevelKey,
     LevelToSend,
+    Refund,
     Refused,
     Retry,
     Shipment,
@@ -31,6 +33,7 @@ from stockwright.sdk.transports import HttpResponse, InMemory
 from tests.connectors.amazon_models import (
     FOLDER,
     MODELS,
+    operation_name,
     operation_of,
     operations,
     pairs,
@@ -59,6 +62,7 @@ class Partner:
     def __init__(self, **chosen):
         self.chosen = chosen
         self.requests = []
+        self.uploads = []
         self.problems = []
         self.now = NOW
 
@@ -67,6 +71,7 @@ class Partner:
             return told(200, {"access_token": "Atza|1", "expires_in": 3600})
         operation = operation_of(request.method, request.url)
         if operation is None:
+            self.uploads.append(request.body.decode())
             return HttpResponse(status=200, body=self.chosen.get("document", b""))
         self.requests.append((operation.name, request))
         self.problems += problems_of_request(operation, request.url, request.body)
@@ -173,6 +178,57 @@ async def test_answers_to_questions_for_orders_become_facts(pair):
     assert partner.problems == []
 
 
+AMOUNTS = r"<Type>(\w+)</Type><Amount currency=\"(\w+)\">([\d.]+)<"
+NEWER = {"orders_api": "2026-01-01"}
+
+
+async def test_answers_of_the_newer_version_become_the_same_facts():
+    japan, page, brazil, bad = all_of("searchOrders")
+    partner = Partner(searchOrders=brazil)
+    connection = connect(partner, **NEWER)
+    step = await connection.read("")
+    (payload,) = step.payloads
+    (part,) = connection.map(payload)
+    assert step.complete
+    assert b"Carlos" not in payload.body
+    assert part.item == Fact(
+        kind="channel_order",
+        document="171-2345678-9012345",
+        line="17123456789012",
+        revision=1734948000,
+        item="DELL-I15-BR-001",
+        quantity=1,
+        occurred_at=dt.datetime(2024, 12, 22, 15, 30, tzinfo=dt.UTC),
+        channel="amz",
+        order="171-2345678-9012345",
+        order_line="17123456789012",
+    )
+    partner.chosen["searchOrders"] = japan
+    (first, *_) = (await connection.read("")).payloads
+    assert connection.map(first) == [], "Amazon ships it"
+    partner.chosen["searchOrders"] = page
+    (payload,) = (await connection.read("")).payloads
+    assert [x.item.item for x in connection.map(payload)] == ["ECHO-DOT-4-UK-CHARCOAL-SINGLE"]
+    partner.chosen["searchOrders"] = bad
+    with pytest.raises(Transient):
+        await connection.read("")
+    assert partner.problems == []
+
+
+async def test_an_order_that_is_not_as_it_should_be_is_parked_alone():
+    status, answer = all_of("searchOrders")[2]
+    (good,) = answer["orders"]
+    wrong = json.loads(json.dumps(good))
+    del wrong["orderItems"][0]["quantityOrdered"]
+    orders = [{**wrong, "orderId": "171-0000000-0000001"}, good, {"createdTime": "x"}]
+    connection = connect(Partner(searchOrders=(status, {**answer, "orders": orders})), **NEWER)
+    first, second = (await connection.read("")).payloads
+    (part,) = connection.map(first)
+    assert (part.item.path, part.item.reason) == ("$.items", "is no list")
+    assert first.raw_key == "171-0000000-0000001"
+    assert isinstance(connection.map(second)[0].item, Fact)
+
+
 async def test_an_error_instead_of_items_ends_the_poll():
     unshipped, _, _, _ = all_of("getOrders")
     partner = Partner(getOrders=unshipped, getOrderItems=all_of("getOrderItems")[1])
@@ -222,6 +278,44 @@ async def test_answers_to_a_question_for_one_order():
         assert json.loads(partner.requests[-1][1].body)["marketplaceId"] == marketplace
     partner.chosen["getOrder"] = bad
     assert (await connection.submit(SHIPMENT)).reason == "unknown_order"
+    assert partner.problems == []
+
+
+async def test_answers_of_the_newer_version_to_a_question_for_one_order():
+    brazil, turkey, store, bad = all_of(GET_ORDER_2026)
+    partner = Partner(
+        **{
+            GET_ORDER_2026: turkey,
+            "createFeedDocument": all_of("createFeedDocument")[0],
+            "createFeed": all_of("createFeed")[0],
+        }
+    )
+    connection = connect(partner, marketplaces=["A1PA6795UKMFR9", "A33AVAJ2PDY3EV"], **NEWER)
+    documents = []
+    for pair, line in ((turkey, "02812345678901"), (store, "11498765431234")):
+        partner.chosen[GET_ORDER_2026] = pair
+        refund = Refund(
+            key=line,
+            order=pair[1]["order"]["orderId"],
+            lines=(DocumentLine(line=line, quantity=1),),
+        )
+        told = await connection.submit(refund)
+        assert (told.taken, told.reference) == (True, "3485934")
+        (body,) = partner.uploads[-1:]
+        documents.append(
+            re.findall(r"<Type>(\w+)</Type><Amount currency=\"(\w+)\">([\d.]+)<", body)
+        )
+    # Amazon keeps the tax of the first by itself.
+    assert documents[0] == [("Principal", "TRY", "62.50")]
+    assert documents[1] == [("Principal", "USD", "39.99"), ("Tax", "USD", "10.00")]
+    asked = [json.loads(x.body) for name, x in partner.requests if name == "createFeed"]
+    assert [one["marketplaceIds"] for one in asked] == [["A33AVAJ2PDY3EV"], ["ATVPDKIKX0DER"]]
+    partner.chosen[GET_ORDER_2026] = bad
+    refused = await connection.submit(msgspec.structs.replace(refund, key="other"))
+    assert refused.reason == "unknown_order"
+    partner.chosen[GET_ORDER_2026] = brazil
+    partner.chosen["confirmShipment"] = all_of("confirmShipment")[0]
+    assert isinstance(await connection.submit(SHIPMENT), Delivered)
     assert partner.problems == []
 
 
@@ -335,7 +429,7 @@ def test_our_plans_are_the_published_ones():
     for row in (FOLDER / "usage_plans.csv").read_text().splitlines()[1:]:
         model, _, _, operation, rate, burst = row.split(",")
         if model in MODELS:
-            published[operation] = (float(rate or 0), int(burst or 0))
+            published[operation_name(model, operation)] = (float(rate or 0), int(burst or 0))
     assert {name: tuple(plan) for name, plan in PLANS.items()} == {
         name: published[name] for name in OURS
     }

@@ -61,6 +61,10 @@ class AmazonSettings(ConnectorSettings, frozen=True, kw_only=True):
         tuple[Secret, ...],
         Meta(description="keys in `x-api-key` of relayed notifications; several while one changes"),
     ] = ()
+    orders_api: Annotated[
+        Literal["v0", "2026-01-01"],
+        Meta(description="version of the Orders API that orders are read by"),
+    ] = "v0"
     channel: Annotated[
         str,
         Meta(
@@ -156,7 +160,10 @@ DECLARATION: Final[Declaration[AmazonSettings]] = Declaration(
     settings=AmazonSettings,
     limits=LIMITS,
     capabilities=Capabilities(
-        read_back=True, order_watermark=True, webhooks=True, documents=("shipment",)
+        read_back=True,
+        order_watermark=True,
+        webhooks=True,
+        documents=("shipment", "cancellation", "refund"),
     ),
     partner_docs="https://developer-docs.amazon.com/sp-api/",
     # Amazon lists an order minutes late. Its plan allows one list a minute and some at once: those
