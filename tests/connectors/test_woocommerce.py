@@ -399,6 +399,17 @@ async def test_a_shipment_is_told_once_and_the_last_one_completes_the_order(shop
     assert (meta["key"], set(meta["value"])) == (SHIPPED, {"S-1", "S-2"})
 
 
+async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
+    connection = connect(timeout_s=0.5)
+    order = await shop.sell([("MUG", 1)])
+    asked = shipment(order, [(shop.orders[order]["line_items"][0]["id"], 1)])
+    shop.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 2)
+    assert isinstance(await connection.submit(asked), InDoubt)
+    shop.faults.clear()
+    assert isinstance(await connection.submit(asked), Delivered)
+    assert len(shop.notes[order]) == 1
+
+
 @pytest.mark.parametrize("kind", ["applied_then_error", "applied_then_dropped"])
 @pytest.mark.parametrize("at", range(4))
 async def test_a_document_whose_answer_was_lost_is_told_once(shop, connect, kind, at):

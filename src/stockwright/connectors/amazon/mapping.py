@@ -113,7 +113,9 @@ def _order_of(root: Mapping[str, Any]) -> _Order | None:
         return _Order(number, head, "$.order", items, "$.items", changed, _POLLED)
     detail = root.get("detail")
     at, notice = ("$.detail", detail) if isinstance(detail, dict) else ("$", root)
-    if _text(notice, "NotificationType", at) != ORDER_CHANGE:
+    # Newer kinds of notifications begin their names small.
+    name = "notificationType" if "notificationType" in notice else "NotificationType"
+    if _text(notice, name, at) != ORDER_CHANGE:
         return None
     at, payload = _inside(notice, "Payload", at)
     at, change = _inside(payload, "OrderChangeNotification", at)

@@ -41,7 +41,7 @@ class Sandbox:
 
     def __init__(
         self,
-        skus: Sequence[str] = ("L-1", "L-2", "L-3"),
+        products: Sequence[str] = ("L-1", "L-2", "L-3"),
         *,
         webhook_url: str = "",
         plans: Mapping[str, Plan] = PLANS,
@@ -74,7 +74,7 @@ class Sandbox:
         self._runner: web.AppRunner | None = None
         self._http = Http()
         self._url = ""
-        for sku in skus:
+        for sku in products:
             self.add(sku)
 
     def add(self, sku: str, quantity: int | None = 0, fulfilled_by: str = "DEFAULT") -> None:
