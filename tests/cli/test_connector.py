@@ -132,7 +132,7 @@ def test_a_new_connector_passes_the_contract_at_once(made):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "11 passed" in done.stdout
+    assert "13 passed" in done.stdout
 
 
 def test_nothing_is_overwritten_and_a_bad_name_is_refused(made, stockwright):

@@ -5,6 +5,7 @@ Every call is held to Amazon's published models, both ways.
 
 import datetime as dt
 import gzip
+import json
 import random
 
 import msgspec
@@ -19,7 +20,6 @@ from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault, storm
 from stockwright.sdk.messages import (
     Applied,
-    Cancellation,
     Delivered,
     DocumentLine,
     Failure,
@@ -32,11 +32,19 @@ from stockwright.sdk.messages import (
     ShownLevel,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
-from tests.connectors.amazon_models import Judged, problems_of
+from tests.connectors.amazon_models import FOLDER, Judged, problems_of
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 QUICK = {name: Plan(500, 500) for name in PLANS}
 """Plans that hold nobody up, for tests of something else."""
+SELLER = {
+    "region": "na",
+    "seller_id": "A3TH9S8BH6GOGM",
+    "marketplaces": ["ATVPDKIKX0DER"],
+    "client_id": Secret("id"),
+    "client_secret": Secret("secret"),
+    "refresh_token": Secret("refresh"),
+}
 VERSIONS = ("2026-01-01", "v0")
 """Of the Orders API: what is true of one is true of the other."""
 MANY = tuple(f"SKU-{n}" for n in range(12))
@@ -509,6 +517,30 @@ async def test_a_notice_and_the_poll_tell_the_same_facts(amazon, connect, versio
     assert len({(f.document, f.line, f.kind, f.revision) for f in told}) == 3
 
 
+EXAMPLES = [
+    (path.stem, example)
+    for path in sorted((FOLDER / "notifications").glob("*.json"))
+    for example in json.loads(path.read_bytes()).get("examples", [])
+]
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_amazons_own_examples_of_notices_are_read(name, example):
+    settings = {**SELLER, "webhook_secrets": [Secret("key")]}
+    parsed = CONNECTOR.declaration.parse_settings(settings, resolve_secret)
+    connection = CONNECTOR.open(Opening(system="amz"), parsed)
+    for notice in (example, {"detail-type": name, "detail": example}):
+        body = msgspec.json.encode(notice)
+        payload = connection.receive({"x-api-key": "key"}, body)
+        told = [(f.kind, f.order, f.item, f.quantity) for f in facts(connection, [payload])]
+        order = ("channel_order", "903-8868176-2219830", "SellerSKUID1", 10)
+        assert told == ([order] if name == "OrderChangeNotification" else [])
+
+
+def test_there_are_examples_of_nine_kinds_of_notices():
+    assert len({name for name, _ in EXAMPLES}) == 9
+
+
 async def test_only_who_knows_a_key_may_bring_a_notice(amazon, connect):
     connection = connect()
     for headers in ({}, {"x-api-key": "other"}, {"x-api-key": "ä"}):
@@ -575,7 +607,7 @@ async def test_what_amazon_cannot_take_is_refused_with_its_reason(amazon, connec
         (shipment("902-0000000-0000000", [(line, 1)]), "unknown_order"),
         (shipment(order, [("1", 1)]), "InvalidInput"),
         (shipment(order, [(line, 1)], tracking=""), "tracking_required"),
-        (Cancellation(key="C-1", order=order), "not_offered"),
+        (shipment("1' or '1", [(line, 1)]), "unknown_order"),
     ):
         result = await connection.submit(document)
         assert isinstance(result, Refused)

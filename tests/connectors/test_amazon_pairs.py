@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import re
 
+import msgspec
 import pytest
 
 from stockwright.connectors.amazon import CONNECTOR
@@ -22,6 +23,7 @@ from stockwright.sdk.messages import (
     LevelKey,
     LevelToSend,
     Payload,
+    Refund,
     Refused,
     Retry,
     Shipment,
@@ -61,6 +63,7 @@ class Partner:
     def __init__(self, **chosen):
         self.chosen = chosen
         self.requests = []
+        self.uploads = []
         self.problems = []
         self.now = NOW
 
@@ -69,6 +72,7 @@ class Partner:
             return told(200, {"access_token": "Atza|1", "expires_in": 3600})
         operation = operation_of(request.method, request.url)
         if operation is None:
+            self.uploads.append(request.body.decode())
             return HttpResponse(status=200, body=self.chosen.get("document", b""))
         self.requests.append((operation.name, request))
         self.problems += problems_of_request(operation, request.url, request.body)
@@ -293,6 +297,44 @@ async def test_answers_to_a_question_for_one_order(version, operation, marketpla
         assert json.loads(partner.requests[-1][1].body)["marketplaceId"] == marketplace
     partner.chosen[operation] = bad
     assert (await connection.submit(SHIPMENT)).reason == "unknown_order"
+    assert partner.problems == []
+
+
+async def test_answers_of_the_newer_version_to_a_question_for_one_order():
+    brazil, turkey, store, bad = all_of(GET_ORDER_2026)
+    partner = Partner(
+        **{
+            GET_ORDER_2026: turkey,
+            "createFeedDocument": all_of("createFeedDocument")[0],
+            "createFeed": all_of("createFeed")[0],
+        }
+    )
+    connection = connect(partner, marketplaces=["A1PA6795UKMFR9", "A33AVAJ2PDY3EV"])
+    documents = []
+    for pair, line in ((turkey, "02812345678901"), (store, "11498765431234")):
+        partner.chosen[GET_ORDER_2026] = pair
+        refund = Refund(
+            key=line,
+            order=pair[1]["order"]["orderId"],
+            lines=(DocumentLine(line=line, quantity=1),),
+        )
+        told = await connection.submit(refund)
+        assert (told.taken, told.reference) == (True, "3485934")
+        (body,) = partner.uploads[-1:]
+        documents.append(
+            re.findall(r"<Type>(\w+)</Type><Amount currency=\"(\w+)\">([\d.]+)<", body)
+        )
+    # Amazon keeps the tax of the first by itself.
+    assert documents[0] == [("Principal", "TRY", "62.50")]
+    assert documents[1] == [("Principal", "USD", "39.99"), ("Tax", "USD", "10.00")]
+    asked = [json.loads(x.body) for name, x in partner.requests if name == "createFeed"]
+    assert [one["marketplaceIds"] for one in asked] == [["A33AVAJ2PDY3EV"], ["ATVPDKIKX0DER"]]
+    partner.chosen[GET_ORDER_2026] = bad
+    refused = await connection.submit(msgspec.structs.replace(refund, key="other"))
+    assert refused.reason == "unknown_order"
+    partner.chosen[GET_ORDER_2026] = brazil
+    partner.chosen["confirmShipment"] = all_of("confirmShipment")[0]
+    assert isinstance(await connection.submit(SHIPMENT), Delivered)
     assert partner.problems == []
 
 

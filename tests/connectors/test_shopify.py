@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from stockwright.connectors.shopify import CONNECTOR, Sandbox
+from stockwright.connectors.shopify import CONNECTOR, Sandbox, documents
 from stockwright.connectors.shopify.sandbox import CLIENT_ID
 from stockwright.connectors.shopify.sandbox_shop import order_webhook, refund_webhook
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
@@ -539,6 +539,33 @@ async def test_a_cancellation_of_lines_pays_nothing_and_one_of_all_ends_the_orde
     assert call.variables["reason"] == "INVENTORY"
     assert call.variables["refund"] == {"originalPaymentMethodsRefund": False}
     assert shop.shop.orders[order]["cancelled"]
+
+
+async def test_a_cancellation_is_delivered_once_the_order_is_cancelled(shop, connect, monkeypatch):
+    monkeypatch.setattr(documents, "_LOOKS_S", (0.0, 0.0))
+    connection = connect()
+    shop.shop.slow_cancels = 5
+    order = await shop.sell([("MUG", 3)])
+    whole = Cancellation(key="C-1", order=str(order))
+    told = await connection.submit(whole)
+    assert (type(told), told.taken, bool(told.reference)) == (InDoubt, True, True)
+    assert await connection.submit(whole) == told
+    after = connect()
+    assert await after.follow(whole, told.reference) == told
+    assert await after.follow(whole, told.reference) == Delivered(reference=str(order))
+    assert await connection.submit(whole) == Delivered(reference=str(order))
+    assert len(calls(shop, "Cancel")) == 1
+
+
+async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
+    connection = connect(timeout_s=0.5)
+    order = await shop.sell([("MUG", 1)])
+    asked = shipment(order, [(line_of(shop, order), 1)])
+    shop.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 2)
+    assert isinstance(await connection.submit(asked), InDoubt)
+    shop.faults.clear()
+    assert isinstance(await connection.submit(asked), Delivered)
+    assert len(shop.shop.orders[order]["fulfillments"]) == 1
 
 
 async def test_an_order_that_left_cannot_be_cancelled(shop, connect):

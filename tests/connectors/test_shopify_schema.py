@@ -15,6 +15,7 @@ from stockwright.connectors.shopify import (
     queries,
 )
 from stockwright.connectors.shopify.declaration import MOST_AT_ONCE
+from stockwright.connectors.shopify.mapping import Reading, map_message
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import (
@@ -26,7 +27,7 @@ from stockwright.sdk.messages import (
     Shipment,
 )
 from stockwright.sdk.secrets import resolve_secret
-from tests.connectors.shopify_schemas import cost, executed, problems, schema_of
+from tests.connectors.shopify_schemas import FOLDER, cost, executed, problems, schema_of
 
 VERSIONS = ("2026-07", "2025-10")
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -142,6 +143,36 @@ async def test_every_call_is_valid_and_every_answer_is_as_the_schema_says(versio
         data, errors = executed(version, one.document, one.variables, one.data)
         assert errors == [], name_of(one.document)
         assert data == one.data, name_of(one.document)
+
+
+def webhook(name, topic):
+    """What is made of a sample of Shopify's own, sent as a webhook."""
+    (body,) = msgspec.json.decode((FOLDER / "fixtures" / f"{name}.json").read_bytes()).values()
+    mapped = map_message(msgspec.json.encode(body), topic, Reading(channel="shop"))
+    return [
+        (
+            x.item.kind,
+            x.item.document,
+            x.item.order,
+            x.item.order_line,
+            x.item.item,
+            x.item.quantity,
+        )
+        for x in mapped
+    ]
+
+
+def test_shopifys_own_samples_of_webhooks_are_read():
+    order = "450789469"
+    assert webhook("order", "orders/create") == [
+        ("channel_order", order, order, "466157049", "IPOD2008GREEN", 1),
+        ("channel_order", order, order, "518995019", "IPOD2008RED", 1),
+        ("channel_order", order, order, "703073504", "IPOD2008BLACK", 1),
+    ]
+    assert webhook("refund", "refunds/create") == [
+        ("channel_cancel", "R509562969", order, "703073504", "IPOD2008BLACK", 1),
+        ("channel_cancel", "R509562969", order, "466157049", "IPOD2008GREEN", 1),
+    ]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

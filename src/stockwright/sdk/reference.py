@@ -8,7 +8,16 @@ import msgspec
 from stockwright.sdk.connector import Connector
 from stockwright.sdk.declaration import Declaration
 
-VERBS: Final = ("publish", "read_back", "snapshot", "read", "receive", "watch_webhooks", "submit")
+VERBS: Final = (
+    "publish",
+    "read_back",
+    "snapshot",
+    "read",
+    "receive",
+    "watch_webhooks",
+    "submit",
+    "follow",
+)
 """The verbs a connection may offer, in the order pages show them; all of them map."""
 
 

@@ -68,6 +68,18 @@ class Submits(Protocol):
 
 
 @runtime_checkable
+class Follows(Protocol):
+    """Can be asked for a document by the name of the job that the partner took it as."""
+
+    async def follow(self, document: Document, reference: str) -> SubmitResult:
+        """What became of a document that is in doubt, by its `InDoubt.reference`.
+
+        For a process that did not submit it itself; as `submit` otherwise.
+        """
+        ...
+
+
+@runtime_checkable
 class Announces(Protocol):
     """Takes announcements for whoever listens: a message broker."""
 

@@ -198,7 +198,10 @@ DECLARATION: Final[Declaration[AmazonSettings]] = Declaration(
     settings=AmazonSettings,
     limits=LIMITS,
     capabilities=Capabilities(
-        read_back=True, order_watermark=True, webhooks=True, documents=("shipment",)
+        read_back=True,
+        order_watermark=True,
+        webhooks=True,
+        documents=("shipment", "cancellation", "refund"),
     ),
     partner_docs="https://developer-docs.amazon.com/sp-api/",
     patience=PATIENCE,

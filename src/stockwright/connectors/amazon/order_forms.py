@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,7 +20,9 @@ STATES: Final[Mapping[str, str]] = {
 """The states of an order in 2026-01-01, by the words that v0, notices and settings have for them.
 """
 PENDING: Final = frozenset({"PendingAvailability", "Pending"})
-"""States of an order that is not paid: Amazon has nothing of it to fulfil yet."""
+"""States of an order that is not paid: Amazon has nothing of it to fulfil yet, tells no prices, and
+lets nobody cancel.
+"""
 OVER: Final = frozenset({"Shipped", "Canceled", "Unfulfillable"})
 
 
@@ -54,6 +57,35 @@ class Heading(NamedTuple):
     def mark(self) -> str:
         """When an order changed, and its state: two changes within a second have one time."""
         return f"{self.changed} {self.state}"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """An item of an order. price and tax are those of all its units, tax without what Amazon
+    itself collects; price is None where Amazon tells none.
+    """
+
+    ordered: int
+    shipped: int = 0
+    price: Decimal | None = None
+    tax: Decimal = Decimal(0)
+    currency: str = ""
+
+
+class KnownOrder(msgspec.Struct, frozen=True):
+    """An order as it is now, by the ids of its items."""
+
+    marketplace: str
+    status: str
+    lines: Mapping[str, Line]
+
+
+def decimal_of(text: Any) -> Decimal:
+    """An amount; 0 for what is none."""
+    try:
+        found = Decimal(str(text))
+    except InvalidOperation:
+        return Decimal(0)
+    return found if found.is_finite() else Decimal(0)
 
 
 def moment_of(text: str) -> dt.datetime | None:

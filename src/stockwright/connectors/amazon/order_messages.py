@@ -121,7 +121,9 @@ def order_of(root: Mapping[str, Any]) -> Order | None:
         return _polled_2026(head) if "orderId" in head else _polled_v0(root, head)
     detail = root.get("detail")
     at, notice = ("$.detail", detail) if isinstance(detail, dict) else ("$", root)
-    if _text(notice, "NotificationType", at) != ORDER_CHANGE:
+    # Newer kinds of notifications begin their names small.
+    name = "notificationType" if "notificationType" in notice else "NotificationType"
+    if _text(notice, name, at) != ORDER_CHANGE:
         return None
     at, payload = _inside(notice, "Payload", at)
     at, change = _inside(payload, "OrderChangeNotification", at)

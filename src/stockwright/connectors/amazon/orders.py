@@ -14,7 +14,14 @@ import msgspec
 from stockwright.connectors.amazon import orders_2026, orders_v0
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
-from stockwright.connectors.amazon.order_forms import Ask, Heading, OrdersPage, moment_of, text_of
+from stockwright.connectors.amazon.order_forms import (
+    Ask,
+    Heading,
+    KnownOrder,
+    OrdersPage,
+    moment_of,
+    text_of,
+)
 from stockwright.domain.errors import Throttled, Transient
 
 _SETTLED_AFTER: Final = dt.timedelta(minutes=2)
@@ -42,6 +49,10 @@ class Version(Protocol):
 
     def heading_of(self, order: Mapping[str, Any]) -> Heading:
         """What tells a listed order and its change from others."""
+        ...
+
+    async def order_of(self, api: Api, order: str, deadline: float) -> KnownOrder | None:
+        """An order as it is now; None where Amazon does not know it. Raises as page_of does."""
         ...
 
     async def marketplace_of(self, api: Api, order: str, deadline: float) -> str:
@@ -120,6 +131,13 @@ async def read(api: Api, settings: AmazonSettings, cursor: Cursor, now: dt.datet
     since = text_of(proven_at - dt.timedelta(seconds=settings.overlap_s))
     after = Cursor(since, told=cursor.told, api=cursor.api)
     return Found(messages, after, complete=True, proven_at=proven_at)
+
+
+async def order_of(
+    api: Api, settings: AmazonSettings, order: str, deadline: float
+) -> KnownOrder | None:
+    """An order as it is now; None where Amazon does not know it. Raises Throttled or Transient."""
+    return await _VERSIONS[settings.orders_api].order_of(api, order, deadline)
 
 
 async def marketplace_of(api: Api, settings: AmazonSettings, order: str, deadline: float) -> str:

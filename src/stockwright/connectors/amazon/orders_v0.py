@@ -11,7 +11,16 @@ import msgspec
 
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
-from stockwright.connectors.amazon.order_forms import OVER, Ask, Heading, OrdersPage, left_s
+from stockwright.connectors.amazon.order_forms import (
+    OVER,
+    Ask,
+    Heading,
+    KnownOrder,
+    Line,
+    OrdersPage,
+    decimal_of,
+    left_s,
+)
 from stockwright.domain.errors import Transient
 
 ORDERS: Final = "/orders/v0/orders"
@@ -55,6 +64,7 @@ class _Items(msgspec.Struct):
 
 class _Order(msgspec.Struct, rename="pascal"):
     marketplace_id: str = ""
+    order_status: str = ""
 
 
 class _One(msgspec.Struct):
@@ -86,8 +96,13 @@ def at_once(settings: AmazonSettings) -> int:
 
 
 async def message_of(api: Api, order: Mapping[str, Any], deadline: float) -> Mapping[str, Any]:
-    """See orders.Version: the order and its items, None where Amazon has no such order any more."""
-    items = await _items(api, str(order["AmazonOrderId"]), deadline)
+    """See orders.Version: the order and its items, None where Amazon has no such order any more: it
+    is parked, and holds up no other.
+    """
+    found = await _items(api, str(order["AmazonOrderId"]), deadline)
+    if found is None:
+        return {"order": order, "items": None}
+    items = [{name: item[name] for name in _KEPT_OF_ITEM if name in item} for item in found]
     return {"order": order, "items": items}
 
 
@@ -101,13 +116,28 @@ def heading_of(order: Mapping[str, Any]) -> Heading:
     )
 
 
+async def order_of(api: Api, order: str, deadline: float) -> KnownOrder | None:
+    """See orders.Version."""
+    found = await _order(api, order, deadline)
+    items = await _items(api, order, deadline) if found is not None else None
+    if found is None or items is None:
+        return None
+    lines = {str(item["OrderItemId"]): _line(item) for item in items if "OrderItemId" in item}
+    return KnownOrder(found.marketplace_id, found.order_status, lines)
+
+
 async def marketplace_of(api: Api, order: str, deadline: float) -> str:
     """See orders.Version."""
+    found = await _order(api, order, deadline)
+    return found.marketplace_id if found is not None else ""
+
+
+async def _order(api: Api, order: str, deadline: float) -> _Order | None:
     path = f"{ORDERS}/{quote(order, safe='')}"
     response = await api.ask("getOrder", path, within_s=left_s(deadline))
     if response.status >= 400:
-        return ""
-    return api.decode(response.body, _One, "getOrder").payload.marketplace_id
+        return None
+    return api.decode(response.body, _One, "getOrder").payload
 
 
 def _first_page(settings: AmazonSettings, ask: Ask) -> list[tuple[str, str]]:
@@ -123,9 +153,7 @@ def _first_page(settings: AmazonSettings, ask: Ask) -> list[tuple[str, str]]:
 
 
 async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]] | None:
-    """All items of an order, with what is kept of each; None where Amazon has no such order any
-    more, so that it is parked and holds up no other.
-    """
+    """All items of an order; None where Amazon has no such order any more."""
     items: list[dict[str, Any]] = []
     token = ""
     for _ in range(MOST_PAGES):
@@ -137,11 +165,34 @@ async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]] 
         if response.status >= 400:
             raise Transient(f"Amazon answered {response.status} to getOrderItems of {order}")
         page = api.decode(response.body, _Items, "getOrderItems").payload
-        items += [
-            {name: item[name] for name in _KEPT_OF_ITEM if name in item}
-            for item in page.order_items
-        ]
+        items += page.order_items
         token = page.next_token
         if not token:
             return items
     raise Transient(f"the items of order {order} come to no end")
+
+
+def _line(item: Mapping[str, Any]) -> Line:
+    price, currency = _money(item, "ItemPrice")
+    collection = item.get("TaxCollection")
+    withheld = isinstance(collection, dict) and collection.get("Model") == "MarketplaceFacilitator"
+    tax = _money(item, "ItemTax")[0] - _money(item, "PromotionDiscountTax")[0]
+    return Line(
+        ordered=_units(item, "QuantityOrdered"),
+        shipped=_units(item, "QuantityShipped"),
+        price=price - _money(item, "PromotionDiscount")[0] if currency else None,
+        tax=tax if not withheld else decimal_of(0),
+        currency=currency,
+    )
+
+
+def _units(item: Mapping[str, Any], name: str) -> int:
+    found = item.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def _money(item: Mapping[str, Any], name: str) -> tuple[Any, str]:
+    found = item.get(name)
+    if not isinstance(found, dict):
+        return decimal_of(0), ""
+    return decimal_of(found.get("Amount")), str(found.get("CurrencyCode") or "")

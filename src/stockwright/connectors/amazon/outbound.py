@@ -15,7 +15,8 @@ def map_out(message: Outgoing, settings: AmazonSettings) -> list[Outbound] | Fai
     if isinstance(message, tuple):
         return [_patch(level, settings) for level in message]
     if not isinstance(message, Shipment):
-        return []
+        reason = "has items and prices that only Amazon can tell: try it against the sandbox"
+        return Failure(path="order", reason=reason)
     if not message.tracking:
         reason = "is empty: Amazon asks for a tracking number with every package"
         return Failure(path="tracking", reason=reason)

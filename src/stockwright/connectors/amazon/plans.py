@@ -32,6 +32,7 @@ PLANS: Final[Mapping[str, Plan]] = {
     "searchListingsItems": Plan(5, 5),
     "createFeedDocument": Plan(0.5, 15),
     "createFeed": Plan(0.0083, 15),
+    "getFeeds": Plan(0.0222, 10),
     "getFeed": Plan(2, 15),
     "cancelFeed": Plan(2, 15),
     "getFeedDocument": Plan(0.0222, 10),

@@ -41,7 +41,7 @@ class Sandbox:
 
     def __init__(
         self,
-        skus: Sequence[str] = ("L-1", "L-2", "L-3"),
+        products: Sequence[str] = ("L-1", "L-2", "L-3"),
         *,
         webhook_url: str = "",
         plans: Mapping[str, Plan] = PLANS,
@@ -64,8 +64,8 @@ class Sandbox:
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.packages: dict[str, dict[str, dict[str, Any]]] = {}
         self.on_level: list[OnLevel] = []
-        self.desk = FeedDesk(clock, self._write)
-        self.order_desk = OrderDesk(self.orders, self.lines, self._up_to)
+        self.order_desk = OrderDesk(self.orders, self.lines, self._now, self._up_to)
+        self.desk = FeedDesk(clock, self._write, self.order_desk.take)
         self._buckets: dict[str, Bucket] = {}
         self._lists: dict[str, list[dict[str, Any]]] = {}
         self._until = ""
@@ -73,7 +73,7 @@ class Sandbox:
         self._runner: web.AppRunner | None = None
         self._http = Http()
         self._url = ""
-        for sku in skus:
+        for sku in products:
             self.add(sku)
 
     def add(self, sku: str, quantity: int | None = 0, fulfilled_by: str = "DEFAULT") -> None:
@@ -84,6 +84,15 @@ class Sandbox:
             "made": self._now(),
             "availability": [shown if quantity is None else {**shown, "quantity": quantity}],
         }
+
+    @property
+    def page_size(self) -> int:
+        """Orders on a page at most."""
+        return self.order_desk.page_size
+
+    @page_size.setter
+    def page_size(self, orders: int) -> None:
+        self.order_desk.page_size = orders
 
     async def start(self, port: int = 0) -> str:
         """Begins to answer; the address."""
@@ -431,7 +440,9 @@ class Sandbox:
         number = request.match_info["id"]
         if number not in self.lines:
             return failed(404, "NotFound", "There is no such order.")
-        return answer({"payload": {"AmazonOrderId": number, "OrderItems": self.lines[number]}})
+        order = self.orders[number]
+        items = [self.order_desk.priced(order, line) for line in self.lines[number]]
+        return answer({"payload": {"AmazonOrderId": number, "OrderItems": items}})
 
     async def _confirm(self, request: web.Request) -> web.Response:
         number = request.match_info["id"]
@@ -455,7 +466,7 @@ class Sandbox:
         return web.Response(status=204)
 
     def _up_to(self) -> str:
-        """Up to when changes of orders are listed."""
+        """Up to when orders are listed."""
         until = self.clock() - dt.timedelta(seconds=self.lag_s)
         return until.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -1,4 +1,4 @@
-"""Documents out: shipments confirmed with carrier and tracking.
+"""Shipments out, confirmed with carrier and tracking.
 
 A package has a number of ours, made of the document's key. To confirm the same number again changes
 that package and makes no other one: so a shipment is safe to tell twice.
@@ -30,12 +30,8 @@ OTHER: Final = "Other"
 _NUMBERS: Final = 999_999_999
 
 
-async def submit(api: Api, settings: AmazonSettings, document: Document) -> SubmitResult:
-    """Tells Amazon of one document. Raises Misconfigured."""
-    if not isinstance(document, Shipment):
-        kind = type(document).__name__.lower()
-        message = f"Amazon takes no {kind} by this interface; enter it in Seller Central"
-        return Refused(reason="not_offered", message=message)
+async def ship(api: Api, settings: AmazonSettings, document: Shipment) -> SubmitResult:
+    """Tells Amazon of one shipment. Raises Misconfigured."""
     if not document.tracking:
         message = "Amazon asks for a tracking number with every package"
         return Refused(reason="tracking_required", message=message)
@@ -48,7 +44,7 @@ async def submit(api: Api, settings: AmazonSettings, document: Document) -> Subm
     except Transient as error:
         return Retry(retry_after_s=WAIT_S, reason=str(error))
     if not marketplace:
-        return _unknown(document)
+        return unknown(document)
     package = package_of(document, settings)
     answer = await api.write(
         "confirmShipment",
@@ -60,7 +56,7 @@ async def submit(api: Api, settings: AmazonSettings, document: Document) -> Subm
     if isinstance(answer, HttpResponse):
         return _taken(answer, package)
     if isinstance(answer, Refused) and answer.reason in ("http_404", "NotFound"):
-        return _unknown(document)
+        return unknown(document)
     return answer
 
 
@@ -93,6 +89,7 @@ def _taken(answer: HttpResponse, package: dict[str, Any]) -> SubmitResult:
     return Delivered(reference=package["packageReferenceId"])
 
 
-def _unknown(document: Document) -> Refused:
+def unknown(document: Document) -> Refused:
+    """Amazon has no such order."""
     message = f"Amazon has no order {document.order!r} of this account"
     return Refused(reason="unknown_order", message=message)

@@ -148,6 +148,7 @@ DECLARATION: Declaration[JsonHttpSettings] = Declaration(
         versioned_writes=True,
         read_back=True,
         order_watermark=True,
+        webhooks=True,
         documents=("shipment", "cancellation", "refund"),
     ),
     partner_docs="docs/reference/connectors/json-http.md",

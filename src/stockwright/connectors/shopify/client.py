@@ -14,12 +14,14 @@ from stockwright.connectors.shopify.mapping import HINTS, TOPIC, Reading, map_me
 from stockwright.connectors.shopify.paced import Paced
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.auth import Auth, Exchanged, Grant, header
-from stockwright.sdk.calling import Caller
+from stockwright.sdk.calling import Caller, in_time
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.graphql import GraphQL
 from stockwright.sdk.messages import (
+    Cancellation,
     Document,
+    InDoubt,
     LevelKey,
     LevelToSend,
     Mapped,
@@ -42,6 +44,8 @@ _KEPT_HEADERS: Final = (
     "x-shopify-api-version",
     "x-shopify-triggered-at",
 )
+MOST_JOBS: Final = 1_000
+"""Jobs of the shop that are remembered at one time, by the keys of their documents."""
 TOKEN_HEADER: Final = "x-shopify-access-token"
 TOKENS_PATH: Final = "/admin/oauth/access_token"
 TOKEN_LIFE_S: Final = 86_399.0
@@ -101,6 +105,7 @@ class ShopifyConnection:
         self._shop = Paced(GraphQL(self._caller, path, access=credential))
         catalogue = Catalogue(self._shop, self._reading.by_sku, opening.clock)
         self._levels = Levels(self._shop, catalogue, settings)
+        self._jobs: dict[str, str] = {}
 
     async def close(self) -> None:
         """Closes the connections to the shop."""
@@ -122,7 +127,27 @@ class ShopifyConnection:
 
     async def submit(self, document: Document) -> SubmitResult:
         """Tells the shop what was shipped, cancelled or paid back."""
-        return await documents.submit(self._shop, self._settings, document)
+        job = self._jobs.get(document.key)
+        if job is not None:
+            return await self.follow(document, job)
+        telling = documents.submit(self._shop, self._settings, document)
+        result = await in_time(telling, self.limits.timeout_s)
+        if isinstance(result, InDoubt) and result.reference:
+            while len(self._jobs) >= MOST_JOBS:
+                del self._jobs[next(iter(self._jobs))]
+            self._jobs[document.key] = result.reference
+        return result
+
+    async def follow(self, document: Document, reference: str) -> SubmitResult:
+        """What became of a cancellation that the shop accepted as a job of its own."""
+        if not isinstance(document, Cancellation) or document.lines:
+            return await self.submit(document)
+        result = await in_time(
+            documents.follow(self._shop, document, reference), self.limits.timeout_s
+        )
+        if not isinstance(result, InDoubt):
+            self._jobs.pop(document.key, None)
+        return result
 
     # ---------------------------------------------------------------- in
 

@@ -313,17 +313,28 @@ class Answers:
         told = {"fulfillment": {"id": gid("Fulfillment", str(made))}, "userErrors": []}
         return {"fulfillmentCreate": told}
 
+    def _finish(self, order: dict[str, Any]) -> None:
+        """A job that cancels an order is looked at, and has ended after so many looks."""
+        left = order.get("cancelling")
+        if left == 0:
+            self._shop.cancel(order["id"])
+        if left is not None:
+            order["cancelling"] = left - 1
+
     def _to_cancel(self, variables: Mapping[str, Any]) -> Answer:
         order = self._found(variables["id"])
+        if order:
+            self._finish(order)
         told = {"id": variables["id"], "cancelledAt": order["cancelled"]} if order else None
         return {"order": told}
 
     def _cancel(self, variables: Mapping[str, Any]) -> Answer:
         order = self._found(variables["order"])
-        if order["cancelled"] or order["fulfillments"]:
+        if order["cancelled"] or order["fulfillments"] or order.get("cancelling") is not None:
             error = _error("INVALID", ["orderId"], "Cannot cancel this order")
             return {"orderCancel": {"job": None, "orderCancelUserErrors": [error]}}
-        self._shop.cancel(order["id"])
+        order["cancelling"] = self._shop.slow_cancels
+        self._finish(order)
         job = {"id": f"gid://shopify/Job/{self._shop.number()}"}
         return {"orderCancel": {"job": job, "orderCancelUserErrors": []}}
 

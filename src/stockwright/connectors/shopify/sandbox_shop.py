@@ -26,6 +26,7 @@ class Shop:
         self.items: dict[int, dict[str, Any]] = {}
         self.orders: dict[int, dict[str, Any]] = {}
         self.on_level: list[OnLevel] = []
+        self.slow_cancels = 0
         self._by_sku: dict[str, list[int]] = {}
         self._by_variant: dict[int, int] = {}
         self._next = _FIRST
