@@ -18,10 +18,11 @@ from stockwright.connectors.amazon.order_forms import (
     OrdersPage,
     decimal_of,
 )
-from stockwright.domain.errors import Transient
+from stockwright.domain.errors import Misconfigured, Transient
 
 ORDERS: Final = "/orders/v0/orders"
 MOST_PAGES: Final = 1_000
+_GONE: Final = frozenset({404, 410})
 
 
 class _Page(msgspec.Struct, rename="pascal"):
@@ -50,7 +51,10 @@ class _One(msgspec.Struct):
 async def page_of(
     api: Api, settings: AmazonSettings, since: str, token: str, *, first: bool, deadline: float
 ) -> OrdersPage | None:
-    """A page of what changed; None where Amazon will not have the question."""
+    """A page of what changed; None where Amazon will not have the question.
+
+    Raises Misconfigured where there is no such list any more.
+    """
     query = [("MarketplaceIds", ",".join(settings.marketplaces))]
     if token:
         query.append(("NextToken", token))
@@ -64,6 +68,9 @@ async def page_of(
         states = [state for state in settings.sold if state not in OVER]
         query.append(("OrderStatuses", ",".join(states)))
     response = await api.ask("getOrders", ORDERS, query, _left_s(deadline))
+    if response.status in _GONE:
+        words = f'Amazon answered {response.status}: where v0 has ended, orders_api is "2026-01-01"'
+        raise Misconfigured("orders_api", words)
     if response.status >= 400:
         return None
     page = api.decode(response.body, _Listed, "getOrders").payload
