@@ -12,7 +12,7 @@ import pytest
 
 from stockwright.connectors.amazon import CONNECTOR
 from stockwright.connectors.amazon.plans import GET_ORDER_2026, PLANS
-from stockwright.domain.errors import Transient
+from stockwright.domain.errors import Misconfigured, Transient
 from stockwright.domain.events import Fact
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import (
@@ -221,6 +221,16 @@ async def test_answers_of_2026_to_questions_for_orders_become_facts():
     with pytest.raises(Transient):
         await connection.read("")
     assert partner.problems == []
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_once_the_older_version_has_ended_an_operator_is_told_what_to_set(status):
+    gone = (status, {"errors": [{"code": "NotFound", "message": "gone"}]})
+    with pytest.raises(Misconfigured) as told:
+        await connect(Partner(getOrders=gone), orders_api="v0").read("")
+    assert told.value.setting == "orders_api"
+    with pytest.raises(Transient):
+        await connect(Partner(searchOrders=gone)).read("")
 
 
 async def test_an_order_that_makes_no_sense_is_parked_alone():

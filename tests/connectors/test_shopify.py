@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from stockwright.connectors.shopify import CONNECTOR, Sandbox, documents
+from stockwright.connectors.shopify import CONNECTOR, Sandbox, documents, webhooks
 from stockwright.connectors.shopify.sandbox import CLIENT_ID
 from stockwright.connectors.shopify.sandbox_shop import order_webhook, refund_webhook
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
@@ -24,9 +24,11 @@ from stockwright.sdk.messages import (
     Retry,
     Shipment,
     ShownLevel,
+    WebhookOff,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.signatures import signature_of
+from stockwright.sdk.verbs import WatchesWebhooks
 from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
 VERSIONS = ("2026-07", "2025-10")
@@ -420,6 +422,40 @@ async def test_a_change_of_a_level_is_a_hint_and_nothing_is_kept_of_it(shop, con
     assert connection.receive(shop.signed(body, "inventory_levels/update"), body) is None
     with pytest.raises(Rejected):
         connection.receive({"X-Shopify-Topic": "inventory_levels/update"}, body)
+
+
+HOOK = "https://hub.example/v1/hooks/shop"
+
+
+async def test_webhooks_are_made_once_and_again_where_the_shop_removed_one(shop, connect):
+    connection = connect(webhook_url=HOOK)
+    shop.shop.subscriptions.append(("ORDERS_CREATE", "https://else.example/v1/hooks/shop"))
+    assert isinstance(connection, WatchesWebhooks)
+    for _ in range(2):
+        assert list(await connection.watch_webhooks()) == []
+    assert sorted(topic for topic, address in shop.shop.subscriptions if address == HOOK) == [
+        "ORDERS_CANCELLED",
+        "ORDERS_CREATE",
+        "ORDERS_UPDATED",
+        "REFUNDS_CREATE",
+    ]
+    assert len(calls(shop, "Subscribe")) == 4
+    shop.shop.subscriptions.remove(("REFUNDS_CREATE", HOOK))
+    (off,) = await connection.watch_webhooks()
+    assert off == WebhookOff(topic="REFUNDS_CREATE", on_again=True)
+    assert len(calls(shop, "Subscribe")) == 5
+
+
+async def test_a_webhook_that_the_shop_does_not_take_is_told_with_its_words(shop, connect):
+    told = await connect(webhook_url="http://127.0.0.1:9/v1/hooks/shop").watch_webhooks()
+    assert [one.topic for one in told] == list(webhooks.TOPICS)
+    assert {(one.on_again, one.why) for one in told} == {
+        (False, "Address protocol http:// is not supported")
+    }
+    assert list(await connect().watch_webhooks()) == []
+    shop.denied.add("Webhooks")
+    with pytest.raises(Misconfigured):
+        await connect(webhook_url=HOOK).watch_webhooks()
 
 
 async def test_tests_of_the_shop_claim_nothing_unless_wanted(shop, connect):

@@ -13,6 +13,7 @@ from stockwright.connectors.shopify import (
     documents,
     levels,
     queries,
+    webhooks,
 )
 from stockwright.connectors.shopify.declaration import MOST_AT_ONCE
 from stockwright.connectors.shopify.mapping import Reading, map_message
@@ -48,7 +49,7 @@ def name_of(document):
 
 async def everything(version):
     """A shop in which everything we can say was said, on every page there is."""
-    shop = Sandbox(("MUG", "PLATE", "O'CLOCK"), version=version)
+    shop = Sandbox(("MUG", "PLATE", "O'CLOCK"), version=version, points=1e9)
     await shop.start()
     connections = []
 
@@ -59,6 +60,8 @@ async def everything(version):
         return connections[-1]
 
     try:
+        for address in ("https://hub.example/v1/hooks/shop", "http://127.0.0.1:9/v1/hooks/shop"):
+            await connect(webhook_url=address).watch_webhooks()
         connection = connect()
         shop.shop.add("BUNDLE", bundle=True)
         listings = [("MUG", None), ("PLATE", 0), ("O'CLOCK", 9), ("BUNDLE", None), ("NONE", None)]
@@ -211,6 +214,8 @@ def test_every_code_we_know_is_one_of_the_version(version):
     assert ours - theirs == (newer if version == "2025-10" else set())
     reasons = set(schema_of(version).type_map["OrderCancelReason"].values)
     assert {*documents.REASONS, "OTHER"} == reasons
+    topics = set(schema_of(version).type_map["WebhookSubscriptionTopic"].values)
+    assert topics >= set(webhooks.TOPICS)
     cancel = set(schema_of(version).type_map["OrderCancelUserErrorCode"].values)
     assert {*documents._RIGHTS, "INTERNAL_ERROR", "NOT_FOUND"} <= cancel
     statuses = set(schema_of(version).type_map["FulfillmentStatus"].values)

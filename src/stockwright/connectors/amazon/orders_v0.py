@@ -21,10 +21,11 @@ from stockwright.connectors.amazon.order_forms import (
     decimal_of,
     left_s,
 )
-from stockwright.domain.errors import Transient
+from stockwright.domain.errors import Misconfigured, Transient
 
 ORDERS: Final = "/orders/v0/orders"
 MOST_PAGES: Final = 1_000
+_GONE: Final = frozenset({404, 410})
 _KEPT: Final[Sequence[str]] = (
     "AmazonOrderId",
     "PurchaseDate",
@@ -74,13 +75,16 @@ class _One(msgspec.Struct):
 async def page_of(
     api: Api, settings: AmazonSettings, ask: Ask, deadline: float
 ) -> OrdersPage | None:
-    """See orders.Version."""
+    """See orders.Version. Raises Misconfigured where there is no such list any more."""
     query = [("MarketplaceIds", ",".join(settings.marketplaces))]
     if ask.token:
         query.append(("NextToken", ask.token))
     else:
         query += _first_page(settings, ask)
     response = await api.ask("getOrders", ORDERS, query, left_s(deadline))
+    if response.status in _GONE:
+        words = f'Amazon answered {response.status}: where v0 has ended, orders_api is "2026-01-01"'
+        raise Misconfigured("orders_api", words)
     if response.status >= 400:
         if ask.token:
             return None

@@ -12,6 +12,7 @@ from stockwright.connectors.shopify.declaration import ShopifySettings
 from stockwright.connectors.shopify.levels import Levels
 from stockwright.connectors.shopify.mapping import HINTS, TOPIC, Reading, map_message, order_key
 from stockwright.connectors.shopify.paced import Paced
+from stockwright.connectors.shopify.webhooks import Watch
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.auth import Auth, Exchanged, Grant, header
 from stockwright.sdk.calling import Caller, in_time
@@ -30,6 +31,7 @@ from stockwright.sdk.messages import (
     PublishResult,
     ShownLevel,
     SubmitResult,
+    WebhookOff,
 )
 from stockwright.sdk.signatures import prove
 from stockwright.sdk.transports import Http, Transport
@@ -106,6 +108,8 @@ class ShopifyConnection:
         catalogue = Catalogue(self._shop, self._reading.by_sku, opening.clock)
         self._levels = Levels(self._shop, catalogue, settings)
         self._jobs: dict[str, str] = {}
+        self._watch = Watch(self._shop, settings.webhook_url)
+        self.webhook_look_s = float(settings.webhook_look_s)
 
     async def close(self) -> None:
         """Closes the connections to the shop."""
@@ -163,6 +167,10 @@ class ShopifyConnection:
         return self._payload(
             body, {name: lowered[name] for name in _KEPT_HEADERS if name in lowered}
         )
+
+    async def watch_webhooks(self) -> Sequence[WebhookOff]:
+        """Makes the shop's webhooks to us where there are none, or none any more."""
+        return await self._watch.look()
 
     async def read(self, cursor: str) -> Page:
         """The orders that changed since the cursor, each with its refunds."""

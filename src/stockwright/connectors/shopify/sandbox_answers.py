@@ -70,6 +70,8 @@ class Answers:
             "Ship": self._ship,
             "Cancel": self._cancel,
             "PayBack": self._pay_back,
+            "Webhooks": self._webhooks,
+            "Subscribe": self._subscribe,
         }
 
     def _once(
@@ -84,6 +86,28 @@ class Answers:
         if key not in self._keys:
             self._keys[key] = (asked, answer(variables))
         return self._keys[key][1]
+
+    # ---------------------------------------------------------------- webhooks
+
+    def _webhooks(self, variables: Mapping[str, Any]) -> Answer:
+        nodes = [
+            {"id": gid("WebhookSubscription", str(n)), "topic": topic}
+            for n, (topic, address) in enumerate(self._shop.subscriptions, 1)
+            if address == variables["uri"]
+        ]
+        return {"webhookSubscriptions": _page(nodes, 50, variables.get("after"))}
+
+    def _subscribe(self, variables: Mapping[str, Any]) -> Answer:
+        wanted = (variables["topic"], variables["subscription"]["uri"])
+        errors: list[Answer] = []
+        made = None
+        if not wanted[1].startswith("https://"):
+            message = "Address protocol http:// is not supported"
+            errors = [{"field": ["webhookSubscription", "callbackUrl"], "message": message}]
+        else:
+            self._shop.subscriptions.append(wanted)
+            made = {"id": gid("WebhookSubscription", str(len(self._shop.subscriptions)))}
+        return {"webhookSubscriptionCreate": {"webhookSubscription": made, "userErrors": errors}}
 
     # ---------------------------------------------------------------- items and levels
 
