@@ -286,6 +286,19 @@ async def test_a_feed_that_does_not_end_pays_nothing_twice(amazon, connect, cloc
     assert len(amazon.order_desk.paid_back.get(order, ())) == (mood == "queued")
 
 
+async def test_a_feed_that_broke_off_after_it_cancelled_the_order_is_delivered(
+    amazon, connect, clock
+):
+    connection = connect()
+    order = await amazon.sell([("MUG", 1)], "Unshipped")
+    amazon.desk.mood = "fatal"
+    await connection.submit(Cancellation(key="C-1", order=order))
+    await amazon.change(order, "Canceled")
+    clock.step(61)
+    told = await connection.submit(Cancellation(key="C-1", order=order))
+    assert told == Delivered(reference=order)
+
+
 async def test_nothing_is_told_of_an_order_before_it_is_paid(amazon, connect, clock):
     connection = connect()
     order = await amazon.sell([("MUG", 1)], "Pending")

@@ -49,6 +49,8 @@ PAID_LATER_S: Final = 900.0
 """Until an order that is pending is looked at again: it is paid within days, as a rule in half an
 hour.
 """
+_CLOCKS: Final = dt.timedelta(minutes=1)
+"""How far Amazon's clock may be behind ours."""
 _LOOK_IN: Final = "look at the order in Seller Central before you tell it anew"
 Told = Cancellation | Refund
 
@@ -117,7 +119,7 @@ class OrderLane:
                     report = await feed_calls.report_of(self._api, state, left_s)
                     job.result = await self._ended(document, job, report, deadline)
                 case "FATAL":
-                    job.result = _perhaps("Amazon broke the feed off")
+                    job.result = await self._ended(document, job, None, deadline)
                 case "CANCELLED":
                     del self.jobs[document.key]
                     return Retry(retry_after_s=0.0, reason="the feed was cancelled")
@@ -154,7 +156,7 @@ class OrderLane:
         if now < job.look_at:
             return self._at_work(job)
         left_s = deadline - asyncio.get_running_loop().time()
-        since = text_of(job.made - dt.timedelta(seconds=1))
+        since = text_of(job.made - _CLOCKS)
         try:
             made = await feed_calls.made_since(self._api, job.kind, since, left_s)
         except (Transient, Misconfigured):
