@@ -4,12 +4,10 @@ import asyncio
 import datetime as dt
 from contextlib import asynccontextmanager
 
-import msgspec
 import pytest
 
 from stockwright.api.server import WebServer
 from stockwright.app import open_connection
-from stockwright.config.connectors import find_connector
 from stockwright.connectors.amazon import Sandbox as Account
 from stockwright.connectors.shopify import Sandbox as Shop
 from stockwright.connectors.woocommerce import Sandbox as WooShop
@@ -169,13 +167,8 @@ async def test_shopify_end_to_end(database_url, monkeypatch):
 
 async def test_amazon_end_to_end(database_url, monkeypatch):
     account = Account(("MUG",))
-    declared = find_connector("amazon").declaration
-    often = msgspec.structs.replace(declared.patience, orders_every_s=0.5)
-    eager = msgspec.structs.replace(
-        find_connector("amazon"), declaration=msgspec.structs.replace(declared, patience=often)
-    )
-    monkeypatch.setattr("stockwright.app.workers.find_connector", lambda *_: eager)
-    async with hub(database_url, account, monkeypatch, "amazon") as (services, link):
+    often = {"asked_every_s": 0.5}
+    async with hub(database_url, account, monkeypatch, "amazon", **often) as (services, link):
         # An order that is not paid yet claims stock, and its payment claims it no second time.
         order = await account.sell([("MUG", 3)], "Pending")
         await eventually(lambda: reserved(services, "A") == 3)

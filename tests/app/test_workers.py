@@ -12,7 +12,7 @@ from stockwright.app.partners import close_all
 from stockwright.app.workers import IDLE_S, link_of, poll_until
 from stockwright.connectors.json_http import CONNECTOR
 from stockwright.flow.polling import Poller
-from stockwright.sdk.declaration import Capabilities, Limits
+from stockwright.sdk.declaration import Capabilities, Limits, Patience
 from stockwright.sdk.messages import Page, Payload
 from stockwright.store.connection import Pool, connect
 from stockwright.store.polls import poll_states
@@ -150,6 +150,15 @@ async def test_a_partner_that_takes_gross_numbers_is_raised_at_once():
     with patch("stockwright.app.workers.find_connector", lambda *_: own):
         link = link_of(opened)
     assert not link.order_watermark
+    await opened.connection.close()
+
+
+async def test_a_connection_may_say_its_own_patience():
+    config = network("", connector="json_http", settings={"base_url": "http://127.0.0.1:9"})
+    opened = open_asked(asked_of(config)["shop"])
+    assert link_of(opened).patience == CONNECTOR.declaration.patience
+    opened.connection.patience = Patience(orders_every_s=7)
+    assert link_of(opened).patience.orders_every_s == 7
     await opened.connection.close()
 
 

@@ -36,7 +36,9 @@ async def published(name, settings, environment):
         await connection.close()
 
 
-@pytest.mark.parametrize("name", ["shopify", "woocommerce", "bigcommerce", "magento"])
+@pytest.mark.parametrize(
+    "name", ["shopify", "woocommerce", "bigcommerce", "magento", "amazon", "medusa"]
+)
 def test_the_settings_it_prints_connect_to_it_until_sigterm(name):
     running = started(name, "--product", "MUG", "--json")
     try:

@@ -14,13 +14,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from jsonschema import Draft4Validator, Draft7Validator
 
+from stockwright.connectors.amazon.plans import GET_ORDER_2026
 from stockwright.sdk.hostile import Faults
 from stockwright.sdk.transports import Http, HttpRequest, HttpResponse
 
 _HERE = Path(__file__).parents[1] / "schemas"
 FOLDER = Path(os.environ.get("STOCKWRIGHT_SCHEMAS", _HERE)) / "amazon-sp-api"
 """The schemas lie in `tests/schemas`, or where STOCKWRIGHT_SCHEMAS says."""
-MODELS = ("listingsItems_2021-08-01", "feeds_2021-06-30", "ordersV0")
+MODELS = ("listingsItems_2021-08-01", "feeds_2021-06-30", "ordersV0", "orders_2026-01-01")
 
 
 class Operation(NamedTuple):
@@ -49,9 +50,15 @@ def operations() -> tuple[Operation, ...]:
             shape = re.compile(re.sub(r"\\{[^}]+\\}", "([^/]+)", re.escape(path)))
             for method, told in methods.items():
                 if method != "parameters":
-                    named = told["operationId"]
+                    named = name_of(name, told["operationId"])
                     found.append(Operation(named, method.upper(), shape, told, model))
     return tuple(found)
+
+
+def name_of(model: str, operation: str) -> str:
+    """Two models have an operation of one name: that of the newer one says so here."""
+    newer = (model, operation) == ("orders_2026-01-01", "getOrder")
+    return GET_ORDER_2026 if newer else operation
 
 
 def pairs(*names: str) -> Iterator[Pair]:

@@ -5,13 +5,14 @@ Every call is held to Amazon's published models, both ways.
 
 import datetime as dt
 import gzip
+import json
 import random
 
 import msgspec
 import pytest
 
 from stockwright.connectors.amazon import CONNECTOR, Sandbox
-from stockwright.connectors.amazon.mapping import EVERY_UNIT
+from stockwright.connectors.amazon.order_messages import EVERY_UNIT, order_of
 from stockwright.connectors.amazon.plans import PLANS, Plan
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.domain.events import Fact
@@ -19,7 +20,6 @@ from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault, storm
 from stockwright.sdk.messages import (
     Applied,
-    Cancellation,
     Delivered,
     DocumentLine,
     Failure,
@@ -32,11 +32,21 @@ from stockwright.sdk.messages import (
     ShownLevel,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
-from tests.connectors.amazon_models import Judged, problems_of
+from tests.connectors.amazon_models import FOLDER, Judged, problems_of
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
 QUICK = {name: Plan(500, 500) for name in PLANS}
 """Plans that hold nobody up, for tests of something else."""
+SELLER = {
+    "region": "na",
+    "seller_id": "A3TH9S8BH6GOGM",
+    "marketplaces": ["ATVPDKIKX0DER"],
+    "client_id": Secret("id"),
+    "client_secret": Secret("secret"),
+    "refresh_token": Secret("refresh"),
+}
+VERSIONS = ("2026-01-01", "v0")
+"""Of the Orders API: what is true of one is true of the other."""
 MANY = tuple(f"SKU-{n}" for n in range(12))
 
 
@@ -110,12 +120,6 @@ async def polled(connection, cursor=""):
 
 
 # ------------------------------------------------------------ levels by patch
-
-
-async def test_orders_are_asked_for_at_the_pace_of_their_plan(connect):
-    connection = connect()
-    assert 1 / connection.poll_every_s <= PLANS["getOrders"].rate_per_s
-    assert CONNECTOR.declaration.patience.orders_every_s < connection.poll_every_s
 
 
 async def test_few_levels_go_by_patch_and_are_read_back(amazon, connect):
@@ -341,8 +345,9 @@ async def test_where_no_feed_may_be_made_some_go_by_patch_meanwhile(
 # ------------------------------------------------------------ orders
 
 
-async def test_pending_orders_claim_and_changes_follow(amazon, connect, clock):
-    connection = connect()
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_pending_orders_claim_and_changes_follow(amazon, connect, clock, version):
+    connection = connect(orders_api=version)
     order = await amazon.sell([("MUG", 3), ("PLATE", 1)])
     payloads, cursor = await polled(connection)
     assert [(f.kind, f.item, f.quantity) for f in facts(connection, payloads)] == [
@@ -365,17 +370,19 @@ async def test_pending_orders_claim_and_changes_follow(amazon, connect, clock):
     assert (await polled(connection, cursor))[0] == []
 
 
-async def test_the_first_poll_asks_for_what_is_still_to_be_shipped(amazon, connect, clock):
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_first_poll_asks_for_what_is_still_to_be_shipped(amazon, connect, clock, version):
     old = [await amazon.sell([("MUG", 1)], status) for status in ("Shipped", "Unshipped")]
     await amazon.sell([("MUG", 1)], "Unshipped", fulfilled_by="AFN")
     clock.step(3600)
-    payloads, _ = await polled(connect())
+    payloads, _ = await polled(connect(orders_api=version))
     assert [one.raw_key for one in payloads] == [old[1]]
 
 
-async def test_the_watermark_is_the_time_up_to_which_amazon_listed(amazon, connect, clock):
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_watermark_is_the_time_up_to_which_amazon_listed(amazon, connect, clock, version):
     amazon.lag_s = 120.0
-    connection = connect()
+    connection = connect(orders_api=version)
     page = await connection.read("")
     assert (page.complete, page.started_at) == (True, NOW - dt.timedelta(seconds=120))
     late = await amazon.sell([("MUG", 1)])
@@ -386,13 +393,14 @@ async def test_the_watermark_is_the_time_up_to_which_amazon_listed(amazon, conne
     assert [one.raw_key for one in page.payloads] == [late]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("seed", range(8))
 async def test_no_order_is_missed_while_orders_change_between_the_pages(
-    amazon, connect, clock, seed
+    amazon, connect, clock, seed, version
 ):
     chance = random.Random(seed)
-    amazon.page_size = chance.choice((1, 2, 5))
-    connection = connect(items_at_once=chance.choice((1, 3)), overlap_s=5)
+    amazon.order_desk.page_size = chance.choice((1, 2, 5))
+    connection = connect(orders_api=version, items_at_once=chance.choice((1, 3)), overlap_s=5)
     told: dict[str, object] = {}
     cursor = ""
 
@@ -410,8 +418,8 @@ async def test_no_order_is_missed_while_orders_change_between_the_pages(
         page = await connection.read(cursor)
         cursor = page.next_cursor
         for payload in page.payloads:
-            order = msgspec.json.decode(payload.body)["order"]
-            told[order["AmazonOrderId"]] = order["OrderStatus"]
+            head = order_of(msgspec.json.decode(payload.body))
+            told[head.id] = head.form.state(head)
         return page.complete
 
     for _ in range(25):
@@ -424,18 +432,20 @@ async def test_no_order_is_missed_while_orders_change_between_the_pages(
     assert told == {number: order["OrderStatus"] for number, order in amazon.orders.items()}
 
 
-async def test_a_page_whose_token_has_ended_begins_the_pass_anew(amazon, connect):
-    amazon.page_size = 1
-    connection = connect()
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_page_whose_token_has_ended_begins_the_pass_anew(amazon, connect, version):
+    amazon.order_desk.page_size = 1
+    connection = connect(orders_api=version)
     orders = [await amazon.sell([("MUG", 1)]) for _ in range(3)]
     page = await connection.read("")
     amazon._lists.clear()
+    amazon.order_desk.pages.clear()
     payloads, _ = await polled(connection, page.next_cursor)
     assert {one.raw_key for one in (*page.payloads, *payloads)} == set(orders)
 
 
 async def test_an_order_amazon_lists_and_does_not_have_is_parked_alone(amazon, connect):
-    connection = connect()
+    connection = connect(orders_api="v0")
     lost, other = [await amazon.sell([("MUG", 1)]) for _ in range(2)]
     del amazon.lines[lost]
     payloads, _ = await polled(connection)
@@ -450,7 +460,7 @@ async def test_a_poll_keeps_what_it_has_where_the_plan_of_items_is_used_up(
 ):
     monkeypatch.setitem(PLANS, "getOrderItems", Plan(0.001, 3))
     amazon.plans = {**QUICK, "getOrderItems": Plan(0.001, 3)}
-    connection = connect()
+    connection = connect(orders_api="v0")
     for _ in range(5):
         await amazon.sell([("MUG", 1)])
     page = await connection.read("")
@@ -465,7 +475,7 @@ async def test_what_was_listed_is_not_asked_for_again_while_the_items_wait(
     """The scarce call is the list: one a minute. It must not go on each try for an item."""
     monkeypatch.setitem(PLANS, "getOrderItems", Plan(0.001, 3))
     amazon.plans = {**QUICK, "getOrderItems": Plan(0.001, 1)}
-    connection = connect()
+    connection = connect(orders_api="v0")
     await amazon.sell([("MUG", 1)])
     _, cursor = await polled(connection)
     await amazon.sell([("MUG", 2)])
@@ -479,14 +489,16 @@ async def test_what_was_listed_is_not_asked_for_again_while_the_items_wait(
     assert page.started_at <= NOW
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("cursor", ["x", "[]", '{"page": "x"}'])
-async def test_a_cursor_of_somebody_else_is_told(connect, cursor):
+async def test_a_cursor_of_somebody_else_is_told(connect, cursor, version):
     with pytest.raises(Transient):
-        await connect().read(cursor)
+        await connect(orders_api=version).read(cursor)
 
 
-async def test_a_notice_and_the_poll_tell_the_same_facts(amazon, connect):
-    connection = connect()
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_notice_and_the_poll_tell_the_same_facts(amazon, connect, version):
+    connection = connect(orders_api=version)
     sold = await amazon.sell([("MUG", 3), ("PLATE", 1)])
     gone = await amazon.sell([("MUG", 2)])
     await amazon.change(gone, "Canceled")
@@ -503,6 +515,30 @@ async def test_a_notice_and_the_poll_tell_the_same_facts(amazon, connect):
     assert facts(connection, heard) == facts(connection, payloads)
     told = facts(connection, storm([*heard, *payloads], random.Random(1)))
     assert len({(f.document, f.line, f.kind, f.revision) for f in told}) == 3
+
+
+EXAMPLES = [
+    (path.stem, example)
+    for path in sorted((FOLDER / "notifications").glob("*.json"))
+    for example in json.loads(path.read_bytes()).get("examples", [])
+]
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_amazons_own_examples_of_notices_are_read(name, example):
+    settings = {**SELLER, "webhook_secrets": [Secret("key")]}
+    parsed = CONNECTOR.declaration.parse_settings(settings, resolve_secret)
+    connection = CONNECTOR.open(Opening(system="amz"), parsed)
+    for notice in (example, {"detail-type": name, "detail": example}):
+        body = msgspec.json.encode(notice)
+        payload = connection.receive({"x-api-key": "key"}, body)
+        told = [(f.kind, f.order, f.item, f.quantity) for f in facts(connection, [payload])]
+        order = ("channel_order", "903-8868176-2219830", "SellerSKUID1", 10)
+        assert told == ([order] if name == "OrderChangeNotification" else [])
+
+
+def test_there_are_examples_of_nine_kinds_of_notices():
+    assert len({name for name, _ in EXAMPLES}) == 9
 
 
 async def test_only_who_knows_a_key_may_bring_a_notice(amazon, connect):
@@ -547,9 +583,10 @@ async def test_a_shipment_is_told_once_however_often_it_is_told(amazon, connect)
     assert names == [None, "Own van"]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["applied_then_error", "applied_then_dropped", "throttled"])
-async def test_a_shipment_whose_answer_was_lost_is_told_once(amazon, connect, kind):
-    connection = connect(marketplaces=["A1PA6795UKMFR9", "ATVPDKIKX0DER"])
+async def test_a_shipment_whose_answer_was_lost_is_told_once(amazon, connect, kind, version):
+    connection = connect(orders_api=version, marketplaces=["A1PA6795UKMFR9", "ATVPDKIKX0DER"])
     order = await amazon.sell([("MUG", 1)], "Unshipped")
     line = amazon.lines[order][0]["OrderItemId"]
     for at in (0, 1):
@@ -570,7 +607,7 @@ async def test_what_amazon_cannot_take_is_refused_with_its_reason(amazon, connec
         (shipment("902-0000000-0000000", [(line, 1)]), "unknown_order"),
         (shipment(order, [("1", 1)]), "InvalidInput"),
         (shipment(order, [(line, 1)], tracking=""), "tracking_required"),
-        (Cancellation(key="C-1", order=order), "not_offered"),
+        (shipment("1' or '1", [(line, 1)]), "unknown_order"),
     ):
         result = await connection.submit(document)
         assert isinstance(result, Refused)

@@ -7,11 +7,12 @@ import datetime as dt
 import json
 import re
 
+import msgspec
 import pytest
 
 from stockwright.connectors.amazon import CONNECTOR
-from stockwright.connectors.amazon.plans import PLANS
-from stockwright.domain.errors import Transient
+from stockwright.connectors.amazon.plans import GET_ORDER_2026, PLANS
+from stockwright.domain.errors import Misconfigured, Transient
 from stockwright.domain.events import Fact
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import (
@@ -21,6 +22,8 @@ from stockwright.sdk.messages import (
     InDoubt,
     LevelKey,
     LevelToSend,
+    Payload,
+    Refund,
     Refused,
     Retry,
     Shipment,
@@ -31,6 +34,7 @@ from stockwright.sdk.transports import HttpResponse, InMemory
 from tests.connectors.amazon_models import (
     FOLDER,
     MODELS,
+    name_of,
     operation_of,
     operations,
     pairs,
@@ -59,6 +63,7 @@ class Partner:
     def __init__(self, **chosen):
         self.chosen = chosen
         self.requests = []
+        self.uploads = []
         self.problems = []
         self.now = NOW
 
@@ -67,6 +72,7 @@ class Partner:
             return told(200, {"access_token": "Atza|1", "expires_in": 3600})
         operation = operation_of(request.method, request.url)
         if operation is None:
+            self.uploads.append(request.body.decode())
             return HttpResponse(status=200, body=self.chosen.get("document", b""))
         self.requests.append((operation.name, request))
         self.problems += problems_of_request(operation, request.url, request.body)
@@ -141,7 +147,7 @@ async def test_answers_to_a_search():
 async def test_answers_to_questions_for_orders_become_facts(pair):
     unshipped, first_page, last_page, bad = all_of("getOrders")
     partner = Partner(getOrders=unshipped, getOrderItems=pair)
-    connection = connect(partner)
+    connection = connect(partner, orders_api="v0")
     page = await connection.read("")
     listed = [one["AmazonOrderId"] for one in unshipped[1]["payload"]["Orders"]]
     assert [one.raw_key for one in page.payloads] == listed
@@ -177,7 +183,79 @@ async def test_an_error_instead_of_items_ends_the_poll():
     unshipped, _, _, _ = all_of("getOrders")
     partner = Partner(getOrders=unshipped, getOrderItems=all_of("getOrderItems")[1])
     with pytest.raises(Transient):
-        await connect(partner).read("")
+        await connect(partner, orders_api="v0").read("")
+
+
+async def test_answers_of_2026_to_questions_for_orders_become_facts():
+    from_amazon, last_page, unshipped, bad = all_of("searchOrders")
+    partner = Partner(searchOrders=from_amazon)
+    connection = connect(partner)
+    page = await connection.read("")
+    assert not page.complete
+    assert [connection.map(one) for one in page.payloads] == [[]], "Amazon ships it"
+    partner.chosen["searchOrders"] = last_page
+    page = await connection.read(page.next_cursor)
+    assert page.complete
+    assert page.started_at == NOW - dt.timedelta(minutes=2), "it says not up to when it listed"
+    (payload,) = page.payloads
+    assert connection.map(payload)[0].item.item == "ECHO-DOT-4-UK-CHARCOAL-SINGLE"
+    first, next_ = (request.url for _, request in partner.requests)
+    assert next_ == f"{first}&paginationToken=2YgYW55IGNhcm5hbCBwbGVhc3VyZS4"
+    partner.chosen["searchOrders"] = unshipped
+    (payload,) = (await connection.read("")).payloads
+    assert payload.raw_key == "171-2345678-9012345"
+    (part,) = connection.map(payload)
+    assert part.item == Fact(
+        kind="channel_order",
+        document="171-2345678-9012345",
+        line="17123456789012",
+        revision=1734948000,
+        item="DELL-I15-BR-001",
+        quantity=1,
+        occurred_at=dt.datetime(2024, 12, 22, 15, 30, tzinfo=dt.UTC),
+        channel="amz",
+        order="171-2345678-9012345",
+        order_line="17123456789012",
+    )
+    partner.chosen["searchOrders"] = bad
+    with pytest.raises(Transient):
+        await connection.read("")
+    assert partner.problems == []
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_once_the_older_version_has_ended_an_operator_is_told_what_to_set(status):
+    gone = (status, {"errors": [{"code": "NotFound", "message": "gone"}]})
+    with pytest.raises(Misconfigured) as told:
+        await connect(Partner(getOrders=gone), orders_api="v0").read("")
+    assert told.value.setting == "orders_api"
+    with pytest.raises(Transient):
+        await connect(Partner(searchOrders=gone)).read("")
+
+
+async def test_an_order_that_makes_no_sense_is_parked_alone():
+    status, answer = all_of("searchOrders")[2]
+    (good,) = answer["orders"]
+    (item,) = good["orderItems"]
+    wrong = {**good, "orderId": "1", "orderItems": [{**item, "quantityOrdered": "1"}, 7]}
+    partner = Partner(searchOrders=(status, {"orders": [{"x": 1}, wrong, good]}))
+    connection = connect(partner)
+    first, second = (await connection.read("")).payloads
+    assert [part.item.path for part in connection.map(first)] == [
+        "$.order.orderItems[0].quantityOrdered",
+        "$.order.orderItems[1]",
+    ]
+    assert isinstance(connection.map(second)[0].item, Fact)
+
+
+@pytest.mark.parametrize("pair", all_of(GET_ORDER_2026)[:3])
+async def test_an_answer_of_2026_for_one_order_is_a_message_by_itself(pair):
+    """So `stockwright map test` takes what a developer sees."""
+    order = pair[1]["order"]
+    parts = connect(Partner()).map(Payload(body=json.dumps(pair[1]).encode()))
+    assert [(part.item.order, part.item.quantity) for part in parts] == [
+        (order["orderId"], item["quantityOrdered"]) for item in order["orderItems"]
+    ]
 
 
 SHIPMENT = Shipment(
@@ -212,16 +290,61 @@ async def test_answers_to_a_confirmed_shipment_and_the_body_they_answer():
     assert partner.problems == []
 
 
-async def test_answers_to_a_question_for_one_order():
-    good, iba, bad = all_of("getOrder")
-    partner = Partner(getOrder=good, confirmShipment=all_of("confirmShipment")[0])
-    connection = connect(partner, marketplaces=["A1PA6795UKMFR9", "ATVPDKIKX0DER"])
-    for pair, marketplace in ((good, "ATVPDKIKX0DER"), (iba, "A1PA6795UKMFR9")):
-        partner.chosen["getOrder"] = pair
+@pytest.mark.parametrize(
+    ("version", "operation", "marketplaces"),
+    [
+        ("v0", "getOrder", ["ATVPDKIKX0DER", "A1PA6795UKMFR9"]),
+        ("2026-01-01", GET_ORDER_2026, ["A2Q3Y263D00KWC", "A33AVAJ2PDY3EV", "ATVPDKIKX0DER"]),
+    ],
+)
+async def test_answers_to_a_question_for_one_order(version, operation, marketplaces):
+    *good, bad = all_of(operation)
+    partner = Partner(confirmShipment=all_of("confirmShipment")[0])
+    connection = connect(partner, orders_api=version, marketplaces=marketplaces)
+    for pair, marketplace in zip(good, marketplaces, strict=True):
+        partner.chosen[operation] = pair
         assert isinstance(await connection.submit(SHIPMENT), Delivered)
         assert json.loads(partner.requests[-1][1].body)["marketplaceId"] == marketplace
-    partner.chosen["getOrder"] = bad
+    partner.chosen[operation] = bad
     assert (await connection.submit(SHIPMENT)).reason == "unknown_order"
+    assert partner.problems == []
+
+
+async def test_answers_of_the_newer_version_to_a_question_for_one_order():
+    brazil, turkey, store, bad = all_of(GET_ORDER_2026)
+    partner = Partner(
+        **{
+            GET_ORDER_2026: turkey,
+            "createFeedDocument": all_of("createFeedDocument")[0],
+            "createFeed": all_of("createFeed")[0],
+        }
+    )
+    connection = connect(partner, marketplaces=["A1PA6795UKMFR9", "A33AVAJ2PDY3EV"])
+    documents = []
+    for pair, line in ((turkey, "02812345678901"), (store, "11498765431234")):
+        partner.chosen[GET_ORDER_2026] = pair
+        refund = Refund(
+            key=line,
+            order=pair[1]["order"]["orderId"],
+            lines=(DocumentLine(line=line, quantity=1),),
+        )
+        told = await connection.submit(refund)
+        assert (told.taken, told.reference) == (True, "3485934")
+        (body,) = partner.uploads[-1:]
+        documents.append(
+            re.findall(r"<Type>(\w+)</Type><Amount currency=\"(\w+)\">([\d.]+)<", body)
+        )
+    # Amazon keeps the tax of the first by itself.
+    assert documents[0] == [("Principal", "TRY", "62.50")]
+    assert documents[1] == [("Principal", "USD", "39.99"), ("Tax", "USD", "10.00")]
+    asked = [json.loads(x.body) for name, x in partner.requests if name == "createFeed"]
+    assert [one["marketplaceIds"] for one in asked] == [["A33AVAJ2PDY3EV"], ["ATVPDKIKX0DER"]]
+    partner.chosen[GET_ORDER_2026] = bad
+    refused = await connection.submit(msgspec.structs.replace(refund, key="other"))
+    assert refused.reason == "unknown_order"
+    partner.chosen[GET_ORDER_2026] = brazil
+    partner.chosen["confirmShipment"] = all_of("confirmShipment")[0]
+    assert isinstance(await connection.submit(SHIPMENT), Delivered)
     assert partner.problems == []
 
 
@@ -335,7 +458,7 @@ def test_our_plans_are_the_published_ones():
     for row in (FOLDER / "usage_plans.csv").read_text().splitlines()[1:]:
         model, _, _, operation, rate, burst = row.split(",")
         if model in MODELS:
-            published[operation] = (float(rate or 0), int(burst or 0))
+            published[name_of(model, operation)] = (float(rate or 0), int(burst or 0))
     assert {name: tuple(plan) for name, plan in PLANS.items()} == {
         name: published[name] for name in OURS
     }
@@ -348,3 +471,4 @@ def test_every_operation_is_found_by_its_path():
         operation_of("GET", "https://x/orders/v0/orders/902-1/orderItems").name == "getOrderItems"
     )
     assert re.fullmatch(r"[a-zA-Z]+", operation_of("GET", "https://x/orders/v0/orders?a=b").name)
+    assert operation_of("GET", "https://x/orders/2026-01-01/orders/902-1").name == GET_ORDER_2026

@@ -15,6 +15,7 @@ SHOPS = {
     "medusa": (medusa.Sandbox, {"settle_s": 0}),
     "shopify": (shopify.Sandbox, {}),
     "amazon": (amazon.Sandbox, {}),
+    "amazon by v0": (amazon.Sandbox, {"orders_api": "v0"}),
 }
 
 
@@ -26,7 +27,9 @@ async def visit(request, clock):
     await shop.start()
     if request.param == "medusa":
         shop.show("MUG", 100)
-    async with connecting(find_connector(request.param), shop, clock, **usual) as connect:
+    async with connecting(
+        find_connector(request.param.split()[0]), shop, clock, **usual
+    ) as connect:
         yield shop, connect(page_size=2)
     await shop.stop()
 

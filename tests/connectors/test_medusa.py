@@ -508,6 +508,16 @@ async def test_a_shipment_is_told_once_with_its_tracking(shop, connect):
     assert shop.available("MUG") == 97
 
 
+async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
+    connection = connect(timeout_s=0.5)
+    order, line = await sold(shop)
+    shop.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 2)
+    assert isinstance(await connection.submit(shipment(order, [(line, 1)])), InDoubt)
+    shop.faults.clear()
+    assert isinstance(await connection.submit(shipment(order, [(line, 1)])), Delivered)
+    assert len(shop.shop.orders[order]["fulfillments"]) == 1
+
+
 async def test_a_shipment_of_more_than_is_open_is_refused(shop, connect):
     order, line = await sold(shop)
     told_ = await connect().submit(shipment(order, [(line, 4)]))

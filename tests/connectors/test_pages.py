@@ -70,6 +70,21 @@ def test_a_page_lists_every_setting_as_the_connector_declares_it(name):
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_what_to_grant_what_to_set_its_limits_and_what_goes_wrong(name):
+    heads = [line[3:] for line in page(f"connectors/{name}").splitlines() if line[:3] == "## "]
+    needed = ("Permissions to grant", "Settings", "Limits", "What goes wrong")
+    assert [head.split(",")[0] for head in heads if head.split(",")[0] in needed] == [*needed]
+    assert page(f"connectors/{name}").startswith(f"# Connector `{PAGES[name].declaration.name}`")
+
+
+def test_every_connector_of_ours_has_a_page_and_stands_in_the_table_of_all():
+    ours = {one.declaration.name for one in PAGES.values()}
+    assert ours == set(OURS)
+    table = page("connectors/index.md")
+    assert [name for name in PAGES if f"({name})" not in table] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_example_of_a_page_is_accepted(name):
     (system,) = toml_of(page(f"connectors/{name}"))["systems"].values()
     assert system["connector"] == PAGES[name].declaration.name

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from stockwright.connectors.shopify import CONNECTOR, Sandbox
+from stockwright.connectors.shopify import CONNECTOR, Sandbox, documents, webhooks
 from stockwright.connectors.shopify.sandbox import CLIENT_ID
 from stockwright.connectors.shopify.sandbox_shop import order_webhook, refund_webhook
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
@@ -24,9 +24,11 @@ from stockwright.sdk.messages import (
     Retry,
     Shipment,
     ShownLevel,
+    WebhookOff,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.signatures import signature_of
+from stockwright.sdk.verbs import WatchesWebhooks
 from tests.connectors.visiting import NOW, connecting, facts, level, polled
 
 VERSIONS = ("2026-07", "2025-10")
@@ -422,6 +424,40 @@ async def test_a_change_of_a_level_is_a_hint_and_nothing_is_kept_of_it(shop, con
         connection.receive({"X-Shopify-Topic": "inventory_levels/update"}, body)
 
 
+HOOK = "https://hub.example/v1/hooks/shop"
+
+
+async def test_webhooks_are_made_once_and_again_where_the_shop_removed_one(shop, connect):
+    connection = connect(webhook_url=HOOK)
+    shop.shop.subscriptions.append(("ORDERS_CREATE", "https://else.example/v1/hooks/shop"))
+    assert isinstance(connection, WatchesWebhooks)
+    for _ in range(2):
+        assert list(await connection.watch_webhooks()) == []
+    assert sorted(topic for topic, address in shop.shop.subscriptions if address == HOOK) == [
+        "ORDERS_CANCELLED",
+        "ORDERS_CREATE",
+        "ORDERS_UPDATED",
+        "REFUNDS_CREATE",
+    ]
+    assert len(calls(shop, "Subscribe")) == 4
+    shop.shop.subscriptions.remove(("REFUNDS_CREATE", HOOK))
+    (off,) = await connection.watch_webhooks()
+    assert off == WebhookOff(topic="REFUNDS_CREATE", on_again=True)
+    assert len(calls(shop, "Subscribe")) == 5
+
+
+async def test_a_webhook_that_the_shop_does_not_take_is_told_with_its_words(shop, connect):
+    told = await connect(webhook_url="http://127.0.0.1:9/v1/hooks/shop").watch_webhooks()
+    assert [one.topic for one in told] == list(webhooks.TOPICS)
+    assert {(one.on_again, one.why) for one in told} == {
+        (False, "Address protocol http:// is not supported")
+    }
+    assert list(await connect().watch_webhooks()) == []
+    shop.denied.add("Webhooks")
+    with pytest.raises(Misconfigured):
+        await connect(webhook_url=HOOK).watch_webhooks()
+
+
 async def test_tests_of_the_shop_claim_nothing_unless_wanted(shop, connect):
     await shop.sell([("MUG", 1)], test=True)
     connection = connect()
@@ -539,6 +575,33 @@ async def test_a_cancellation_of_lines_pays_nothing_and_one_of_all_ends_the_orde
     assert call.variables["reason"] == "INVENTORY"
     assert call.variables["refund"] == {"originalPaymentMethodsRefund": False}
     assert shop.shop.orders[order]["cancelled"]
+
+
+async def test_a_cancellation_is_delivered_once_the_order_is_cancelled(shop, connect, monkeypatch):
+    monkeypatch.setattr(documents, "_LOOKS_S", (0.0, 0.0))
+    connection = connect()
+    shop.shop.slow_cancels = 5
+    order = await shop.sell([("MUG", 3)])
+    whole = Cancellation(key="C-1", order=str(order))
+    told = await connection.submit(whole)
+    assert (type(told), told.taken, bool(told.reference)) == (InDoubt, True, True)
+    assert await connection.submit(whole) == told
+    after = connect()
+    assert await after.follow(whole, told.reference) == told
+    assert await after.follow(whole, told.reference) == Delivered(reference=str(order))
+    assert await connection.submit(whole) == Delivered(reference=str(order))
+    assert len(calls(shop, "Cancel")) == 1
+
+
+async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
+    connection = connect(timeout_s=0.5)
+    order = await shop.sell([("MUG", 1)])
+    asked = shipment(order, [(line_of(shop, order), 1)])
+    shop.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 2)
+    assert isinstance(await connection.submit(asked), InDoubt)
+    shop.faults.clear()
+    assert isinstance(await connection.submit(asked), Delivered)
+    assert len(shop.shop.orders[order]["fulfillments"]) == 1
 
 
 async def test_an_order_that_left_cannot_be_cancelled(shop, connect):

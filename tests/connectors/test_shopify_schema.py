@@ -13,8 +13,10 @@ from stockwright.connectors.shopify import (
     documents,
     levels,
     queries,
+    webhooks,
 )
 from stockwright.connectors.shopify.declaration import MOST_AT_ONCE
+from stockwright.connectors.shopify.mapping import Reading, map_message
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import (
@@ -26,7 +28,7 @@ from stockwright.sdk.messages import (
     Shipment,
 )
 from stockwright.sdk.secrets import resolve_secret
-from tests.connectors.shopify_schemas import cost, executed, problems, schema_of
+from tests.connectors.shopify_schemas import FOLDER, cost, executed, problems, schema_of
 
 VERSIONS = ("2026-07", "2025-10")
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -47,7 +49,7 @@ def name_of(document):
 
 async def everything(version):
     """A shop in which everything we can say was said, on every page there is."""
-    shop = Sandbox(("MUG", "PLATE", "O'CLOCK"), version=version)
+    shop = Sandbox(("MUG", "PLATE", "O'CLOCK"), version=version, points=1e9)
     await shop.start()
     connections = []
 
@@ -58,6 +60,8 @@ async def everything(version):
         return connections[-1]
 
     try:
+        for address in ("https://hub.example/v1/hooks/shop", "http://127.0.0.1:9/v1/hooks/shop"):
+            await connect(webhook_url=address).watch_webhooks()
         connection = connect()
         shop.shop.add("BUNDLE", bundle=True)
         listings = [("MUG", None), ("PLATE", 0), ("O'CLOCK", 9), ("BUNDLE", None), ("NONE", None)]
@@ -144,6 +148,36 @@ async def test_every_call_is_valid_and_every_answer_is_as_the_schema_says(versio
         assert data == one.data, name_of(one.document)
 
 
+def webhook(name, topic):
+    """What is made of a sample of Shopify's own, sent as a webhook."""
+    (body,) = msgspec.json.decode((FOLDER / "fixtures" / f"{name}.json").read_bytes()).values()
+    mapped = map_message(msgspec.json.encode(body), topic, Reading(channel="shop"))
+    return [
+        (
+            x.item.kind,
+            x.item.document,
+            x.item.order,
+            x.item.order_line,
+            x.item.item,
+            x.item.quantity,
+        )
+        for x in mapped
+    ]
+
+
+def test_shopifys_own_samples_of_webhooks_are_read():
+    order = "450789469"
+    assert webhook("order", "orders/create") == [
+        ("channel_order", order, order, "466157049", "IPOD2008GREEN", 1),
+        ("channel_order", order, order, "518995019", "IPOD2008RED", 1),
+        ("channel_order", order, order, "703073504", "IPOD2008BLACK", 1),
+    ]
+    assert webhook("refund", "refunds/create") == [
+        ("channel_cancel", "R509562969", order, "703073504", "IPOD2008BLACK", 1),
+        ("channel_cancel", "R509562969", order, "466157049", "IPOD2008GREEN", 1),
+    ]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_no_document_costs_more_than_the_shop_takes(version):
     largest = {"first": 12, "ids": ["gid://shopify/InventoryItem/1"] * MOST_AT_ONCE}
@@ -180,6 +214,8 @@ def test_every_code_we_know_is_one_of_the_version(version):
     assert ours - theirs == (newer if version == "2025-10" else set())
     reasons = set(schema_of(version).type_map["OrderCancelReason"].values)
     assert {*documents.REASONS, "OTHER"} == reasons
+    topics = set(schema_of(version).type_map["WebhookSubscriptionTopic"].values)
+    assert topics >= set(webhooks.TOPICS)
     cancel = set(schema_of(version).type_map["OrderCancelUserErrorCode"].values)
     assert {*documents._RIGHTS, "INTERNAL_ERROR", "NOT_FOUND"} <= cancel
     statuses = set(schema_of(version).type_map["FulfillmentStatus"].values)

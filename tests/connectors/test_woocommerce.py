@@ -69,6 +69,14 @@ async def test_a_listing_the_shop_does_not_know_is_refused_alone(shop, connect):
     assert second == Applied(shown=2)
 
 
+async def test_a_level_of_one_place_is_refused_alone(shop, connect):
+    levels = [level("MUG", 1, location="BER"), level("PLATE", 2)]
+    first, second = await connect().publish(levels)
+    assert isinstance(first, Refused)
+    assert first.reason == "unknown_location"
+    assert (second, shop.shown("MUG")) == (Applied(shown=2), 0)
+
+
 async def test_a_product_that_was_made_anew_is_found_again(shop, connect):
     connection = connect()
     await connection.publish([level("MUG", 2)])
@@ -389,6 +397,17 @@ async def test_a_shipment_is_told_once_and_the_last_one_completes_the_order(shop
     assert shop.orders[order]["status"] == "completed"
     (meta,) = shop.orders[order]["meta_data"]
     assert (meta["key"], set(meta["value"])) == (SHIPPED, {"S-1", "S-2"})
+
+
+async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
+    connection = connect(timeout_s=0.5)
+    order = await shop.sell([("MUG", 1)])
+    asked = shipment(order, [(shop.orders[order]["line_items"][0]["id"], 1)])
+    shop.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 2)
+    assert isinstance(await connection.submit(asked), InDoubt)
+    shop.faults.clear()
+    assert isinstance(await connection.submit(asked), Delivered)
+    assert len(shop.notes[order]) == 1
 
 
 @pytest.mark.parametrize("kind", ["applied_then_error", "applied_then_dropped"])

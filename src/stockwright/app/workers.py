@@ -147,7 +147,7 @@ def link_of(opened: Opened) -> Link | None:
         channels=channels,
         limits=opened.connection.limits,
         chance=random.SystemRandom().random,
-        patience=declared.patience,
+        patience=getattr(connection, "patience", declared.patience),
         criticality=system.criticality,
         order_watermark=isinstance(connection, Reads) and _waits(declared.capabilities),
     )

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from stockwright.connectors.amazon import Sandbox as Account
+from stockwright.connectors.amazon.plans import PLANS
 from stockwright.connectors.shopify import Sandbox as Shop
 from stockwright.connectors.shopify.sandbox_shop import order_webhook
 from stockwright.demo.happenings import Order, OrderLine
@@ -24,6 +25,10 @@ from stockwright.sdk.transports import json_body
 PAID_AFTER_S: Final = 30.0
 """Seconds for which an order of the marketplace is pending."""
 LOOKS_EVERY_S: Final = 2.0
+ASKS_EVERY_S: Final = 10.0
+"""The sandbox lists an order at once: an increase need not wait for a list that ends later."""
+RAISED: Final = {**PLANS, "searchOrders": PLANS["getOrders"]}
+"""Amazon's plans, but lists of orders as often as v0 gives them: accounts may have larger plans."""
 APPLIES_WITHIN_S: Final = 5.0
 """The sandbox reads a feed when it is asked for: nothing of it comes later."""
 
@@ -124,7 +129,7 @@ class AmazonStand:
     """The marketplace: an Amazon sandbox that lists these SKUs. Its orders are pending at first."""
 
     def __init__(self, skus: Sequence[str]) -> None:
-        self._sandbox = Account(skus)
+        self._sandbox = Account(skus, plans=RAISED)
         self._sandbox.webhooks = False
         self.start = self._sandbox.start
         self.stop = self._sandbox.stop
@@ -134,6 +139,7 @@ class AmazonStand:
         settings = {
             **_referred(system, self._sandbox.settings(), secrets),
             "feed_look_s": LOOKS_EVERY_S,
+            "asked_every_s": ASKS_EVERY_S,
             "longest_apply_delay_s": APPLIES_WITHIN_S,
         }
         return {"connector": "amazon", "settings": settings}

@@ -4,8 +4,9 @@ A read raises what the house's error tree says. A write is judged: an answer tha
 single levels becomes the result of each of them.
 """
 
+import asyncio
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
 from stockwright.sdk.auth import Auth
-from stockwright.sdk.messages import InDoubt, Refused, Retry, WebhookOff
+from stockwright.sdk.messages import InDoubt, Refused, Retry, SubmitResult, WebhookOff
 from stockwright.sdk.transports import (
     HttpRequest,
     HttpResponse,
@@ -29,6 +30,20 @@ WAIT_S: Final = 5.0
 """Until the next try, where the partner does not say."""
 EXCERPT: Final = 300
 Query = Sequence[tuple[str, str]]
+
+
+async def in_time(submitting: Awaitable[SubmitResult], timeout_s: float) -> SubmitResult:
+    """What became of a document that takes several calls; in doubt where they take too long.
+
+    For connections that leave a document's key behind: whoever comes again finds what was made.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await submitting
+    except TimeoutError:
+        return InDoubt(
+            reason="the partner took longer than one call may take", retry_after_s=WAIT_S
+        )
 
 
 class Caller:

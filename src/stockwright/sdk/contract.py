@@ -28,8 +28,10 @@ from stockwright.sdk.hostile import Fault, FaultKind, Faults
 from stockwright.sdk.messages import (
     Applied,
     Cancellation,
+    Delivered,
     DocumentLine,
     Failure,
+    InDoubt,
     LevelKey,
     LevelToSend,
     Mapped,
@@ -42,6 +44,7 @@ from stockwright.sdk.messages import (
     Retry,
     Shipment,
 )
+from stockwright.sdk.reference import verbs_of
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.verbs import (
     Connection,
@@ -50,6 +53,7 @@ from stockwright.sdk.verbs import (
     Reads,
     ReadsBack,
     Receives,
+    Submits,
     WatchesWebhooks,
 )
 
@@ -58,6 +62,9 @@ LONGEST_TIMEOUT_S: Final = 60.0
 SHORTEST_LOOK_S: Final = 10.0
 """Between two looks at a partner's webhooks."""
 MAX_PAGES: Final = 50
+HOSTILE_ORDERS: Final[Sequence[str]] = ("999", "../products/1", "a b?c=d&e#f", "'\"\n", "\x00", "")
+"""Numbers of orders that nobody has, and that a path, a query or a file's name could trip over."""
+_NOON: Final = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 POLL_FAULTS: Final[Sequence[FaultKind]] = ("dropped", "garbage", "swallowed")
 """What a poll of a partner that shows levels meets: no answer, half of one, one that says
 nothing."""
@@ -127,8 +134,11 @@ def suite(connector: Connector[Any], settings: Mapping[str, Any]) -> type:
         )
         tests |= promises.met(trial)
         # A connection that shows levels nowhere is held to what it reads.
-        publishes = isinstance(_connect(connector, settings), Publishes)
+        connection = _connect(connector, settings)
+        publishes = isinstance(connection, Publishes)
         tests |= (_published if publishes else _read)(connector, settings)
+        if isinstance(connection, Submits):
+            tests |= _submitted(connector, settings)
     return type(f"Contract{connector.declaration.name.title()}", (), tests)
 
 
@@ -200,6 +210,12 @@ def _static(connector: Connector[Any], given: Mapping[str, Any]) -> dict[str, Ca
             assert isinstance(connection, Receives)
             assert declaration.capabilities.webhooks
             assert connection.webhook_look_s >= SHORTEST_LOOK_S
+
+    def test_the_declaration_says_which_verbs_there_are(self: object) -> None:
+        can, verbs = declaration.capabilities, verbs_of(connector)
+        assert can.read_back is ("read_back" in verbs)
+        assert can.webhooks is ("receive" in verbs)
+        assert bool(can.documents) is ("submit" in verbs)
 
     def test_an_unknown_setting_is_refused_by_name(self: object) -> None:
         problems = declaration.problems({**given, "no_such_setting": 1})
@@ -346,6 +362,29 @@ def _polled(
     }
 
 
+def _submitted(
+    connector: Connector[Any], settings: Mapping[str, Any]
+) -> dict[str, Callable[..., Any]]:
+    async def test_a_document_of_an_order_that_is_not_there_is_answered(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            before = meeting.shown()
+            for order in HOSTILE_ORDERS:
+                line = DocumentLine(line=order, quantity=1, listing="L-1")
+                for document in (
+                    Shipment(key=f"S-{order}", order=order, lines=(line,), shipped_at=_NOON),
+                    Cancellation(key=f"C-{order}", order=order),
+                    Refund(key=f"R-{order}", order=order, lines=(line,)),
+                ):
+                    # What goes into a path may not lead to another one, and nothing else is raised.
+                    with suppress(Misconfigured):
+                        told = await meeting.connection.submit(document)
+                        assert isinstance(told, Delivered | Refused | Retry | InDoubt)
+            assert meeting.shown() == before
+
+    name = "test_a_document_of_an_order_that_is_not_there_is_answered"
+    return {name: test_a_document_of_an_order_that_is_not_there_is_answered}
+
+
 def _published(
     connector: Connector[Any], settings: Mapping[str, Any]
 ) -> dict[str, Callable[..., Any]]:
@@ -369,6 +408,15 @@ def _published(
             for result in await meeting.publish(8, version=2):
                 assert not isinstance(result, Applied) or result.version == 9
             assert meeting.shown() == [3, 3, 3]
+
+    async def test_the_level_of_one_place_is_never_shown_as_that_of_all(self: object) -> None:
+        async with Meeting(connector, settings) as meeting:
+            await meeting.publish(9, version=1)
+            one = LevelToSend(
+                channel="partner", listing="L-1", location="ELSEWHERE", quantity=1, version=2
+            )
+            assert len(await meeting.connection.publish([one])) == 1
+            assert meeting.shown() == [9, 9, 9]
 
     async def test_half_a_batch_refused_leaves_the_other_half_applied(self: object) -> None:
         async with Meeting(connector, settings) as meeting:

@@ -97,11 +97,13 @@ class InDoubt(msgspec.Struct, frozen=True, kw_only=True, tag="in_doubt", omit_de
 
     taken: the partner has it and works on it, such as a bulk job. That is no failure: the level is
     handed over again after retry_after_s, for the connection to ask what became of the job.
+    reference: the partner's own name of the job that holds a document (see `Follows`).
     """
 
     reason: str
     retry_after_s: float = 0.0
     taken: bool = False
+    reference: str = ""
 
 
 PublishResult = Applied | Refused | Retry | InDoubt

@@ -10,7 +10,7 @@ from stockwright.sdk.declaration import Declaration
 
 VERBS: Final = (
     *("publish", "read_back", "snapshot", "read", "receive", "watch_webhooks", "submit"),
-    *("announce", "items", "expected"),
+    *("follow", "announce", "items", "expected"),
 )
 """The verbs a connection may offer, in the order pages show them; all of them map."""
 

@@ -31,7 +31,10 @@ from stockwright.sdk.messages import (
 
 @runtime_checkable
 class Publishes(Protocol):
-    """Shows levels to a channel."""
+    """Shows levels to a channel.
+
+    One with an attribute `patience` is waited for as that says, others as their declaration does.
+    """
 
     async def publish(self, levels: Sequence[LevelToSend]) -> Sequence[PublishResult]:
         """Sends absolute levels, at most `limits.batch_size` of one channel, each key once.
@@ -60,6 +63,18 @@ class Submits(Protocol):
 
         Safe to repeat under the same key: a partner that keeps no keys is asked first whether it
         has the document, so that it is never told twice.
+        """
+        ...
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """Can be asked for a document by the name of the job that the partner took it as."""
+
+    async def follow(self, document: Document, reference: str) -> SubmitResult:
+        """What became of a document that is in doubt, by its `InDoubt.reference`.
+
+        For a process that did not submit it itself; as `submit` otherwise.
         """
         ...
 

@@ -17,7 +17,7 @@ from stockwright.sdk.transports import HttpRequest, HttpResponse, Transport, Una
 
 T = TypeVar("T")
 _OPERATOR: Final = {401: "refresh_token", 403: "refresh_token"}
-_REJECTS: Final = frozenset({400, 404, 409, 413, 415, 422})
+_REJECTS: Final = frozenset({400, 404, 409, 410, 413, 415, 422})
 _STALE: Final = frozenset({401, 403})
 """A token that has ended is answered with 403, as one without a right is."""
 

@@ -6,11 +6,12 @@ from typing import Final
 
 import msgspec
 
-from stockwright.connectors.amazon import lanes, listings, orders, shipping
+from stockwright.connectors.amazon import documents, lanes, listings, orders
 from stockwright.connectors.amazon.api import Api
-from stockwright.connectors.amazon.declaration import AmazonSettings
+from stockwright.connectors.amazon.declaration import PATIENCE, AmazonSettings
 from stockwright.connectors.amazon.feeds import FeedLane
 from stockwright.connectors.amazon.mapping import map_message, order_key
+from stockwright.connectors.amazon.order_lane import OrderLane
 from stockwright.connectors.amazon.outbound import map_out
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.sdk.connector import Opening
@@ -26,6 +27,7 @@ from stockwright.sdk.messages import (
     Page,
     Payload,
     PublishResult,
+    Shipment,
     ShownLevel,
     SubmitResult,
 )
@@ -35,20 +37,24 @@ KEY_HEADER: Final = "x-api-key"
 
 
 class AmazonConnection:
-    """One seller account in one region. Its plan allows one list of orders a minute."""
+    """One seller account in one region."""
 
-    poll_every_s: Final = 60.0
     paces_itself: Final = True
 
     def __init__(self, opening: Opening, settings: AmazonSettings) -> None:
         self.system = opening.system
         self.limits = Limits(**{name: getattr(settings, name) for name in Limits.__struct_fields__})
+        self.poll_every_s = settings.pace.poll_every_s
+        self.patience = msgspec.structs.replace(
+            PATIENCE, orders_every_s=settings.pace.asked_every_s
+        )
         self._settings = settings
         self._clock = opening.clock
         self._channel = settings.channel or opening.system
         transport = opening.transport or Http()
         self._api = Api(opening.system, settings, transport, opening.clock)
         self._feeds = FeedLane(self._api, settings, opening.clock)
+        self._lane = OrderLane(self._api, settings, opening.clock)
 
     async def close(self) -> None:
         """Closes the connections to Amazon."""
@@ -75,11 +81,22 @@ class AmazonConnection:
         return await listings.snapshot(self._api, self._settings)
 
     async def submit(self, document: Document) -> SubmitResult:
-        """Confirms a shipment."""
-        return await shipping.submit(self._api, self._settings, document)
+        """Confirms a shipment; cancels and pays back by feed.
+
+        What is in a feed is in doubt, and taken, until it is told again after the feed's end.
+        """
+        return await documents.submit(self._api, self._settings, self._lane, document)
+
+    async def follow(self, document: Document, reference: str) -> SubmitResult:
+        """What became of a document in a feed that an earlier process made."""
+        if isinstance(document, Shipment):
+            return await self.submit(document)
+        return await self._lane.follow(document, reference)
 
     def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
-        """The patch of each level, or the package of a shipment."""
+        """The patch of each level, or the package of a shipment; what feeds hold of an order, only
+        Amazon's own answers tell.
+        """
         return map_out(message, self._settings)
 
     # ---------------------------------------------------------------- in

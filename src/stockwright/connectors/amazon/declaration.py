@@ -1,7 +1,7 @@
 """Amazon's Selling Partner API, declared."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -31,7 +31,25 @@ HOSTS: Final = {
     "fe": "https://sellingpartnerapi-fe.amazon.com",
 }
 TOKEN_URL: Final = "https://api.amazon.com/auth/o2/token"
+# Amazon lists an order minutes late.
+PATIENCE: Final = Patience(increase_wait_s=600.0, orders_every_s=60.0)
 _ADDRESS: Final = r"^(|https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/[^\s?#]*)?)$"
+
+
+class PollPace(NamedTuple):
+    """How often orders are asked for, and how often at most because increases wait for them."""
+
+    poll_every_s: float
+    asked_every_s: float
+
+
+PACES: Final[Mapping[str, PollPace]] = {
+    "2026-01-01": PollPace(300.0, 60.0),
+    "v0": PollPace(60.0, 10.0),
+}
+"""By version of the Orders API. 2026-01-01 gives a list in three minutes and 20 at once: polls take
+three of five, so that the burst fills up again, and what increases ask for lasts longer.
+"""
 
 
 class AmazonSettings(ConnectorSettings, frozen=True, kw_only=True):
@@ -61,6 +79,22 @@ class AmazonSettings(ConnectorSettings, frozen=True, kw_only=True):
         tuple[Secret, ...],
         Meta(description="keys in `x-api-key` of relayed notifications; several while one changes"),
     ] = ()
+    orders_api: Annotated[
+        Literal["2026-01-01", "v0"],
+        Meta(description="version of the Orders API that reads orders; `v0` ends on 27 March 2027"),
+    ] = "2026-01-01"
+    poll_every_s: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="seconds between polls of orders; 0: 300, by `v0` 60"),
+    ] = 0.0
+    asked_every_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="least seconds between polls that increases ask for; 0: 60, by `v0` 10",
+        ),
+    ] = 0.0
     channel: Annotated[
         str,
         Meta(
@@ -148,6 +182,14 @@ class AmazonSettings(ConnectorSettings, frozen=True, kw_only=True):
         """Where the API is."""
         return self.base_url or HOSTS[self.region]
 
+    @property
+    def pace(self) -> PollPace:
+        """How often orders are asked for."""
+        usual = PACES[self.orders_api]
+        return PollPace(
+            self.poll_every_s or usual.poll_every_s, self.asked_every_s or usual.asked_every_s
+        )
+
 
 DECLARATION: Final[Declaration[AmazonSettings]] = Declaration(
     name="amazon",
@@ -156,10 +198,11 @@ DECLARATION: Final[Declaration[AmazonSettings]] = Declaration(
     settings=AmazonSettings,
     limits=LIMITS,
     capabilities=Capabilities(
-        read_back=True, order_watermark=True, webhooks=True, documents=("shipment",)
+        read_back=True,
+        order_watermark=True,
+        webhooks=True,
+        documents=("shipment", "cancellation", "refund"),
     ),
     partner_docs="https://developer-docs.amazon.com/sp-api/",
-    # Amazon lists an order minutes late. Its plan allows one list a minute and some at once: those
-    # are for increases that wait.
-    patience=Patience(increase_wait_s=600.0, orders_every_s=10.0),
+    patience=PATIENCE,
 )

@@ -7,17 +7,17 @@ its levels go another way, and no later feed waits for it.
 
 import asyncio
 import datetime as dt
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from stockwright.connectors.amazon.api import Api, surely_not_done
+from stockwright.connectors.amazon import feed_calls
+from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.listings import patch_of
 from stockwright.connectors.amazon.plans import PLANS
-from stockwright.domain.errors import Throttled, Transient
+from stockwright.domain.errors import Transient
 from stockwright.sdk.calling import WAIT_S
 from stockwright.sdk.messages import (
     Applied,
@@ -28,10 +28,7 @@ from stockwright.sdk.messages import (
     Refused,
     Retry,
 )
-from stockwright.sdk.transports import MAX_RESPONSE_BYTES, HttpResponse
 
-FEEDS: Final = "/feeds/2021-06-30/feeds"
-DOCUMENTS: Final = "/feeds/2021-06-30/documents"
 FEED_TYPE: Final = "JSON_LISTINGS_FEED"
 MOST_FEEDS: Final = 30
 """Feeds that are remembered at one time."""
@@ -50,25 +47,6 @@ class Feed(msgspec.Struct):
     look_at: dt.datetime
     deadline: dt.datetime
     results: dict[LevelKey, PublishResult] | None = None
-
-
-class _Document(msgspec.Struct, rename="camel"):
-    feed_document_id: str
-    url: str
-
-
-class _Made(msgspec.Struct, rename="camel"):
-    feed_id: str
-
-
-class _State(msgspec.Struct, rename="camel"):
-    processing_status: str
-    result_feed_document_id: str = ""
-
-
-class _Result(msgspec.Struct, rename="camel"):
-    url: str
-    compression_algorithm: str = ""
 
 
 class _Issue(msgspec.Struct, rename="camel"):
@@ -179,7 +157,7 @@ class FeedLane:
         left_s = deadline - asyncio.get_running_loop().time()
         status = ""
         try:
-            state = await self._api.read("getFeed", f"{FEEDS}/{feed.id}", _State, within_s=left_s)
+            state = await feed_calls.state_of(self._api, feed.id, left_s)
             status = state.processing_status
             feed.results = await self._results(feed, state, left_s)
         except Transient:
@@ -188,11 +166,11 @@ class FeedLane:
             await self._give_up(feed, status, left_s)
 
     async def _results(
-        self, feed: Feed, state: _State, left_s: float
+        self, feed: Feed, state: feed_calls.State, left_s: float
     ) -> dict[LevelKey, PublishResult] | None:
         match state.processing_status:
             case "DONE":
-                return await self._reported(feed, state.result_feed_document_id, left_s)
+                return await self._reported(feed, state, left_s)
             case "FATAL":
                 return self._all(feed, InDoubt(reason="feed_fatal", retry_after_s=WAIT_S))
             case "CANCELLED":
@@ -201,16 +179,13 @@ class FeedLane:
                 return None
 
     async def _reported(
-        self, feed: Feed, document: str, left_s: float
+        self, feed: Feed, state: feed_calls.State, left_s: float
     ) -> dict[LevelKey, PublishResult]:
         """What the processing report says of each message. Raises Transient: not to be had now."""
-        path = f"{DOCUMENTS}/{document}"
-        where = await self._api.read("getFeedDocument", path, _Result, within_s=left_s)
-        body = await self._api.download(where.url, left_s)
+        plain = await feed_calls.report_of(self._api, state, left_s)
         try:
-            plain = _unpacked(body) if where.compression_algorithm == "GZIP" else body
-            report = msgspec.json.decode(plain, type=_Report)
-        except (zlib.error, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            report = msgspec.json.decode(plain or b"", type=_Report)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return self._all(feed, InDoubt(reason="the feed's report cannot be read"))
         return results_of(feed.rows, report)
 
@@ -220,13 +195,10 @@ class FeedLane:
         A forgotten one may still write its numbers: the hub holds them possible for as long as
         `longest_apply_delay_s` says, and reads back.
         """
-        if status == "IN_QUEUE":
-            path = f"{FEEDS}/{feed.id}"
-            answer = await self._api.write("cancelFeed", "DELETE", path, within_s=left_s)
-            if isinstance(answer, HttpResponse):
-                reason = "the feed was not begun in time, and cancelled"
-                feed.results = self._all(feed, Retry(retry_after_s=0.0, reason=reason))
-                return
+        if status == "IN_QUEUE" and await feed_calls.cancel(self._api, feed.id, left_s):
+            reason = "the feed was not begun in time, and cancelled"
+            feed.results = self._all(feed, Retry(retry_after_s=0.0, reason=reason))
+            return
         self.feeds.remove(feed)
 
     @staticmethod
@@ -251,59 +223,27 @@ class FeedLane:
             turn_s = self._settings.patches_at_once / PLANS["patchListingsItem"].rate_per_s
             wait_s = min(self.wait_s, turn_s)
             return Retry(retry_after_s=wait_s, reason="Amazon allows no other feed yet")
-        try:
-            document = await self._document(left_s())
-            if not isinstance(document, _Document):
-                return document
-            body = msgspec.json.encode(document_of(levels, self._settings))
-            await self._api.upload(document.url, _CONTENT, body, left_s())
-        except Throttled as error:
-            return Retry(retry_after_s=error.retry_after_s, reason=str(error))
-        except Transient as error:
-            return Retry(retry_after_s=WAIT_S, reason=str(error))
-        if left_s() <= 0:
-            return Retry(retry_after_s=0.0, reason="no time was left to send it")
-        return await self._create(document.feed_document_id, levels, left_s())
-
-    async def _document(self, within_s: float) -> _Document | Refused | Retry:
-        answer = await self._api.write(
-            "createFeedDocument",
-            "POST",
-            DOCUMENTS,
-            json={"contentType": _CONTENT},
-            within_s=within_s,
+        sending = feed_calls.Sending(
+            FEED_TYPE,
+            self._settings.marketplaces[0],
+            _CONTENT,
+            msgspec.json.encode(document_of(levels, self._settings)),
         )
-        if not isinstance(answer, HttpResponse):
-            return surely_not_done(answer)
-        return self._api.decode(answer.body, _Document, "createFeedDocument")
-
-    async def _create(
-        self, document: str, levels: Sequence[LevelToSend], within_s: float
-    ) -> PublishResult:
-        asked = {
-            "feedType": FEED_TYPE,
-            "marketplaceIds": [self._settings.marketplaces[0]],
-            "inputFeedDocumentId": document,
-        }
-        answer = await self._api.write("createFeed", "POST", FEEDS, json=asked, within_s=within_s)
-        if not isinstance(answer, HttpResponse):
-            return answer
-        try:
-            made = self._api.decode(answer.body, _Made, "createFeed")
-        except Transient as error:
-            return InDoubt(reason=str(error))
+        made = await feed_calls.make(self._api, sending, left_s)
+        if not isinstance(made, str):
+            return made
         now = self._clock()
         rows = tuple(level.key for level in levels)
         self.feeds.append(
             Feed(
-                id=made.feed_id,
+                id=made,
                 rows=rows,
                 quantities={level.key: level.quantity for level in levels},
                 look_at=now + dt.timedelta(seconds=self._settings.feed_look_s),
                 deadline=now + dt.timedelta(seconds=self._settings.feed_deadline_s),
             )
         )
-        return self.at_work(f"feed {made.feed_id} is at work")
+        return self.at_work(f"feed {made} is at work")
 
 
 def document_of(levels: Sequence[LevelToSend], settings: AmazonSettings) -> dict[str, Any]:
@@ -338,11 +278,3 @@ def results_of(rows: Sequence[LevelKey], report: _Report) -> dict[LevelKey, Publ
     elif counted.messages_accepted != len(rows) - len(refused):
         rest = InDoubt(reason="the feed's report does not tell of every message")
     return {key: refused.get(n, rest) for n, key in enumerate(rows, 1)}
-
-
-def _unpacked(body: bytes) -> bytes:
-    packer = zlib.decompressobj(wbits=31)
-    plain = packer.decompress(body, MAX_RESPONSE_BYTES)
-    if packer.unconsumed_tail or not packer.eof:
-        raise zlib.error("cut short, or larger than we read")
-    return plain

@@ -1,42 +1,66 @@
 """Orders in: page after page of what changed, each order with its items.
 
-Of an order only what is needed to know its claims is kept: no name and no address of a buyer.
+The poll is the same by either version of Amazon's Orders API, which are a module each. Of an order
+only what is needed to know its claims is kept: no name and no address of a buyer.
 """
 
 import asyncio
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from stockwright.connectors.amazon import orders_2026, orders_v0
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
+from stockwright.connectors.amazon.order_forms import (
+    Ask,
+    Heading,
+    KnownOrder,
+    OrdersPage,
+    moment_of,
+    text_of,
+)
 from stockwright.domain.errors import Throttled, Transient
 
-ORDERS: Final = "/orders/v0/orders"
-KEPT: Final[Sequence[str]] = (
-    "AmazonOrderId",
-    "PurchaseDate",
-    "LastUpdateDate",
-    "OrderStatus",
-    "FulfillmentChannel",
-    "MarketplaceId",
-    "OrderType",
-)
-"""What is kept of an order, besides its items."""
-_KEPT_OF_ITEM: Final[Sequence[str]] = (
-    "OrderItemId",
-    "SellerSKU",
-    "ASIN",
-    "QuantityOrdered",
-    "QuantityShipped",
-)
-_OVER: Final = frozenset({"Shipped", "Canceled", "Unfulfillable"})
 _SETTLED_AFTER: Final = dt.timedelta(minutes=2)
 """Amazon lists orders up to two minutes ago, where it does not say up to when."""
-MOST_PAGES: Final = 1_000
+
+
+class Version(Protocol):
+    """One version of the Orders API."""
+
+    def at_once(self, settings: AmazonSettings) -> int:
+        """How many of the listed orders one step of a poll tells."""
+        ...
+
+    async def page_of(
+        self, api: Api, settings: AmazonSettings, ask: Ask, deadline: float
+    ) -> OrdersPage | None:
+        """A page of a pass; None where Amazon forgot its token. Raises Throttled or Transient."""
+        ...
+
+    async def message_of(
+        self, api: Api, order: Mapping[str, Any], deadline: float
+    ) -> Mapping[str, Any]:
+        """A listed order as mapping takes it. Raises Throttled or Transient."""
+        ...
+
+    def heading_of(self, order: Mapping[str, Any]) -> Heading:
+        """What tells a listed order and its change from others."""
+        ...
+
+    async def order_of(self, api: Api, order: str, deadline: float) -> KnownOrder | None:
+        """An order as it is now; None where Amazon does not know it. Raises as page_of does."""
+        ...
+
+    async def marketplace_of(self, api: Api, order: str, deadline: float) -> str:
+        """The marketplace of an order; '' where Amazon does not know it."""
+        ...
+
+
+_VERSIONS: Final[Mapping[str, Version]] = {"2026-01-01": orders_2026, "v0": orders_v0}
 
 
 class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +68,8 @@ class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Amazon's `token` of its next page and the orders `waiting` for their items to be asked for.
 
     An empty `until` means that the next pass has not begun. told: of orders told that changed so
-    late that the next pass lists them again, the time of their change and their state.
+    late that the next pass lists them again, the time of their change and their state. api: the
+    version that token and waiting orders are of. first: it is the first pass of all.
     """
 
     since: str = ""
@@ -52,6 +77,8 @@ class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: str = ""
     waiting: Sequence[Mapping[str, Any]] = ()
     told: Mapping[str, str] = {}
+    api: str = "v0"
+    first: bool = False
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -61,25 +88,6 @@ class Found(msgspec.Struct, frozen=True):
     cursor: Cursor
     complete: bool
     proven_at: dt.datetime
-
-
-class _Page(msgspec.Struct, rename="pascal"):
-    orders: list[dict[str, Any]]
-    next_token: str = ""
-    last_updated_before: str = ""
-
-
-class _Listed(msgspec.Struct):
-    payload: _Page
-
-
-class _ItemsPage(msgspec.Struct, rename="pascal"):
-    order_items: list[dict[str, Any]]
-    next_token: str = ""
-
-
-class _Items(msgspec.Struct):
-    payload: _ItemsPage
 
 
 def cursor_of(text: str) -> Cursor:
@@ -99,26 +107,47 @@ async def read(api: Api, settings: AmazonSettings, cursor: Cursor, now: dt.datet
     Each pass begins a little before the end of the last one: Amazon may write a change down late.
     """
     deadline = asyncio.get_running_loop().time() + settings.timeout_s
+    version = _VERSIONS[settings.orders_api]
+    if cursor.api != settings.orders_api:
+        cursor = msgspec.structs.replace(_anew(cursor), api=settings.orders_api)
     listed = not cursor.waiting
     if listed:
         cursor = await _list(api, settings, cursor, now, deadline)
     messages: list[bytes] = []
-    for order in cursor.waiting[: settings.items_at_once]:
+    for order in cursor.waiting[: version.at_once(settings)]:
         try:
-            items = await _items(api, str(order["AmazonOrderId"]), deadline)
+            message = await version.message_of(api, order, deadline)
         except Throttled:
             if not messages and not listed:
                 raise
             break
-        messages.append(msgspec.json.encode({"order": order, "items": items}))
+        messages.append(msgspec.json.encode(message))
     waiting = cursor.waiting[len(messages) :]
-    proven_at = min(now, _moment(cursor.until) or now)
-    cursor = _told(cursor, cursor.waiting[: len(messages)], settings.overlap_s)
+    proven_at = min(now, moment_of(cursor.until) or now)
+    cursor = _told(cursor, version, cursor.waiting[: len(messages)], settings.overlap_s)
     cursor = msgspec.structs.replace(cursor, waiting=waiting)
     if waiting or cursor.token or not cursor.until:
         return Found(messages, cursor, complete=False, proven_at=proven_at)
-    since = _text(proven_at - dt.timedelta(seconds=settings.overlap_s))
-    return Found(messages, Cursor(since, told=cursor.told), complete=True, proven_at=proven_at)
+    since = text_of(proven_at - dt.timedelta(seconds=settings.overlap_s))
+    after = Cursor(since, told=cursor.told, api=cursor.api)
+    return Found(messages, after, complete=True, proven_at=proven_at)
+
+
+async def order_of(
+    api: Api, settings: AmazonSettings, order: str, deadline: float
+) -> KnownOrder | None:
+    """An order as it is now; None where Amazon does not know it. Raises Throttled or Transient."""
+    return await _VERSIONS[settings.orders_api].order_of(api, order, deadline)
+
+
+async def marketplace_of(api: Api, settings: AmazonSettings, order: str, deadline: float) -> str:
+    """The marketplace of an order; '' where Amazon does not know it.
+
+    Raises Misconfigured, Throttled or Transient.
+    """
+    if len(settings.marketplaces) == 1:
+        return settings.marketplaces[0]
+    return await _VERSIONS[settings.orders_api].marketplace_of(api, order, deadline)
 
 
 async def _list(
@@ -126,104 +155,51 @@ async def _list(
 ) -> Cursor:
     """The cursor with the next page of the pass; without one where Amazon forgot the page's
     token: the pass begins anew then.
+
+    The first pass asks for what is still to be shipped: what was shipped before claims nothing.
     """
-    query = [("MarketplaceIds", ",".join(settings.marketplaces))]
-    if cursor.token:
-        query.append(("NextToken", cursor.token))
-    else:
-        query += _first_page(settings, cursor, now)
-    left_s = deadline - asyncio.get_running_loop().time()
-    response = await api.ask("getOrders", ORDERS, query, left_s)
-    if response.status >= 400:
-        if cursor.token:
-            return Cursor(cursor.since, told=cursor.told)
-        raise Transient(f"Amazon answered {response.status} to getOrders")
-    page = api.decode(response.body, _Listed, "getOrders").payload
-    until = cursor.until or _bound(page.last_updated_before, now)
-    waiting: list[Mapping[str, Any]] = [
-        {name: order[name] for name in KEPT if name in order}
+    version = _VERSIONS[cursor.api]
+    if not cursor.since and not cursor.token:
+        since = text_of(now - dt.timedelta(days=settings.first_poll_days))
+        cursor = msgspec.structs.replace(cursor, since=since, first=True)
+    ask = Ask(cursor.since, cursor.token, cursor.first)
+    page = await version.page_of(api, settings, ask, deadline)
+    if page is None:
+        return _anew(cursor)
+    told = cursor.told
+    waiting = [
+        order
         for order in page.orders
-        if isinstance(order.get("AmazonOrderId"), str)
-        and cursor.told.get(order["AmazonOrderId"]) != _mark(order)
+        if (heading := version.heading_of(order)).number
+        and told.get(heading.number) != heading.mark
     ]
-    return Cursor(cursor.since, until, page.next_token, waiting, cursor.told)
+    until = cursor.until or _bound(page.until, now)
+    return msgspec.structs.replace(cursor, until=until, token=page.token, waiting=waiting)
 
 
-def _first_page(
-    settings: AmazonSettings, cursor: Cursor, now: dt.datetime
-) -> list[tuple[str, str]]:
-    query = [
-        ("MaxResultsPerPage", str(settings.page_size)),
-        ("FulfillmentChannels", "MFN"),
-        ("LastUpdatedAfter", cursor.since),
-    ]
-    if cursor.since:
-        return query
-    # The first poll asks for what is still to be shipped: what was shipped before claims nothing.
-    query[-1] = ("LastUpdatedAfter", _text(now - dt.timedelta(days=settings.first_poll_days)))
-    states = [state for state in settings.sold if state not in _OVER]
-    return [*query, ("OrderStatuses", ",".join(states))]
+def _anew(cursor: Cursor) -> Cursor:
+    """The same pass from its beginning."""
+    return msgspec.structs.replace(cursor, until="", token="", waiting=())
 
 
-async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]] | None:
-    """All items of an order, with what is kept of each; None where Amazon has no such order any
-    more, so that it is parked and holds up no other.
-    """
-    items: list[dict[str, Any]] = []
-    token = ""
-    for _ in range(MOST_PAGES):
-        query = [("NextToken", token)] if token else []
-        left_s = deadline - asyncio.get_running_loop().time()
-        path = f"{ORDERS}/{quote(order, safe='')}/orderItems"
-        response = await api.ask("getOrderItems", path, query, left_s)
-        if response.status == 404:
-            return None
-        if response.status >= 400:
-            raise Transient(f"Amazon answered {response.status} to getOrderItems of {order}")
-        page = api.decode(response.body, _Items, "getOrderItems").payload
-        items += [
-            {name: item[name] for name in _KEPT_OF_ITEM if name in item}
-            for item in page.order_items
-        ]
-        token = page.next_token
-        if not token:
-            return items
-    raise Transient(f"the items of order {order} come to no end")
-
-
-def _told(cursor: Cursor, orders: Sequence[Mapping[str, Any]], overlap_s: int) -> Cursor:
+def _told(
+    cursor: Cursor, version: Version, orders: Sequence[Mapping[str, Any]], overlap_s: int
+) -> Cursor:
     """The cursor that knows these orders told, as far as the next pass lists them again."""
-    until = _moment(cursor.until)
+    until = moment_of(cursor.until)
     if until is None:
         return cursor
     begin = until - dt.timedelta(seconds=overlap_s)
-    changed = {str(one["AmazonOrderId"]): _mark(one) for one in orders}
+    headings = [version.heading_of(order) for order in orders]
     told = {
         number: mark
-        for number, mark in {**cursor.told, **changed}.items()
-        if (_moment(mark.partition(" ")[0]) or until) >= begin
+        for number, mark in {**cursor.told, **{one.number: one.mark for one in headings}}.items()
+        if (moment_of(mark.partition(" ")[0]) or until) >= begin
     }
     return msgspec.structs.replace(cursor, told=told)
 
 
-def _mark(order: Mapping[str, Any]) -> str:
-    """When an order changed, and its state: two changes within a second have one time."""
-    return f"{order.get('LastUpdateDate', '')} {order.get('OrderStatus', '')}"
-
-
 def _bound(text: str, now: dt.datetime) -> str:
     """Up to when a pass lists changes."""
-    moment = _moment(text)
-    return _text(now - _SETTLED_AFTER if moment is None else min(moment, now))
-
-
-def _moment(text: str) -> dt.datetime | None:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
-
-
-def _text(moment: dt.datetime) -> str:
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = moment_of(text)
+    return text_of(now - _SETTLED_AFTER if moment is None else min(moment, now))

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.listings import ITEMS, patch_of
-from stockwright.connectors.amazon.orders import ORDERS
+from stockwright.connectors.amazon.orders_v0 import ORDERS
 from stockwright.connectors.amazon.shipping import package_of
 from stockwright.sdk.messages import Failure, LevelToSend, Outbound, Outgoing, Shipment
 from stockwright.sdk.transports import json_body
@@ -15,7 +15,8 @@ def map_out(message: Outgoing, settings: AmazonSettings) -> list[Outbound] | Fai
     if isinstance(message, tuple):
         return [_patch(level, settings) for level in message]
     if not isinstance(message, Shipment):
-        return []
+        reason = "has items and prices that only Amazon can tell: try it against the sandbox"
+        return Failure(path="order", reason=reason)
     if not message.tracking:
         reason = "is empty: Amazon asks for a tracking number with every package"
         return Failure(path="tracking", reason=reason)

@@ -24,18 +24,23 @@ class Plan(NamedTuple):
     burst: int
 
 
+GET_ORDER_2026: Final = "getOrder2026"
+"""Both versions of the Orders API call an operation getOrder. Each has a plan of its own."""
 PLANS: Final[Mapping[str, Plan]] = {
     "patchListingsItem": Plan(5, 5),
     "getListingsItem": Plan(5, 10),
     "searchListingsItems": Plan(5, 5),
     "createFeedDocument": Plan(0.5, 15),
     "createFeed": Plan(0.0083, 15),
+    "getFeeds": Plan(0.0222, 10),
     "getFeed": Plan(2, 15),
     "cancelFeed": Plan(2, 15),
     "getFeedDocument": Plan(0.0222, 10),
     "getOrders": Plan(0.0167, 20),
     "getOrder": Plan(0.5, 30),
     "getOrderItems": Plan(0.5, 30),
+    "searchOrders": Plan(0.0056, 20),
+    GET_ORDER_2026: Plan(0.5, 30),
     "confirmShipment": Plan(2, 10),
 }
 

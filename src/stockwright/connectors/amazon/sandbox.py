@@ -11,9 +11,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from stockwright.connectors.amazon.listings import ITEMS
-from stockwright.connectors.amazon.orders import ORDERS
+from stockwright.connectors.amazon.orders_v0 import ORDERS
 from stockwright.connectors.amazon.plans import PLANS, RATE_HEADER, Plan
 from stockwright.connectors.amazon.sandbox_feeds import FeedDesk, answer, failed
+from stockwright.connectors.amazon.sandbox_orders import OrderDesk
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
@@ -43,7 +44,7 @@ class Sandbox:
 
     def __init__(
         self,
-        skus: Sequence[str] = ("L-1", "L-2", "L-3"),
+        products: Sequence[str] = ("L-1", "L-2", "L-3"),
         *,
         webhook_url: str = "",
         plans: Mapping[str, Plan] = PLANS,
@@ -57,7 +58,6 @@ class Sandbox:
         self.clock = clock
         self.plans = plans
         self.lag_s = 0.0
-        self.page_size = 100
         self.calls: list[str] = []
         self.throttled: list[str] = []
         self.deliveries: list[int] = []
@@ -67,7 +67,8 @@ class Sandbox:
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.packages: dict[str, dict[str, dict[str, Any]]] = {}
         self.on_level: list[OnLevel] = []
-        self.desk = FeedDesk(clock, self._write)
+        self.order_desk = OrderDesk(self.orders, self.lines, self._now, self._up_to)
+        self.desk = FeedDesk(clock, self._write, self.order_desk.take)
         self._buckets: dict[str, Bucket] = {}
         self._lists: dict[str, list[dict[str, Any]]] = {}
         self._until = ""
@@ -75,7 +76,7 @@ class Sandbox:
         self._runner: web.AppRunner | None = None
         self._http = Http()
         self._url = ""
-        for sku in skus:
+        for sku in products:
             self.add(sku)
 
     def add(self, sku: str, quantity: int | None = 0, fulfilled_by: str = "DEFAULT") -> None:
@@ -86,6 +87,15 @@ class Sandbox:
             "made": self._now(),
             "availability": [shown if quantity is None else {**shown, "quantity": quantity}],
         }
+
+    @property
+    def page_size(self) -> int:
+        """Orders on a page at most."""
+        return self.order_desk.page_size
+
+    @page_size.setter
+    def page_size(self, orders: int) -> None:
+        self.order_desk.page_size = orders
 
     async def start(self, port: int = 0) -> str:
         """Begins to answer; the address."""
@@ -102,6 +112,7 @@ class Sandbox:
             ("getOrder", "GET", f"{ORDERS}/{{id}}", self._get_order),
             ("getOrderItems", "GET", f"{ORDERS}/{{id}}/orderItems", self._get_lines),
             ("confirmShipment", "POST", f"{ORDERS}/{{id}}/shipmentConfirmation", self._confirm),
+            *self.order_desk.routes(),
             *self.desk.routes(),
         ]
         for name, method, path, handler in routes:
@@ -177,6 +188,7 @@ class Sandbox:
             if left is not None:
                 self.show(sku, max(0, left - units))
             self._next += 1
+            self.order_desk.bought[f"{self._next:014}"] = units
             self.lines[number].append(
                 {
                     "ASIN": f"B{self._next:09}",
@@ -412,11 +424,10 @@ class Sandbox:
             if rows is None:
                 return failed(400, "InvalidInput", "The token has ended.")
         else:
-            until = self.clock() - dt.timedelta(seconds=self.lag_s)
-            self._until = until.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._until = self._up_to()
             rows = [row for row in self.orders.values() if self._is_asked(row, query)]
             rows.sort(key=lambda row: (row["LastUpdateDate"], row["AmazonOrderId"]))
-        size = min(self.page_size, int(query.get("MaxResultsPerPage", "100")))
+        size = min(self.order_desk.page_size, int(query.get("MaxResultsPerPage", "100")))
         told: dict[str, Any] = {"Orders": rows[:size], "LastUpdatedBefore": self._until}
         if rows[size:]:
             told["NextToken"] = token = f"page-{len(self.calls)}"
@@ -442,7 +453,9 @@ class Sandbox:
         number = request.match_info["id"]
         if number not in self.lines:
             return failed(404, "NotFound", "There is no such order.")
-        return answer({"payload": {"AmazonOrderId": number, "OrderItems": self.lines[number]}})
+        order = self.orders[number]
+        items = [self.order_desk.priced(order, line) for line in self.lines[number]]
+        return answer({"payload": {"AmazonOrderId": number, "OrderItems": items}})
 
     async def _confirm(self, request: web.Request) -> web.Response:
         number = request.match_info["id"]
@@ -464,6 +477,11 @@ class Sandbox:
         left = [x for x in lines.values() if x["QuantityShipped"] < x["QuantityOrdered"]]
         await self.change(number, "PartiallyShipped" if left else "Shipped")
         return web.Response(status=204)
+
+    def _up_to(self) -> str:
+        """Up to when orders are listed."""
+        until = self.clock() - dt.timedelta(seconds=self.lag_s)
+        return until.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _now(self) -> str:
         return self.clock().astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-from stockwright.connectors.amazon.feeds import DOCUMENTS, FEEDS
+from stockwright.connectors.amazon.feed_calls import DOCUMENTS, FEEDS
+from stockwright.connectors.amazon.feeds import FEED_TYPE
 
 Mood = Literal["reads", "queued", "stuck", "fatal"]
 
@@ -17,13 +18,15 @@ class FeedDesk:
     """Keeps feeds and reads each `takes_s` after it was made. mood: what becomes of those made from
     now on; one that is stuck stands in nobody's way.
 
-    write(message) changes a listing, or answers the (code, message) of why not.
+    write(message) changes a listing, take(kind, document) an order; each answers the (code,
+    message) of why not.
     """
 
     def __init__(
         self,
         clock: Callable[[], dt.datetime],
         write: Callable[[dict[str, Any]], tuple[str, str] | None],
+        take: Callable[[str, bytes], tuple[str, str] | None],
     ) -> None:
         self.mood: Mood = "reads"
         self.takes_s = 0.0
@@ -34,6 +37,7 @@ class FeedDesk:
         self._made_at: dict[str, dt.datetime] = {}
         self._clock = clock
         self._write = write
+        self._take = take
 
     def routes(self) -> list[tuple[str, str, str, Any]]:
         """(operation, method, path, handler); those of the document store have no operation."""
@@ -41,6 +45,7 @@ class FeedDesk:
             ("createFeedDocument", "POST", DOCUMENTS, self._make_document),
             ("getFeedDocument", "GET", f"{DOCUMENTS}/{{id}}", self._get_document),
             ("createFeed", "POST", FEEDS, self._make),
+            ("getFeeds", "GET", FEEDS, self._list),
             ("getFeed", "GET", f"{FEEDS}/{{id}}", self._get),
             ("cancelFeed", "DELETE", f"{FEEDS}/{{id}}", self._cancel),
             ("", "PUT", "/store/{id}", self._put),
@@ -60,9 +65,19 @@ class FeedDesk:
                 case "fatal":
                     feed["processingStatus"] = "FATAL"
                 case "reads":
-                    self._read(number, feed)
+                    report = self._read(number, feed)
+                    result = f"result-{number}"
+                    self.documents[result] = gzip.compress(report)
+                    feed |= {"processingStatus": "DONE", "resultFeedDocumentId": result}
 
-    def _read(self, number: str, feed: dict[str, Any]) -> None:
+    def _read(self, number: str, feed: dict[str, Any]) -> bytes:
+        """Carries out what a feed says; the report on it."""
+        if feed["feedType"] != FEED_TYPE:
+            document = self.documents[feed["inputFeedDocumentId"]]
+            return _report_of_one(number, self._take(feed["feedType"], document))
+        return self._read_listings(number, feed)
+
+    def _read_listings(self, number: str, feed: dict[str, Any]) -> bytes:
         document = msgspec.json.decode(self.documents[feed["inputFeedDocumentId"]])
         issues = []
         for message in document["messages"]:
@@ -89,9 +104,7 @@ class FeedDesk:
                 "messagesInvalid": len(issues),
             },
         }
-        result = f"result-{number}"
-        self.documents[result] = gzip.compress(msgspec.json.encode(report))
-        feed |= {"processingStatus": "DONE", "resultFeedDocumentId": result}
+        return msgspec.json.encode(report)
 
     async def _make_document(self, request: web.Request) -> web.Response:
         number = f"document-{len(self.documents) + 1}"
@@ -128,12 +141,22 @@ class FeedDesk:
         }
         return answer({"feedId": number}, 202)
 
+    async def _list(self, request: web.Request) -> web.Response:
+        kinds, since = request.query["feedTypes"].split(","), request.query["createdSince"]
+        begin = dt.datetime.fromisoformat(since)
+        found = [
+            _shown(feed)
+            for number, feed in self.feeds.items()
+            if feed["feedType"] in kinds and self._made_at[number] >= begin
+        ]
+        return answer({"feeds": found})
+
     async def _get(self, request: web.Request) -> web.Response:
         self.run()
         feed = self.feeds.get(request.match_info["id"])
         if feed is None:
             return failed(404, "NotFound", "There is no such feed.")
-        return answer({k: v for k, v in feed.items() if k != "inputFeedDocumentId"})
+        return answer(_shown(feed))
 
     async def _cancel(self, request: web.Request) -> web.Response:
         feed = self.feeds[request.match_info["id"]]
@@ -141,6 +164,33 @@ class FeedDesk:
             return failed(400, "InvalidInput", "The feed is not in the queue any more.")
         feed["processingStatus"] = "CANCELLED"
         return web.Response(status=200)
+
+
+def _shown(feed: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in feed.items() if name != "inputFeedDocumentId"}
+
+
+def _report_of_one(number: str, refusal: tuple[str, str] | None) -> bytes:
+    """The report on a feed of one message, as Amazon writes it for documents in XML."""
+    wrong = int(refusal is not None)
+    result = ""
+    if refusal is not None:
+        result = (
+            "<Result><MessageID>1</MessageID><ResultCode>Error</ResultCode>"
+            f"<ResultMessageCode>{refusal[0]}</ResultMessageCode>"
+            f"<ResultDescription>{refusal[1]}</ResultDescription></Result>"
+        )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        "<AmazonEnvelope><Header><DocumentVersion>1.02</DocumentVersion></Header>"
+        "<MessageType>ProcessingReport</MessageType><Message><MessageID>1</MessageID>"
+        f"<ProcessingReport><DocumentTransactionID>{number}</DocumentTransactionID>"
+        "<StatusCode>Complete</StatusCode><ProcessingSummary>"
+        f"<MessagesProcessed>1</MessagesProcessed><MessagesSuccessful>{1 - wrong}"
+        f"</MessagesSuccessful><MessagesWithError>{wrong}</MessagesWithError>"
+        f"<MessagesWithWarning>0</MessagesWithWarning></ProcessingSummary>{result}"
+        "</ProcessingReport></Message></AmazonEnvelope>"
+    ).encode()
 
 
 def answer(found: Any, status: int = 200) -> web.Response:

@@ -1,4 +1,4 @@
-"""Documents out: shipments confirmed with carrier and tracking.
+"""Shipments out, confirmed with carrier and tracking.
 
 A package has a number of ours, made of the document's key. To confirm the same number again changes
 that package and makes no other one: so a shipment is safe to tell twice.
@@ -9,11 +9,10 @@ import hashlib
 from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
-
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
-from stockwright.connectors.amazon.orders import ORDERS
+from stockwright.connectors.amazon.orders import marketplace_of
+from stockwright.connectors.amazon.orders_v0 import ORDERS
 from stockwright.domain.errors import Throttled, Transient
 from stockwright.sdk.calling import WAIT_S
 from stockwright.sdk.messages import (
@@ -31,33 +30,21 @@ OTHER: Final = "Other"
 _NUMBERS: Final = 999_999_999
 
 
-class _Order(msgspec.Struct, rename="pascal"):
-    marketplace_id: str = ""
-
-
-class _Told(msgspec.Struct):
-    payload: _Order
-
-
-async def submit(api: Api, settings: AmazonSettings, document: Document) -> SubmitResult:
-    """Tells Amazon of one document. Raises Misconfigured."""
-    if not isinstance(document, Shipment):
-        kind = type(document).__name__.lower()
-        message = f"Amazon takes no {kind} by this interface; enter it in Seller Central"
-        return Refused(reason="not_offered", message=message)
+async def ship(api: Api, settings: AmazonSettings, document: Shipment) -> SubmitResult:
+    """Tells Amazon of one shipment. Raises Misconfigured."""
     if not document.tracking:
         message = "Amazon asks for a tracking number with every package"
         return Refused(reason="tracking_required", message=message)
     deadline = asyncio.get_running_loop().time() + settings.timeout_s
     path = f"{ORDERS}/{quote(document.order, safe='')}"
     try:
-        marketplace = await _marketplace(api, settings, path, deadline)
+        marketplace = await marketplace_of(api, settings, document.order, deadline)
     except Throttled as error:
         return Retry(retry_after_s=error.retry_after_s, reason=str(error))
     except Transient as error:
         return Retry(retry_after_s=WAIT_S, reason=str(error))
     if not marketplace:
-        return _unknown(document)
+        return unknown(document)
     package = package_of(document, settings)
     answer = await api.write(
         "confirmShipment",
@@ -69,7 +56,7 @@ async def submit(api: Api, settings: AmazonSettings, document: Document) -> Subm
     if isinstance(answer, HttpResponse):
         return _taken(answer, package)
     if isinstance(answer, Refused) and answer.reason in ("http_404", "NotFound"):
-        return _unknown(document)
+        return unknown(document)
     return answer
 
 
@@ -96,23 +83,13 @@ def package_number(key: str) -> int:
     return int.from_bytes(digest) % _NUMBERS + 1
 
 
-async def _marketplace(api: Api, settings: AmazonSettings, path: str, deadline: float) -> str:
-    """The marketplace of an order; '' where Amazon does not know it."""
-    if len(settings.marketplaces) == 1:
-        return settings.marketplaces[0]
-    left_s = deadline - asyncio.get_running_loop().time()
-    response = await api.ask("getOrder", path, within_s=left_s)
-    if response.status >= 400:
-        return ""
-    return api.decode(response.body, _Told, "getOrder").payload.marketplace_id
-
-
 def _taken(answer: HttpResponse, package: dict[str, Any]) -> SubmitResult:
     if answer.status != 204:
         return InDoubt(reason=f"Amazon answered {answer.status} where it says nothing else but 204")
     return Delivered(reference=package["packageReferenceId"])
 
 
-def _unknown(document: Document) -> Refused:
+def unknown(document: Document) -> Refused:
+    """Amazon has no such order."""
     message = f"Amazon has no order {document.order!r} of this account"
     return Refused(reason="unknown_order", message=message)

@@ -1,6 +1,5 @@
 """Speaks to one store: each verb is a module of its own."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,11 +12,11 @@ from stockwright.connectors.bigcommerce.levels import Levels
 from stockwright.connectors.bigcommerce.mapping import Reading, map_message, order_key
 from stockwright.connectors.bigcommerce.webhooks import prove, watch
 from stockwright.domain.errors import Rejected
+from stockwright.sdk.calling import in_time
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     Document,
-    InDoubt,
     LevelKey,
     LevelToSend,
     Mapped,
@@ -70,12 +69,8 @@ class BigConnection:
 
     async def submit(self, document: Document) -> SubmitResult:
         """Tells the store what was shipped, cancelled or paid back."""
-        try:
-            async with asyncio.timeout(self.limits.timeout_s):
-                return await documents.submit(self._api, self._settings, document)
-        except TimeoutError:
-            # A document leaves its key behind: whoever comes again finds what was made of it.
-            return InDoubt(reason="the store took longer than one call may take")
+        telling = documents.submit(self._api, self._settings, document)
+        return await in_time(telling, self.limits.timeout_s)
 
     # ---------------------------------------------------------------- in
 

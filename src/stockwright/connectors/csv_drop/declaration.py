@@ -23,6 +23,22 @@ _LINE = {
 }
 
 
+_GOODS = {
+    "line": "@.line | #",
+    "item": "@.sku",
+    "quantity": "@.quantity",
+    "location": "@.location",
+    "lot": "@.lot?",
+    "expires_on": "@.expires_on?",
+    "occurred_at": "@.occurred_at?",
+}
+_OF_AN_ORDER = {
+    "order_system": "@.order_system?",
+    "order": "@.order?",
+    "order_line": "@.order_line?",
+}
+
+
 class InboundFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One kind of file in the inbox: the names it matches, and what a row of it says.
 
@@ -73,6 +89,33 @@ DEFAULT_FILES: tuple[InboundFile, ...] = (
                     "location": "@.location",
                     "occurred_at": "@.occurred_at",
                 },
+            ),
+        ),
+    ),
+    InboundFile(
+        pattern="receipts*.csv",
+        rules=(Rule(kind="receipt", fields={**_GOODS, "document": "@.receipt"}),),
+    ),
+    InboundFile(
+        pattern="shipments*.csv",
+        rules=(
+            Rule(
+                kind="shipment",
+                fields={
+                    **_GOODS,
+                    **_OF_AN_ORDER,
+                    "document": "@.shipment",
+                    "final": "@.final?",
+                },
+            ),
+        ),
+    ),
+    InboundFile(
+        pattern="returns*.csv",
+        rules=(
+            Rule(
+                kind="return_receipt",
+                fields={**_GOODS, **_OF_AN_ORDER, "document": "@.return", "reason": "@.reason?"},
             ),
         ),
     ),

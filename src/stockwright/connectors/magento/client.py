@@ -1,6 +1,5 @@
 """Speaks to one shop: each verb is a module of its own."""
 
-import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -11,11 +10,11 @@ from stockwright.connectors.magento.declaration import MagentoSettings
 from stockwright.connectors.magento.documents import Documents
 from stockwright.connectors.magento.levels import Levels
 from stockwright.connectors.magento.mapping import Reading, map_message, order_key
+from stockwright.sdk.calling import in_time
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
     Document,
-    InDoubt,
     LevelKey,
     LevelToSend,
     Mapped,
@@ -64,12 +63,8 @@ class MagentoConnection:
 
     async def submit(self, document: Document) -> SubmitResult:
         """Tells the shop what was shipped, cancelled or paid back."""
-        try:
-            async with asyncio.timeout(self.limits.timeout_s):
-                return await self._documents.submit(document)
-        except TimeoutError:
-            # A document leaves its key behind: whoever comes again finds what was made of it.
-            return InDoubt(reason="the shop took longer than one call may take")
+        telling = self._documents.submit(document)
+        return await in_time(telling, self.limits.timeout_s)
 
     # ---------------------------------------------------------------- in
 

@@ -13,6 +13,7 @@ from stockwright.connectors.medusa.levels import Levels
 from stockwright.connectors.medusa.mapping import Reading, map_message, order_key
 from stockwright.connectors.medusa.shop import Shop
 from stockwright.domain.errors import Rejected
+from stockwright.sdk.calling import in_time
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
@@ -93,7 +94,8 @@ class MedusaConnection:
 
     async def submit(self, document: Document) -> SubmitResult:
         """Tells the shop what was shipped, cancelled or paid back."""
-        return await documents.submit(self._shop, self._settings, document)
+        telling = documents.submit(self._shop, self._settings, document)
+        return await in_time(telling, self.limits.timeout_s)
 
     # ---------------------------------------------------------------- in
 

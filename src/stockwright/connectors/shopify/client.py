@@ -12,14 +12,17 @@ from stockwright.connectors.shopify.declaration import ShopifySettings
 from stockwright.connectors.shopify.levels import Levels
 from stockwright.connectors.shopify.mapping import HINTS, TOPIC, Reading, map_message, order_key
 from stockwright.connectors.shopify.paced import Paced
+from stockwright.connectors.shopify.webhooks import Watch
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.auth import Auth, Exchanged, Grant, header
-from stockwright.sdk.calling import Caller
+from stockwright.sdk.calling import Caller, in_time
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.graphql import GraphQL
 from stockwright.sdk.messages import (
+    Cancellation,
     Document,
+    InDoubt,
     LevelKey,
     LevelToSend,
     Mapped,
@@ -28,6 +31,7 @@ from stockwright.sdk.messages import (
     PublishResult,
     ShownLevel,
     SubmitResult,
+    WebhookOff,
 )
 from stockwright.sdk.signatures import prove
 from stockwright.sdk.transports import Http, Transport
@@ -42,6 +46,8 @@ _KEPT_HEADERS: Final = (
     "x-shopify-api-version",
     "x-shopify-triggered-at",
 )
+MOST_JOBS: Final = 1_000
+"""Jobs of the shop that are remembered at one time, by the keys of their documents."""
 TOKEN_HEADER: Final = "x-shopify-access-token"
 TOKENS_PATH: Final = "/admin/oauth/access_token"
 TOKEN_LIFE_S: Final = 86_399.0
@@ -101,6 +107,9 @@ class ShopifyConnection:
         self._shop = Paced(GraphQL(self._caller, path, access=credential))
         catalogue = Catalogue(self._shop, self._reading.by_sku, opening.clock)
         self._levels = Levels(self._shop, catalogue, settings)
+        self._jobs: dict[str, str] = {}
+        self._watch = Watch(self._shop, settings.webhook_url)
+        self.webhook_look_s = float(settings.webhook_look_s)
 
     async def close(self) -> None:
         """Closes the connections to the shop."""
@@ -122,7 +131,27 @@ class ShopifyConnection:
 
     async def submit(self, document: Document) -> SubmitResult:
         """Tells the shop what was shipped, cancelled or paid back."""
-        return await documents.submit(self._shop, self._settings, document)
+        job = self._jobs.get(document.key)
+        if job is not None:
+            return await self.follow(document, job)
+        telling = documents.submit(self._shop, self._settings, document)
+        result = await in_time(telling, self.limits.timeout_s)
+        if isinstance(result, InDoubt) and result.reference:
+            while len(self._jobs) >= MOST_JOBS:
+                del self._jobs[next(iter(self._jobs))]
+            self._jobs[document.key] = result.reference
+        return result
+
+    async def follow(self, document: Document, reference: str) -> SubmitResult:
+        """What became of a cancellation that the shop accepted as a job of its own."""
+        if not isinstance(document, Cancellation) or document.lines:
+            return await self.submit(document)
+        result = await in_time(
+            documents.follow(self._shop, document, reference), self.limits.timeout_s
+        )
+        if not isinstance(result, InDoubt):
+            self._jobs.pop(document.key, None)
+        return result
 
     # ---------------------------------------------------------------- in
 
@@ -138,6 +167,10 @@ class ShopifyConnection:
         return self._payload(
             body, {name: lowered[name] for name in _KEPT_HEADERS if name in lowered}
         )
+
+    async def watch_webhooks(self) -> Sequence[WebhookOff]:
+        """Makes the shop's webhooks to us where there are none, or none any more."""
+        return await self._watch.look()
 
     async def read(self, cursor: str) -> Page:
         """The orders that changed since the cursor, each with its refunds."""

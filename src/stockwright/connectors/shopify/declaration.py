@@ -81,6 +81,17 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
             "replaced"
         ),
     ] = ()
+    webhook_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(|https://[^\s?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?/[^\s?#]*)$",
+            description="where its webhooks go, https://YOUR-HUB/v1/hooks/SYSTEM; then they are "
+            "made, and again where the shop removed them; empty: the app's own configuration says",
+        ),
+    ] = ""
+    webhook_look_s: Annotated[
+        int, Meta(ge=10, le=86_400, description="seconds between two looks at the webhooks")
+    ] = 600
     channel: OwnChannel = ""
     listings: Annotated[
         Literal["sku", "variant"],

@@ -5,6 +5,7 @@ key of ours: it is known again by its tracking number and its lines, and our key
 tracking number where there is none.
 """
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
@@ -45,6 +46,8 @@ REASONS: Final = frozenset({"CUSTOMER", "DECLINED", "FRAUD", "INVENTORY", "STAFF
 _OPEN: Final = frozenset({"OPEN", "IN_PROGRESS"})
 _OVER: Final = frozenset({"CANCELLED", "ERROR", "FAILURE"})
 _RIGHTS: Final = frozenset({"NO_REFUND_PERMISSION", "NO_REFUND_TO_STORE_CREDIT_PERMISSION"})
+_LOOKS_S: Final = (0.0, 0.3, 1.0)
+"""Pauses before the looks at an order that is being cancelled."""
 _SPACE: Final = uuid.UUID("6b3f7a52-0c1d-5a80-9a3e-2f1c58d3e7b4")
 """Our keys become UUIDs in this name space: the shop asks for such."""
 
@@ -201,7 +204,37 @@ async def _cancel(shop: Paced, settings: ShopifySettings, document: Cancellation
     }
     answer = await shop.change(CANCEL, variables)
     result = _outcome(answer, "orderCancel", "job", "orderCancelUserErrors")
-    return Delivered(reference=document.order) if isinstance(result, Delivered) else result
+    if not isinstance(result, Delivered | Refused):
+        return result
+    # Accepted is not applied: the shop cancels by a job of its own, as a rule within a second. And
+    # what it refuses may be so already.
+    for pause_s in _LOOKS_S if isinstance(result, Delivered) else (0.0,):
+        await asyncio.sleep(pause_s)
+        if await _is_cancelled(shop, document.order):
+            return Delivered(reference=document.order)
+    if isinstance(result, Refused):
+        return result
+    return _cancelling(result.reference)
+
+
+async def follow(shop: Paced, document: Cancellation, job: str) -> SubmitResult:
+    """What became of a cancellation of a whole order that the shop accepted as a job."""
+    if await _is_cancelled(shop, document.order):
+        return Delivered(reference=document.order)
+    return _cancelling(job)
+
+
+def _cancelling(job: str) -> InDoubt:
+    reason = "the shop has accepted it, and has not cancelled the order yet"
+    return InDoubt(reason=reason, retry_after_s=WAIT_S, taken=True, reference=job)
+
+
+async def _is_cancelled(shop: Paced, number: str) -> bool:
+    """Whether an order is cancelled; False where that cannot be told now."""
+    try:
+        return bool((await _order(shop, TO_CANCEL, number)).get("cancelledAt"))
+    except (Transient, Throttled, Misconfigured, _Refusal):
+        return False
 
 
 # ------------------------------------------------------------ refunds

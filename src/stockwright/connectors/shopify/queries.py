@@ -155,6 +155,23 @@ TO_REFUND: Final = f"""query ToRefund($id: ID!, $lines: [RefundLineItemInput!]) 
 }}"""
 
 
+WEBHOOKS: Final = f"""query Webhooks($uri: String!, $after: String) {{
+  webhookSubscriptions(first: 50, uri: $uri, after: $after) {{
+    nodes {{ id topic }}
+    {_MORE}
+  }}
+}}"""
+
+SUBSCRIBE: Final = """mutation Subscribe(
+  $topic: WebhookSubscriptionTopic!, $subscription: WebhookSubscriptionInput!
+) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $subscription) {
+    webhookSubscription { id }
+    userErrors { field message }
+  }
+}"""
+
+
 def set_quantities(version: Version) -> str:
     """Sets levels. The variable `key` makes a call that is repeated by the network count once."""
     return _keyed(

@@ -70,6 +70,8 @@ class Answers:
             "Ship": self._ship,
             "Cancel": self._cancel,
             "PayBack": self._pay_back,
+            "Webhooks": self._webhooks,
+            "Subscribe": self._subscribe,
         }
 
     def _once(
@@ -84,6 +86,28 @@ class Answers:
         if key not in self._keys:
             self._keys[key] = (asked, answer(variables))
         return self._keys[key][1]
+
+    # ---------------------------------------------------------------- webhooks
+
+    def _webhooks(self, variables: Mapping[str, Any]) -> Answer:
+        nodes = [
+            {"id": gid("WebhookSubscription", str(n)), "topic": topic}
+            for n, (topic, address) in enumerate(self._shop.subscriptions, 1)
+            if address == variables["uri"]
+        ]
+        return {"webhookSubscriptions": _page(nodes, 50, variables.get("after"))}
+
+    def _subscribe(self, variables: Mapping[str, Any]) -> Answer:
+        wanted = (variables["topic"], variables["subscription"]["uri"])
+        errors: list[Answer] = []
+        made = None
+        if not wanted[1].startswith("https://"):
+            message = "Address protocol http:// is not supported"
+            errors = [{"field": ["webhookSubscription", "callbackUrl"], "message": message}]
+        else:
+            self._shop.subscriptions.append(wanted)
+            made = {"id": gid("WebhookSubscription", str(len(self._shop.subscriptions)))}
+        return {"webhookSubscriptionCreate": {"webhookSubscription": made, "userErrors": errors}}
 
     # ---------------------------------------------------------------- items and levels
 
@@ -313,17 +337,28 @@ class Answers:
         told = {"fulfillment": {"id": gid("Fulfillment", str(made))}, "userErrors": []}
         return {"fulfillmentCreate": told}
 
+    def _finish(self, order: dict[str, Any]) -> None:
+        """A job that cancels an order is looked at, and has ended after so many looks."""
+        left = order.get("cancelling")
+        if left == 0:
+            self._shop.cancel(order["id"])
+        if left is not None:
+            order["cancelling"] = left - 1
+
     def _to_cancel(self, variables: Mapping[str, Any]) -> Answer:
         order = self._found(variables["id"])
+        if order:
+            self._finish(order)
         told = {"id": variables["id"], "cancelledAt": order["cancelled"]} if order else None
         return {"order": told}
 
     def _cancel(self, variables: Mapping[str, Any]) -> Answer:
         order = self._found(variables["order"])
-        if order["cancelled"] or order["fulfillments"]:
+        if order["cancelled"] or order["fulfillments"] or order.get("cancelling") is not None:
             error = _error("INVALID", ["orderId"], "Cannot cancel this order")
             return {"orderCancel": {"job": None, "orderCancelUserErrors": [error]}}
-        self._shop.cancel(order["id"])
+        order["cancelling"] = self._shop.slow_cancels
+        self._finish(order)
         job = {"id": f"gid://shopify/Job/{self._shop.number()}"}
         return {"orderCancel": {"job": job, "orderCancelUserErrors": []}}
 

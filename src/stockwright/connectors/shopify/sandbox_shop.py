@@ -26,6 +26,9 @@ class Shop:
         self.items: dict[int, dict[str, Any]] = {}
         self.orders: dict[int, dict[str, Any]] = {}
         self.on_level: list[OnLevel] = []
+        self.slow_cancels = 0
+        self.subscriptions: list[tuple[str, str]] = []
+        """(topic, address) of each webhook that was asked for."""
         self._by_sku: dict[str, list[int]] = {}
         self._by_variant: dict[int, int] = {}
         self._next = _FIRST

@@ -12,7 +12,7 @@ from stockwright.connectors.woocommerce.declaration import MOST_AT_ONCE, WooSett
 from stockwright.connectors.woocommerce.mapping import map_order, order_key
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.auth import basic
-from stockwright.sdk.calling import Caller
+from stockwright.sdk.calling import Caller, in_time
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import (
@@ -114,7 +114,8 @@ class WooConnection:
 
     async def submit(self, document: Document) -> SubmitResult:
         """Tells the shop what was shipped, cancelled or paid back."""
-        return await documents.submit(self._caller, document)
+        telling = documents.submit(self._caller, document)
+        return await in_time(telling, self.limits.timeout_s)
 
     # ---------------------------------------------------------------- in
 

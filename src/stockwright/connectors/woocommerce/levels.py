@@ -52,7 +52,11 @@ async def publish(
     groups: dict[str, list[int]] = {}
     for n, level in enumerate(levels):
         place = places.get(level.listing)
-        if place is None:
+        if level.location:
+            # The shop has one number of a product: that of one place would stand for all of them.
+            message = "the shop shows one number: leave the location of the level empty"
+            results[n] = Refused(reason="unknown_location", message=message)
+        elif place is None:
             message = f"the shop has no product {level.listing!r}; correct it there, or the listing"
             results[n] = Refused(reason="unknown_listing", message=message)
         else:
