@@ -136,6 +136,15 @@ def test_a_body_that_never_ends_is_408(house, monkeypatch):
     assert b"too_slow" in answer
 
 
+def test_a_body_that_is_announced_and_never_begins_is_408(house, monkeypatch):
+    """It held a place for as long as its sender liked, and webhooks' senders need no key."""
+    monkeypatch.setattr("stockwright.api.bodies.RECEIVE_S", 0.05)
+    with socket.create_connection(("127.0.0.1", house.web.port), timeout=5) as silent:
+        silent.sendall(b"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        answer = silent.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
 def test_a_body_that_breaks_off_is_not_taken_for_none(house):
     with socket.create_connection(("127.0.0.1", house.web.port)) as line:
         line.sendall(

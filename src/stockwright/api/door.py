@@ -34,6 +34,7 @@ from stockwright.app import Services
 from stockwright.domain.codes import code_problem
 from stockwright.domain.errors import StockwrightError
 from stockwright.domain.proxies import networks
+from stockwright.store.access import Caller
 
 SLOW_S: Final = 1.0
 MAX_CALLS: Final = 2_000
@@ -131,7 +132,13 @@ class Door:
         request_id = self._notes.name(answer) if noted else b""
         took_s = time.perf_counter() - started
         if isinstance(answer, Stream):
-            await self.streams.send(answer, receive, send, head=scope["method"] == "HEAD")
+            await self.streams.send(
+                answer,
+                receive,
+                send,
+                head=scope["method"] == "HEAD",
+                allowed=lambda: self._still(dict(scope["headers"]), heard.caller),
+            )
         else:
             await send_whole(send, answer)
             took_s = time.perf_counter() - started
@@ -176,6 +183,10 @@ class Door:
                 asked += "?" + scope["query_string"].decode("latin-1")
             return await answered_once(call, method, asked, row.handler)
         return await row.handler(call)
+
+    async def _still(self, headers: dict[bytes, bytes], caller: Caller | None) -> bool:
+        """Whether whoever was let in may go on listening: keys are revoked, sessions end."""
+        return caller is None or await self.gate.still(headers, caller)
 
     def _find(self, scope: Scope) -> tuple[_Place, dict[str, str]]:
         """The row for an address. Codes may hold slashes, so it is split before it is decoded."""

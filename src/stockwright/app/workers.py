@@ -26,7 +26,7 @@ from stockwright.flow.publication import LEVELS, Publication, Publisher, databas
 from stockwright.flow.turns import Turns
 from stockwright.sdk.declaration import Capabilities
 from stockwright.sdk.verbs import Publishes, Reads
-from stockwright.store import access, processes
+from stockwright.store import access, clock, processes
 from stockwright.store.connection import listen
 from stockwright.store.payloads import WAKE_UP
 from stockwright.store.session import session
@@ -239,6 +239,13 @@ def add_housekeeping(services: "Services", roles: Sequence[str]) -> None:
 
 def _keep_house(services: "Services", roles: Sequence[str]) -> None:
     with session(services.worker_pool) as connection:
+        set_s = clock.follow(connection)
         processes.seen(connection, services.name, roles, services.workers.views())
         access.expire_answers(connection)
         measure(connection)
+    if set_s:
+        _log.warning(
+            "the database's clock was set back; what was due by it is due in time",
+            seconds=round(set_s),
+            next="count again what was counted while the clock was ahead",
+        )
