@@ -100,7 +100,7 @@ def test_a_lot_past_its_date_leaves_sale_at_that_place_only() -> None:
 
 
 def test_the_calendar_speaks_for_itself_and_nobody_declares_it() -> None:
-    """Once undeclared systems were parked, so was every lot that reached its date; it was sold on."""
+    """Once undeclared systems were parked, so was each lot that reached its date: it was sold."""
     world = stocked()
     assert world.fact("lot_expiry", 0, "L", lot="X", system=OWN_SYSTEM).code == "recorded"
     assert world.at(sku="L", lot="X").sellable == 0

@@ -7,7 +7,7 @@
 -- Seconds that the clock is behind the latest time it told of a process, or of the ledger where no process
 -- is known; below zero where it runs as it should.
 select extract(epoch from coalesce((select max(seen_at) from process),
-                                   (select recorded_at from ledger_head where lane = 0))
+                                   (select recorded_at from ledger_head where lane = 0 and isfinite(recorded_at)))
                           - clock_timestamp())::float8;
 
 -- name: processes
