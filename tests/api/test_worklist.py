@@ -1,11 +1,8 @@
 """Work items: filtered, counted, assigned, closed and opened again."""
 
-from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
-
-from tests.proof.stage import wait_until
 
 
 @pytest.fixture
@@ -88,24 +85,6 @@ def test_an_open_item_is_given_to_somebody_and_to_nobody(house, item):
     )
     house.admin.post(f"/v1/work-items/{one}/close", {"why": "done"})
     assert house.admin.post(f"/v1/work-items/{one}/assign", {"assigned_to": "Ada"}).status == 409
-
-
-def test_reopening_while_the_cause_comes_up_anew_is_told_to_come_again(house, item):
-    """Both saw that no other was open, and the one that came second was a fault of ours."""
-    one = item(subject=uuid4().hex)
-    house.admin.post(f"/v1/work-items/{one}/close", {"why": "counted"})
-    path, why = f"/v1/work-items/{one}/reopen", {"why": "again"}
-    waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
-    with ThreadPoolExecutor(1) as thread:
-        with house.services.worker_pool.connection() as ledger:
-            ledger.execute(
-                "insert into work_item (kind, subject) select kind, subject from work_item"
-                " where id = %s", [one],
-            )  # fmt: skip
-            answer = thread.submit(house.admin.post, path, why)
-            wait_until(lambda: house.sql(waits), "the second waits for the first")
-        assert answer.result(20).status == 429
-    assert house.admin.post(path, why).status == 409
 
 
 @pytest.mark.parametrize("verb", ["close", "reopen", "assign"])
