@@ -11,14 +11,14 @@ import msgspec
 import psycopg
 import pytest
 
-from stockwright.api import sending
+from stockwright.api import gate, sending
 from stockwright.api.paging import cursor_of
 from stockwright.api.server import WebServer
 from stockwright.app import open_services
 from stockwright.app.services import FOLLOWERS
 from stockwright.domain.items import Component, Listing
 from stockwright.flow.projection import Projection
-from stockwright.store import feed, levels, master
+from stockwright.store import access, feed, levels, master, sessions, users
 from stockwright.store.feed import Position
 from tests.api.conftest import Answer, House, config_for
 
@@ -213,9 +213,11 @@ def test_a_long_poll_ends_with_its_time(house):
 class Stream:
     """An open stream of server-sent events."""
 
-    def __init__(self, house, query: str = "", **headers: str) -> None:
+    def __init__(self, house, query: str = "", key: str = "", **headers: str) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", house.web.port, timeout=20)
-        sent = {"authorization": f"Bearer {house.admin.key}", "accept": "text/event-stream"}
+        sent = {"accept": "text/event-stream"}
+        if "cookie" not in headers:
+            sent["authorization"] = f"Bearer {key or house.admin.key}"
         self.connection.request("GET", f"/v1/changes?{query}", headers={**sent, **headers})
         self.answer = self.connection.getresponse()
 
@@ -224,12 +226,17 @@ class Stream:
         found: list[dict[str, str]] = []
         while len(found) < count:
             frame: dict[str, str] = {}
-            while line := self.answer.readline().decode().rstrip("\n"):
+            while line := self._line():
                 name, _, value = line.partition(": ")
                 frame[name] = value
             if "data" in frame:
                 found.append(frame)
         return found
+
+    def _line(self) -> str:
+        line = self.answer.readline().decode()
+        assert line, "the stream has ended"
+        return line.rstrip("\n")
 
 
 def test_a_stream_tells_events_and_levels_and_resumes_where_it_broke_off(house, listed):
@@ -248,6 +255,48 @@ def test_a_stream_tells_events_and_levels_and_resumes_where_it_broke_off(house, 
     again = Stream(house, f"sku={listed}", **{"last-event-id": first["id"]})
     assert again.frames(2) == [second, level]
     again.connection.close()
+
+
+def test_a_stream_ends_once_its_key_is_revoked(house, listed, monkeypatch):
+    """It went on for ever, long after every other call with the key was refused."""
+    monkeypatch.setattr(sending, "ASKED_EVERY_S", 0.0)
+    monkeypatch.setattr(gate, "REMEMBERED_S", 0.0)
+    made = house.key("stock:read")
+    stream = Stream(house, f"begin=now&sku={listed}", key=made.key)
+    house.receive(listed, 5)
+    assert stream.frames(1)
+    with house.services.pool.connection() as connection:
+        access.revoke_key(connection, made.id)
+    house.receive(listed, 6)
+    assert b'"quantity":6' not in stream.answer.read()
+    stream.connection.close()
+
+
+def test_a_stream_of_a_session_ends_with_it(house, listed, monkeypatch, cheap_passwords):
+    """Disabled, signed out, or another role by now: who may still listen comes again."""
+    monkeypatch.setattr(sending, "ASKED_EVERY_S", 0.0)
+    with house.services.pool.connection() as connection:
+        users.add_user(connection, "listener", "operator", "blue lamp under stairs")
+        attempt = sessions.begin_attempt(connection, "listener", "::1")
+        token = sessions.sign_in(connection, attempt, address="::1")
+        connection.execute("update console_session set seen_at = seen_at - interval '30 minutes'")
+    assert token is not None
+    named = {
+        "cookie": f"stockwright_session={token}",
+        "x-stockwright-session": sessions.form_token_of(token),
+    }
+    seen = "select extract(epoch from clock_timestamp() - seen_at) from console_session"
+    stream = Stream(house, f"begin=now&sku={listed}", **named)
+    with house.services.pool.connection() as connection:
+        connection.execute("update console_session set seen_at = seen_at - interval '30 minutes'")
+    house.receive(listed, 5)
+    assert stream.frames(1)
+    assert house.sql(seen)[0][0] > 1700, "to listen is no use of a session"
+    with house.services.pool.connection() as connection:
+        users.set_role(connection, "listener", "viewer")
+    house.receive(listed, 6)
+    assert b'"quantity":6' not in stream.answer.read()
+    stream.connection.close()
 
 
 @pytest.mark.parametrize("ahead", [Position(10**9, 0), Position(0, 10**9)])

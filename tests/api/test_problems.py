@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from stockwright.domain.errors import (
 )
 from stockwright.domain.events import ACCEPTED, OUTCOMES
 from tests.api.conftest import Client
+from tests.proof.stage import wait_until
 
 OUTCOME_CODES = [code for code, _ in OUTCOMES]
 
@@ -134,6 +136,40 @@ def test_a_body_that_never_ends_is_408(house, monkeypatch):
         answer = slow.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"too_slow" in answer
+
+
+def test_a_body_that_is_announced_and_never_begins_is_408(house, monkeypatch):
+    """It held a place for as long as its sender liked, and webhooks' senders need no key."""
+    monkeypatch.setattr("stockwright.api.bodies.RECEIVE_S", 0.05)
+    with socket.create_connection(("127.0.0.1", house.web.port), timeout=5) as silent:
+        silent.sendall(b"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        answer = silent.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_who_announces_webhooks_and_sends_none_keeps_only_webhooks_out(house, monkeypatch):
+    """Two thousand of them, without any key, had every other call answered busy."""
+    monkeypatch.setattr("stockwright.api.door.MAX_CALLS", 1)
+    monkeypatch.setattr("stockwright.api.door.MAX_STRANGERS", 2)
+    announced = b"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    with ExitStack() as lines:
+        silent = [
+            lines.enter_context(socket.create_connection(("127.0.0.1", house.web.port), timeout=5))
+            for _ in range(3)
+        ]
+        for line in silent[:2]:
+            line.sendall(announced)
+        wait_until(lambda: house.web.door._strangers == 2, "both are heard")
+        silent[2].sendall(announced)
+        assert silent[2].makefile("rb").readline().startswith(b"HTTP/1.1 429")
+        assert house.admin.get("/v1/items").status == 200
+    wait_until(lambda: house.web.door._strangers == 0, "their places are free")
+
+
+def test_a_busy_process_still_says_that_it_lives(house, monkeypatch):
+    monkeypatch.setattr("stockwright.api.door.MAX_CALLS", 0)
+    assert house.admin.get("/v1/items").status == 429
+    assert house.admin.get("/healthz").status == 200
 
 
 def test_a_body_that_breaks_off_is_not_taken_for_none(house):

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
@@ -15,6 +16,7 @@ from stockwright.store.connection import connect
 from tests.console.people import Browser, add_user, signed_in
 from tests.console.seeding import Seed
 from tests.console.serving import Served
+from tests.proof.stage import wait_until
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
@@ -243,6 +245,28 @@ def test_what_was_decided_anew_since_is_not_taken_back(seed: Seed, console: Serv
     assert ids_of(browser, "/work-items.json") == [second]
     closed = browser.get(f"/work-items/{first}.json").json["item"]
     assert closed["closed_why"] == "counted, and right this time"
+
+
+def test_taking_back_while_the_cause_comes_up_anew_is_told_to_come_again(
+    seed: Seed, console: Served, database_url
+):
+    """Both saw that no other was open, and who came second was told of a fault of ours."""
+    work_items(seed, 1)
+    browser = Browser(console)
+    (one,) = ids_of(browser, "/work-items.json")
+    deed = do(browser, "work-items", "work_item.close", [one], why="counted")
+    waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+    with connect(database_url, autocommit=True) as looking, ThreadPoolExecutor(1) as thread:
+        with connect(database_url) as ledger:
+            ledger.execute(
+                "insert into work_item (kind, subject) select kind, subject from work_item"
+                " where id = %s", [one],
+            )  # fmt: skip
+            answer = thread.submit(browser.post, f"/done/{deed['id']}/undo")
+            wait_until(lambda: looking.execute(waits).fetchone(), "the second waits for the first")
+        assert answer.result(20).status == 503
+    assert browser.post(f"/done/{deed['id']}/undo").status == 303
+    assert browser.get(f"/done/{deed['id']}.json").json["undone"] == {"undone": 0}
 
 
 def test_work_that_was_passed_on_since_is_not_taken_from_who_has_it_now(

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from stockwright.domain.events import RequestLine
+from stockwright.domain.events import OWN_SYSTEM, RequestLine
 from tests.domain.worlds import World
 
 SOON, LATER = dt.date(2026, 4, 1), dt.date(2026, 9, 1)
@@ -97,6 +97,14 @@ def test_a_lot_past_its_date_leaves_sale_at_that_place_only() -> None:
     world.fact("lot_expiry", 0, "L", lot="X")
     assert world.at(sku="L", lot="X").sellable == 0
     assert world.at("WEST", "L", "X").sellable == 3
+
+
+def test_the_calendar_speaks_for_itself_and_nobody_declares_it() -> None:
+    """Once undeclared systems were parked, so was each lot that reached its date: it was sold."""
+    world = stocked()
+    assert world.fact("lot_expiry", 0, "L", lot="X", system=OWN_SYSTEM).code == "recorded"
+    assert world.at(sku="L", lot="X").sellable == 0
+    assert world.fact("receipt", 1, "L", lot="X", system=OWN_SYSTEM).code == "parked"
 
 
 def test_goods_without_a_lot_are_recorded_and_asked_about() -> None:

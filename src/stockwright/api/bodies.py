@@ -37,14 +37,19 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-    """The whole body, unpacked. Raises the problems too_large, bad_encoding and 415."""
+    """The whole body, unpacked. Raises the problems too_large, too_slow, bad_encoding and 415."""
     declared = headers.get(b"content-length", b"0")
     too_large = declared.isdigit() and _exceeds(declared)
-    message = await receive()
-    if message["type"] == "http.disconnect" or message.get("more_body") or too_large:
-        body = await _receive_rest(message, receive, too_large)
-    else:
-        body = message.get("body", b"")
+    try:
+        # The first piece counts as well: who announces a body and sends nothing holds a place.
+        async with asyncio.timeout(RECEIVE_S):
+            message = await receive()
+            if message["type"] == "http.disconnect" or message.get("more_body") or too_large:
+                body = await _receive_rest(message, receive, too_large)
+            else:
+                body = message.get("body", b"")
+    except TimeoutError:
+        raise problem("too_slow", headers=_CLOSE) from None
     encoding = headers.get(b"content-encoding")
     if encoding is None or encoding.lower() == b"identity":
         return body
@@ -61,20 +66,16 @@ def _exceeds(declared: bytes) -> bool:
 async def _receive_rest(message: Message, receive: Receive, too_large: bool) -> bytes:
     parts: list[bytes] = [message.get("body", b"")]
     size = len(parts[0])
-    try:
-        async with asyncio.timeout(RECEIVE_S):
-            _check_connected(message)
-            while message.get("more_body") and size <= _DRAIN_BYTES:
-                message = await receive()
-                _check_connected(message)
-                size += len(message.get("body", b""))
-                too_large = too_large or size > MAX_BODY_BYTES
-                if too_large:
-                    parts = []
-                else:
-                    parts.append(message.get("body", b""))
-    except TimeoutError:
-        raise problem("too_slow", headers=_CLOSE) from None
+    _check_connected(message)
+    while message.get("more_body") and size <= _DRAIN_BYTES:
+        message = await receive()
+        _check_connected(message)
+        size += len(message.get("body", b""))
+        too_large = too_large or size > MAX_BODY_BYTES
+        if too_large:
+            parts = []
+        else:
+            parts.append(message.get("body", b""))
     if too_large:
         raise _too_large()
     return b"".join(parts)

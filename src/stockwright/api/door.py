@@ -34,11 +34,18 @@ from stockwright.app import Services
 from stockwright.domain.codes import code_problem
 from stockwright.domain.errors import StockwrightError
 from stockwright.domain.proxies import networks
+from stockwright.store.access import Caller
 
 SLOW_S: Final = 1.0
 MAX_CALLS: Final = 2_000
 """Calls under way at one time; beyond them the answer is `busy` at once."""
+MAX_STRANGERS: Final = 500
+"""Bodies being received of callers who have proven nothing yet. They are counted by themselves, so
+that whoever announces webhooks and sends none keeps out no one but other webhooks.
+"""
 _SPEC_PATH: Final = "/v1/openapi.json"
+_ALIVE: Final = "/healthz"
+"""Answered however busy it is: who is watched is not to be killed for being busy."""
 _OWN: Final = ("/v1", "/metrics", "/healthz", "/readyz")
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +81,7 @@ class Door:
             self._add(row)
         self._pages = Router(routes=list(routes), redirect_slashes=False, default=_no_page)
         self._under_way = 0
+        self._strangers = 0
         self.streams = Streams()
         self._timers: dict[tuple[str, str, int], Any] = {}
 
@@ -115,7 +123,7 @@ class Door:
         try:
             if place is None:
                 place, parts = self._find(scope)
-            if self._under_way > MAX_CALLS:
+            if self._under_way > MAX_CALLS and path != _ALIVE:
                 raise problem("busy", headers=retry_after(1))
             answer = await self._answer(scope, place, parts, method, receive, heard)
             if isinstance(answer, Stream):
@@ -131,7 +139,13 @@ class Door:
         request_id = self._notes.name(answer) if noted else b""
         took_s = time.perf_counter() - started
         if isinstance(answer, Stream):
-            await self.streams.send(answer, receive, send, head=scope["method"] == "HEAD")
+            await self.streams.send(
+                answer,
+                receive,
+                send,
+                head=scope["method"] == "HEAD",
+                allowed=lambda: self._still(dict(scope["headers"]), heard.caller),
+            )
         else:
             await send_whole(send, answer)
             took_s = time.perf_counter() - started
@@ -164,7 +178,9 @@ class Door:
             heard.caller = caller
             if not caller.may(row.scope):
                 raise problem("forbidden", f"This needs the scope {row.scope}.")
-        body = await read_body(receive, headers) if method != "GET" else b""
+        body = b""
+        if method != "GET":
+            body = await (read_body if row.scope else self._from_stranger)(receive, headers)
         heard.body = body
         query = read_query(row.query, scope["query_string"]) if row.query is not None else None
         call = Call(self._services, caller, headers, parts, query, body)
@@ -176,6 +192,22 @@ class Door:
                 asked += "?" + scope["query_string"].decode("latin-1")
             return await answered_once(call, method, asked, row.handler)
         return await row.handler(call)
+
+    async def _from_stranger(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+        """As `read_body`; meanwhile the call takes none of the places of those who are known."""
+        if self._strangers >= MAX_STRANGERS:
+            raise problem("busy", headers=(*retry_after(5), (b"connection", b"close")))
+        self._strangers += 1
+        self._under_way -= 1
+        try:
+            return await read_body(receive, headers)
+        finally:
+            self._strangers -= 1
+            self._under_way += 1
+
+    async def _still(self, headers: dict[bytes, bytes], caller: Caller | None) -> bool:
+        """Whether whoever was let in may go on listening: keys are revoked, sessions end."""
+        return caller is None or await self.gate.still(headers, caller)
 
     def _find(self, scope: Scope) -> tuple[_Place, dict[str, str]]:
         """The row for an address. Codes may hold slashes, so it is split before it is decoded."""

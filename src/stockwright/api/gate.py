@@ -13,7 +13,8 @@ from concurrent.futures import Executor
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
-from stockwright.api.problems import problem
+from stockwright.api.problems import ProblemRaised, problem
+from stockwright.domain.errors import Transient
 from stockwright.domain.people import SCOPES
 from stockwright.store.access import Caller, find_caller, id_of
 from stockwright.store.connection import Pool
@@ -70,6 +71,22 @@ class Gate:
             raise problem("wrong_key", headers=_CHALLENGE)
         return found
 
+    async def still(self, headers: dict[bytes, bytes], caller: Caller) -> bool:
+        """Whether these headers still come from this very caller; asking is no use of a session.
+
+        Whoever may do something else by now is let in anew.
+        """
+        if self._open:
+            return True
+        try:
+            if caller.user:
+                return await self._signed_in(headers, touch=False) == caller
+            return await self._check(headers.get(b"authorization", b"")) == caller
+        except ProblemRaised:
+            return False
+        except Transient:
+            return True  # the database is away, and what is told comes from there
+
     def remembered(self, headers: dict[bytes, bytes]) -> Caller | None:
         """Who sends just this header, if that was found out a moment ago; else ask `caller`."""
         known = self._known.get(headers.get(b"authorization", b""))
@@ -79,7 +96,7 @@ class Gate:
         """Forgets every remembered key, after one was revoked here."""
         self._known.clear()
 
-    async def _signed_in(self, headers: dict[bytes, bytes]) -> Caller:
+    async def _signed_in(self, headers: dict[bytes, bytes], *, touch: bool = True) -> Caller:
         """The user whose session's cookie came, with the header that only its own pages know."""
         token = _session_token(headers)
         sent = headers[SESSION_HEADER]
@@ -88,14 +105,14 @@ class Gate:
         if headers.get(b"sec-fetch-site", b"same-origin") != b"same-origin":
             raise problem("forbidden_origin")
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._user, token)
+        found = await loop.run_in_executor(self._threads, self._user, token, touch)
         if found is None:
             raise problem("wrong_key", headers=_CHALLENGE)
         return found
 
-    def _user(self, token: str) -> Caller | None:
+    def _user(self, token: str, touch: bool) -> Caller | None:
         with session(self._pool) as connection:
-            signed = find_session(connection, token)
+            signed = find_session(connection, token, touch=touch)
         if signed is None or signed.must_change:
             return None
         name = f"user {signed.name}"

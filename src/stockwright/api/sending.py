@@ -1,6 +1,7 @@
 """Sends answers: in one piece, or part by part for as long as the client listens."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -13,6 +14,9 @@ MAX_STREAMS: Final = 200
 """Answers that are being streamed at one time; beyond them the answer is `busy` at once."""
 MAX_ENDLESS: Final = 150
 """Of these, how many may be endless: the places of the others are given back."""
+ASKED_EVERY_S: Final = 5.0
+"""How often it is asked whether whoever listens to an endless answer still may."""
+Allowed = Callable[[], Awaitable[bool]]
 _log = structlog.get_logger(__name__)
 
 
@@ -34,13 +38,18 @@ class Streams:
             await answer.close()
             raise
 
-    async def send(self, answer: Stream, receive: Receive, send: Send, *, head: bool) -> None:
-        """Sends the parts until all are sent or the client is gone; none for a HEAD call."""
+    async def send(
+        self, answer: Stream, receive: Receive, send: Send, *, head: bool, allowed: Allowed
+    ) -> None:
+        """Sends the parts until all are sent or the client is gone; none for a HEAD call.
+
+        An endless answer also ends where the client may not have it any more.
+        """
         self.open += 1
         self.endless += answer.endless
         try:
             await send(_start(answer))
-            sending = asyncio.ensure_future(_send_parts(send, answer, head=head))
+            sending = asyncio.ensure_future(_send_parts(send, answer, allowed, head=head))
             gone = asyncio.ensure_future(_gone(receive))
             try:
                 await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -69,9 +78,15 @@ def _start(answer: Reply, *more: Header) -> Message:
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 
-async def _send_parts(send: Send, answer: Stream, *, head: bool) -> None:
+async def _send_parts(send: Send, answer: Stream, allowed: Allowed, *, head: bool) -> None:
+    loop = asyncio.get_running_loop()
+    asked_at = loop.time()
     if not head:
         async for part in answer.rest():
+            if answer.endless and loop.time() - asked_at >= ASKED_EVERY_S:
+                if not await allowed():
+                    break
+                asked_at = loop.time()
             await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -25,7 +25,7 @@ from stockwright.flow.turns import Turns
 from stockwright.flow.watching_webhooks import WebhookWatch
 from stockwright.sdk.declaration import Capabilities
 from stockwright.sdk.verbs import Publishes, Reads, WatchesWebhooks
-from stockwright.store import access, processes
+from stockwright.store import access, clock, processes
 from stockwright.store.connection import listen
 from stockwright.store.payloads import WAKE_UP
 from stockwright.store.session import session
@@ -188,6 +188,13 @@ def add_housekeeping(services: "Services", roles: Sequence[str]) -> None:
 
 def _keep_house(services: "Services", roles: Sequence[str]) -> None:
     with session(services.worker_pool) as connection:
+        set_s = clock.follow(connection)
         processes.seen(connection, services.name, roles, services.workers.views())
         access.expire_answers(connection)
         measure(connection)
+    if set_s:
+        _log.warning(
+            "the database's clock was set back; what was due by it is due in time",
+            seconds=round(set_s),
+            next="count again what was counted while the clock was ahead",
+        )

@@ -39,6 +39,8 @@ FactKind = Literal[
 RequestKind = Literal["reserve", "extend", "confirm", "allocate", "deallocate", "release", "cancel"]
 Bucket = Literal["sellable", "inspection", "quarantined", "damaged"]
 
+OWN_SYSTEM: Final = "stockwright"
+"""Whose facts are those that become true by the calendar alone; it is declared nowhere."""
 MAX_QUANTITY: Final = 1_000_000_000_000
 """Base units in one line; keeps every sum of a batch inside a 64-bit integer."""
 MAX_CODE: Final = 128

@@ -15,7 +15,7 @@ from stockwright.domain import reservations, reserving
 from stockwright.domain.books import Books, Overlay, Unread, Written
 from stockwright.domain.demand import crossed, settle, trim, weigh
 from stockwright.domain.errors import Rejected
-from stockwright.domain.events import Fact, Item, Outcome, Request
+from stockwright.domain.events import OWN_SYSTEM, Fact, Item, Outcome, Request
 from stockwright.domain.goods import Told
 from stockwright.domain.owing import settle_owed
 from stockwright.domain.postings import POSTINGS, Posting
@@ -104,7 +104,7 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
     overlay = Overlay(books, books.sequence + 1, item.system)
     occurred_at = prepared.received_at
     try:
-        if item.system not in books.catalog.systems:
+        if item.system not in books.catalog.systems and not _is_own(item):
             _refuse_system(item)
         if type(item) is Fact:
             occurred_at = _occurred(item, prepared.received_at)
@@ -131,6 +131,11 @@ def _decide_one(prepared: Prepared, books: Books, decision: Decision) -> Outcome
         reason = f"{type(fault).__name__}: {fault}"
         return _park(prepared, reason, "$", "", "poison", books, decision)
     return _keep(prepared, overlay, outcome, occurred_at, books, decision)
+
+
+def _is_own(item: Item | Expiry) -> bool:
+    """Whether the house tells it itself: a lot reached its date."""
+    return item.system == OWN_SYSTEM and item.kind == "lot_expiry"
 
 
 def _refuse_system(item: Item | Expiry) -> None:

@@ -89,7 +89,9 @@ def _replaces(overlay: Overlay, told: Told) -> bool:
     """Whether a later revision of this statement replaces it."""
     if told.fact.kind == "channel_order":
         return True
-    system = overlay.books.catalog.systems[told.fact.system]
+    system = overlay.books.catalog.systems.get(told.fact.system)
+    if system is None:
+        return False  # our own: nobody declares how it revises itself
     return system.revisions != "increment" and told.posting.quantity != "whole"
 
 

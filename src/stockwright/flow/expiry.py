@@ -7,20 +7,22 @@ projection.
 """
 
 import datetime as dt
-from collections.abc import Callable
+import time
 from typing import Final
 
-from stockwright.domain.events import Fact
+from stockwright.domain.events import OWN_SYSTEM, Fact
 from stockwright.flow.recording import Recorder
 from stockwright.store.backorders import forget_owed
 from stockwright.store.connection import Pool
-from stockwright.store.due import expired_lots, mark_shelf_life, next_due
+from stockwright.store.due import expired_lots, mark_shelf_life, next_due_s
+from stockwright.store.levels import clock
 from stockwright.store.overdue import note_overdue
 
 LOTS_AT_ONCE: Final = 500
 MOST_LOOKS: Final = 20
-"""Pieces of the overdue supply that one sweep looks at; the next one goes on from there."""
-OWN_SYSTEM: Final = "stockwright"
+"""Pieces of the expired lots, and of the overdue supply, that one sweep takes; the next one goes on
+from there.
+"""
 
 
 class Sweeper:
@@ -35,31 +37,39 @@ class Sweeper:
         *,
         longest_s: float = 1.0,
         lots_every_s: float = 60.0,
-        clock: Callable[[], dt.datetime] | None = None,
     ) -> None:
         self._pool = pool
         self._recorder = recorder
         self._longest_s = longest_s
-        self._lots_every = dt.timedelta(seconds=lots_every_s)
-        self._clock = clock or (lambda: dt.datetime.now(dt.UTC))
-        self._lots_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._lots_every_s = lots_every_s
+        self._lots_at = time.monotonic()
         self._overdue_after = 0
 
     def step(self) -> float:
-        """Records what is due now; returns the seconds until something else can be."""
-        now = self._clock()
-        if now - self._lots_at >= self._lots_every:
-            self._lots_at = now
-            self.expire_lots(now)
+        """Records what is due now; returns the seconds until something else can be.
+
+        The database's clock decides; how often is looked, one that nobody can set back.
+        """
+        if time.monotonic() >= self._lots_at:
+            self._lots_at = time.monotonic() + self._lots_every_s
+            with self._pool.connection() as connection:
+                now = clock(connection)
+            self._expire_all(now)
             self.mark(now)
         with self._pool.connection() as connection:
-            due = next_due(connection)
-        if due is None:
+            due_s = next_due_s(connection)
+        if due_s is None:
             return self._longest_s
-        if due <= now:
+        if due_s <= 0.0:
             self._recorder.sweep().result()
             return 0.0
-        return min(self._longest_s, (due - now).total_seconds())
+        return min(self._longest_s, due_s)
+
+    def _expire_all(self, now: dt.datetime) -> None:
+        """Thousands of lots may end with one day, and none of them is sold on the next."""
+        for _ in range(MOST_LOOKS):
+            if self.expire_lots(now) < LOTS_AT_ONCE:
+                return
 
     def expire_lots(self, now: dt.datetime) -> int:
         """Moves lots past their date, by each place's own calendar, out of sale; returns how many.

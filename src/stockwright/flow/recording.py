@@ -62,7 +62,9 @@ class Recorder:
     ) -> None:
         self._ledger = Ledger(url)
         self._max_queue = max_queue
-        self._clock = clock or (lambda: dt.datetime.now(dt.UTC))
+        # What says no time of its own happened when we heard of it. By clocks that differ it could
+        # lie before a count that was recorded earlier, and be taken for counted.
+        self._clock = clock or self._ledger.now
         self._lock = threading.Lock()
         self._work = threading.Event()
         self._idle = False

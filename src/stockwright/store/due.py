@@ -9,10 +9,13 @@ _sql = load("ledger")
 _DUE = load("due")
 
 
-def next_due(connection: Connection) -> dt.datetime | None:
-    """When the next open hold runs out, or None."""
+def next_due_s(connection: Connection) -> float | None:
+    """Seconds until the next open hold runs out, below zero where it has; None without a hold.
+
+    By the ledger's clock: a process whose own is ahead would ask for what is not due yet.
+    """
     row = connection.execute(_sql["next_due"]).fetchone()
-    found: dt.datetime | None = row[0] if row else None
+    found: float | None = row[0] if row else None
     return found
 
 

@@ -97,6 +97,12 @@ class Ledger:
         self._payload_ids: list[int] = []
         self.last_sequence = 0
 
+    def now(self) -> dt.datetime:
+        """The server's time, not behind what this process recorded last; its own before it was
+        told. For any thread.
+        """
+        return self._standing.now_if_told() or dt.datetime.now(dt.UTC)
+
     def close(self) -> None:
         """Lets the connection go; an open transaction of it is rolled back."""
         for wire in (self._wire, self._aside):

@@ -32,6 +32,7 @@ def translated() -> Iterator[None]:
         psycopg.errors.LockNotAvailable,
         psycopg.errors.DeadlockDetected,
         psycopg.errors.SerializationFailure,
+        psycopg.errors.UniqueViolation,
     ) as failure:
         message = "The database was too busy to answer in time. Send the same again."
         raise Throttled(message, retry_after_s=1.0) from failure

@@ -24,6 +24,7 @@ Place = tuple[str, str]
 Changed = list[tuple[dict[str, Balance], str, Balance | None]]
 """(the lots of a place, lot, what stood there before)"""
 _NEVER: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
+_NO_CLOCK: Final = _NEVER + dt.timedelta(days=1)
 _ALWAYS: Final = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
@@ -44,6 +45,7 @@ class Standing:
         """Places worth reading before somebody asks for them, the most wanted last."""
         self._balances: dict[Place, dict[str, Balance]] = {}
         self._held = self._fleeting = 0
+        self._clock_at_zero = _NO_CLOCK
         self.forget()
 
     def forget(self) -> None:
@@ -59,13 +61,16 @@ class Standing:
         self.revision = -1
         self.due_at: dt.datetime | None = None
         self._recorded_at = _NEVER
-        self._clock_at_zero = _NEVER + dt.timedelta(days=1)
         self._balances = {}
         self._counted: dict[Place, dt.datetime] = {}
 
     def now(self) -> dt.datetime:
         """The server's time, never ahead of it nor behind what was recorded last."""
         return max(self._clock_at_zero + dt.timedelta(seconds=time.monotonic()), self._recorded_at)
+
+    def now_if_told(self) -> dt.datetime | None:
+        """As `now`; None before the server ever said its time."""
+        return None if self._clock_at_zero == _NO_CLOCK else self.now()
 
     def set_clock(self, server_now: dt.datetime, *, anew: bool = False) -> None:
         """The server said its time a moment ago; `anew` forgets what it said before."""

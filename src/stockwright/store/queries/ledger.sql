@@ -55,8 +55,10 @@ from (select system, order_ref, line, expires_at from demand_line
 group by system, order_ref order by min(expires_at);
 
 -- name: next_due
--- When the next open hold runs out.
-select min(expires_at) from demand_line where expires_at is not null;
+-- Seconds until the next open hold runs out, by the clock of the batch that would record it.
+select extract(epoch from (select min(expires_at) from demand_line where expires_at is not null)
+                          - greatest(clock_timestamp(), h.recorded_at))::float8
+from ledger_head h where h.lane = 0;
 
 -- name: demand
 -- The demand lines of these orders with their claims; a line without a claim has one row.
