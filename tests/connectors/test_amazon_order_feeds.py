@@ -3,6 +3,7 @@
 Every call is held to Amazon's published models, both ways.
 """
 
+import random
 from decimal import Decimal
 from xml.etree import ElementTree as Xml
 
@@ -376,6 +377,38 @@ def test_what_is_paid_back_is_the_share_of_the_units_or_what_is_asked(pairs, mor
         assert told.value.told.reason == expected
     else:
         assert refunded(*pairs, **more) == (expected, "EUR")
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_rows_come_to_the_very_amount_and_none_beyond_its_own_share(seed):
+    chance = random.Random(seed)
+    currency = chance.choice(("EUR", "JPY"))
+    cent = Decimal(1) if currency == "JPY" else Decimal("0.01")
+    order = KnownOrder(
+        "",
+        "Shipped",
+        {
+            str(n): Line(units, 0, price * cent, tax * cent, currency)
+            for n in range(chance.randint(1, 6))
+            for units, price, tax in [
+                (chance.randint(1, 7), chance.randint(0, 10_000), chance.randint(0, 2_000))
+            ]
+        },
+    )
+    pairs = [(item, chance.randint(1, one.ordered)) for item, one in order.lines.items()]
+    refund = Refund(key="R", order="902-0000000-0000000", lines=lines(*pairs))
+    whole, _ = with_amounts(units_of(refund, order), order, refund)
+    most = sum(row.principal + row.tax for row in whole)
+    if not most:
+        return
+    amount = chance.randint(1, int(most / cent)) * cent
+    asked = Refund(key="R", order=refund.order, lines=refund.lines, amount=amount)
+    rows, told = with_amounts(units_of(asked, order), order, asked)
+    assert (sum(row.principal + row.tax for row in rows), told) == (amount, currency)
+    for row, own in zip(rows, whole, strict=True):
+        assert 0 <= row.principal <= own.principal
+        assert 0 <= row.tax <= own.tax
+        assert (row.principal % cent, row.tax % cent) == (0, 0)
 
 
 @pytest.mark.parametrize(
