@@ -35,6 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "client_secret": Secret("secret"),
         "refresh_token": Secret("refresh"),
         "timeout_s": 3.0,
+        "feed_look_s": 0.01,
     },
     "bigcommerce": {
         "base_url": NOWHERE,

@@ -44,7 +44,6 @@ from stockwright.sdk.messages import (
     Retry,
     Shipment,
 )
-from stockwright.sdk.reference import verbs_of
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.verbs import (
     Connection,
@@ -210,12 +209,6 @@ def _static(connector: Connector[Any], given: Mapping[str, Any]) -> dict[str, Ca
             assert isinstance(connection, Receives)
             assert declaration.capabilities.webhooks
             assert connection.webhook_look_s >= SHORTEST_LOOK_S
-
-    def test_the_declaration_says_which_verbs_there_are(self: object) -> None:
-        can, verbs = declaration.capabilities, verbs_of(connector)
-        assert can.read_back is ("read_back" in verbs)
-        assert can.webhooks is ("receive" in verbs)
-        assert bool(can.documents) is ("submit" in verbs)
 
     def test_an_unknown_setting_is_refused_by_name(self: object) -> None:
         problems = declaration.problems({**given, "no_such_setting": 1})
