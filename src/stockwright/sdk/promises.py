@@ -8,6 +8,7 @@ ordered       a coroutine: an order of two units or more that waits for its ship
 shipments_of  how many shipments it has of an order
 """
 
+import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -25,11 +26,13 @@ from stockwright.sdk.messages import (
     Delivered,
     Document,
     DocumentLine,
+    InDoubt,
     LevelToSend,
     Refund,
     Refused,
     Retry,
     Shipment,
+    SubmitResult,
 )
 from stockwright.sdk.reference import verbs_of
 from stockwright.sdk.secrets import Secret
@@ -48,6 +51,8 @@ SNAPSHOT_FAULTS: Final[Sequence[FaultKind]] = ("dropped", "server_error", "garba
 MOST_CALLS: Final = 4
 """Each of the first calls of a document is spoilt in turn."""
 MOST_TRIES: Final = 8
+LONGEST_LOOK_S: Final = 1.0
+"""So long is waited for a document that the partner is at work on, between two looks."""
 DOCUMENTS: Final[Mapping[DocumentKind, Callable[[str, str, DocumentLine], Document]]] = {
     "shipment": lambda key, order, line: Shipment(
         key=key,
@@ -271,7 +276,7 @@ def _told(trial: Trial, *, faulty: bool) -> dict[str, Test]:
             for kind, made in DOCUMENTS.items():
                 order, line = await _ordered(meeting.partner)
                 document = made(f"D-{kind}", order, line)
-                results = [await meeting.connection.submit(document) for _ in range(2)]
+                results = [await _finished(meeting, document) for _ in range(2)]
                 if kind in offered:
                     assert all(isinstance(one, Delivered) for one in results), (kind, results)
                     assert results[0] == results[1], "the same answer again"
@@ -285,7 +290,7 @@ def _told(trial: Trial, *, faulty: bool) -> dict[str, Test]:
             assert line.quantity > 1, "ordered() sells two units or more"
             # One of them is a part of the other, as keys that are counted up soon are.
             for key in ("D-11", "D-1", "D-11"):
-                told = await meeting.connection.submit(DOCUMENTS["shipment"](key, order, one))
+                told = await _finished(meeting, DOCUMENTS["shipment"](key, order, one))
                 assert isinstance(told, Delivered)
             assert meeting.partner.shipments_of(order) == 2
 
@@ -319,6 +324,17 @@ def _told_under(trial: Trial, kind: FaultKind) -> Test:
             assert kind in [fault.kind for fault in faults.spoilt]
 
     return test
+
+
+async def _finished(meeting: Any, document: Document) -> SubmitResult:
+    """What becomes of a document; where the partner is at work on it, in the end."""
+    for _ in range(MOST_TRIES):
+        result: SubmitResult = await meeting.connection.submit(document)
+        if not (isinstance(result, InDoubt) and result.taken):
+            break
+        getattr(meeting.partner, "collect", lambda: None)()
+        await asyncio.sleep(min(result.retry_after_s, LONGEST_LOOK_S))
+    return result
 
 
 async def _delivered(connection: Any, document: Document) -> bool:
