@@ -34,8 +34,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "client_id": Secret("id"),
         "client_secret": Secret("secret"),
         "refresh_token": Secret("refresh"),
+        "feed_look_s": 0.1,
         "timeout_s": 3.0,
-        "feed_look_s": 0.01,
     },
     "bigcommerce": {
         "base_url": NOWHERE,

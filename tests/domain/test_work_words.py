@@ -12,7 +12,7 @@ RAISED = (
     r'(?:append\(|note = )\(\s*(?:"open"|what),\s*"(\w+)",',
     r'open_refusal\(\s*connection, "(\w+)"',
     r'close_work"\], \("(\w+)"',
-    r'UNSEEN: Final = "(\w+)"',
+    r'(?:UNSEEN|WEBHOOK_OFF): Final = "(\w+)"',
 )
 # Raised by a query.
 BY_SQL = r"insert into work_item \(kind[^)]*\)\s*(?:select|values \()\s*'(\w+)'"

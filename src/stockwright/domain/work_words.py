@@ -89,10 +89,9 @@ MEANINGS: Final[Mapping[str, str]] = {
         "complete."
     ),
     "webhook_off": (
-        "The partner gave up telling us by webhook, as it does when we did not answer, or refused "
-        "what it sent. Polls bring the same, only later. Where it comes again, look at the secret "
-        "its webhooks are signed with and at the address it calls. The item closes by itself once "
-        "all are on."
+        "The partner gave up telling us by webhook; polls bring the same, only later. Where it "
+        "comes again, compare the secret its webhooks are signed with and the address it calls. "
+        "The item closes by itself once all are on."
     ),
     "subscription_stopped": (
         "A consumer did not take what it subscribed to, and is told nothing more. Have it mended, "

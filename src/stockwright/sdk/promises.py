@@ -290,7 +290,7 @@ def _told(trial: Trial, *, faulty: bool) -> dict[str, Test]:
             assert line.quantity > 1, "ordered() sells two units or more"
             # One of them is a part of the other, as keys that are counted up soon are.
             for key in ("D-11", "D-1", "D-11"):
-                told = await meeting.connection.submit(DOCUMENTS["shipment"](key, order, one))
+                told = await _ended(meeting.connection, DOCUMENTS["shipment"](key, order, one))
                 assert isinstance(told, Delivered)
             assert meeting.partner.shipments_of(order) == 2
 
