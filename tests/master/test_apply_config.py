@@ -55,9 +55,9 @@ CHANGES: list[tuple[str, Network, dict[str, tuple[str, ...]], list[str]]] = [
         ["A", "B"],
     ),
     (
-        "a place that leaves a group marks what pools with that group sell",
-        replace(NETWORK, locations=(replace(MAIN, groups=()), EAST)),
-        {"locations": ("MAIN",)},
+        "a place that leaves a group to another marks what pools with that group sell",
+        replace(NETWORK, locations=(replace(MAIN, groups=()), replace(EAST, groups=("EUROPE",)))),
+        {"locations": ("EAST", "MAIN")},
         ["A", "B"],
     ),
     (

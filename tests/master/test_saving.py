@@ -7,12 +7,13 @@ from msgspec.structs import replace
 
 from stockwright.domain.errors import Rejected
 from stockwright.domain.items import Binding, Component, Kit, Listing, Sku, Unit, path_to
-from stockwright.domain.network import Location
+from stockwright.domain.network import Channel, Location, Network
 from stockwright.store import master
 from stockwright.store.connection import Connection, connect
 from stockwright.store.kinds import Row
 from stockwright.store.master import save, save_one
-from tests.master.conftest import dirty_skus, revision
+from stockwright.store.network import apply_config
+from tests.master.conftest import NETWORK, dirty_skus, revision
 
 
 def parts(*skus: str, quantity: int = 1) -> tuple[Component, ...]:
@@ -21,6 +22,10 @@ def parts(*skus: str, quantity: int = 1) -> tuple[Component, ...]:
 
 def outcome(result: master.Result) -> str:
     return f"{result.field}: {result.reason}" if isinstance(result, Rejected) else result
+
+
+def told(connection: Connection, kind: str, rows: list[Row]) -> list[str]:
+    return [outcome(result) for result in save(connection, kind, rows)]
 
 
 # kind, rows given together, one outcome per row
@@ -117,6 +122,35 @@ TABLE: list[tuple[str, list[Row], list[str]]] = [
         ],
     ),
 ]
+
+
+def test_no_channel_loses_the_group_that_it_sells_from(connection: Connection) -> None:
+    """One PUT of a location, and all of a channel went to zero; the configuration refused that."""
+    alone = [Location(code="MAIN")]
+    assert told(connection, "locations", alone) == ["groups: in_use"]
+    moved = [Location(code="MAIN"), Location(code="EAST", groups=("EUROPE",))]
+    assert told(connection, "locations", moved) == ["changed", "changed"]
+    assert told(connection, "locations", [Location(code="EAST")]) == ["groups: in_use"]
+    apply_config(
+        connection,
+        Network(
+            systems=NETWORK.systems,
+            locations=(Location(code="EAST"),),
+            channels=(Channel(code="WEB", system="SHOP", pool=("MAIN",)),),
+        ),
+    )
+    assert master.read(connection, "locations", [("EAST",)])[("EAST",)] == Location(code="EAST")
+
+
+def test_what_is_awaited_or_owed_fixes_the_base_unit_as_stock_does(connection: Connection) -> None:
+    """A hundred pieces that were ordered became a hundred boxes that were promised."""
+    connection.execute(
+        "insert into supply (system, document, line, kind, sku, location, quantity, due_at)"
+        " values ('WMS', 'PO', '1', 'purchase_order', 'A', 'MAIN', 100, now())"
+    )
+    boxes = [Sku(code="A", base_unit="BOX"), Sku(code="B", base_unit="BOX")]
+    assert told(connection, "skus", boxes) == ["base_unit: in_use", "changed"]
+    connection.rollback()
 
 
 @pytest.mark.parametrize(("kind", "rows", "expected"), TABLE)

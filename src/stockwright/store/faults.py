@@ -14,7 +14,7 @@ _SQL: Final = queries.load("master")
 
 
 def sku_faults(connection: Connection, rows: Sequence[Sku]) -> Faults:
-    """Base unit and lot control are fixed once the ledger has counted the SKU in them."""
+    """Base unit and lot control are fixed once the SKU is counted in them, awaited or owed."""
     known = _skus(connection, (row.code for row in rows))
     moved = [
         row.code
@@ -33,7 +33,7 @@ def _in_use(old: Sku, new: Sku) -> Rejected:
     return Rejected(
         "in_use",
         field,
-        f"the ledger has counted {new.code} with {field} {kept}; keep it, or make a new SKU",
+        f"{new.code} is counted with {field} {kept}; keep it, or make a new SKU",
     )
 
 
@@ -145,7 +145,10 @@ def _kit_fault(
 
 
 def location_faults(connection: Connection, rows: Sequence[Location]) -> Faults:
-    """A channel's pool names locations and groups alike, so no code may be both."""
+    """A channel's pool names locations and groups alike, so no code may be both; and none may lose
+    what it sells from.
+    """
+    emptied = _pools_emptied(connection, rows)
     named = [code for row in rows for code in (row.code, *row.groups)]
     codes = _known_codes(connection, named)
     faults: Faults = []
@@ -157,10 +160,25 @@ def location_faults(connection: Connection, rows: Sequence[Location]) -> Faults:
         elif ("group", row.code) in codes:
             message = f"{row.code} is the code of a group; give the location another code"
             faults.append(Rejected("location_is_group", "code", message))
+        elif row.code in emptied:
+            channel, group = emptied[row.code]
+            message = (
+                f"{channel} sells from the group {group}, which would have no location any more; "
+                "change its pool first, or keep the group"
+            )
+            faults.append(Rejected("in_use", "groups", message))
         else:
             faults.append(None)
             codes |= {("location", row.code), *(("group", group) for group in row.groups)}
     return faults
+
+
+def _pools_emptied(connection: Connection, rows: Sequence[Location]) -> dict[str, tuple[str, str]]:
+    """By location a (channel, group) of it that the rows together would leave without any."""
+    kept = {group for row in rows for group in row.groups}
+    codes = [row.code for row in rows]
+    found = connection.execute(_SQL["pools_without"], {"codes": codes})
+    return {code: (channel, group) for code, channel, group in found if group not in kept}
 
 
 def _unknown(what: str, field: str, code: str) -> Rejected:

@@ -49,8 +49,9 @@ def apply_config(connection: Connection, network: Network) -> Applied:
     systems = _changed(connection, "write_systems", rows=_rows(network.systems))
     declared = [system.code for system in network.systems]
     disconnected = _changed(connection, "disconnect_systems", declared=declared)
-    locations = _apply_locations(connection, network)
+    # Pools first: a group may be left by its last location once no pool names it any more.
     channels = _apply_channels(connection, network.channels)
+    locations = _apply_locations(connection, network)
     # A channel that begins or ends to be told of its levels has none that waits to be sent, or some
     # that wait for ever.
     told = {*told_before} ^ {*_changed(connection, "told_channels")}

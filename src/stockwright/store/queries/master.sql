@@ -60,8 +60,11 @@ where code > %(after)s and (%(sku_group)s::text is null or sku_group = %(sku_gro
 order by code limit %(limit)s
 
 -- name: skus_with_stock
--- Which of these SKUs the ledger has counted in: their base unit and lot control are fixed.
-select distinct sku from balance where sku = any(%(skus)s::text[])
+-- Which of these SKUs are counted in their base unit somewhere, on shelves, awaited or owed: it is fixed, and
+-- so is their lot control.
+select sku from balance where sku = any(%(skus)s::text[])
+union select sku from supply where sku = any(%(skus)s::text[]) and closed_at is null
+union select sku from backorder where sku = any(%(skus)s::text[]) and owed > 0
 
 -- name: read_units
 -- The units of measure with these keys.
@@ -237,6 +240,16 @@ select code, name, time_zone, feed, priority, supply_grace_s,
     array(select member.code from location_group member
           where member.location = location.code order by member.code)
 from location where code > %(after)s order by code limit %(limit)s
+
+-- name: pools_without
+-- (location, channel, group) of pools that name a group which, without these locations, no location is in.
+select member.location, channel.code, name
+from channel
+cross join unnest(channel.pool) as name
+join location_group member on member.code = name and member.location = any(%(codes)s::text[])
+where not exists (select from location_group other
+                  where other.code = name and other.location <> all(%(codes)s::text[]))
+order by 1, 2, 3;
 
 -- name: known_codes
 -- Which of these codes are systems, channels, locations and groups.
