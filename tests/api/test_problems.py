@@ -147,6 +147,23 @@ def test_a_body_that_is_announced_and_never_begins_is_408(house, monkeypatch):
     assert answer.startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost"])
+def test_who_connects_and_asks_for_nothing_is_let_go(house, monkeypatch, begun):
+    """A thousand such sockets were all that a process may have, for as long as somebody liked."""
+    monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
+    with socket.create_connection(("127.0.0.1", house.web.port), timeout=5) as silent:
+        silent.sendall(begun)
+        assert silent.recv(100) == b""
+
+
+def test_a_connection_that_asked_may_rest_and_ask_again(house, monkeypatch):
+    monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
+    with house.admin.keep_alive() as client:
+        assert client.get("/healthz").status == 200
+        time.sleep(0.1)
+        assert client.get("/healthz").status == 200
+
+
 def test_who_announces_webhooks_and_sends_none_keeps_only_webhooks_out(house, monkeypatch):
     """Two thousand of them, without any key, had every other call answered busy."""
     monkeypatch.setattr("stockwright.api.door.MAX_CALLS", 1)

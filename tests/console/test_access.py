@@ -1,9 +1,12 @@
 """Who may look: signing in by name, sessions, forms, patience, and what each role may do."""
 
+import asyncio
 import threading
 
 import pytest
+from starlette.requests import Request
 
+from stockwright.console import forms
 from stockwright.domain import passwords
 from stockwright.domain.errors import Rejected
 from stockwright.domain.passwords import Cost
@@ -536,3 +539,20 @@ def test_the_theme_is_the_persons_and_the_switch_leads_back(console: Served):
         answer = browser.post("/account/settings", {"theme": "", "back": away})
         assert answer.headers["location"] == "/account"
     assert browser.post("/account/settings", {"theme": "pink"}).status == 400
+
+
+@pytest.mark.parametrize("then", [{"type": "http.disconnect"}, None])
+async def test_a_form_that_does_not_come_is_one_without_fields(monkeypatch, then):
+    """Its sender hung up, which was told as a fault of ours; or says no more, for ever."""
+    monkeypatch.setattr(forms, "RECEIVE_S", 0.01)
+    messages = [{"type": "http.request", "body": b"action=work_item.close&id=1", "more_body": True}]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        if then is None:
+            await asyncio.Event().wait()
+        return then
+
+    form = await forms.read_form(Request({"type": "http", "method": "POST"}, receive))
+    assert form.one("action") == ""

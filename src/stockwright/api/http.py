@@ -1,20 +1,51 @@
 """One write per answer: uvicorn hands over an answer's head and its body one after the other.
 
-Each would be a packet of its own, and with small answers the packets are what costs.
+Each would be a packet of its own, and with small answers the packets are what costs. And who
+connects has to ask for something in time: a process has only so many sockets.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_S: Final = 30.0
+"""Seconds in which the head of a request has to come."""
 
 
 class HttpConnection(HttpToolsProtocol):
     """uvicorn's connection, over a transport that joins an answer's head and body."""
 
+    _late: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
         super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request came."""
+        self._await_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._late = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class OneWrite:

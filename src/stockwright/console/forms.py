@@ -1,14 +1,16 @@
 """What people post: small forms, read whole before anything is done."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 LARGEST_FORM: Final = 262_144
 """Bytes: room for a thousand selected rows."""
 MAX_FIELDS: Final = 2_000
+RECEIVE_S: Final = 60.0
 
 
 class Form:
@@ -28,12 +30,16 @@ class Form:
 
 
 async def read_form(request: Request) -> Form:
-    """The form a request carries."""
+    """The form a request carries; one without fields where it does not come, or not in time."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM:
-            return Form()
+    try:
+        async with asyncio.timeout(RECEIVE_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_FORM:
+                    return Form()
+    except (TimeoutError, ClientDisconnect):
+        return Form()
     try:
         return Form(
             parse_qs(
