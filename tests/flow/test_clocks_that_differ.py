@@ -12,7 +12,7 @@ from stockwright.flow import expiry, recording
 from stockwright.flow.expiry import Sweeper
 from stockwright.flow.projection import Projection
 from stockwright.flow.recording import Recorder
-from stockwright.store import clock, ledger, levels, polls, processes, sessions, users
+from stockwright.store import clock, ledger, levels, polls, processes, sessions, users, windows
 from stockwright.store.connection import Pool
 from stockwright.store.payloads import NewPayload, claim, keep
 from tests.flow.channels import World
@@ -196,6 +196,29 @@ def test_payloads_of_a_worker_that_is_gone_are_taken_over(world, pool, set_back)
     world.run("update payload set lease_until = lease_until - interval '30 seconds'")
     with pool.connection() as connection:
         assert claim(connection, "w", ["WEB"], lease_s=20.0, limit=5)
+
+
+def test_who_is_silent_since_is_noticed_and_no_channel_seems_quick(world, pool, set_back):
+    with pool.connection() as connection:
+        windows.beat(connection, "WMS")
+        old = windows.Window("WEB", "WMS", 600.0, "measured by the wrong clock")
+        windows.add_windows(connection, [old])
+    world.run("update heartbeat set seen_at = seen_at + interval '1 hour'")
+    world.run("update blind_window set valid_from = valid_from + interval '1 hour'")
+    set_back()
+    follow(pool)
+    assert world.rows("select max(seen_at) <= clock_timestamp() from heartbeat") == [(True,)]
+    world.run(
+        "insert into attempt (call, n, channel, listing, location, version, value, started_at,"
+        " deadline, doubt_until, finished_at, outcome) select 1, 0, 'WEB', 'SKU-000', '',"
+        " extract(epoch from at) * 1000 + 3600000, 1, at, at, at, at, 'acknowledged'"
+        " from (select clock_timestamp() as at) now"
+    )
+    with pool.connection() as connection:
+        windows.add_windows(connection, [windows.Window("WEB", "WMS", 5.0, "measured since")])
+        (newest,) = windows.windows(connection).values()
+        assert newest.seconds == 5.0
+        assert windows.latencies(connection) == {}, "acknowledged an hour before it was changed"
 
 
 def test_a_lease_that_was_taken_since_is_left_alone(world, pool, set_back):

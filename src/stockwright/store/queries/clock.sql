@@ -83,6 +83,19 @@ set due_at = case when due_at > now then greatest(now, due_at - step) else due_a
     lease_until = case when lease_until > now + step / 2 then lease_until - step else lease_until end
 from c where greatest(due_at, failing_since, delivered_at, lease_until) > now;
 
+-- name: heartbeats
+-- Signs of life: who is silent from now on is noticed as soon as ever.
+update heartbeat set seen_at = clock_timestamp() where seen_at > clock_timestamp();
+
+-- name: keys
+-- Keys' last use, which is a sign of life as well.
+update api_key set last_used_at = clock_timestamp() where last_used_at > clock_timestamp();
+
+-- name: windows
+-- How blind channels were: the newest window is the one in force.
+with c as (select clock_timestamp() as now, make_interval(secs => %(set_s)s) as step)
+update blind_window set valid_from = valid_from - step from c where valid_from > now;
+
 -- name: calls
 -- Calls under an Idempotency-Key whose process is gone.
 with c as (select clock_timestamp() as now, make_interval(secs => %(set_s)s) as step)

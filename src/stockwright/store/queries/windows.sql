@@ -35,12 +35,13 @@ order by system.code;
 
 -- name: latencies
 -- (channel, seconds) from a change until its acknowledgement, of the newest attempts within a time; a
--- level's version is the time of its change in milliseconds. What waited for the channel's orders tells
--- nothing of how late a decrease would be.
+-- level's version is the time of its change in milliseconds, or ahead of the clock where that was set back. What
+-- waited for the channel's orders tells nothing of how late a decrease would be.
 select channel, greatest(extract(epoch from finished_at) - version / 1000.0, 0)::float8
 from (select channel, version, outcome, finished_at, resent, waited from attempt
       order by call desc, n desc limit %(samples)s) newest
 where outcome = 'acknowledged' and not resent and not waited
+  and version <= extract(epoch from finished_at) * 1000
   and finished_at > clock_timestamp() - make_interval(secs => %(within_s)s);
 
 -- name: waiting
