@@ -124,6 +124,27 @@ def test_all_lots_of_a_day_leave_the_shelf_with_it(world, recorder, pool, monkey
     assert world.rows("select state from payload") == [], "it parked them all, and sold them on"
 
 
+@pytest.mark.parametrize(
+    ("zone", "left"),
+    [
+        ("Pacific/Kiritimati", 0),  # 00:30 of the day after it
+        ("UTC", 5),  # 10:30 of its date, until the end of which it is sold
+        ("Pacific/Pago_Pago", 5),  # 23:30 of the day before
+    ],
+)
+def test_a_lot_ends_with_its_date_by_the_calendar_of_its_place(world, recorder, pool, zone, left):
+    world.run("update location set time_zone = %s where code = 'MAIN'", zone)
+    world.run("insert into sku (code, control) values ('MILK', 'lot')")
+    date = dt.datetime.now(dt.UTC).date()
+    milk = Fact(
+        kind="receipt", system="WMS", document="GR-1", sku="MILK", location="MAIN", quantity=5,
+        lot="L", expires_on=date,
+    )  # fmt: skip
+    recorder.submit([milk]).result()
+    Sweeper(pool, recorder).expire_lots(dt.datetime.combine(date, dt.time(10, 30), dt.UTC))
+    assert world.rows("select sellable from balance where sku = 'MILK'") == [(left,)]
+
+
 # ------------------------------------------------------------- the database's clock was set back
 
 
