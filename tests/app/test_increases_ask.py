@@ -5,7 +5,7 @@ import time
 
 import msgspec
 
-from stockwright.app.workers import POLL_EVERY_S, poll_until
+from stockwright.app.asking import POLL_EVERY_S, poll_until
 from stockwright.connectors.json_http import CONNECTOR, Sandbox
 from stockwright.flow.polling import Poller
 from stockwright.flow.projection import Projection

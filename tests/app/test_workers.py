@@ -7,9 +7,10 @@ from unittest.mock import patch
 
 import msgspec
 
+from stockwright.app.asking import IDLE_S, poll_until
 from stockwright.app.connections import asked_of, open_asked
 from stockwright.app.partners import close_all
-from stockwright.app.workers import IDLE_S, link_of, poll_until
+from stockwright.app.workers import link_of
 from stockwright.connectors.json_http import CONNECTOR
 from stockwright.flow.polling import Poller
 from stockwright.sdk.declaration import Capabilities, Limits, Patience

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,7 @@ def outcome(result: master.Result) -> str:
     return f"{result.field}: {result.reason}" if isinstance(result, Rejected) else result
 
 
-def told(connection: Connection, kind: str, rows: list[Row]) -> list[str]:
+def told(connection: Connection, kind: str, rows: Sequence[Row]) -> list[str]:
     return [outcome(result) for result in save(connection, kind, rows)]
 
 

@@ -7,6 +7,7 @@ from stockwright.flow import steering
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.connector import Opening
+from stockwright.sdk.verbs import Publishes
 from stockwright.store.connection import Pool
 from tests.flow.channels import Clock, World, link
 from tests.proof.trading import trading, until_verified
@@ -140,6 +141,7 @@ async def test_a_shop_that_reads_files_keeps_the_last_whole_one_and_the_next_hol
         settings = csv_drop.CONNECTOR.declaration.parse_settings(shop.settings(), str)
         with Pool(database_url, size=2) as pool:
             connection = csv_drop.CONNECTOR.open(Opening(system="WEB", clock=clock), settings)
+            assert isinstance(connection, Publishes)
             publisher = Publisher(pool, connection, link(clock=clock))
             projection = Projection(pool, clock=clock)
             for sku in world.skus:
