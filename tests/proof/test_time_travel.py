@@ -4,6 +4,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import psycopg
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from stockwright.domain.availability import Explanation
 from stockwright.domain.backorders import ToldOwed
+from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Item, Request, RequestLine
 from stockwright.domain.items import Component, Kit, Listing, Sku
 from stockwright.domain.network import Channel, ExposurePolicy, Location, Network, System
@@ -266,7 +268,8 @@ class Histories(RuleBasedStateMachine):
     @rule(place=PLACE, groups=st.sampled_from(((), ("ALL",))), priority=SMALL)
     def edit_place(self, place: str, groups: tuple[str, ...], priority: int) -> None:
         row = Location(code=place, groups=groups, priority=priority)
-        self.change(lambda connection: master.save_one(connection, "locations", row))
+        with suppress(Rejected):  # the last place of a group stays in it while a pool names it
+            self.change(lambda connection: master.save_one(connection, "locations", row))
 
     @rule(
         channel=CHANNEL,
