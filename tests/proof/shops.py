@@ -60,7 +60,8 @@ class LastWriteWins(json_http.Sandbox):
     """A shop that keeps no versions: it shows what came last."""
 
     def _take(self, level: dict[str, Any]) -> dict[str, Any]:
-        self._levels.pop((level["listing"], level.get("location", "")), None)
+        if level["listing"] not in self.refused:
+            self._levels.pop((level["listing"], level.get("location", "")), None)
         answer = super()._take(level)
         return {name: value for name, value in answer.items() if name != "version"}
 
@@ -106,7 +107,9 @@ def _amazon(skus: Sequence[str], clock: Clock) -> Any:
 KINDS: Mapping[str, Kind] = {
     "json_http": Kind(json_http.CONNECTOR, _json_http),
     "last_write_wins": Kind(json_http.CONNECTOR, _last_write_wins),
-    "woocommerce": Kind(woocommerce.CONNECTOR, _woocommerce),
+    # A list of orders may be as old as the overlap, and webhooks may be lost besides: longer than a
+    # world lasts.
+    "woocommerce": Kind(woocommerce.CONNECTOR, _woocommerce, {"overlap_s": 3_600}),
     "shopify": Kind(shopify.CONNECTOR, _shopify),
     "bigcommerce": Kind(bigcommerce.CONNECTOR, _bigcommerce, {"settle_s": 5.0}),
     "magento": Kind(
