@@ -35,7 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "client_secret": Secret("secret"),
         "refresh_token": Secret("refresh"),
         "feed_look_s": 0.1,
-        "timeout_s": 3.0,
+        "timeout_s": 6.0,
     },
     "bigcommerce": {
         "base_url": NOWHERE,
