@@ -18,7 +18,7 @@ from stockwright.connectors.amazon.plans import PLANS, Pace, Plan
 from stockwright.domain.errors import Throttled
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import Failure
-from stockwright.sdk.pacing import full_bucket, take
+from stockwright.sdk.pacing import OwnBuckets, full_bucket, take
 from stockwright.sdk.secrets import resolve_secret
 from stockwright.sdk.transports import HttpResponse, InMemory
 from tests.connectors.amazon_models import Judged, operation_of, pairs
@@ -340,7 +340,7 @@ def test_an_hour_in_which_increases_always_wait_stays_within_the_plan(monkeypatc
     """What the page promises: asked each minute, a poll comes every three minutes at least."""
     times = [0.0]
     monkeypatch.setattr(Pace, "_now", staticmethod(lambda: times[0]))
-    pace, plan = Pace(), PLANS["searchOrders"]
+    pace, plan = Pace(OwnBuckets(lambda: times[0])), PLANS["searchOrders"]
     every_s = settings_with().pace.asked_every_s
     amazons = full_bucket(plan.rate_per_s, plan.burst, 0.0)
     calls, held_until = [], 0.0

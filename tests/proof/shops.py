@@ -19,6 +19,7 @@ from stockwright.connectors import (
 )
 from stockwright.connectors.amazon.plans import PLANS, Pace, Plan
 from stockwright.sdk.connector import Connector, Opening
+from stockwright.sdk.pacing import OwnBuckets
 from stockwright.sdk.secrets import resolve_secret
 
 APPLY_DELAY_S = 30.0
@@ -52,7 +53,7 @@ class Kind(NamedTuple):
         connection: Any = self.connector.open(Opening(system=system, clock=clock), settings)
         connection.limits = replace(connection.limits, calls_per_s=1_000.0, burst=10_000)
         if self.connector is amazon.CONNECTOR:
-            connection._api.pace = Pace(BOUNDLESS)
+            connection._api.pace = Pace(OwnBuckets(), BOUNDLESS)
         return connection
 
 

@@ -59,7 +59,7 @@ def test(pool: Pool, system: str, samples: Sequence[Payload], *, actor: str) -> 
         found, _network = connecting.system_of(connection, system)
         listings = checking.listings_to_ask(connection, system)
     try:
-        partner = open_connection(found)
+        partner = open_connection(found, pool=pool)
     except Misconfigured as failure:
         with session(pool) as connection:
             return checking.unopened(connection, system, failure, actor=actor)
@@ -125,7 +125,7 @@ def shadow(pool: Pool, system: str, *, actor: str, why: str, limit: int = 20) ->
     with session(pool) as connection:
         keys = store.shadow_keys(connection, system, LOOKED_AT)
     try:
-        partner = open_connection(found)
+        partner = open_connection(found, pool=pool)
     except Misconfigured as failure:
         probed: Probed | None = Probed(as_of=utc_now(), error=str(failure), setting=failure.setting)
     else:

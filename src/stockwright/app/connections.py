@@ -9,8 +9,11 @@ from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Misconfigured
 from stockwright.domain.network import Network, System
 from stockwright.flow.connecting import channels_of
+from stockwright.flow.partner_plans import SharedBuckets
 from stockwright.sdk.connector import Connector, Opening
+from stockwright.sdk.pacing import OwnBuckets
 from stockwright.sdk.verbs import Connection
+from stockwright.store.connection import Pool
 
 
 def find_connector(name: str, setting: str = "connector") -> Connector[Any]:
@@ -100,8 +103,13 @@ def asked_of(network: Network) -> dict[str, Asked]:
     }
 
 
-def open_asked(asked: Asked, secret: Callable[[str], str] = resolve_secret) -> Opened:
-    """Opens a connection. Nothing is sent yet. Raises Misconfigured with the setting at fault."""
+def open_asked(
+    asked: Asked, secret: Callable[[str], str] = resolve_secret, *, pool: Pool | None = None
+) -> Opened:
+    """Opens a connection; with `pool` it keeps its partner's plans together with other processes.
+
+    Nothing is sent yet. Raises Misconfigured with the setting at fault.
+    """
     secrets: dict[str, str] = {}
 
     def noted(reference: str) -> str:
@@ -109,7 +117,7 @@ def open_asked(asked: Asked, secret: Callable[[str], str] = resolve_secret) -> O
         secrets[reference] = _digest(found)
         return found
 
-    connection = open_connection(asked.system, noted)
+    connection = open_connection(asked.system, noted, pool=pool)
     return Opened(asked, connection, secrets)
 
 
@@ -127,11 +135,20 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def open_connection(system: System, secret: Callable[[str], str] = resolve_secret) -> Connection:
-    """One system's connection. Raises Misconfigured."""
+def open_connection(
+    system: System, secret: Callable[[str], str] = resolve_secret, *, pool: Pool | None = None
+) -> Connection:
+    """One system's connection; see open_asked. Raises Misconfigured."""
     where = f"systems.{system.code}"
     connector = find_connector(system.connector, f"{where}.connector")
     settings = connector.declaration.parse_settings(
         system.settings, secret, where=f"{where}.settings"
     )
-    return connector.open(Opening(system=system.code, time_zone=system.time_zone), settings)
+    return connector.open(
+        Opening(
+            system=system.code,
+            time_zone=system.time_zone,
+            buckets=OwnBuckets() if pool is None else SharedBuckets(pool, system.code),
+        ),
+        settings,
+    )

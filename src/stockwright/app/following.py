@@ -148,7 +148,7 @@ class Follower:
                 if failed is not None:
                     self._opened(system, held)
                 return
-            opened = open_asked(asked)
+            opened = open_asked(asked, pool=self._pool)
         except Exception as failure:  # noqa: BLE001 - a connector may be anybody's code
             self._fail(system, asked, failure)
             return

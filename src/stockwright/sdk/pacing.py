@@ -1,6 +1,12 @@
 """How many calls a partner gets: a token bucket as arithmetic, with the time as an argument."""
 
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
 import msgspec
+
+T = TypeVar("T")
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,3 +49,35 @@ def _tokens_at(bucket: Bucket, now: float) -> float:
     # A clock that steps back gives nothing and takes nothing.
     earned = max(0.0, now - bucket.at) * bucket.rate
     return min(bucket.burst, bucket.tokens + earned)
+
+
+Change = Callable[[Bucket | None, float], tuple[Bucket, T]]
+"""What comes after a bucket at a time, and what else is to be told; None before there was one."""
+
+
+class Buckets(Protocol):
+    """Where the buckets of a partner's operations are kept."""
+
+    async def change(self, operation: str, change: Change[T]) -> T:
+        """Puts what `change` makes of a bucket in its place, as one step; what it says besides.
+
+        `change` is pure and may be asked again. Raises Transient: then nothing was changed.
+        """
+        ...
+
+
+class OwnBuckets:
+    """Kept for one connection, where nobody shares its plans. Belongs to one event loop.
+
+    now tells seconds; without it, the loop does.
+    """
+
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._buckets: dict[str, Bucket] = {}
+        self._now = now
+
+    async def change(self, operation: str, change: Change[T]) -> T:
+        """See Buckets. Raises nothing."""
+        now = self._now() if self._now else asyncio.get_running_loop().time()
+        self._buckets[operation], told = change(self._buckets.get(operation), now)
+        return told

@@ -1752,6 +1752,24 @@ CREATE TABLE public.owed_sku (
     sku text NOT NULL COLLATE pg_catalog."C"
 );
 
+CREATE TABLE public.partner_bucket (
+    system text NOT NULL COLLATE pg_catalog."C",
+    operation text NOT NULL COLLATE pg_catalog."C",
+    rate double precision NOT NULL,
+    burst double precision NOT NULL,
+    tokens double precision NOT NULL,
+    refilled_at timestamp with time zone NOT NULL,
+    CONSTRAINT partner_bucket_burst_check CHECK ((burst >= (1)::double precision)),
+    CONSTRAINT partner_bucket_rate_check CHECK ((rate > (0)::double precision))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE public.partner_bucket IS 'how many calls of one operation a partner still takes';
+
+COMMENT ON COLUMN public.partner_bucket.rate IS 'calls per second, as declared or as the partner''s answers tell';
+
+COMMENT ON COLUMN public.partner_bucket.tokens IS 'calls that could be made at refilled_at; below zero: promised already';
+
 CREATE TABLE public.partner_item (
     system text NOT NULL COLLATE pg_catalog."C",
     code text NOT NULL COLLATE pg_catalog."C",
@@ -2407,6 +2425,9 @@ ALTER TABLE ONLY public.orders_seen
 
 ALTER TABLE ONLY public.owed_sku
     ADD CONSTRAINT owed_sku_pkey PRIMARY KEY (sku);
+
+ALTER TABLE ONLY public.partner_bucket
+    ADD CONSTRAINT partner_bucket_pkey PRIMARY KEY (system, operation);
 
 ALTER TABLE ONLY public.partner_item
     ADD CONSTRAINT partner_item_pkey PRIMARY KEY (system, code);

@@ -13,6 +13,7 @@ from stockwright.domain.errors import Throttled, Transient
 from stockwright.sdk.auth import Exchanged, Grant
 from stockwright.sdk.calling import WAIT_S, Caller, Query, whole_text
 from stockwright.sdk.messages import InDoubt, Refused, Retry
+from stockwright.sdk.pacing import Buckets
 from stockwright.sdk.transports import HttpRequest, HttpResponse, Transport, Unanswered
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Api:
         settings: AmazonSettings,
         transport: Transport,
         clock: Callable[[], dt.datetime],
+        buckets: Buckets,
     ) -> None:
         grant = Grant(
             url=settings.token_url,
@@ -44,7 +46,7 @@ class Api:
             as_header="x-amz-access-token",
             prefix="",
         )
-        self.pace = Pace()
+        self.pace = Pace(buckets)
         self._caller = Caller(
             system=system,
             base_url=settings.address,
@@ -74,7 +76,7 @@ class Api:
         """
         left_s = await self._turn(operation, self._timeout_s if within_s is None else within_s)
         response = await self._caller.send("GET", path, query=query, timeout_s=left_s)
-        self.pace.heard(operation, response.headers, response.status)
+        await self.pace.heard(operation, response.headers, response.status)
         if response.status not in _REJECTS:
             self._caller.expect(response, operation)
         return response
@@ -114,7 +116,7 @@ class Api:
             return InDoubt(reason=str(error))
         except Transient as error:  # no connection, or no token: the call was not made
             return Retry(retry_after_s=WAIT_S, reason=str(error))
-        self.pace.heard(operation, response.headers, response.status)
+        await self.pace.heard(operation, response.headers, response.status)
         answer = self._caller.judge(response)
         return _named(answer, response.body) if answer is not None else response
 

@@ -52,7 +52,7 @@ class AmazonConnection:
         self._clock = opening.clock
         self._channel = settings.channel or opening.system
         transport = opening.transport or Http()
-        self._api = Api(opening.system, settings, transport, opening.clock)
+        self._api = Api(opening.system, settings, transport, opening.clock, opening.buckets)
         self._feeds = FeedLane(self._api, settings, opening.clock)
         self._lane = OrderLane(self._api, settings, opening.clock)
 

@@ -7,12 +7,13 @@ Amazon tells the rate in its answers, and what it tells is kept to.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
 
-from stockwright.domain.errors import Throttled
-from stockwright.sdk.pacing import Bucket, full_bucket, hold_off, take
+from stockwright.domain.errors import Throttled, Transient
+from stockwright.sdk.pacing import Bucket, Buckets, full_bucket, hold_off, take
 
 RATE_HEADER: Final = "x-amzn-ratelimit-limit"
 
@@ -46,45 +47,72 @@ PLANS: Final[Mapping[str, Plan]] = {
 
 
 class Pace:
-    """The buckets of one account, shared by all that one connection does."""
+    """The plans of one account, kept where all that speak to it share them."""
 
-    def __init__(self, plans: Mapping[str, Plan] = PLANS) -> None:
+    def __init__(self, buckets: Buckets, plans: Mapping[str, Plan] = PLANS) -> None:
+        self._buckets = buckets
         self._plans = plans
-        self._buckets: dict[str, Bucket] = {}
+        self._seen: dict[str, tuple[Bucket, float]] = {}
 
     def wait_s(self, operation: str) -> float:
-        """Seconds until a call may be made; takes nothing."""
-        return take(self._bucket(operation), self._now())[1]
+        """Seconds until a call may be made, as far as is known here; takes nothing."""
+        if operation not in self._seen:
+            return 0.0
+        bucket, seen_at = self._seen[operation]
+        return take(bucket, bucket.at + self._now() - seen_at)[1]
 
     async def turn(self, operation: str, within_s: float) -> None:
-        """Waits for a call's turn. Raises Throttled where it does not come in time: not taken."""
-        after, wait_s = take(self._bucket(operation), self._now())
+        """Waits for a call's turn. Raises Throttled where it does not come in time, and Transient:
+        not taken.
+        """
+
+        def taken(before: Bucket | None, now: float) -> tuple[Bucket, tuple[Bucket, float]]:
+            bucket = self._of(operation, before, now)
+            after, wait_s = take(bucket, now)
+            if wait_s > max(0.0, within_s):
+                return bucket, (bucket, wait_s)
+            return after, (after, wait_s)
+
+        bucket, wait_s = await self._buckets.change(operation, taken)
+        self._seen[operation] = bucket, self._now()
         if wait_s > max(0.0, within_s):
             raise Throttled(f"Amazon's usage plan of {operation} is used up", wait_s)
-        self._buckets[operation] = after
         if wait_s:
             await asyncio.sleep(wait_s)
 
-    def heard(self, operation: str, headers: Mapping[str, str], status: int) -> None:
-        """Keeps to the rate that an answer tells, and rests where it says that we were too fast."""
-        bucket = self._bucket(operation)
+    async def heard(self, operation: str, headers: Mapping[str, str], status: int) -> None:
+        """Keeps to the rate that an answer tells, and rests where it says that we were too fast.
+
+        Raises nothing: where it cannot be written down, the next answer tells it again.
+        """
         try:
             rate = float(headers.get(RATE_HEADER, ""))
         except ValueError:
             rate = 0.0
-        if 0.0 < rate < 1_000.0:
-            bucket = msgspec.structs.replace(bucket, rate=rate)
-        if status == 429:
-            bucket = hold_off(bucket, self._now(), 1.0 / bucket.rate)
-        self._buckets[operation] = bucket
+        seen = self._seen.get(operation)
+        same = not 0.0 < rate < 1_000.0 or (seen is not None and seen[0].rate == rate)
+        if same and status != 429:
+            return
 
-    def _bucket(self, operation: str) -> Bucket:
-        found = self._buckets.get(operation)
-        if found is None:
-            plan = self._plans[operation]
-            # One call is kept back: calls that leave evenly may arrive closer together.
-            found = full_bucket(plan.rate_per_s, max(1, plan.burst - 1), self._now())
-        return found
+        def slower(before: Bucket | None, now: float) -> tuple[Bucket, Bucket]:
+            bucket = self._of(operation, before, now)
+            if 0.0 < rate < 1_000.0:
+                bucket = msgspec.structs.replace(bucket, rate=rate)
+            if status == 429:
+                bucket = hold_off(bucket, now, 1.0 / bucket.rate)
+            return bucket, bucket
+
+        with suppress(Transient):
+            bucket = await self._buckets.change(operation, slower)
+            self._seen[operation] = bucket, self._now()
+
+    def _of(self, operation: str, bucket: Bucket | None, now: float) -> Bucket:
+        plan = self._plans[operation]
+        # One call is kept back: calls that leave evenly may arrive closer together.
+        burst = float(max(1, plan.burst - 1))
+        if bucket is None:
+            return full_bucket(plan.rate_per_s, burst, now)
+        return msgspec.structs.replace(bucket, burst=burst)
 
     @staticmethod
     def _now() -> float:

@@ -67,6 +67,10 @@ set retry_at = case when retry_at > now then greatest(now, retry_at - step) else
     last_failure = case when last_failure > now then now else last_failure end
 from c where greatest(retry_at, refilled_at, heartbeat, last_success, last_failure) > now;
 
+-- name: buckets
+-- What partners take of single operations is earned from now on.
+update partner_bucket set refilled_at = clock_timestamp() where refilled_at > clock_timestamp();
+
 -- name: payloads
 -- Payloads whose worker is gone.
 with c as (select clock_timestamp() as now, make_interval(secs => %(set_s)s) as step)
