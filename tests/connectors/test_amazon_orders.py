@@ -11,9 +11,9 @@ import pytest
 
 from stockwright.connectors.amazon import CONNECTOR, Sandbox
 from stockwright.connectors.amazon.mapping import map_message
+from stockwright.connectors.amazon.order_cursor import cursor_of
 from stockwright.connectors.amazon.order_forms import STATES
 from stockwright.connectors.amazon.order_messages import EVERY_UNIT
-from stockwright.connectors.amazon.orders import cursor_of
 from stockwright.connectors.amazon.plans import PLANS, Pace, Plan
 from stockwright.domain.errors import Throttled
 from stockwright.sdk.connector import Opening

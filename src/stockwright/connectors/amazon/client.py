@@ -11,6 +11,7 @@ from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import PATIENCE, AmazonSettings
 from stockwright.connectors.amazon.feeds import FeedLane
 from stockwright.connectors.amazon.mapping import map_message, order_key
+from stockwright.connectors.amazon.order_cursor import cursor_of
 from stockwright.connectors.amazon.order_lane import OrderLane
 from stockwright.connectors.amazon.outbound import map_out
 from stockwright.domain.errors import Misconfigured, Rejected
@@ -127,7 +128,7 @@ class AmazonConnection:
         started_at is the time up to which Amazon listed changes: it lags behind by minutes.
         """
         now = self._clock()
-        found = await orders.read(self._api, self._settings, orders.cursor_of(cursor), now)
+        found = await orders.read(self._api, self._settings, cursor_of(cursor), now)
         return Page(
             payloads=tuple(self._payload(body) for body in found.messages),
             next_cursor=msgspec.json.encode(found.cursor).decode(),

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Any
 
+from stockwright.connectors.amazon.order_forms import KNOWN
 from stockwright.connectors.amazon.order_messages import EVERY_UNIT, Bad, Order, order_of
 from stockwright.domain.events import Fact
 from stockwright.sdk.calling import whole_text
@@ -32,9 +33,14 @@ def map_message(
         order = order_of(root)
         if order is None:
             return []
-        state = order.form.state(order)
-        if order.form.is_amazons(order) or (state not in sold and state not in cancelled):
+        if order.form.is_amazons(order):
             return []
+        state = order.form.state(order)
+        if state not in sold and state not in cancelled:
+            if state in KNOWN:
+                return []
+            at = f"{order.root}.{order.form.state_at}"
+            raise Bad(at, "is no state of an order that is known here")
         if not isinstance(order.items, list):
             raise Bad(order.lines, "is no list")
         bought = order.form.bought(order)

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +24,12 @@ PENDING: Final = frozenset({"PendingAvailability", "Pending"})
 lets nobody cancel.
 """
 OVER: Final = frozenset({"Shipped", "Canceled", "Unfulfillable"})
+KNOWN: Final = frozenset({*STATES.values(), "InvoiceUnconfirmed"})
+"""All states there are. v0 and notices have one more."""
+
+
+_FIRST_YEAR: Final = 1970
+"""What is older is no time of an order, and cannot be reckoned with."""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -54,6 +60,11 @@ class Heading(NamedTuple):
     state: str
 
     @property
+    def name(self) -> str:
+        """By what an order is known: it is told, and parked, without a number as well."""
+        return self.number or f"? {self.mark}"
+
+    @property
     def mark(self) -> str:
         """When an order changed, and its state: two changes within a second have one time."""
         return f"{self.changed} {self.state}"
@@ -79,6 +90,11 @@ class KnownOrder(msgspec.Struct, frozen=True):
     lines: Mapping[str, Line]
 
 
+def open_states(sold: Collection[str]) -> list[str]:
+    """Those of `sold` in which something is still to be shipped."""
+    return [state for state in sold if state not in OVER]
+
+
 def decimal_of(text: Any) -> Decimal:
     """An amount; 0 for what is none."""
     try:
@@ -89,12 +105,14 @@ def decimal_of(text: Any) -> Decimal:
 
 
 def moment_of(text: str) -> dt.datetime | None:
-    """A time; None for what is none. One without a zone is in UTC."""
+    """A time in UTC; None for what is none. One without a zone is in UTC."""
     try:
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
+        zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+        utc = zoned.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    return utc if utc.year >= _FIRST_YEAR else None
 
 
 def text_of(moment: dt.datetime) -> str:

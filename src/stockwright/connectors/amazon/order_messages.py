@@ -45,8 +45,13 @@ class Order(msgspec.Struct, frozen=True):
 class Form(Protocol):
     """How a message says the parts of an order. Each raises Bad where its part cannot be read."""
 
+    @property
+    def state_at(self) -> str:
+        """Where in the head of an order its state stands."""
+        ...
+
     def state(self, order: Order) -> str:
-        """The order's state, in the words of v0."""
+        """The order's state, in the words of v0 where it has one."""
         ...
 
     def is_amazons(self, order: Order) -> bool:
@@ -67,9 +72,10 @@ class _Flat(msgspec.Struct, frozen=True):
 
     fulfilled: str
     units: str
+    state_at: str = "OrderStatus"
 
     def state(self, order: Order) -> str:
-        return _text(order.head, "OrderStatus", order.root)
+        return _text(order.head, self.state_at, order.root)
 
     def is_amazons(self, order: Order) -> bool:
         return order.head.get(self.fulfilled) == "AFN"
@@ -85,12 +91,12 @@ class _Flat(msgspec.Struct, frozen=True):
 class _Nested(msgspec.Struct, frozen=True):
     """The form of 2026-01-01."""
 
+    state_at: str = "fulfillment.fulfillmentStatus"
+
     def state(self, order: Order) -> str:
         at, fulfillment = _inside(order.head, "fulfillment", order.root)
         state = _text(fulfillment, "fulfillmentStatus", at)
-        if state not in STATES:
-            raise Bad(f"{at}.fulfillmentStatus", "is no state of an order that is known here")
-        return STATES[state]
+        return STATES.get(state, state)
 
     def is_amazons(self, order: Order) -> bool:
         _, fulfillment = _inside(order.head, "fulfillment", order.root)
@@ -118,7 +124,7 @@ def order_of(root: Mapping[str, Any]) -> Order | None:
     """The order a message tells of; None where it is a notice of something else. Raises Bad."""
     head = root.get("order")
     if isinstance(head, dict):
-        return _polled_2026(head) if "orderId" in head else _polled_v0(root, head)
+        return _polled_v0(root, head) if "items" in root else _polled_2026(head)
     detail = root.get("detail")
     at, notice = ("$.detail", detail) if isinstance(detail, dict) else ("$", root)
     # Newer kinds of notifications begin their names small.
@@ -198,8 +204,9 @@ def _time(
         return otherwise
     try:
         moment = dt.datetime.fromisoformat(found)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        utc = moment.astimezone(dt.UTC).replace(microsecond=0)
+    except (TypeError, ValueError, OverflowError):
         raise Bad(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00Z") from None
     if moment.tzinfo is None:
         raise Bad(f"{at}.{name}", "has no time zone")
-    return moment.astimezone(dt.UTC).replace(microsecond=0)
+    return utc

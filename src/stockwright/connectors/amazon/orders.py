@@ -14,6 +14,16 @@ import msgspec
 from stockwright.connectors.amazon import orders_2026, orders_v0
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
+from stockwright.connectors.amazon.order_cursor import (
+    Cursor,
+    after,
+    anew,
+    begun,
+    check_rest,
+    is_told,
+    refused,
+    until_of,
+)
 from stockwright.connectors.amazon.order_forms import (
     Ask,
     Heading,
@@ -22,10 +32,7 @@ from stockwright.connectors.amazon.order_forms import (
     moment_of,
     text_of,
 )
-from stockwright.domain.errors import Throttled, Transient
-
-_SETTLED_AFTER: Final = dt.timedelta(minutes=2)
-"""Amazon lists orders up to two minutes ago, where it does not say up to when."""
+from stockwright.domain.errors import Transient
 
 
 class Version(Protocol):
@@ -63,24 +70,6 @@ class Version(Protocol):
 _VERSIONS: Final[Mapping[str, Version]] = {"2026-01-01": orders_2026, "v0": orders_v0}
 
 
-class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a poll goes on: in the pass that lists what changed from `since` to `until`, with
-    Amazon's `token` of its next page and the orders `waiting` for their items to be asked for.
-
-    An empty `until` means that the next pass has not begun. told: of orders told that changed so
-    late that the next pass lists them again, the time of their change and their state. api: the
-    version that token and waiting orders are of. first: it is the first pass of all.
-    """
-
-    since: str = ""
-    until: str = ""
-    token: str = ""
-    waiting: Sequence[Mapping[str, Any]] = ()
-    told: Mapping[str, str] = {}
-    api: str = "v0"
-    first: bool = False
-
-
 class Found(msgspec.Struct, frozen=True):
     """One step of a poll. proven_at: no order changed before it is unseen once the pass is over."""
 
@@ -90,26 +79,18 @@ class Found(msgspec.Struct, frozen=True):
     proven_at: dt.datetime
 
 
-def cursor_of(text: str) -> Cursor:
-    """A cursor from its text, empty at the beginning. Raises Transient where it is none of ours."""
-    if not text:
-        return Cursor()
-    try:
-        return msgspec.json.decode(text, type=Cursor)
-    except msgspec.MsgspecError:
-        raise Transient("the cursor of the poll cannot be read") from None
-
-
 async def read(api: Api, settings: AmazonSettings, cursor: Cursor, now: dt.datetime) -> Found:
-    """The next orders that were not told before. Raises Throttled where no call is allowed yet.
+    """The next orders that were not told before. Raises Throttled where no call is allowed yet,
+    and Transient.
 
     Where only the items must wait, what was listed is handed back without them: lists are scarce.
     Each pass begins a little before the end of the last one: Amazon may write a change down late.
     """
+    check_rest(cursor, now)
     deadline = asyncio.get_running_loop().time() + settings.timeout_s
     version = _VERSIONS[settings.orders_api]
     if cursor.api != settings.orders_api:
-        cursor = msgspec.structs.replace(_anew(cursor), api=settings.orders_api)
+        cursor = anew(cursor, settings.orders_api)
     listed = not cursor.waiting
     if listed:
         cursor = await _list(api, settings, cursor, now, deadline)
@@ -117,20 +98,21 @@ async def read(api: Api, settings: AmazonSettings, cursor: Cursor, now: dt.datet
     for order in cursor.waiting[: version.at_once(settings)]:
         try:
             message = await version.message_of(api, order, deadline)
-        except Throttled:
+        except Transient:  # what was had so far is kept: else every try would lose it again
             if not messages and not listed:
                 raise
             break
         messages.append(msgspec.json.encode(message))
+    headings = [version.heading_of(order) for order in cursor.waiting[: len(messages)]]
     waiting = cursor.waiting[len(messages) :]
-    proven_at = min(now, moment_of(cursor.until) or now)
-    cursor = _told(cursor, version, cursor.waiting[: len(messages)], settings.overlap_s)
+    cursor = after(cursor, headings, settings.overlap_s)
     cursor = msgspec.structs.replace(cursor, waiting=waiting)
+    proven_at = min(now, moment_of(cursor.until) or now)
     if waiting or cursor.token or not cursor.until:
         return Found(messages, cursor, complete=False, proven_at=proven_at)
-    since = text_of(proven_at - dt.timedelta(seconds=settings.overlap_s))
-    after = Cursor(since, told=cursor.told, api=cursor.api)
-    return Found(messages, after, complete=True, proven_at=proven_at)
+    since = max(cursor.since, text_of(proven_at - dt.timedelta(seconds=settings.overlap_s)))
+    following = Cursor(since, told=cursor.told, api=cursor.api)
+    return Found(messages, following, complete=True, proven_at=proven_at)
 
 
 async def order_of(
@@ -153,53 +135,19 @@ async def marketplace_of(api: Api, settings: AmazonSettings, order: str, deadlin
 async def _list(
     api: Api, settings: AmazonSettings, cursor: Cursor, now: dt.datetime, deadline: float
 ) -> Cursor:
-    """The cursor with the next page of the pass; without one where Amazon forgot the page's
+    """The cursor with the next page of the pass; without one where Amazon refused the page's
     token: the pass begins anew then.
 
     The first pass asks for what is still to be shipped: what was shipped before claims nothing.
     """
     version = _VERSIONS[cursor.api]
-    if not cursor.since and not cursor.token:
-        since = text_of(now - dt.timedelta(days=settings.first_poll_days))
-        cursor = msgspec.structs.replace(cursor, since=since, first=True)
-    ask = Ask(cursor.since, cursor.token, cursor.first)
-    page = await version.page_of(api, settings, ask, deadline)
+    if not cursor.token:
+        cursor = begun(cursor, now, settings.first_poll_days, settings.overlap_s)
+    page = await version.page_of(
+        api, settings, Ask(cursor.since, cursor.token, cursor.first), deadline
+    )
     if page is None:
-        return _anew(cursor)
-    told = cursor.told
-    waiting = [
-        order
-        for order in page.orders
-        if (heading := version.heading_of(order)).number
-        and told.get(heading.number) != heading.mark
-    ]
-    until = cursor.until or _bound(page.until, now)
+        return refused(cursor, now)
+    waiting = [one for one in page.orders if not is_told(cursor, version.heading_of(one))]
+    until = cursor.until or until_of(page.until, cursor, now)
     return msgspec.structs.replace(cursor, until=until, token=page.token, waiting=waiting)
-
-
-def _anew(cursor: Cursor) -> Cursor:
-    """The same pass from its beginning."""
-    return msgspec.structs.replace(cursor, until="", token="", waiting=())
-
-
-def _told(
-    cursor: Cursor, version: Version, orders: Sequence[Mapping[str, Any]], overlap_s: int
-) -> Cursor:
-    """The cursor that knows these orders told, as far as the next pass lists them again."""
-    until = moment_of(cursor.until)
-    if until is None:
-        return cursor
-    begin = until - dt.timedelta(seconds=overlap_s)
-    headings = [version.heading_of(order) for order in orders]
-    told = {
-        number: mark
-        for number, mark in {**cursor.told, **{one.number: one.mark for one in headings}}.items()
-        if (moment_of(mark.partition(" ")[0]) or until) >= begin
-    }
-    return msgspec.structs.replace(cursor, told=told)
-
-
-def _bound(text: str, now: dt.datetime) -> str:
-    """Up to when a pass lists changes."""
-    moment = moment_of(text)
-    return text_of(now - _SETTLED_AFTER if moment is None else min(moment, now))

@@ -12,7 +12,6 @@ import msgspec
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.order_forms import (
-    OVER,
     STATES,
     Ask,
     Heading,
@@ -21,6 +20,7 @@ from stockwright.connectors.amazon.order_forms import (
     OrdersPage,
     decimal_of,
     left_s,
+    open_states,
 )
 from stockwright.connectors.amazon.plans import GET_ORDER_2026
 from stockwright.domain.errors import Transient
@@ -135,7 +135,8 @@ async def page_of(
         ("includedData", INCLUDED),
         ("maxResultsPerPage", str(settings.page_size)),
     ]
-    states = [new for new, old in STATES.items() if old in settings.sold and old not in OVER]
+    wanted = open_states(settings.sold)
+    states = [new for new, old in STATES.items() if old in wanted]
     if ask.first and states:
         query.append(("fulfillmentStatuses", ",".join(states)))
     if ask.token:

@@ -12,7 +12,6 @@ import msgspec
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.order_forms import (
-    OVER,
     Ask,
     Heading,
     KnownOrder,
@@ -20,12 +19,12 @@ from stockwright.connectors.amazon.order_forms import (
     OrdersPage,
     decimal_of,
     left_s,
+    open_states,
 )
 from stockwright.domain.errors import Misconfigured, Transient
 
 ORDERS: Final = "/orders/v0/orders"
 MOST_PAGES: Final = 1_000
-_GONE: Final = frozenset({404, 410})
 _KEPT: Final[Sequence[str]] = (
     "AmazonOrderId",
     "PurchaseDate",
@@ -82,9 +81,8 @@ async def page_of(
     else:
         query += _first_page(settings, ask)
     response = await api.ask("getOrders", ORDERS, query, left_s(deadline))
-    if response.status in _GONE:
-        words = f'Amazon answered {response.status}: where v0 has ended, orders_api is "2026-01-01"'
-        raise Misconfigured("orders_api", words)
+    if response.status in (404, 410):
+        raise _gone(response.status)
     if response.status >= 400:
         if ask.token:
             return None
@@ -100,10 +98,11 @@ def at_once(settings: AmazonSettings) -> int:
 
 
 async def message_of(api: Api, order: Mapping[str, Any], deadline: float) -> Mapping[str, Any]:
-    """See orders.Version: the order and its items, None where Amazon has no such order any more: it
-    is parked, and holds up no other.
+    """See orders.Version: the order and its items, None where Amazon has no such order any more, or
+    lists it without a number: it is parked, and holds up no other.
     """
-    found = await _items(api, str(order["AmazonOrderId"]), deadline)
+    number = heading_of(order).number
+    found = await _items(api, number, deadline) if number else None
     if found is None:
         return {"order": order, "items": None}
     items = [{name: item[name] for name in _KEPT_OF_ITEM if name in item} for item in found]
@@ -139,9 +138,16 @@ async def marketplace_of(api: Api, order: str, deadline: float) -> str:
 async def _order(api: Api, order: str, deadline: float) -> _Order | None:
     path = f"{ORDERS}/{quote(order, safe='')}"
     response = await api.ask("getOrder", path, within_s=left_s(deadline))
+    if response.status == 410:
+        raise _gone(response.status)
     if response.status >= 400:
         return None
     return api.decode(response.body, _One, "getOrder").payload
+
+
+def _gone(status: int) -> Misconfigured:
+    words = f'Amazon answered {status}: where v0 has ended, orders_api is "2026-01-01"'
+    return Misconfigured("orders_api", words)
 
 
 def _first_page(settings: AmazonSettings, ask: Ask) -> list[tuple[str, str]]:
@@ -150,10 +156,10 @@ def _first_page(settings: AmazonSettings, ask: Ask) -> list[tuple[str, str]]:
         ("FulfillmentChannels", "MFN"),
         ("LastUpdatedAfter", ask.since),
     ]
-    if not ask.first:
-        return query
-    states = [state for state in settings.sold if state not in OVER]
-    return [*query, ("OrderStatuses", ",".join(states))]
+    states = open_states(settings.sold)
+    if ask.first and states:
+        query.append(("OrderStatuses", ",".join(states)))
+    return query
 
 
 async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]] | None:
@@ -166,6 +172,8 @@ async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]] 
         response = await api.ask("getOrderItems", path, query, left_s(deadline))
         if response.status == 404:
             return None
+        if response.status == 410:
+            raise _gone(response.status)
         if response.status >= 400:
             raise Transient(f"Amazon answered {response.status} to getOrderItems of {order}")
         page = api.decode(response.body, _Items, "getOrderItems").payload
