@@ -57,23 +57,27 @@ def with_amounts(
     the tax.
     """
     lines = {item: order.lines[item] for item in units}
-    if any(one.price is None for one in lines.values()):
+    if any(one.price is None or one.price < 0 or one.tax < 0 for one in lines.values()):
         raise Refusal("no_price", "Amazon tells no price of these items: use Seller Central")
-    currency = next(iter(lines.values())).currency
-    rows = [_share(item, units[item], one) for item, one in lines.items()]
+    currency, *others = {one.currency for one in lines.values()}
+    if others:
+        raise Refusal("currency", "Amazon tells these items in several currencies")
+    cent = Decimal(1) if currency in WHOLE else CENT
+    rows = [_share(item, units[item], one, cent) for item, one in lines.items()]
     if refund is None or refund.amount is None:
         return rows, currency
     if refund.currency and refund.currency != currency:
         raise Refusal("currency", f"the order is in {currency}, not in {refund.currency}")
     most = sum((row.principal + row.tax for row in rows), Decimal(0))
-    if not 0 < refund.amount <= most:
+    if not refund.amount.is_finite() or not 0 < refund.amount <= most:
         raise Refusal("amount", f"{refund.amount} is asked for, of at most {most} {currency}")
-    return _spread(rows, refund.amount, most), currency
+    if refund.amount % cent:
+        raise Refusal("amount", f"{refund.amount} is asked for, and {currency} has no such part")
+    return _spread(rows, refund.amount.quantize(cent), most, cent), currency
 
 
-def _share(item: str, units: int, line: Line) -> Adjusted:
+def _share(item: str, units: int, line: Line, cent: Decimal) -> Adjusted:
     part = Decimal(units) / max(1, line.ordered)
-    cent = Decimal(1) if line.currency in WHOLE else CENT
 
     def of(amount: Decimal) -> Decimal:
         return (amount * part).quantize(cent, ROUND_HALF_UP)
@@ -81,12 +85,14 @@ def _share(item: str, units: int, line: Line) -> Adjusted:
     return Adjusted(item, units, of(line.price or Decimal(0)), of(line.tax))
 
 
-def _spread(rows: Sequence[Adjusted], amount: Decimal, most: Decimal) -> list[Adjusted]:
+def _spread(
+    rows: Sequence[Adjusted], amount: Decimal, most: Decimal, cent: Decimal
+) -> list[Adjusted]:
     """Rows that come to an amount, each as far as its own share goes; the last ones take the rest
     of the rounding.
     """
     owns = [row.principal + row.tax for row in rows]
-    parts = [(amount * own / most).quantize(_step(own), ROUND_DOWN) for own in owns]
+    parts = [(amount * own / most).quantize(cent, ROUND_DOWN) for own in owns]
     left = amount - sum(parts, Decimal(0))
     for n in reversed(range(len(rows))):
         more = min(left, owns[n] - parts[n])
@@ -96,8 +102,3 @@ def _spread(rows: Sequence[Adjusted], amount: Decimal, most: Decimal) -> list[Ad
         Adjusted(row.item, row.units, min(part, row.principal), part - min(part, row.principal))
         for row, part in zip(rows, parts, strict=True)
     ]
-
-
-def _step(amount: Decimal) -> Decimal:
-    """The smallest part of the currency an amount is in."""
-    return CENT if amount.as_tuple().exponent == CENT.as_tuple().exponent else Decimal(1)

@@ -28,6 +28,8 @@ KNOWN: Final = frozenset({*STATES.values(), "InvoiceUnconfirmed"})
 """All states there are. v0 and notices have one more."""
 
 
+_DIGITS: Final = 12
+"""Of an amount, before its point: no order costs more."""
 _FIRST_YEAR: Final = 1970
 """What is older is no time of an order, and cannot be reckoned with."""
 
@@ -72,7 +74,7 @@ class Heading(NamedTuple):
 
 class Line(msgspec.Struct, frozen=True):
     """An item of an order. price and tax are those of all its units, tax without what Amazon
-    itself collects; price is None where Amazon tells none.
+    itself collects; price is None where Amazon tells none, or what cannot be read.
     """
 
     ordered: int
@@ -95,13 +97,13 @@ def open_states(sold: Collection[str]) -> list[str]:
     return [state for state in sold if state not in OVER]
 
 
-def decimal_of(text: Any) -> Decimal:
-    """An amount; 0 for what is none."""
+def amount_of(text: Any) -> Decimal | None:
+    """An amount of money; None for what is none."""
     try:
         found = Decimal(str(text))
     except InvalidOperation:
-        return Decimal(0)
-    return found if found.is_finite() else Decimal(0)
+        return None
+    return found if found.is_finite() and found.adjusted() < _DIGITS else None
 
 
 def moment_of(text: str) -> dt.datetime | None:

@@ -4,6 +4,7 @@ A buyer's data are not asked for. Of what is told only what claims need is kept,
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from stockwright.connectors.amazon.order_forms import (
     KnownOrder,
     Line,
     OrdersPage,
-    decimal_of,
+    amount_of,
     left_s,
     open_states,
 )
@@ -89,7 +90,9 @@ class _Tax(msgspec.Struct, rename="camel"):
     tax_collections: list[_Collection] = []
 
 
-class _Item(msgspec.Struct, rename="camel"):
+class Item(msgspec.Struct, rename="camel"):
+    """An item of one order, with what it cost."""
+
     order_item_id: str
     quantity_ordered: int
     proceeds: _Proceeds | None = None
@@ -116,7 +119,7 @@ class _Fulfillment(msgspec.Struct, rename="camel"):
 
 class _Order(msgspec.Struct, rename="camel"):
     sales_channel: _Channel
-    order_items: list[_Item]
+    order_items: list[Item]
     fulfillment: _Fulfillment | None = None
 
 
@@ -179,7 +182,7 @@ async def order_of(api: Api, order: str, deadline: float) -> KnownOrder | None:
     if found is None:
         return None
     state = found.fulfillment.fulfillment_status if found.fulfillment else ""
-    lines = {one.order_item_id: _line(one) for one in found.order_items}
+    lines = {one.order_item_id: line_of(one) for one in found.order_items}
     return KnownOrder(found.sales_channel.marketplace_id, STATES.get(state, state), lines)
 
 
@@ -214,23 +217,24 @@ def kept(found: Mapping[str, Any], form: Mapping[str, Any]) -> dict[str, Any]:
     return picked
 
 
-def _line(item: _Item) -> Line:
-    parts = item.proceeds.breakdowns if item.proceeds else []
-    withheld = any(
-        one.model == "MARKETPLACE_FACILITATOR"
-        for one in (item.tax.tax_collections if item.tax else ())
-    )
-    by_type = {kind: [x.subtotal for x in parts if x.type == kind] for kind in ("ITEM", "TAX")}
-    price = sum((decimal_of(one.amount) for one in by_type["ITEM"]), decimal_of(0))
+def line_of(item: Item) -> Line:
+    """An item as Amazon tells it now."""
+    told = item.proceeds.breakdowns if item.proceeds else []
+    parts = [(one.type, amount_of(one.subtotal.amount)) for one in told]
+    known = [(kind, amount) for kind, amount in parts if amount is not None]
+    currency = next((one.subtotal.currency_code for one in told if one.type == "ITEM"), "")
+
+    def of(kind: str) -> list[Decimal]:
+        return [amount for name, amount in known if name == kind]
+
     # A discount is told as it changes the proceeds; some tell it with a sign and some without.
-    discount = sum(
-        (abs(decimal_of(x.subtotal.amount)) for x in parts if x.type == "DISCOUNT"), decimal_of(0)
-    )
-    tax = sum((decimal_of(one.amount) for one in by_type["TAX"]), decimal_of(0))
+    price = sum(of("ITEM"), Decimal(0)) - sum(map(abs, of("DISCOUNT")), Decimal(0))
+    collections = item.tax.tax_collections if item.tax else []
+    withheld = any(one.model == "MARKETPLACE_FACILITATOR" for one in collections)
     return Line(
         ordered=item.wanted,
         shipped=item.fulfillment.quantity_fulfilled if item.fulfillment else 0,
-        price=price - discount if by_type["ITEM"] else None,
-        tax=decimal_of(0) if withheld else tax,
-        currency=by_type["ITEM"][0].currency_code if by_type["ITEM"] else "",
+        price=price if currency and len(known) == len(parts) else None,
+        tax=Decimal(0) if withheld else sum(of("TAX"), Decimal(0)),
+        currency=currency,
     )

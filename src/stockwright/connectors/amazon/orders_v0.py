@@ -4,6 +4,7 @@ Amazon ends these calls on 27 March 2027.
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from stockwright.connectors.amazon.order_forms import (
     KnownOrder,
     Line,
     OrdersPage,
-    decimal_of,
+    amount_of,
     left_s,
     open_states,
 )
@@ -41,6 +42,9 @@ _KEPT_OF_ITEM: Final[Sequence[str]] = (
     "QuantityOrdered",
     "QuantityShipped",
 )
+
+
+_MONEY: Final = ("ItemPrice", "PromotionDiscount", "ItemTax", "PromotionDiscountTax")
 
 
 class _Page(msgspec.Struct, rename="pascal"):
@@ -125,7 +129,7 @@ async def order_of(api: Api, order: str, deadline: float) -> KnownOrder | None:
     items = await _items(api, order, deadline) if found is not None else None
     if found is None or items is None:
         return None
-    lines = {str(item["OrderItemId"]): _line(item) for item in items if "OrderItemId" in item}
+    lines = {str(item["OrderItemId"]): line_of(item) for item in items if "OrderItemId" in item}
     return KnownOrder(found.marketplace_id, found.order_status, lines)
 
 
@@ -184,16 +188,20 @@ async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]] 
     raise Transient(f"the items of order {order} come to no end")
 
 
-def _line(item: Mapping[str, Any]) -> Line:
-    price, currency = _money(item, "ItemPrice")
+def line_of(item: Mapping[str, Any]) -> Line:
+    """An item as Amazon tells it now."""
+    money = {name: _money(item, name) for name in _MONEY}
+    amounts = [one for one in money.values() if one is not None]
+    currency = _currency(item)
+    known = bool(currency) and len(amounts) == len(_MONEY)
+    price, discount, tax, less_tax = amounts if known else [Decimal(0)] * len(_MONEY)
     collection = item.get("TaxCollection")
     withheld = isinstance(collection, dict) and collection.get("Model") == "MarketplaceFacilitator"
-    tax = _money(item, "ItemTax")[0] - _money(item, "PromotionDiscountTax")[0]
     return Line(
         ordered=_units(item, "QuantityOrdered"),
         shipped=_units(item, "QuantityShipped"),
-        price=price - _money(item, "PromotionDiscount")[0] if currency else None,
-        tax=tax if not withheld else decimal_of(0),
+        price=price - discount if known else None,
+        tax=Decimal(0) if withheld else tax - less_tax,
         currency=currency,
     )
 
@@ -203,8 +211,14 @@ def _units(item: Mapping[str, Any], name: str) -> int:
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
-def _money(item: Mapping[str, Any], name: str) -> tuple[Any, str]:
+def _currency(item: Mapping[str, Any]) -> str:
+    price = item.get("ItemPrice")
+    return str(price.get("CurrencyCode") or "") if isinstance(price, dict) else ""
+
+
+def _money(item: Mapping[str, Any], name: str) -> Decimal | None:
+    """What is told under a name: 0 where nothing is, None where it cannot be read."""
     found = item.get(name)
     if not isinstance(found, dict):
-        return decimal_of(0), ""
-    return decimal_of(found.get("Amount")), str(found.get("CurrencyCode") or "")
+        return Decimal(0)
+    return amount_of(found.get("Amount"))
