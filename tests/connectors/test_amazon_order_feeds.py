@@ -221,7 +221,16 @@ async def test_a_refund_of_an_amount_is_that_amount(amazon, connect, clock):
     assert amazon.order_desk.paid_back[order] == [(mug, 1, "3.33"), (plate, 2, "6.67")]
 
 
-@pytest.mark.parametrize("kind", ["applied_then_error", "applied_then_dropped", "server_error"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "applied_then_error",
+        "applied_then_dropped",
+        "applied_then_garbage",
+        "server_error",
+        "throttled",
+    ],
+)
 @pytest.mark.parametrize("at", range(9))
 async def test_a_refund_is_paid_once_whichever_answer_is_lost(amazon, connect, clock, kind, at):
     connection = connect(timeout_s=1.0)

@@ -190,3 +190,8 @@ def surely_not_done(answer: Refused | Retry | InDoubt) -> Refused | Retry:
     if isinstance(answer, InDoubt):
         return Retry(retry_after_s=answer.retry_after_s or WAIT_S, reason=answer.reason)
     return answer
+
+
+def left_s(deadline: float) -> float:
+    """Seconds until a time of the loop."""
+    return deadline - asyncio.get_running_loop().time()

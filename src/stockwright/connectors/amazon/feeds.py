@@ -5,7 +5,6 @@ again learns what became of it. A feed that does not end is cancelled or forgott
 its levels go another way, and no later feed waits for it.
 """
 
-import asyncio
 import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -13,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from stockwright.connectors.amazon import feed_calls
-from stockwright.connectors.amazon.api import Api
+from stockwright.connectors.amazon.api import Api, left_s
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.listings import patch_of
 from stockwright.connectors.amazon.plans import PLANS
@@ -150,27 +149,27 @@ class FeedLane:
 
     async def _look(self, feed: Feed, deadline: float) -> None:
         """Asks how a feed does, where it is time to. What cannot be told now is asked later."""
-        now = self._clock()
-        if now < feed.look_at:
+        now, look_every = self._clock(), dt.timedelta(seconds=self._settings.feed_look_s)
+        # A clock that was put back must not put off the look by as much.
+        if now < feed.look_at <= now + look_every:
             return
-        feed.look_at = now + dt.timedelta(seconds=self._settings.feed_look_s)
-        left_s = deadline - asyncio.get_running_loop().time()
+        feed.look_at = now + look_every
         status = ""
         try:
-            state = await feed_calls.state_of(self._api, feed.id, left_s)
+            state = await feed_calls.state_of(self._api, feed.id, deadline)
             status = state.processing_status
-            feed.results = await self._results(feed, state, left_s)
+            feed.results = await self._results(feed, state, deadline)
         except Transient:
             pass
         if feed.results is None and now >= feed.deadline:
-            await self._give_up(feed, status, left_s)
+            await self._give_up(feed, status, deadline)
 
     async def _results(
-        self, feed: Feed, state: feed_calls.State, left_s: float
+        self, feed: Feed, state: feed_calls.State, deadline: float
     ) -> dict[LevelKey, PublishResult] | None:
         match state.processing_status:
             case "DONE":
-                return await self._reported(feed, state, left_s)
+                return await self._reported(feed, state, deadline)
             case "FATAL":
                 return self._all(feed, InDoubt(reason="feed_fatal", retry_after_s=WAIT_S))
             case "CANCELLED":
@@ -179,23 +178,23 @@ class FeedLane:
                 return None
 
     async def _reported(
-        self, feed: Feed, state: feed_calls.State, left_s: float
+        self, feed: Feed, state: feed_calls.State, deadline: float
     ) -> dict[LevelKey, PublishResult]:
         """What the processing report says of each message. Raises Transient: not to be had now."""
-        plain = await feed_calls.report_of(self._api, state, left_s)
+        plain = await feed_calls.report_of(self._api, state, deadline)
         try:
             report = msgspec.json.decode(plain or b"", type=_Report)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return self._all(feed, InDoubt(reason="the feed's report cannot be read"))
         return results_of(feed.rows, report)
 
-    async def _give_up(self, feed: Feed, status: str, left_s: float) -> None:
+    async def _give_up(self, feed: Feed, status: str, deadline: float) -> None:
         """The watchdog: a feed still in the queue is cancelled; one at work is forgotten.
 
         A forgotten one may still write its numbers: the hub holds them possible for as long as
         `longest_apply_delay_s` says, and reads back.
         """
-        if status == "IN_QUEUE" and await feed_calls.cancel(self._api, feed.id, left_s):
+        if status == "IN_QUEUE" and await feed_calls.cancel(self._api, feed.id, deadline):
             reason = "the feed was not begun in time, and cancelled"
             feed.results = self._all(feed, Retry(retry_after_s=0.0, reason=reason))
             return
@@ -213,12 +212,9 @@ class FeedLane:
         return [result] * len(levels)
 
     async def _send(self, levels: Sequence[LevelToSend], deadline: float) -> PublishResult:
-        def left_s() -> float:
-            return deadline - asyncio.get_running_loop().time()
-
         if len(self.feeds) >= MOST_FEEDS:
             return Retry(retry_after_s=self._settings.feed_look_s, reason="too many feeds at work")
-        if self.wait_s > left_s() / 2:
+        if self.wait_s > left_s(deadline) / 2:
             # By then the patches of this call have gone, and those of the next one may go.
             turn_s = self._settings.patches_at_once / PLANS["patchListingsItem"].rate_per_s
             wait_s = min(self.wait_s, turn_s)
@@ -229,7 +225,7 @@ class FeedLane:
             _CONTENT,
             msgspec.json.encode(document_of(levels, self._settings)),
         )
-        made = await feed_calls.make(self._api, sending, left_s)
+        made = await feed_calls.make(self._api, sending, deadline)
         if not isinstance(made, str):
             return made
         now = self._clock()
@@ -267,7 +263,7 @@ def results_of(rows: Sequence[LevelKey], report: _Report) -> dict[LevelKey, Publ
     """A result for each message. Where the report counts other than we do, silence is doubt."""
     refused: dict[int, Refused] = {}
     for issue in report.issues:
-        if issue.severity == "ERROR":
+        if issue.severity == "ERROR" and 0 <= issue.message_id <= len(rows):
             refusal = Refused(reason=issue.code or "invalid", message=issue.message)
             refused.setdefault(issue.message_id, refusal)
     counted = report.summary

@@ -17,6 +17,8 @@ CANCELS: Final = "POST_ORDER_ACKNOWLEDGEMENT_DATA"
 """The feed that cancels whole orders."""
 ADJUSTS: Final = "POST_PAYMENT_ADJUSTMENT_DATA"
 """The feed that pays back, and cancels units of an order."""
+_LARGEST: Final = 65_536
+"""Bytes of a report. One on a feed of one message is a hundredth of that."""
 CONTENT: Final = "text/xml; charset=UTF-8"
 CANCEL_REASONS: Final = frozenset(
     {
@@ -114,7 +116,7 @@ def result_of(report: bytes | None) -> Refused | InDoubt | None:
     """What the report on a feed of one message says went wrong; None where all went well."""
     unreadable = InDoubt(reason="the feed's report cannot be read")
     # Amazon's reports declare no document type, and are of single bytes: others are none of theirs.
-    if not report or b"<!DOCTYPE" in report or b"\x00" in report:
+    if not report or len(report) > _LARGEST or b"<!DOCTYPE" in report or b"\x00" in report:
         return unreadable
     try:
         root = Xml.fromstring(report)

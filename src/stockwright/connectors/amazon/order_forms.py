@@ -1,6 +1,5 @@
 """What a poll needs of either version of Amazon's Orders API, in one form."""
 
-import asyncio
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
@@ -120,8 +119,3 @@ def moment_of(text: str) -> dt.datetime | None:
 def text_of(moment: dt.datetime) -> str:
     """A time as Amazon takes it."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def left_s(deadline: float) -> float:
-    """Seconds until a time of the loop."""
-    return deadline - asyncio.get_running_loop().time()

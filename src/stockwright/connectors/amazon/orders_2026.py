@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from stockwright.connectors.amazon.api import Api
+from stockwright.connectors.amazon.api import Api, left_s
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.order_forms import (
     STATES,
@@ -20,7 +20,6 @@ from stockwright.connectors.amazon.order_forms import (
     Line,
     OrdersPage,
     amount_of,
-    left_s,
     open_states,
 )
 from stockwright.connectors.amazon.plans import GET_ORDER_2026

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from stockwright.connectors.amazon.api import Api
+from stockwright.connectors.amazon.api import Api, left_s
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.order_forms import (
     Ask,
@@ -19,7 +19,6 @@ from stockwright.connectors.amazon.order_forms import (
     Line,
     OrdersPage,
     amount_of,
-    left_s,
     open_states,
 )
 from stockwright.domain.errors import Misconfigured, Transient

@@ -9,7 +9,7 @@ import hashlib
 from typing import Any, Final
 from urllib.parse import quote
 
-from stockwright.connectors.amazon.api import Api
+from stockwright.connectors.amazon.api import Api, left_s
 from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.orders import marketplace_of
 from stockwright.connectors.amazon.orders_v0 import ORDERS
@@ -51,7 +51,7 @@ async def ship(api: Api, settings: AmazonSettings, document: Shipment) -> Submit
         "POST",
         f"{path}/shipmentConfirmation",
         json={"marketplaceId": marketplace, "packageDetail": package},
-        within_s=deadline - asyncio.get_running_loop().time(),
+        within_s=left_s(deadline),
     )
     if isinstance(answer, HttpResponse):
         return _taken(answer, package)
