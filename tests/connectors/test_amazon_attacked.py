@@ -9,10 +9,11 @@ import pytest
 from stockwright.connectors.amazon import CONNECTOR, Sandbox
 from stockwright.connectors.amazon.mapping import map_message, order_key
 from stockwright.connectors.amazon.order_cursor import cursor_of
-from stockwright.connectors.amazon.plans import PLANS, Plan
-from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.connectors.amazon.plans import PLANS, Pace, Plan
+from stockwright.domain.errors import Misconfigured, Throttled, Transient
 from stockwright.sdk.connector import Opening
-from stockwright.sdk.messages import Cancellation, Failure
+from stockwright.sdk.messages import Cancellation, Failure, Retry
+from stockwright.sdk.pacing import OwnBuckets
 from stockwright.sdk.secrets import resolve_secret
 from stockwright.sdk.transports import HttpResponse, InMemory, Unanswered
 
@@ -292,7 +293,7 @@ def test_an_operator_may_name_a_state_that_is_new(version):
 
 
 @pytest.mark.parametrize("version", WAYS)
-@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z"])
 def test_a_time_beyond_all_calendars_is_parked(version, time):
     message = told_by(version, "UNSHIPPED" if version == "2026-01-01" else "Unshipped")
     if version == "notice":
@@ -303,3 +304,43 @@ def test_a_time_beyond_all_calendars_is_parked(version, time):
     (failure,) = mapped(message)
     assert isinstance(failure, Failure)
     assert order_key(msgspec.json.encode(message)) == ""
+
+
+# ------------------------------------------------------------ rates
+
+
+@pytest.mark.parametrize("rate", ["0.0000001", "1e-300", "nan", "inf", "-1", "0", "many", ""])
+async def test_a_rate_that_is_none_silences_nobody(rate):
+    pace = Pace(OwnBuckets())
+    await pace.heard("searchOrders", {"x-amzn-ratelimit-limit": rate}, 429)
+    assert 0 < pace.wait_s("searchOrders") < 3600
+
+
+@pytest.mark.parametrize(
+    "call", ["getOrders", "getOrderItems", "searchOrders", "getOrder", "getOrder2026"]
+)
+async def test_a_limit_on_any_call_puts_off_and_refuses_nothing(connect, call):
+    """Whichever call is answered with 429: a poll waits, and a document is told again."""
+
+    def partner(method, path, query):
+        version, last = path.split("/")[2], path.rsplit("/", 1)[-1]
+        name = {"orders": "getOrders" if version == "v0" else "searchOrders"}.get(
+            last, "getOrder" if version == "v0" else "getOrder2026"
+        )
+        if (name if last != "orderItems" else "getOrderItems") == call:
+            return 429, {"errors": []}
+        if last == "orderItems":
+            return ITEMS_V0
+        if last == "orders":
+            return listed("v0" if version == "v0" else "2026-01-01", order(version))
+        return {"payload": {"OrderStatus": "Unshipped"}}
+
+    version = "2026-01-01" if "2026" in call or call == "searchOrders" else "v0"
+    connection = connect(partner, orders_api=version)
+    if call in ("getOrders", "searchOrders", "getOrderItems"):
+        with pytest.raises(Throttled):
+            page = await connection.read("")
+            await connection.read(page.next_cursor)
+    if call not in ("getOrders", "searchOrders"):
+        document = Cancellation(key="C", order="902-0000001-0000001")
+        assert isinstance(await connection.submit(document), Retry)

@@ -204,9 +204,10 @@ def _time(
         return otherwise
     try:
         moment = dt.datetime.fromisoformat(found)  # type: ignore[arg-type]
-        utc = moment.astimezone(dt.UTC).replace(microsecond=0)
-    except (TypeError, ValueError, OverflowError):
+        if not 1970 <= moment.year <= 2200:
+            raise ValueError
+    except (TypeError, ValueError):
         raise Bad(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00Z") from None
     if moment.tzinfo is None:
         raise Bad(f"{at}.{name}", "has no time zone")
-    return utc
+    return moment.astimezone(dt.UTC).replace(microsecond=0)

@@ -16,6 +16,9 @@ from stockwright.domain.errors import Throttled, Transient
 from stockwright.sdk.pacing import Bucket, Buckets, full_bucket, hold_off, take
 
 RATE_HEADER: Final = "x-amzn-ratelimit-limit"
+_SLOWEST: Final = 1 / 1_800
+_FASTEST: Final = 1_000.0
+"""What is told beyond these is no rate: by a slower one we would hardly ask again, to hear another."""
 
 
 class Plan(NamedTuple):
@@ -89,14 +92,15 @@ class Pace:
             rate = float(headers.get(RATE_HEADER, ""))
         except ValueError:
             rate = 0.0
+        told = _SLOWEST <= rate <= _FASTEST
         seen = self._seen.get(operation)
-        same = not 0.0 < rate < 1_000.0 or (seen is not None and seen[0].rate == rate)
+        same = not told or (seen is not None and seen[0].rate == rate)
         if same and status != 429:
             return
 
         def slower(before: Bucket | None, now: float) -> tuple[Bucket, Bucket]:
             bucket = self._of(operation, before, now)
-            if 0.0 < rate < 1_000.0:
+            if told:
                 bucket = msgspec.structs.replace(bucket, rate=rate)
             if status == 429:
                 bucket = hold_off(bucket, now, 1.0 / bucket.rate)

@@ -1,6 +1,7 @@
 """The sandbox's orders by version 2026-01-01 of the Orders API, and what order feeds do to them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 from xml.etree import ElementTree as Xml
 
@@ -183,11 +184,11 @@ class OrderDesk:
             gone = int(row.findtext("QuantityCancelled") or 0)
             if gone > line["QuantityOrdered"] - line["QuantityShipped"]:
                 return "too_many", "So many are not open."
-            amounts = [float(one.text or 0) for one in row.iter("Amount")]
+            amounts = [Decimal(one.text or "0") for one in row.iter("Amount")]
             line["QuantityOrdered"] -= gone
             units = int(row.findtext("Quantity") or 0)
             if units:
-                paid = (line["OrderItemId"], units, f"{sum(amounts):.2f}")
+                paid = (line["OrderItemId"], units, f"{sum(amounts, Decimal(0)):.2f}")
                 self.paid_back.setdefault(number, []).append(paid)
         order["LastUpdateDate"] = self._now()
         return None
