@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from stockwright.connectors.bigcommerce import CONNECTOR, Sandbox
+from stockwright.connectors.bigcommerce.api import moment_of
 from stockwright.connectors.bigcommerce.levels import ABSOLUTE
 from stockwright.connectors.bigcommerce.webhooks import SCOPE
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
@@ -445,3 +446,9 @@ async def test_an_order_the_store_does_not_have_is_refused(connect, order):
     result = await connect().submit(shipment(order, [(1, 1)]))
     assert isinstance(result, Refused)
     assert result.reason == "unknown_order"
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_beyond_all_calendars_is_no_time(text):
+    with pytest.raises(ValueError, match="no order"):
+        moment_of(text)

@@ -12,6 +12,7 @@ message instead, {"out": {"levels": [...]} | {"type": "shipment", ...}}, and exp
 import datetime as dt
 import inspect
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -114,6 +115,14 @@ class Partner(Protocol):
     def show(self, listing: str, quantity: int) -> None:
         """Somebody edits the number there, behind our back."""
         ...
+
+
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([.]\d+)?(Z|[+-]\d\d:?\d\d)?")
+HOSTILE_TIMES: Final[Sequence[str]] = (
+    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0001-01-01 00:00:00",
+    "9999-12-31 23:59:59", "2026-02-30T10:00:00Z",
+)  # fmt: skip
+"""Times that no calendar has, or no zone."""
 
 
 def suite(connector: Connector[Any], settings: Mapping[str, Any]) -> type:
@@ -228,6 +237,17 @@ def _static(connector: Connector[Any], given: Mapping[str, Any]) -> dict[str, Ca
             for part in connection.map(Payload(body=body)):
                 assert isinstance(part.item, Failure)
                 assert part.item.reason
+
+    def test_no_time_makes_the_mapping_fail(self: object) -> None:
+        for path in _cases(connector, out=False):
+            case = msgspec.json.decode(path.read_bytes())
+            text = msgspec.json.encode(case["json"]).decode() if "json" in case else case["body"]
+            more, zone = case.get("settings", {}), case.get("time_zone", "UTC")
+            connection = _connect(connector, {**given, **more}, zone)
+            for time in HOSTILE_TIMES:
+                body = _TIME.sub(time, text).encode()
+                payload = Payload(body=body, headers=case.get("headers", {}))
+                mapped_as_data(connection.map(payload))
 
     def test_the_same_bytes_are_mapped_alike(self: object) -> None:
         for path in connector.cases.glob("*.json"):

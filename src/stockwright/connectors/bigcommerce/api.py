@@ -93,4 +93,6 @@ def moment_of(text: str) -> dt.datetime:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, IndexError):
         moment = dt.datetime.fromisoformat(text)
+    if not 1970 <= moment.year <= 2200:
+        raise ValueError("a year of no order")
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)

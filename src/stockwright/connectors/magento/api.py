@@ -140,6 +140,8 @@ def problem_of(body: bytes) -> Problem:
 def moment_of(text: str) -> dt.datetime:
     """A time as the shop writes it: UTC, without a zone. Raises ValueError, TypeError."""
     moment = dt.datetime.fromisoformat(text)
+    if not 1970 <= moment.year <= 2200:
+        raise ValueError("a year of no order")
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 
 

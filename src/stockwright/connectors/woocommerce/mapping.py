@@ -218,6 +218,8 @@ def _time(root: Any, name: str, at: str) -> dt.datetime:
     found = root.get(name) if isinstance(root, dict) else None
     try:
         moment = dt.datetime.fromisoformat(found)  # type: ignore[arg-type]
+        if not 1970 <= moment.year <= 2200:
+            raise ValueError
     except (TypeError, ValueError):
         raise _Bad(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00") from None
     # The fields that end in _gmt carry no zone.
