@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from stockwright.connectors.amazon import CONNECTOR, Sandbox
-from stockwright.connectors.amazon.order_messages import EVERY_UNIT, order_of
+from stockwright.connectors.amazon.order_messages import EVERY_UNIT, order_in
 from stockwright.connectors.amazon.plans import PLANS, Plan
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.domain.events import Fact
@@ -418,7 +418,7 @@ async def test_no_order_is_missed_while_orders_change_between_the_pages(
         page = await connection.read(cursor)
         cursor = page.next_cursor
         for payload in page.payloads:
-            head = order_of(msgspec.json.decode(payload.body))
+            head = order_in(msgspec.json.decode(payload.body))
             told[head.id] = head.form.state(head)
         return page.complete
 

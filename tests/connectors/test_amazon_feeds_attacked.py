@@ -10,10 +10,11 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from stockwright.connectors.amazon import CONNECTOR, Sandbox, feeds
+from stockwright.connectors.amazon import CONNECTOR, Sandbox
+from stockwright.connectors.amazon.listing_feed_forms import results_of
 from stockwright.connectors.amazon.order_amounts import Refusal, units_of, with_amounts
 from stockwright.connectors.amazon.order_feed_forms import result_of
-from stockwright.connectors.amazon.order_forms import KnownOrder, Line
+from stockwright.connectors.amazon.order_forms import KnownLine, KnownOrder
 from stockwright.connectors.amazon.orders_2026 import Item
 from stockwright.connectors.amazon.orders_2026 import line_of as line_2026
 from stockwright.connectors.amazon.orders_v0 import line_of as line_v0
@@ -294,7 +295,7 @@ def test_an_error_of_no_message_of_ours_makes_no_other_message_good(number):
         "summary": {"messagesProcessed": 2, "messagesAccepted": 1},
     }
     rows = [LevelKey(listing="MUG"), LevelKey(listing="PLATE")]
-    told = feeds.results_of(rows, msgspec.convert(report, feeds._Report))
+    told = results_of(rows, msgspec.json.encode(report))
     assert all(isinstance(one, InDoubt) for one in told.values())
 
 
@@ -311,7 +312,7 @@ def paid(lines, **more):
 
 
 def priced(price, tax="0", currency="EUR"):
-    return Line(1, 1, Decimal(price), Decimal(tax), currency)
+    return KnownLine(1, 1, Decimal(price), Decimal(tax), currency)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from stockwright.connectors.amazon import CONNECTOR, Sandbox
 from stockwright.connectors.amazon.order_amounts import Refusal, units_of, with_amounts
 from stockwright.connectors.amazon.order_feed_forms import ADJUSTS, CANCELS, result_of
-from stockwright.connectors.amazon.order_forms import KnownOrder, Line
+from stockwright.connectors.amazon.order_forms import KnownLine, KnownOrder
 from stockwright.connectors.amazon.plans import PLANS, Plan
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault
@@ -338,11 +338,11 @@ ORDER = KnownOrder(
     "ATVPDKIKX0DER",
     "PartiallyShipped",
     {
-        "1": Line(
+        "1": KnownLine(
             ordered=3, shipped=1, price=Decimal("10.00"), tax=Decimal("1.00"), currency="EUR"
         ),
-        "2": Line(ordered=1, shipped=1, price=Decimal("5.00"), currency="EUR"),
-        "3": Line(ordered=1),
+        "2": KnownLine(ordered=1, shipped=1, price=Decimal("5.00"), currency="EUR"),
+        "3": KnownLine(ordered=1),
     },
 )
 
@@ -397,7 +397,7 @@ def test_rows_come_to_the_very_amount_and_none_beyond_its_own_share(seed):
         "",
         "Shipped",
         {
-            str(n): Line(units, 0, price * cent, tax * cent, currency)
+            str(n): KnownLine(units, 0, price * cent, tax * cent, currency)
             for n in range(chance.randint(1, 6))
             for units, price, tax in [
                 (chance.randint(1, 7), chance.randint(0, 10_000), chance.randint(0, 2_000))

@@ -9,10 +9,10 @@ import msgspec
 from stockwright.connectors.amazon import documents, lanes, listings, orders
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import PATIENCE, AmazonSettings
-from stockwright.connectors.amazon.feeds import FeedLane
+from stockwright.connectors.amazon.listing_feeds import ListingFeeds
 from stockwright.connectors.amazon.mapping import map_message, order_key
 from stockwright.connectors.amazon.order_cursor import cursor_of
-from stockwright.connectors.amazon.order_lane import OrderLane
+from stockwright.connectors.amazon.order_feeds import OrderFeeds
 from stockwright.connectors.amazon.outbound import map_out
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.sdk.connector import Opening
@@ -54,8 +54,8 @@ class AmazonConnection:
         self._channel = settings.channel or opening.system
         transport = opening.transport or Http()
         self._api = Api(opening.system, settings, transport, opening.clock, opening.buckets)
-        self._feeds = FeedLane(self._api, settings, opening.clock)
-        self._lane = OrderLane(self._api, settings, opening.clock)
+        self._listing_feeds = ListingFeeds(self._api, settings, opening.clock)
+        self._order_feeds = OrderFeeds(self._api, settings, opening.clock)
 
     async def close(self) -> None:
         """Closes the connections to Amazon."""
@@ -71,7 +71,7 @@ class AmazonConnection:
         """
         if not levels:
             return []
-        return await lanes.publish(self._api, self._settings, self._feeds, levels)
+        return await lanes.publish(self._api, self._settings, self._listing_feeds, levels)
 
     async def read_back(self, keys: Sequence[LevelKey]) -> Sequence[ShownLevel | None]:
         """What Amazon shows of these listings."""
@@ -86,13 +86,13 @@ class AmazonConnection:
 
         What is in a feed is in doubt, and taken, until it is told again after the feed's end.
         """
-        return await documents.submit(self._api, self._settings, self._lane, document)
+        return await documents.submit(self._api, self._settings, self._order_feeds, document)
 
     async def follow(self, document: Document, reference: str) -> SubmitResult:
         """What became of a document in a feed that an earlier process made."""
         if isinstance(document, Shipment):
             return await self.submit(document)
-        return await self._lane.follow(document, reference)
+        return await self._order_feeds.follow(document, reference)
 
     def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
         """The patch of each level, or the package of a shipment; what feeds hold of an order, only

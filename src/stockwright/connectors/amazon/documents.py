@@ -5,7 +5,7 @@ from typing import Final
 
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
-from stockwright.connectors.amazon.order_lane import OrderLane
+from stockwright.connectors.amazon.order_feeds import OrderFeeds
 from stockwright.connectors.amazon.shipping import ship, unknown
 from stockwright.sdk.messages import Document, Shipment, SubmitResult
 
@@ -14,11 +14,11 @@ NUMBER: Final = re.compile(r"[A-Z0-9]{1,3}-[0-9]{7}-[0-9]{7}")
 
 
 async def submit(
-    api: Api, settings: AmazonSettings, lane: OrderLane, document: Document
+    api: Api, settings: AmazonSettings, feeds: OrderFeeds, document: Document
 ) -> SubmitResult:
     """Tells Amazon of one document. Raises Misconfigured."""
     if not NUMBER.fullmatch(document.order):
         return unknown(document)
     if isinstance(document, Shipment):
         return await ship(api, settings, document)
-    return await lane.submit(document)
+    return await feeds.submit(document)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from stockwright.connectors.amazon.api import Api
 from stockwright.connectors.amazon.declaration import AmazonSettings
-from stockwright.connectors.amazon.feeds import FeedLane
+from stockwright.connectors.amazon.listing_feeds import ListingFeeds
 from stockwright.connectors.amazon.listings import patch
 from stockwright.domain.errors import Misconfigured
 from stockwright.sdk.calling import WAIT_S
@@ -13,7 +13,7 @@ from stockwright.sdk.messages import Applied, InDoubt, LevelToSend, PublishResul
 
 
 async def publish(
-    api: Api, settings: AmazonSettings, feeds: FeedLane, levels: Sequence[LevelToSend]
+    api: Api, settings: AmazonSettings, feeds: ListingFeeds, levels: Sequence[LevelToSend]
 ) -> list[PublishResult]:
     """Sends levels; results are aligned. Raises Misconfigured where nothing was done."""
     deadline = asyncio.get_running_loop().time() + settings.timeout_s
@@ -32,7 +32,7 @@ async def publish(
 
 
 async def _feed(
-    feeds: FeedLane, levels: Sequence[LevelToSend], deadline: float, *, done: bool
+    feeds: ListingFeeds, levels: Sequence[LevelToSend], deadline: float, *, done: bool
 ) -> list[PublishResult]:
     try:
         return await feeds.send(levels, deadline)
@@ -43,7 +43,7 @@ async def _feed(
 
 
 def _parted(
-    rest: list[int], levels: Sequence[LevelToSend], feeds: FeedLane, settings: AmazonSettings
+    rest: list[int], levels: Sequence[LevelToSend], feeds: ListingFeeds, settings: AmazonSettings
 ) -> tuple[list[int], list[int]]:
     """Which go by patch and which by feed, of levels in their order: urgent ones by patch, as many
     as one call carries. Where no feed may be made now, others go by patch as well, so that nothing
@@ -57,7 +57,7 @@ def _parted(
     return rest[:most], rest[most:]
 
 
-def _is_urgent(level: LevelToSend, feeds: FeedLane) -> bool:
+def _is_urgent(level: LevelToSend, feeds: ListingFeeds) -> bool:
     """More may be shown than there is. Where we know nothing of what is shown, a zero cannot wait
     for it.
     """
@@ -66,7 +66,7 @@ def _is_urgent(level: LevelToSend, feeds: FeedLane) -> bool:
     return level.quantity < level.expected
 
 
-def _order(level: LevelToSend, feeds: FeedLane) -> tuple[bool, bool, int]:
+def _order(level: LevelToSend, feeds: ListingFeeds) -> tuple[bool, bool, int]:
     """Urgent ones first, zeroes before others, large drops before small ones."""
     drop = 0 if level.expected is None else level.quantity - level.expected
     return (not _is_urgent(level, feeds), level.quantity != 0, drop)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from stockwright.connectors.amazon.order_forms import KNOWN
-from stockwright.connectors.amazon.order_messages import EVERY_UNIT, Bad, Order, order_of
+from stockwright.connectors.amazon.order_messages import EVERY_UNIT, Bad, Order, order_in
 from stockwright.domain.events import Fact
 from stockwright.sdk.calling import whole_text
 from stockwright.sdk.mapping import excerpt
@@ -30,7 +30,7 @@ def map_message(
     if not isinstance(root, dict):
         return [_failed("$", "$", "is no JSON object")]
     try:
-        order = order_of(root)
+        order = order_in(root)
         if order is None:
             return []
         if order.form.is_amazons(order):
@@ -64,7 +64,7 @@ def order_key(body: bytes) -> str:
     if not isinstance(root, dict):
         return ""
     try:
-        order = order_of(root)
+        order = order_in(root)
     except Bad:
         return ""
     return order.id[:128] if order is not None else ""

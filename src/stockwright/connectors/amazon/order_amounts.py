@@ -5,7 +5,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Final
 
 from stockwright.connectors.amazon.order_feed_forms import Adjusted
-from stockwright.connectors.amazon.order_forms import KnownOrder, Line
+from stockwright.connectors.amazon.order_forms import KnownLine, KnownOrder
 from stockwright.sdk.messages import Cancellation, Refund, Refused
 
 CENT: Final = Decimal("0.01")
@@ -76,7 +76,7 @@ def with_amounts(
     return _spread(rows, refund.amount.quantize(cent), most, cent), currency
 
 
-def _share(item: str, units: int, line: Line, cent: Decimal) -> Adjusted:
+def _share(item: str, units: int, line: KnownLine, cent: Decimal) -> Adjusted:
     part = Decimal(units) / max(1, line.ordered)
 
     def of(amount: Decimal) -> Decimal:

@@ -1,4 +1,6 @@
-"""What a poll needs of either version of Amazon's Orders API, in one form."""
+"""Orders in one form, whichever version of Amazon's Orders API is asked: a page of them for a poll,
+one of them for a cancellation or a refund.
+"""
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
@@ -71,7 +73,7 @@ class Heading(NamedTuple):
         return f"{self.changed} {self.state}"
 
 
-class Line(msgspec.Struct, frozen=True):
+class KnownLine(msgspec.Struct, frozen=True):
     """An item of an order. price and tax are those of all its units, tax without what Amazon
     itself collects; price is None where Amazon tells none, or what cannot be read.
     """
@@ -88,7 +90,7 @@ class KnownOrder(msgspec.Struct, frozen=True):
 
     marketplace: str
     status: str
-    lines: Mapping[str, Line]
+    lines: Mapping[str, KnownLine]
 
 
 def open_states(sold: Collection[str]) -> list[str]:

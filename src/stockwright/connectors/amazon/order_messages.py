@@ -120,7 +120,7 @@ NOTICE: Final[Form] = _Flat("FulfillmentType", "Quantity")
 POLLED_2026: Final[Form] = _Nested()
 
 
-def order_of(root: Mapping[str, Any]) -> Order | None:
+def order_in(root: Mapping[str, Any]) -> Order | None:
     """The order a message tells of; None where it is a notice of something else. Raises Bad."""
     head = root.get("order")
     if isinstance(head, dict):

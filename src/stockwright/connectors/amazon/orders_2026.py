@@ -16,8 +16,8 @@ from stockwright.connectors.amazon.order_forms import (
     STATES,
     Ask,
     Heading,
+    KnownLine,
     KnownOrder,
-    Line,
     OrdersPage,
     amount_of,
     open_states,
@@ -216,7 +216,7 @@ def kept(found: Mapping[str, Any], form: Mapping[str, Any]) -> dict[str, Any]:
     return picked
 
 
-def line_of(item: Item) -> Line:
+def line_of(item: Item) -> KnownLine:
     """An item as Amazon tells it now."""
     told = item.proceeds.breakdowns if item.proceeds else []
     parts = [(one.type, amount_of(one.subtotal.amount)) for one in told]
@@ -230,7 +230,7 @@ def line_of(item: Item) -> Line:
     price = sum(of("ITEM"), Decimal(0)) - sum(map(abs, of("DISCOUNT")), Decimal(0))
     collections = item.tax.tax_collections if item.tax else []
     withheld = any(one.model == "MARKETPLACE_FACILITATOR" for one in collections)
-    return Line(
+    return KnownLine(
         ordered=item.wanted,
         shipped=item.fulfillment.quantity_fulfilled if item.fulfillment else 0,
         price=price if currency and len(known) == len(parts) else None,

@@ -15,8 +15,8 @@ from stockwright.connectors.amazon.declaration import AmazonSettings
 from stockwright.connectors.amazon.order_forms import (
     Ask,
     Heading,
+    KnownLine,
     KnownOrder,
-    Line,
     OrdersPage,
     amount_of,
     open_states,
@@ -187,7 +187,7 @@ async def _items(api: Api, order: str, deadline: float) -> list[dict[str, Any]] 
     raise Transient(f"the items of order {order} come to no end")
 
 
-def line_of(item: Mapping[str, Any]) -> Line:
+def line_of(item: Mapping[str, Any]) -> KnownLine:
     """An item as Amazon tells it now."""
     money = {name: _money(item, name) for name in _MONEY}
     amounts = [one for one in money.values() if one is not None]
@@ -196,7 +196,7 @@ def line_of(item: Mapping[str, Any]) -> Line:
     price, discount, tax, less_tax = amounts if known else [Decimal(0)] * len(_MONEY)
     collection = item.get("TaxCollection")
     withheld = isinstance(collection, dict) and collection.get("Model") == "MarketplaceFacilitator"
-    return Line(
+    return KnownLine(
         ordered=_units(item, "QuantityOrdered"),
         shipped=_units(item, "QuantityShipped"),
         price=price - discount if known else None,

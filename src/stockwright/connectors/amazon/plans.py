@@ -18,7 +18,7 @@ from stockwright.sdk.pacing import Bucket, Buckets, full_bucket, hold_off, take
 RATE_HEADER: Final = "x-amzn-ratelimit-limit"
 _SLOWEST: Final = 1 / 1_800
 _FASTEST: Final = 1_000.0
-"""What is told beyond these is no rate: by a slower one we would hardly ask, and hear of another."""
+"""What is told beyond these is no rate: by a slower one we would hardly ask, and hear another."""
 
 
 class Plan(NamedTuple):

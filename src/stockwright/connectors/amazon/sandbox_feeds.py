@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from stockwright.connectors.amazon.feed_calls import DOCUMENTS, FEEDS
-from stockwright.connectors.amazon.feeds import FEED_TYPE
+from stockwright.connectors.amazon.listing_feed_forms import FEED_TYPE
 
 Mood = Literal["reads", "queued", "stuck", "fatal"]
 

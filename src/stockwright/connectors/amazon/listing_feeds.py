@@ -7,14 +7,19 @@ its levels go another way, and no later feed waits for it.
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from stockwright.connectors.amazon import feed_calls
 from stockwright.connectors.amazon.api import Api, left_s
 from stockwright.connectors.amazon.declaration import AmazonSettings
-from stockwright.connectors.amazon.listings import patch_of
+from stockwright.connectors.amazon.listing_feed_forms import (
+    CONTENT,
+    FEED_TYPE,
+    document_of,
+    results_of,
+)
 from stockwright.connectors.amazon.plans import PLANS
 from stockwright.domain.errors import Transient
 from stockwright.sdk.calling import WAIT_S
@@ -24,14 +29,11 @@ from stockwright.sdk.messages import (
     LevelKey,
     LevelToSend,
     PublishResult,
-    Refused,
     Retry,
 )
 
-FEED_TYPE: Final = "JSON_LISTINGS_FEED"
 MOST_FEEDS: Final = 30
 """Feeds that are remembered at one time."""
-_CONTENT: Final = "application/json; charset=UTF-8"
 
 
 class Feed(msgspec.Struct):
@@ -48,24 +50,7 @@ class Feed(msgspec.Struct):
     results: dict[LevelKey, PublishResult] | None = None
 
 
-class _Issue(msgspec.Struct, rename="camel"):
-    severity: str
-    message: str
-    code: str = ""
-    message_id: int = 0
-
-
-class _Counts(msgspec.Struct, rename="camel"):
-    messages_processed: int
-    messages_accepted: int
-
-
-class _Report(msgspec.Struct):
-    issues: list[_Issue]
-    summary: _Counts
-
-
-class FeedLane:
+class ListingFeeds:
     """The feeds of one connection that are at work, or whose results were not asked for yet."""
 
     def __init__(
@@ -182,11 +167,7 @@ class FeedLane:
     ) -> dict[LevelKey, PublishResult]:
         """What the processing report says of each message. Raises Transient: not to be had now."""
         plain = await feed_calls.report_of(self._api, state, deadline)
-        try:
-            report = msgspec.json.decode(plain or b"", type=_Report)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return self._all(feed, InDoubt(reason="the feed's report cannot be read"))
-        return results_of(feed.rows, report)
+        return results_of(feed.rows, plain)
 
     async def _give_up(self, feed: Feed, status: str, deadline: float) -> None:
         """The watchdog: a feed still in the queue is cancelled; one at work is forgotten.
@@ -222,8 +203,8 @@ class FeedLane:
         sending = feed_calls.Sending(
             FEED_TYPE,
             self._settings.marketplaces[0],
-            _CONTENT,
-            msgspec.json.encode(document_of(levels, self._settings)),
+            CONTENT,
+            document_of(levels, self._settings),
         )
         made = await feed_calls.make(self._api, sending, deadline)
         if not isinstance(made, str):
@@ -240,37 +221,3 @@ class FeedLane:
             )
         )
         return self.at_work(f"feed {made} is at work")
-
-
-def document_of(levels: Sequence[LevelToSend], settings: AmazonSettings) -> dict[str, Any]:
-    """The document of a feed: a message for each level, numbered from 1."""
-    return {
-        "header": {"sellerId": settings.seller_id, "version": "2.0"},
-        "messages": [
-            {
-                "messageId": n,
-                "sku": level.listing,
-                "operationType": "PATCH",
-                "productType": settings.product_type,
-                "patches": patch_of(level, settings),
-            }
-            for n, level in enumerate(levels, 1)
-        ],
-    }
-
-
-def results_of(rows: Sequence[LevelKey], report: _Report) -> dict[LevelKey, PublishResult]:
-    """A result for each message. Where the report counts other than we do, silence is doubt."""
-    refused: dict[int, Refused] = {}
-    for issue in report.issues:
-        if issue.severity == "ERROR" and 0 <= issue.message_id <= len(rows):
-            refusal = Refused(reason=issue.code or "invalid", message=issue.message)
-            refused.setdefault(issue.message_id, refusal)
-    counted = report.summary
-    whole = refused.pop(0, None)
-    rest: PublishResult = Applied()
-    if whole is not None and not counted.messages_accepted:
-        rest = whole
-    elif counted.messages_accepted != len(rows) - len(refused):
-        rest = InDoubt(reason="the feed's report does not tell of every message")
-    return {key: refused.get(n, rest) for n, key in enumerate(rows, 1)}

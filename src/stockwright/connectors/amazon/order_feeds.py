@@ -38,8 +38,8 @@ hour.
 """
 
 
-class OrderLane:
-    """Tells cancellations and refunds of one connection."""
+class OrderFeeds:
+    """Tells the cancellations and refunds of one connection."""
 
     def __init__(
         self, api: Api, settings: AmazonSettings, clock: Callable[[], dt.datetime]
