@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from stockwright.connectors.amazon.order_forms import STATES
 from stockwright.sdk.declaration import (
     Capabilities,
     ConnectorSettings,
@@ -176,6 +177,12 @@ class AmazonSettings(ConnectorSettings, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=3600, description="seconds in which what was given up may still be applied"),
     ] = LIMITS.longest_apply_delay_s
+
+    def __post_init__(self) -> None:
+        # By a word that no order comes with nothing would be sold, and nobody told.
+        for word in (*self.sold, *self.cancelled):
+            if word in STATES:
+                raise ValueError(f"write {STATES[word]} for {word} in sold and cancelled")
 
     @property
     def address(self) -> str:
