@@ -287,7 +287,7 @@ def test_a_state_that_nobody_knows_is_parked_whoever_tells_it(version):
 
 @pytest.mark.parametrize("name", ["sold", "cancelled"])
 def test_a_state_in_the_words_of_2026_is_refused_as_a_setting(name):
-    """Orders are told by the words of v0: it would match none of them, and nothing would be sold."""
+    """Orders are told by the words of v0: it would match none, and nothing would be sold."""
     with pytest.raises(Misconfigured, match="write Unshipped for UNSHIPPED"):
         settings_with(**{name: ["UNSHIPPED"]})
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from stockwright.connectors.amazon.listings import ITEMS
 from stockwright.connectors.amazon.orders_v0 import ORDERS
 from stockwright.connectors.amazon.plans import PLANS, RATE_HEADER, Plan
 from stockwright.connectors.amazon.sandbox_feeds import FeedDesk, answer, failed
+from stockwright.connectors.amazon.sandbox_listings import MARKETPLACE, SELLER, ListingDesk
 from stockwright.connectors.amazon.sandbox_orders import OrderDesk
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
@@ -23,10 +23,7 @@ from stockwright.sdk.pacing import Bucket, full_bucket, take
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import Http, HttpRequest, json_body
 
-SELLER: Final = "A3TH9S8BH6GOGM"
-MARKETPLACE: Final = "ATVPDKIKX0DER"
 _TOKEN_LIFE_S: Final = 3600
-OnLevel = Callable[[str, int, dt.datetime], None]
 
 
 class Sandbox:
@@ -50,8 +47,9 @@ class Sandbox:
         plans: Mapping[str, Plan] = PLANS,
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
-        self.faults = Faults(keep=keeping(self, "items"))
-        self.refused: dict[str, str] = {}
+        self.listing_desk = ListingDesk(clock, self._now)
+        self.faults = Faults(keep=keeping(self.listing_desk, "items"))
+        self.refused = self.listing_desk.refused
         self.webhook_url = webhook_url
         self.webhooks = True
         self.secret = Secret("amazon-relay-key")
@@ -62,13 +60,12 @@ class Sandbox:
         self.throttled: list[str] = []
         self.deliveries: list[int] = []
         self.tokens: dict[str, dt.datetime] = {}
-        self.items: dict[str, dict[str, Any]] = {}
         self.orders: dict[str, dict[str, Any]] = {}
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.packages: dict[str, dict[str, dict[str, Any]]] = {}
-        self.on_level: list[OnLevel] = []
+        self.on_level = self.listing_desk.on_level
         self.order_desk = OrderDesk(self.orders, self.lines, self._now, self._up_to)
-        self.desk = FeedDesk(clock, self._write, self.order_desk.take)
+        self.desk = FeedDesk(clock, self.listing_desk.write, self.order_desk.take)
         self._buckets: dict[str, Bucket] = {}
         self._lists: dict[str, list[dict[str, Any]]] = {}
         self._until = ""
@@ -81,12 +78,7 @@ class Sandbox:
 
     def add(self, sku: str, quantity: int | None = 0, fulfilled_by: str = "DEFAULT") -> None:
         """Adds a listing; one that Amazon ships has another code and no number of the seller's."""
-        shown = {"fulfillmentChannelCode": fulfilled_by}
-        self.items[sku] = {
-            "sku": sku,
-            "made": self._now(),
-            "availability": [shown if quantity is None else {**shown, "quantity": quantity}],
-        }
+        self.listing_desk.add(sku, quantity, fulfilled_by)
 
     @property
     def page_size(self) -> int:
@@ -103,11 +95,8 @@ class Sandbox:
             middlewares=[self.faults.middleware(), self._gate], client_max_size=64 << 20
         )
         app.router.add_post("/auth/o2/token", self._token)
-        item = f"{ITEMS}/{{seller}}/{{sku}}"
         routes = [
-            ("patchListingsItem", "PATCH", item, self._patch),
-            ("getListingsItem", "GET", item, self._get_item),
-            ("searchListingsItems", "GET", f"{ITEMS}/{{seller}}", self._search),
+            *self.listing_desk.routes(),
             ("getOrders", "GET", ORDERS, self._list_orders),
             ("getOrder", "GET", f"{ORDERS}/{{id}}", self._get_order),
             ("getOrderItems", "GET", f"{ORDERS}/{{id}}/orderItems", self._get_lines),
@@ -153,15 +142,11 @@ class Sandbox:
 
     def shown(self, listing: str) -> int | None:
         """The seller's quantity it shows now; None where it has no such listing."""
-        item = self.items.get(listing)
-        for one in item["availability"] if item else ():
-            if one["fulfillmentChannelCode"] == "DEFAULT":
-                return int(one["quantity"])
-        return None
+        return self.listing_desk.shown(listing)
 
     def show(self, listing: str, quantity: int) -> None:
         """Somebody edits the number at Amazon, behind our back."""
-        self.items[listing]["availability"][0]["quantity"] = quantity
+        self.listing_desk.show(listing, quantity)
 
     async def sell(
         self, lines: Sequence[tuple[str, int]], status: str = "Pending", fulfilled_by: str = "MFN"
@@ -338,81 +323,6 @@ class Sandbox:
             return False
         self._buckets[name] = after
         return True
-
-    # ---------------------------------------------------------------- listings
-
-    async def _patch(self, request: web.Request) -> web.Response:
-        sku = request.match_info["sku"]
-        asked = await request.json()
-        if sku not in self.items or request.match_info["seller"] != SELLER:
-            return failed(400, "BAD_REQUEST", f"SKU {sku!r} not found.")
-        refusal = self._write({"sku": sku, **asked})
-        told = {"sku": sku, "status": "ACCEPTED", "submissionId": f"s-{len(self.calls)}"}
-        if refusal is not None:
-            issue = {
-                "code": refusal[0],
-                "message": refusal[1],
-                "severity": "ERROR",
-                "categories": [],
-            }
-            return answer({**told, "status": "INVALID", "issues": [issue]})
-        return answer({**told, "issues": []})
-
-    def _write(self, message: dict[str, Any]) -> tuple[str, str] | None:
-        """Carries out a patch, or answers why not."""
-        item = self.items.get(message["sku"])
-        if item is None:
-            return "8560", "The SKU does not match any listing."
-        if message["sku"] in self.refused:
-            return self.refused[message["sku"]], "Amazon will not take it."
-        for patch in message["patches"]:
-            for value in patch["value"]:
-                code = value["fulfillment_channel_code"]
-                known = [x for x in item["availability"] if x["fulfillmentChannelCode"] == code]
-                if not known:
-                    known = [{"fulfillmentChannelCode": code}]
-                    item["availability"] += known
-                known[0]["quantity"] = value["quantity"]
-                for callback in self.on_level:
-                    callback(message["sku"], value["quantity"], self.clock())
-        return None
-
-    async def _get_item(self, request: web.Request) -> web.Response:
-        item = self.items.get(request.match_info["sku"])
-        if item is None:
-            return failed(404, "NotFound", "SKU not found.")
-        return answer(self._shown(item))
-
-    async def _search(self, request: web.Request) -> web.Response:
-        query = request.query
-        rows = sorted(self.items.values(), key=lambda item: (item["made"], item["sku"]))
-        if "identifiers" in query:
-            named = query["identifiers"].split(",")
-            rows = [row for row in rows if row["sku"] in named]
-        rows = [row for row in rows if row["made"] >= query.get("createdAfter", "")]
-        start, size = int(query.get("pageToken", "0")), int(query.get("pageSize", "10"))
-        end = min(start + size, 1_000)
-        told: dict[str, Any] = {
-            "numberOfResults": len(rows),
-            "items": [self._shown(row) for row in rows[start:end]],
-        }
-        if end < min(len(rows), 1_000):
-            told["pagination"] = {"nextToken": str(end)}
-        return answer(told)
-
-    def _shown(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        summary = {
-            "marketplaceId": MARKETPLACE,
-            "productType": "PRODUCT",
-            "status": ["BUYABLE"],
-            "createdDate": item["made"],
-            "lastUpdatedDate": item["made"],
-        }
-        return {
-            "sku": item["sku"],
-            "summaries": [summary],
-            "fulfillmentAvailability": item["availability"],
-        }
 
     # ---------------------------------------------------------------- orders
 
