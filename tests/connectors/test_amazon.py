@@ -438,7 +438,7 @@ async def test_a_page_whose_token_has_ended_begins_the_pass_anew(amazon, connect
     connection = connect(orders_api=version)
     orders = [await amazon.sell([("MUG", 1)]) for _ in range(3)]
     page = await connection.read("")
-    amazon._lists.clear()
+    amazon.order_desk_v0.lists.clear()
     amazon.order_desk.pages.clear()
     payloads, _ = await polled(connection, page.next_cursor)
     assert {one.raw_key for one in (*page.payloads, *payloads)} == set(orders)

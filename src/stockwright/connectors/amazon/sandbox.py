@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from stockwright.connectors.amazon.orders_v0 import ORDERS
 from stockwright.connectors.amazon.plans import PLANS, RATE_HEADER, Plan
 from stockwright.connectors.amazon.sandbox_feeds import FeedDesk, answer, failed
 from stockwright.connectors.amazon.sandbox_listings import MARKETPLACE, SELLER, ListingDesk
+from stockwright.connectors.amazon.sandbox_notices import notice_of
 from stockwright.connectors.amazon.sandbox_orders import OrderDesk
+from stockwright.connectors.amazon.sandbox_orders_v0 import OrderDeskV0
 from stockwright.domain.errors import Transient
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.hostile import Faults, keeping
@@ -62,13 +63,12 @@ class Sandbox:
         self.tokens: dict[str, dt.datetime] = {}
         self.orders: dict[str, dict[str, Any]] = {}
         self.lines: dict[str, list[dict[str, Any]]] = {}
-        self.packages: dict[str, dict[str, dict[str, Any]]] = {}
         self.on_level = self.listing_desk.on_level
         self.order_desk = OrderDesk(self.orders, self.lines, self._now, self._up_to)
+        self.order_desk_v0 = OrderDeskV0(self.orders, self.lines, self.order_desk, self.change)
+        self.packages = self.order_desk_v0.packages
         self.desk = FeedDesk(clock, self.listing_desk.write, self.order_desk.take)
         self._buckets: dict[str, Bucket] = {}
-        self._lists: dict[str, list[dict[str, Any]]] = {}
-        self._until = ""
         self._next = 1_000_000
         self._runner: web.AppRunner | None = None
         self._http = Http()
@@ -97,10 +97,7 @@ class Sandbox:
         app.router.add_post("/auth/o2/token", self._token)
         routes = [
             *self.listing_desk.routes(),
-            ("getOrders", "GET", ORDERS, self._list_orders),
-            ("getOrder", "GET", f"{ORDERS}/{{id}}", self._get_order),
-            ("getOrderItems", "GET", f"{ORDERS}/{{id}}/orderItems", self._get_lines),
-            ("confirmShipment", "POST", f"{ORDERS}/{{id}}/shipmentConfirmation", self._confirm),
+            *self.order_desk_v0.routes(),
             *self.order_desk.routes(),
             *self.desk.routes(),
         ]
@@ -217,54 +214,7 @@ class Sandbox:
 
     def notice(self, number: str) -> dict[str, Any]:
         """The notification of an order's last change, as the event bus carries it."""
-        order = self.orders[number]
-        return {
-            "version": "0",
-            "detail-type": "ORDER_CHANGE",
-            "detail": {
-                "NotificationVersion": "1.0",
-                "NotificationType": "ORDER_CHANGE",
-                "PayloadVersion": "1.0",
-                "EventTime": self.clock().isoformat(),
-                "Payload": {"OrderChangeNotification": self._change(order)},
-                "NotificationMetadata": {
-                    "ApplicationId": "app-id-sandbox",
-                    "SubscriptionId": "subscription-id-sandbox",
-                    "PublishTime": self.clock().isoformat(),
-                    "NotificationId": f"notification-{number}",
-                },
-            },
-        }
-
-    def _change(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "NotificationLevel": "OrderLevel",
-            "SellerId": SELLER,
-            "AmazonOrderId": order["AmazonOrderId"],
-            "OrderChangeType": "OrderStatusChange",
-            "OrderChangeTrigger": {
-                "TimeOfOrderChange": order["LastUpdateDate"],
-                "ChangeReason": "OrderStatusChange",
-            },
-            "Summary": {
-                "MarketplaceId": MARKETPLACE,
-                "OrderStatus": order["OrderStatus"],
-                "PurchaseDate": order["PurchaseDate"],
-                "DestinationPostalCode": None,
-                "FulfillmentType": order["FulfillmentChannel"],
-                "OrderType": "StandardOrder",
-                "OrderItems": [
-                    {
-                        "OrderItemId": line["OrderItemId"],
-                        "SellerSKU": line["SellerSKU"],
-                        "SupplySourceId": None,
-                        "Quantity": line["QuantityOrdered"],
-                        "QuantityShipped": line["QuantityShipped"],
-                    }
-                    for line in self.lines[order["AmazonOrderId"]]
-                ],
-            },
-        }
+        return notice_of(self.orders[number], self.lines[number], self.clock().isoformat())
 
     async def deliver(self, notice: Mapping[str, Any]) -> int:
         """Relays one notification; answers the hub's status, 0 where it did not answer."""
@@ -324,69 +274,7 @@ class Sandbox:
         self._buckets[name] = after
         return True
 
-    # ---------------------------------------------------------------- orders
-
-    async def _list_orders(self, request: web.Request) -> web.Response:
-        query = request.query
-        token = query.get("NextToken", "")
-        if token:
-            rows = self._lists.pop(token, None)
-            if rows is None:
-                return failed(400, "InvalidInput", "The token has ended.")
-        else:
-            self._until = self._up_to()
-            rows = [row for row in self.orders.values() if self._is_asked(row, query)]
-            rows.sort(key=lambda row: (row["LastUpdateDate"], row["AmazonOrderId"]))
-        size = min(self.order_desk.page_size, int(query.get("MaxResultsPerPage", "100")))
-        told: dict[str, Any] = {"Orders": rows[:size], "LastUpdatedBefore": self._until}
-        if rows[size:]:
-            told["NextToken"] = token = f"page-{len(self.calls)}"
-            self._lists[token] = rows[size:]
-        return answer({"payload": told})
-
-    def _is_asked(self, order: Mapping[str, Any], query: Mapping[str, str]) -> bool:
-        states = query.get("OrderStatuses", "")
-        channels = query.get("FulfillmentChannels", "")
-        return (
-            query.get("LastUpdatedAfter", "") <= order["LastUpdateDate"] <= self._until
-            and (not states or order["OrderStatus"] in states.split(","))
-            and (not channels or order["FulfillmentChannel"] in channels.split(","))
-        )
-
-    async def _get_order(self, request: web.Request) -> web.Response:
-        order = self.orders.get(request.match_info["id"])
-        if order is None:
-            return failed(404, "NotFound", "There is no such order.")
-        return answer({"payload": order})
-
-    async def _get_lines(self, request: web.Request) -> web.Response:
-        number = request.match_info["id"]
-        if number not in self.lines:
-            return failed(404, "NotFound", "There is no such order.")
-        order = self.orders[number]
-        items = [self.order_desk.priced(order, line) for line in self.lines[number]]
-        return answer({"payload": {"AmazonOrderId": number, "OrderItems": items}})
-
-    async def _confirm(self, request: web.Request) -> web.Response:
-        number = request.match_info["id"]
-        package = (await request.json())["packageDetail"]
-        if number not in self.orders:
-            return failed(404, "NotFound", "There is no such order.")
-        lines = {line["OrderItemId"]: line for line in self.lines[number]}
-        if any(one["orderItemId"] not in lines for one in package["orderItems"]):
-            return failed(400, "InvalidInput", "The order has no such item.")
-        packages = self.packages.setdefault(number, {})
-        packages[package["packageReferenceId"]] = package
-        for line in lines.values():
-            line["QuantityShipped"] = sum(
-                one["quantity"]
-                for other in packages.values()
-                for one in other["orderItems"]
-                if one["orderItemId"] == line["OrderItemId"]
-            )
-        left = [x for x in lines.values() if x["QuantityShipped"] < x["QuantityOrdered"]]
-        await self.change(number, "PartiallyShipped" if left else "Shipped")
-        return web.Response(status=204)
+    # ---------------------------------------------------------------- its clock
 
     def _up_to(self) -> str:
         """Up to when orders are listed."""

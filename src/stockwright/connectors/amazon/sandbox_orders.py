@@ -47,7 +47,7 @@ class OrderDesk:
         self._orders = orders
         self._lines = lines
         self._now = now
-        self._until = until
+        self.until = until
         self._tokens = 0
 
     def routes(self) -> list[tuple[str, str, str, Any]]:
@@ -67,7 +67,7 @@ class OrderDesk:
             if same != asked:
                 return failed(400, "InvalidInput", "The token has ended, or is another question's.")
         else:
-            until = self._until()
+            until = self.until()
             rows = [row for row in self._orders.values() if _is_asked(row, query, until)]
             rows.sort(key=lambda row: (row["LastUpdateDate"], row["AmazonOrderId"]))
         size = min(self.page_size, int(query.get("maxResultsPerPage", "100")))
