@@ -10,7 +10,7 @@ from stockwright.connectors.amazon.order_forms import Heading, moment_of, text_o
 from stockwright.domain.errors import Transient
 
 MOST_REFUSED: Final = 3
-"""Passes that are begun anew at once, because Amazon refused the token of a page."""
+"""Tokens of pages refused in a row; the pass is begun anew at once as long as there are fewer."""
 REST: Final = dt.timedelta(minutes=5)
 """Until the next one after that: each costs lists of a scarce plan."""
 _SETTLED_AFTER: Final = dt.timedelta(minutes=2)
