@@ -130,6 +130,27 @@ async def test_an_answer_that_is_lost_late_is_looked_for_from_before_the_call(
     assert (paid_back(amazon, refund), len(amazon.desk.feeds)) == (1, 1)
 
 
+@pytest.mark.parametrize("ahead_s", [600, -600])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_lost_answer_is_looked_for_by_amazons_clock_not_by_ours(
+    amazon, connect, clock, ahead_s, restarted
+):
+    amazon.clock = amazon.desk._clock = lambda: clock() - dt.timedelta(seconds=ahead_s)
+    connection = connect()
+    refund = await refund_of(amazon)
+    await connection.submit(await refund_of(amazon, "R-0"))  # the token is had by now
+    clock.step(61)
+    amazon.faults.plan(*BEFORE_THE_FEED[1:], Fault(kind="applied_then_error"))
+    told = await connection.submit(refund)
+    assert not told.taken
+    clock.step(61)
+    if restarted:
+        assert (await connect().follow(refund, told.reference)).reason == "perhaps_told"
+    else:
+        assert isinstance(await ended(connection, refund, clock), Delivered)
+    assert len(amazon.desk.feeds) == 2
+
+
 async def test_who_tells_one_document_twice_at_once_makes_one_feed(amazon, connect, clock):
     connection = connect()
     refund = await refund_of(amazon)
@@ -250,6 +271,23 @@ async def test_after_the_clock_went_back_feeds_are_asked_for_all_the_same(amazon
     clock.step(-DAY_S)
     assert isinstance(await connection.submit(refund), Delivered)
     assert list(await connection.publish(levels)) == [Applied(), Applied()]
+
+
+async def test_after_the_clock_went_back_the_watchdog_bites_in_its_time(amazon, connect, clock):
+    connection = connect(feed_from=1)
+    refund = await refund_of(amazon)
+    levels = [level("MUG", 5), level("PLATE", 6)]
+    amazon.desk.mood = "queued"
+    await connection.submit(refund)
+    await connection.publish(levels)
+    clock.step(-DAY_S)
+    assert isinstance(await connection.submit(refund), InDoubt)
+    assert all(one.taken for one in await connection.publish(levels))
+    clock.step(901)
+    assert isinstance(await connection.submit(refund), Retry)
+    assert all(isinstance(one, Retry) for one in await connection.publish(levels))
+    states = {feed["processingStatus"] for feed in amazon.desk.feeds.values()}
+    assert states == {"CANCELLED"}
 
 
 async def test_a_look_at_a_feed_keeps_within_the_time_of_one_call(amazon, connect, clock):

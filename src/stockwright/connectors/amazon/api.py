@@ -3,6 +3,8 @@
 import asyncio
 import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -47,6 +49,8 @@ class Api:
             prefix="",
         )
         self.pace = Pace(buckets)
+        self._clock = clock
+        self._ahead = dt.timedelta(0)
         self._caller = Caller(
             system=system,
             base_url=settings.address,
@@ -76,7 +80,7 @@ class Api:
         """
         left_s = await self._turn(operation, self._timeout_s if within_s is None else within_s)
         response = await self._caller.send("GET", path, query=query, timeout_s=left_s)
-        await self.pace.heard(operation, response.headers, response.status)
+        await self._heard(operation, response)
         if response.status not in _REJECTS:
             self._caller.expect(response, operation)
         return response
@@ -116,9 +120,21 @@ class Api:
             return InDoubt(reason=str(error))
         except Transient as error:  # no connection, or no token: the call was not made
             return Retry(retry_after_s=WAIT_S, reason=str(error))
-        await self.pace.heard(operation, response.headers, response.status)
+        await self._heard(operation, response)
         answer = self._caller.judge(response)
         return _named(answer, response.body) if answer is not None else response
+
+    @property
+    def now(self) -> dt.datetime:
+        """What Amazon's own clock says, as far as its answers told."""
+        return self._clock() - self._ahead
+
+    async def _heard(self, operation: str, response: HttpResponse) -> None:
+        await self.pace.heard(operation, response.headers, response.status)
+        if response.status < 300:
+            with suppress(TypeError, ValueError, IndexError, OverflowError):
+                told = parsedate_to_datetime(response.headers.get("date", "")).astimezone(dt.UTC)
+                self._ahead = self._clock() - told
 
     async def _turn(self, operation: str, within_s: float) -> float:
         """Waits for a call's turn; the seconds left for the call, at least half of what there were.

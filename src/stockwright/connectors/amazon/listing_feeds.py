@@ -139,6 +139,9 @@ class ListingFeeds:
         if now < feed.look_at <= now + look_every:
             return
         feed.look_at = now + look_every
+        feed.deadline = min(
+            feed.deadline, now + dt.timedelta(seconds=self._settings.feed_deadline_s)
+        )
         status = ""
         try:
             state = await feed_calls.state_of(self._api, feed.id, deadline)

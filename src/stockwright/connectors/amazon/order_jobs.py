@@ -32,14 +32,15 @@ MOST_JOBS: Final = 1_000
 GIVEN_UP_AFTER: Final = dt.timedelta(days=1)
 """A feed that did not end by then is given to a person."""
 _CLOCKS: Final = dt.timedelta(minutes=1)
-"""How far Amazon's clock may be behind ours."""
+"""By how much Amazon's clock may be off what its last answer told."""
 _LOST: Final = "lost"
 _LOOK_IN: Final = "look at the order in Seller Central before you tell it anew"
 Told = Cancellation | Refund
 
 
 class Job(msgspec.Struct):
-    """A document in a feed. feed is '' until Amazon answered its making. made: when that began.
+    """A document in a feed. feed is '' until Amazon answered its making. made: when that began;
+    since: a little before that by Amazon's clock.
 
     followed: another process made it, whose other feeds are not known here. making: its call is
     under way.
@@ -49,6 +50,7 @@ class Job(msgspec.Struct):
     feed: str
     made: dt.datetime
     look_at: dt.datetime
+    since: str = ""
     followed: bool = False
     making: bool = False
     result: Delivered | Refused | None = None
@@ -81,18 +83,20 @@ class Jobs:
     def begin(self, key: str, kind: str) -> Job:
         """Remembers a document whose feed is about to be made."""
         now = self._clock()
-        job = self._jobs[key] = Job(kind, "", now, now + self._look_every, making=True)
+        since = text_of(self._api.now - _CLOCKS)
+        job = self._jobs[key] = Job(kind, "", now, now + self._look_every, since, making=True)
         return job
 
     def follow(self, key: str, reference: str) -> None:
         """Remembers a document whose feed an earlier process made, by its `InDoubt.reference`."""
         now = self._clock()
         match reference.split(" "):
-            case [word, kind, at] if word == _LOST and kind in (CANCELS, ADJUSTS):
-                made, feed = moment_of(at) or now, ""
+            case [word, kind, since] if word == _LOST and kind in (CANCELS, ADJUSTS):
+                made = min(now, moment_of(since) or now)
+                job = Job(kind, "", made, now, since, followed=True)
             case _:
-                kind, made, feed = "", now, reference
-        self._jobs[key] = Job(kind, feed, made, look_at=now, followed=True)
+                job = Job("", reference, now, now, followed=True)
+        self._jobs[key] = job
 
     def forget(self, key: str) -> None:
         """There is no feed of it, and none under way."""
@@ -104,7 +108,7 @@ class Jobs:
         if job.feed:
             reason = f"feed {job.feed} is at work"
             return InDoubt(reason=reason, retry_after_s=wait_s, taken=True, reference=job.feed)
-        reference = f"{_LOST} {job.kind} {text_of(job.made)}"
+        reference = f"{_LOST} {job.kind} {job.since}"
         reason = "Amazon's answer is awaited, or was lost"
         return InDoubt(reason=reason, retry_after_s=wait_s, reference=reference)
 
@@ -121,6 +125,7 @@ class Jobs:
         if job.making or now < job.look_at <= now + self._look_every:
             return self.at_work(job)
         job.look_at = now + self._look_every
+        job.made = min(job.made, now)
         try:
             told = await self._told(document, job, now, deadline)
         except (Transient, Misconfigured):
@@ -138,8 +143,7 @@ class Jobs:
     ) -> SubmitResult | None:
         """What Amazon says of a job; None where it knows of none. Raises as feed_calls does."""
         if not job.feed:
-            since = text_of(job.made - _CLOCKS)
-            made = await feed_calls.made_since(self._api, job.kind, since, deadline)
+            made = await feed_calls.made_since(self._api, job.kind, job.since, deadline)
             known = {one.feed for one in self._jobs.values()}
             strange = [feed for feed in made if feed not in known]
             if not strange:

@@ -6,6 +6,7 @@ Its requests and answers are held to Amazon's published models by the tests.
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from email.utils import format_datetime
 from typing import Any, Final
 
 from aiohttp import web
@@ -255,7 +256,7 @@ class Sandbox:
         if until is None or until <= self.clock():
             return failed(403, "Unauthorized", "Access to requested resource is denied.")
         plan = self.plans[name]
-        headers = {RATE_HEADER: f"{plan.rate_per_s:g}"}
+        headers = {RATE_HEADER: f"{plan.rate_per_s:g}", "Date": self._date()}
         if not self._allowed(name, plan):
             self.throttled.append(name)
             refused = failed(429, "QuotaExceeded", "You exceeded your quota for the resource.")
@@ -280,6 +281,9 @@ class Sandbox:
         """Up to when orders are listed."""
         until = self.clock() - dt.timedelta(seconds=self.lag_s)
         return until.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _date(self) -> str:
+        return format_datetime(self.clock().astimezone(dt.UTC), usegmt=True)
 
     def _now(self) -> str:
         return self.clock().astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
