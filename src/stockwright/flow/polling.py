@@ -103,9 +103,9 @@ class Poller:
     ) -> AsyncIterator[Page]:
         """The pages after a cursor, each kept before it is told; at most MAX_PAGES."""
         for _ in range(MAX_PAGES):
-            await self._keep_pace(system, connection.limits)
-            asked_at = time.monotonic()
             async with self._kept(system, lease_s):
+                await self._keep_pace(system, connection.limits)
+                asked_at = time.monotonic()
                 with metered(meter_of(self._pool, system, connection, connection.limits)):
                     page = await connection.read(cursor)
             step = Advance(cursor, page.next_cursor, page.started_at, page.complete, every_s)
@@ -116,8 +116,8 @@ class Poller:
 
     @asynccontextmanager
     async def _kept(self, system: str, lease_s: float) -> AsyncIterator[None]:
-        """Extends the lease while a page is read, which may take many calls; not for ever: a worker
-        that hangs is to lose it.
+        """Extends the lease while a page waits for its turn and is read, which may take many calls;
+        not for ever: a worker that hangs is to lose it.
         """
 
         async def extend() -> None:

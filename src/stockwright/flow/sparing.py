@@ -29,7 +29,14 @@ def meter_of(pool: Pool, system: str, connection: object, limits: Limits) -> Met
         with session(pool) as database:
             return promise_call(database, system, limits)
 
+    # One after the other: of calls made side by side each would have its turn at once.
+    queue = asyncio.Lock()
+
     async def before() -> None:
+        async with queue:
+            await turn()
+
+    async def turn() -> None:
         patient_until = time.monotonic() + PATIENCE_S
         while time.monotonic() < patient_until:
             wait_s = await asyncio.to_thread(spare)
