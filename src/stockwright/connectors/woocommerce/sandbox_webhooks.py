@@ -14,11 +14,15 @@ MOST_FAILURES: Final = 5
 
 
 class Webhooks:
-    """rows are the webhooks as the shop lists them, by id; secrets those they were made with."""
+    """rows are the webhooks as the shop lists them, by id; secrets those they were made with.
+
+    keeps_off: says yes to whoever switches one on, and leaves it off.
+    """
 
     def __init__(self, number: Callable[[], int]) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
         self.secrets: list[str] = []
+        self.keeps_off = False
         self._number = number
         self._failures: dict[int, int] = {}
 
@@ -76,5 +80,8 @@ class Webhooks:
         hook = self.rows.get(int(request.match_info["id"]))
         if hook is None:
             return error(404, "woocommerce_rest_shop_webhook_invalid_id", "Invalid ID.")
-        hook |= {name: value for name, value in (await request.json()).items() if name in hook}
+        asked = await request.json()
+        if self.keeps_off:
+            asked.pop("status", None)
+        hook |= {name: value for name, value in asked.items() if name in hook}
         return answer(hook)
