@@ -38,8 +38,9 @@ class WebhookWatch:
     async def look(self, connection: Connection) -> Sequence[WebhookOff]:
         """What was off. A work item tells of it, and closes once a look finds everything on.
 
-        Nothing is asked of a partner that is not in shadow yet, as for polls. A look that fails says nothing and is tried again next time, but for a refusal that a person
-        must settle. Raises Transient where the database is away.
+        Nothing is asked of a partner that is not in shadow yet, as for polls. A look that fails
+        says nothing and is tried again next time, but for a refusal that a person must settle.
+        Raises Transient where the database is away.
         """
         assert isinstance(connection, WatchesWebhooks)
         system = connection.system
