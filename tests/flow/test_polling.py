@@ -235,13 +235,16 @@ async def test_a_partner_without_an_end_is_left_after_a_bounded_number_of_pages(
 
 async def test_pages_are_asked_for_no_faster_than_the_partner_s_plan(poller, monkeypatch):
     waits = []
+    partner = Partner(orders(6), size=1)
+    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=0.001, burst=2)
+    to_keep_the_lease_s = (partner.limits.timeout_s + 1_000 + 20) / 2
 
     async def note(seconds):
+        if seconds == to_keep_the_lease_s:
+            await asyncio.Event().wait()
         waits.append(seconds)
 
     monkeypatch.setattr("stockwright.flow.polling.asyncio.sleep", note)
-    partner = Partner(orders(6), size=1)
-    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=0.001, burst=2)
     assert (await poller.poll("shop", partner)).complete
     assert [round(wait / 1000) for wait in waits] == [1, 2, 3, 4]
 

@@ -11,8 +11,7 @@ import structlog
 
 from stockwright import telemetry
 from stockwright.domain.errors import Misconfigured
-from stockwright.flow.calls import promise_call
-from stockwright.flow.sparing import meter_of
+from stockwright.flow.sparing import meter_of, promised_s
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import WebhookOff
 from stockwright.sdk.transports import metered
@@ -68,7 +67,7 @@ class WebhookWatch:
             standing = standings(connection, system).get(system)
             if standing is not None and standing.stage == "added":
                 return None
-            return promise_call(connection, system, limits)
+        return promised_s(self._pool, system, limits)
 
     def _tell(self, system: str, found: Sequence[WebhookOff]) -> None:
         with session(self._pool) as connection:
