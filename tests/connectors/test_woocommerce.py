@@ -1,5 +1,6 @@
 """WooCommerce against its sandbox: levels, polling that misses nothing, webhooks, documents."""
 
+import asyncio
 import random
 
 import msgspec
@@ -340,6 +341,15 @@ async def test_webhooks_are_made_once_in_whatever_form_the_shop_keeps_their_addr
         assert await connection.watch_webhooks() == []
         for hook in shop.hooks.values():
             hook["delivery_url"] = kept
+    assert len(shop.hooks) == len(TOPICS)
+
+
+async def test_two_processes_that_look_at_one_time_make_each_webhook_once(shop, connect):
+    ours = [connect(webhook_url=HOOK, webhook_secrets=[Secret("first")]) for _ in range(2)]
+    assert await asyncio.gather(*(one.watch_webhooks() for one in ours)) == [[], []]
+    assert len(shop.webhook_rows.secrets) == 2 * len(TOPICS)
+    assert sorted(hook["topic"] for hook in shop.hooks.values()) == sorted(TOPICS)
+    assert await asyncio.gather(*(one.watch_webhooks() for one in ours)) == [[], []]
     assert len(shop.hooks) == len(TOPICS)
 
 

@@ -31,6 +31,7 @@ class Webhooks:
         app.router.add_route("GET", f"{API}/webhooks", self._list)
         app.router.add_route("POST", f"{API}/webhooks", self._make)
         app.router.add_route("PUT", f"{API}/webhooks/{{id}}", self._put)
+        app.router.add_route("DELETE", f"{API}/webhooks/{{id}}", self._delete)
 
     def add(self, topic: str, address: str, status: str = "active") -> dict[str, Any]:
         """Somebody sets one up."""
@@ -75,6 +76,12 @@ class Webhooks:
         self.secrets.append(asked["secret"])
         made = self.add(asked["topic"], asked["delivery_url"], asked.get("status", "active"))
         return answer(made, 201)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        if request.query.get("force") != "true":
+            code = "woocommerce_rest_trash_not_supported"
+            return error(501, code, "Webhooks do not support trashing.")
+        return answer(self.rows.pop(int(request.match_info["id"])))
 
     async def _put(self, request: web.Request) -> web.Response:
         hook = self.rows.get(int(request.match_info["id"]))

@@ -56,7 +56,19 @@ class Watch:
             missing = [topic for topic in TOPICS if topic not in known]
             made = [await self._make(topic, self._secret) for topic in missing]
             told += [one for one in made if not one.on_again]
+            if missing:
+                await self._take_back()
         return told
+
+    async def _take_back(self) -> None:
+        """Of two processes that made the same webhook at one time, the later takes its own away."""
+        first: dict[str, int] = {}
+        for one in await self._all():
+            is_later = self._is_ours(one) and first.setdefault(one.topic, one.id) != one.id
+            if is_later and one.id in self._made:
+                path = f"{API}/webhooks/{one.id}"
+                await self._caller.write("DELETE", path, query=[("force", "true")])
+                self._made.discard(one.id)
 
     async def _all(self) -> list[_Webhook]:
         rows: dict[int, _Webhook] = {}
