@@ -83,4 +83,6 @@ def _met(trial: Trial) -> dict[str, Test]:
         tests |= documents.of_nobody(trial)
     if "submit" in verbs and hasattr(sandbox, "ordered"):
         tests |= documents.submitted(trial)
+    if "follow" in verbs and getattr(sandbox, "TAKES_JOBS", False):
+        tests |= documents.followed(trial)
     return tests

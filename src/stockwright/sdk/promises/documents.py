@@ -4,6 +4,7 @@ A sandbox is asked for a little more:
 
 ordered       a coroutine: an order of two units or more that waits for its shipment, and its line
 shipments_of  how many shipments it has of an order
+TAKES_JOBS    True where it takes documents as jobs that it ends later: what `follow` is tried with
 """
 
 import asyncio
@@ -96,6 +97,33 @@ def submitted(trial: Trial) -> dict[str, Test]:
     return tests
 
 
+def followed(trial: Trial) -> dict[str, Test]:
+    """For connections with `follow`, whose sandbox takes jobs: one outlives the process that asked for it."""
+    offered = trial.connector.declaration.capabilities.documents
+
+    async def test_another_process_follows_a_job_to_its_end(self: object) -> None:
+        async with trial.meet() as meeting:
+            jobs = 0
+            for kind in offered:
+                order, line = await _ordered(meeting.partner)
+                document = DOCUMENTS[kind](f"D-{kind}", order, line)
+                told = await meeting.connection.submit(document)
+                if not isinstance(told, InDoubt) or not told.reference:
+                    continue
+                jobs += 1
+                other: Any = trial.connect({**trial.settings, **meeting.partner.settings()})
+                try:
+                    for _ in range(2):
+                        ended = await _until_ended(other.follow, document, told.reference)
+                        assert isinstance(ended, Delivered), (kind, ended)
+                finally:
+                    await other.close()
+            assert jobs, "the sandbox takes a document as a job"
+
+    name = test_another_process_follows_a_job_to_its_end.__name__
+    return {name: test_another_process_follows_a_job_to_its_end}
+
+
 def of_nobody(trial: Trial) -> dict[str, Test]:
     """For all connections with `submit`."""
 
@@ -141,8 +169,14 @@ def _told_under(trial: Trial, kind: FaultKind) -> Test:
 
 async def _ended(connection: Any, document: Document) -> SubmitResult:
     """What becomes of a document, which a partner may take as a job that it works off later."""
+    return await _until_ended(connection.submit, document)
+
+
+async def _until_ended(
+    ask: Callable[..., Awaitable[SubmitResult]], document: Document, *reference: str
+) -> SubmitResult:
     for _ in range(MOST_TRIES):
-        told: SubmitResult = await connection.submit(document)
+        told = await ask(document, *reference)
         if not isinstance(told, InDoubt) or not told.taken:
             return told
         await asyncio.sleep(min(told.retry_after_s, LONGEST_JOB_S))
