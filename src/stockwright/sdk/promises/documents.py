@@ -98,7 +98,7 @@ def submitted(trial: Trial) -> dict[str, Test]:
 
 
 def followed(trial: Trial) -> dict[str, Test]:
-    """For connections with `follow`, whose sandbox takes jobs: one outlives the process that asked for it."""
+    """For connections with `follow`, whose sandbox takes jobs: they outlive whoever began them."""
     offered = trial.connector.declaration.capabilities.documents
 
     async def test_another_process_follows_a_job_to_its_end(self: object) -> None:
