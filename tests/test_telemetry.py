@@ -122,6 +122,11 @@ def test_a_span_lets_the_failure_of_its_block_through():
             "https://h.example/?a=1&key=[hidden]&sig=[hidden]",
         ),
         ("GET /v1/history?key=A-1&code=none", "GET /v1/history?key=A-1&code=none"),
+        (
+            'http_400 ({"message": "no", "data": {"topic": "x", "secret": "n0t-ours"}})',
+            'http_400 ({"message": "no", "data": {"topic": "x", "secret": "[hidden]"}})',
+        ),
+        ('{"page_token":"abc","key":"A-1"}', '{"page_token":"[hidden]","key":"A-1"}'),
         ("17 units of sku SW-4 at 10:30", "17 units of sku SW-4 at 10:30"),
     ],
 )

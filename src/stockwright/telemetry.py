@@ -179,7 +179,8 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 # A password inside a URL, or a name alone that may be a key; a bearer or basic credential;
-# parameters that are named like secrets; our own API keys and webhook secrets.
+# parameters, and fields of JSON that a partner says back, that are named like secrets; our own API
+# keys and webhook secrets.
 _SECRET_TEXT = re.compile(
     r"(?P<url>\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s/?#'\"]+(?=@)"
     r"|(?P<user>\bhttps?://)[^\s:/?#@'\"]+(?=@)"
@@ -187,6 +188,8 @@ _SECRET_TEXT = re.compile(
     r"|(?P<query>\b(?:password|secret|token|api_?key)=)[^\s&;,'\"]+"
     r"|(?P<named>[?&][\w.-]{0,40}(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|signature"
     r"|credential)s?=)[^\s&#'\"]+"
+    r"|(?P<json>\"[\w.-]{0,40}(?:passw(?:or)?d|secret|token|api[_-]?key)\"\s{0,9}:\s{0,9}\")"
+    r"[^\"\\]+"
     r"|(?P<short>[?&](?:sig|pwd|auth)=)[^\s&#'\"]+"
     r"|(?P<key>\bsw_)[\w-]{8,}"
     r"|(?P<hook>\bwhsec_)[\w+/=-]{8,}",

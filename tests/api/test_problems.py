@@ -156,6 +156,23 @@ def test_who_connects_and_asks_for_nothing_is_let_go(house, monkeypatch, begun):
         assert silent.recv(100) == b""
 
 
+@pytest.mark.parametrize(
+    ("asked", "then"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),
+        (b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", b"{"),
+    ],
+)
+def test_who_was_answered_and_sends_no_more_than_a_byte_is_let_go(house, monkeypatch, asked, then):
+    """That byte ended the rest between two requests, and nothing waited for the next head."""
+    monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
+    with socket.create_connection(("127.0.0.1", house.web.port), timeout=3) as silent:
+        silent.sendall(asked)
+        assert silent.recv(10_000).startswith(b"HTTP/1.1 ")
+        silent.sendall(then)
+        assert silent.recv(100) == b""
+
+
 def test_a_connection_that_asked_may_rest_and_ask_again(house, monkeypatch):
     monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
     with house.admin.keep_alive() as client:

@@ -307,6 +307,15 @@ async def test_the_webhook_is_made_once_and_switched_on_again(store, connect):
     assert await connection.watch_webhooks() == []
 
 
+async def test_a_webhook_is_ours_in_whatever_form_the_store_keeps_its_address(store, connect):
+    connection = connect(webhook_url="https://hub.example/v1/hooks/store")
+    assert await connection.watch_webhooks() == []
+    (hook,) = store.hooks.values()
+    hook |= {"destination": "https://HUB.example:443/v1/hooks/store/", "is_active": False}
+    assert await connection.watch_webhooks() == [WebhookOff(topic=SCOPE, on_again=True)]
+    assert len(store.hooks) == 1
+
+
 async def test_reading_orders_makes_no_webhook(store, connect):
     connection = connect(webhook_url="https://hub.example/v1/hooks/store")
     assert (await connection.read("")).complete

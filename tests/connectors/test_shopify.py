@@ -446,6 +446,17 @@ async def test_webhooks_are_made_once_and_again_where_the_shop_removed_one(shop,
     assert len(calls(shop, "Subscribe")) == 5
 
 
+async def test_a_webhook_that_the_shop_has_under_another_form_of_its_address_was_never_off(
+    shop, connect
+):
+    """It was told as switched on again at every look."""
+    connection = connect(webhook_url=HOOK)
+    shop.shop.subscriptions += [(topic, HOOK + "/") for topic in webhooks.TOPICS]
+    for _ in range(3):
+        assert list(await connection.watch_webhooks()) == []
+    assert len(shop.shop.subscriptions) == len(webhooks.TOPICS)
+
+
 async def test_a_webhook_that_the_shop_does_not_take_is_told_with_its_words(shop, connect):
     told = await connect(webhook_url="http://127.0.0.1:9/v1/hooks/shop").watch_webhooks()
     assert [one.topic for one in told] == list(webhooks.TOPICS)

@@ -1,5 +1,6 @@
 """WooCommerce against its sandbox: levels, polling that misses nothing, webhooks, documents."""
 
+import asyncio
 import random
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from stockwright.connectors.woocommerce import CONNECTOR, Sandbox
 from stockwright.connectors.woocommerce.documents import SHIPPED
 from stockwright.connectors.woocommerce.sandbox_webhooks import MOST_FAILURES
-from stockwright.connectors.woocommerce.webhooks import TOPICS
+from stockwright.connectors.woocommerce.webhooks import MOST_PAGES, TOPICS
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
 from stockwright.sdk.hostile import Fault, storm
 from stockwright.sdk.messages import (
@@ -326,6 +327,60 @@ async def test_missing_webhooks_are_made_where_the_address_is_set_and_signed_by_
     assert shop.webhook_rows.secrets == ["first", "first"]
     assert await connection.watch_webhooks() == []
     assert len(shop.hooks) == len(TOPICS)
+
+
+@pytest.mark.parametrize(
+    "kept", ["HTTPS://Hub.Example/v1/hooks/shop", "https://hub.example:443/v1/hooks/shop/"]
+)
+async def test_webhooks_are_made_once_in_whatever_form_the_shop_keeps_their_address(
+    shop, connect, kept
+):
+    """Three more were made at every look, for ever."""
+    for _ in range(3):
+        connection = connect(webhook_url=HOOK, webhook_secrets=[Secret("first")])
+        assert await connection.watch_webhooks() == []
+        for hook in shop.hooks.values():
+            hook["delivery_url"] = kept
+    assert len(shop.hooks) == len(TOPICS)
+
+
+async def test_two_processes_that_look_at_one_time_make_each_webhook_once(shop, connect):
+    ours = [connect(webhook_url=HOOK, webhook_secrets=[Secret("first")]) for _ in range(2)]
+    assert await asyncio.gather(*(one.watch_webhooks() for one in ours)) == [[], []]
+    assert len(shop.webhook_rows.secrets) == 2 * len(TOPICS)
+    assert sorted(hook["topic"] for hook in shop.hooks.values()) == sorted(TOPICS)
+    assert await asyncio.gather(*(one.watch_webhooks() for one in ours)) == [[], []]
+    assert len(shop.hooks) == len(TOPICS)
+
+
+async def test_a_shop_that_keeps_another_address_is_given_no_more_webhooks_at_each_look(
+    shop, connect
+):
+    connection = connect(webhook_url=HOOK, webhook_secrets=[Secret("first")])
+    for _ in range(3):
+        await connection.watch_webhooks()
+        for hook in shop.hooks.values():
+            hook["delivery_url"] = "https://proxy.example/to-the-hub"
+    assert len(shop.hooks) == len(TOPICS)
+
+
+async def test_a_shop_with_thousands_of_webhooks_is_given_no_more(shop, connect, webhook):
+    for number in range(MOST_PAGES * 100):
+        webhook("order.updated", f"https://else.example/{number}")
+    connection = connect(webhook_url=HOOK, webhook_secrets=[Secret("first")])
+    with pytest.raises(Misconfigured, match="delete those nobody needs"):
+        await connection.watch_webhooks()
+    assert len(shop.hooks) == MOST_PAGES * 100
+
+
+async def test_a_webhook_that_stays_off_though_the_shop_said_yes_is_told_so(
+    shop, connect, webhook, monkeypatch
+):
+    off = webhook("order.updated", status="disabled")
+    monkeypatch.setattr(shop.webhook_rows, "keeps_off", True)
+    (told,) = await connect().watch_webhooks()
+    assert (told.topic, told.on_again, off["status"]) == ("order.updated", False, "disabled")
+    assert "stays off" in told.why
 
 
 async def test_no_webhook_is_made_without_an_address_or_a_secret_to_prove_it_by(shop, connect):

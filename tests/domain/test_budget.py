@@ -119,5 +119,21 @@ def test_a_long_poll_leaves_a_call_for_levels_where_the_burst_holds_two(tokens, 
 def test_calls_beyond_those_taken_are_earned_before_the_next():
     one = budget(tokens=1.0)
     budgets.take_call(one)
-    budgets.charge(one, 3)
+    budgets.charge(one, 3, 2.0, 5)
     assert budgets.wait_s(one, NOON, 2.0, 4, 0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "calls", "calls_per_s", "burst", "owed"),
+    [
+        (0.0, 10_000, 5.0, 10, 300.0),
+        (0.0, 10_000, 0.01, 4, 4.0),
+        (-290.0, 20, 5.0, 10, 300.0),
+        (-310.0, 20, 5.0, 10, 310.0),
+    ],
+)
+def test_what_is_owed_keeps_no_zero_waiting_for_minutes(tokens, calls, calls_per_s, burst, owed):
+    """Two batches that asked once for each of a thousand items would have been a zero's wait."""
+    one = budget(tokens=tokens)
+    budgets.charge(one, calls, calls_per_s, burst)
+    assert one.tokens == -owed

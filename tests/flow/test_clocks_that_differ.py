@@ -1,6 +1,7 @@
 """Clocks that are wrong: a process's beside the database's, and the database's own, set back."""
 
 import datetime as dt
+import threading
 import time
 from types import SimpleNamespace
 
@@ -298,6 +299,33 @@ def test_a_small_step_is_waited_for_and_each_is_found_once(world, pool, set_back
     world.run("update process set seen_at = clock_timestamp() + interval '1 hour'")
     assert follow(pool) > 0
     assert follow(pool) == 0
+
+
+def test_of_two_processes_that_find_it_one_puts_it_right(world, pool, set_back):
+    """What a partner asked for, such as an hour of silence, became half an hour."""
+    set_back()
+    world.run("update process set seen_at = clock_timestamp() + interval '20 minutes'")
+    world.run(
+        "insert into connection_state (system, retry_at)"
+        " values ('WEB', clock_timestamp() + interval '70 minutes')"
+    )
+    found = []
+    with pool.connection() as first:
+        found.append(clock.follow(first))
+        second = threading.Thread(target=lambda: found.append(follow(pool)))
+        second.start()
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not world.rows(
+            "select from pg_stat_activity where wait_event_type = 'Lock'"
+            " and datname = current_database()"
+        ):
+            time.sleep(0.01)
+    second.join()
+    ((wait_s,),) = world.rows(
+        "select extract(epoch from retry_at - clock_timestamp()) from connection_state"
+    )
+    assert 45 * 60 < wait_s <= 50 * 60
+    assert found[1] == 0
 
 
 def test_a_house_that_was_at_rest_is_told_by_its_ledger(world, pool):

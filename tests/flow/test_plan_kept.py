@@ -10,7 +10,7 @@ from stockwright.domain.errors import Throttled
 from stockwright.flow.calls import promise_call
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
-from stockwright.sdk.messages import ShownLevel
+from stockwright.sdk.messages import InDoubt, ShownLevel
 from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
 from stockwright.store.connection import Pool
 from tests.flow.channels import FAST, Clock, Shop, World, honest, link
@@ -280,6 +280,37 @@ class OneByOne(Shop):
             if level.quantity == 0:
                 self.zero_at = self.clock.now
         return honest(self, list(levels))
+
+
+class Breaking(OneByOne):
+    """Breaks off a batch at its first call, for as long as it is down."""
+
+    down = False
+
+    async def publish(self, levels):
+        if self.down:
+            await self.http.send(HttpRequest(method="PUT", url="http://shop.example/"))
+            return [InDoubt(reason="http_500", retry_after_s=0.0) for _ in levels]
+        return await super().publish(levels)
+
+
+async def test_what_a_level_takes_is_not_forgotten_while_the_partner_is_down(database_url, pool):
+    world, clock = World(database_url, skus=1), Clock()
+    shop = Breaking(clock)
+    plan = msgspec.structs.replace(FAST, batch_size=100, calls_per_s=5.0, burst=10, concurrency=1)
+    worker = Publisher(pool, shop, link(clock=clock, limits=plan))
+    pile_up(world, clock, 1_000)
+
+    async def work(calls):
+        for _ in range(calls):
+            while not await worker.step():
+                clock.pass_s(1.0)
+
+    await work(8)
+    known = worker.link.more_a_level
+    shop.down = True
+    await work(5)
+    assert worker.link.more_a_level == known > 0.5
 
 
 async def test_a_zero_does_not_wait_for_the_calls_of_a_large_batch_to_be_earned(database_url, pool):

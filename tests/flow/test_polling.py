@@ -10,10 +10,11 @@ from stockwright.connectors.csv_drop import CONNECTOR as CSV_DROP
 from stockwright.connectors.csv_drop import Sandbox as FilePartner
 from stockwright.domain import budget as budgets
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
-from stockwright.flow.calls import spare_call
+from stockwright.flow.calls import promise_call, spare_call
 from stockwright.flow.intake import Intake
 from stockwright.flow.polling import MAX_PAGES, Poller
 from stockwright.flow.recording import Recorder
+from stockwright.flow.sparing import meter_of
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page, Payload
@@ -21,6 +22,7 @@ from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
 from stockwright.store import attempts, watermarks
 from stockwright.store.connection import Pool
 from stockwright.store.polls import poll_states
+from stockwright.store.session import session
 from tests.flow.partners import events, order, rows, set_up
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -233,13 +235,16 @@ async def test_a_partner_without_an_end_is_left_after_a_bounded_number_of_pages(
 
 async def test_pages_are_asked_for_no_faster_than_the_partner_s_plan(poller, monkeypatch):
     waits = []
+    partner = Partner(orders(6), size=1)
+    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=0.001, burst=2)
+    to_keep_the_lease_s = (partner.limits.timeout_s + 1_000 + 20) / 2
 
     async def note(seconds):
+        if seconds == to_keep_the_lease_s:
+            await asyncio.Event().wait()
         waits.append(seconds)
 
     monkeypatch.setattr("stockwright.flow.polling.asyncio.sleep", note)
-    partner = Partner(orders(6), size=1)
-    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=0.001, burst=2)
     assert (await poller.poll("shop", partner)).complete
     assert [round(wait / 1000) for wait in waits] == [1, 2, 3, 4]
 
@@ -296,6 +301,41 @@ async def test_a_poll_does_not_starve_behind_levels(pool, poller, monkeypatch):
     monkeypatch.setattr("stockwright.flow.sparing.spare_call", lambda *_: 0.01)
     assert (await poller.poll("shop", partner)).complete
     assert partner.calls == 2
+
+
+async def test_calls_of_a_poll_side_by_side_have_their_turns_one_after_the_other(pool, monkeypatch):
+    """Each was promised one at the same time, and a zero waited until all of them were earned."""
+    plan = msgspec.structs.replace(PLAN, calls_per_s=50.0, burst=1)
+    owed = []
+
+    def noted(connection, system, limits):
+        owed.append(promise_call(connection, system, limits))
+        return owed[-1]
+
+    with session(pool) as connection:
+        attempts.ensure_connection(connection, "shop", plan.burst)
+    monkeypatch.setattr("stockwright.flow.sparing.PATIENCE_S", 0.0)
+    monkeypatch.setattr("stockwright.flow.sparing.promise_call", noted)
+    meter = meter_of(pool, "shop", object(), plan)
+    await asyncio.gather(*(meter.count() for _ in range(7)))
+    assert len(owed) == 6
+    assert max(owed) <= 1 / plan.calls_per_s
+
+
+async def test_a_poll_that_waits_for_its_turn_keeps_its_lease(pool, database_url):
+    partner = Partner(orders(2), size=2)
+    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=50.0, burst=1)
+    with session(pool) as connection:
+        attempts.ensure_connection(connection, "shop", 1)
+        now, budget = attempts.lock_connection(connection, "shop")
+        budgets.refill(budget, now, 50.0, 1)
+        budgets.charge(budget, 25, 50.0, 1)
+        attempts.write_connection(connection, "shop", budget)
+    first, second = (Poller(pool, worker=name, spare_s=-0.85) for name in "ab")
+    polling = asyncio.create_task(first.poll("shop", partner))
+    await asyncio.sleep(0.35)
+    assert await second.poll("shop", partner) is None
+    assert (await polling).complete
 
 
 async def test_a_connection_with_plans_of_its_own_waits_for_no_call(pool, poller, monkeypatch):

@@ -7,6 +7,8 @@ import pytest
 from stockwright.domain.errors import Misconfigured, Transient
 from stockwright.flow.watching_webhooks import WebhookWatch
 from stockwright.sdk.messages import WebhookOff
+from stockwright.store.connecting import set_stage
+from stockwright.store.session import session
 from tests.flow.channels import FAST
 
 ORDERS = WebhookOff(topic="order.created", on_again=True)
@@ -66,6 +68,26 @@ def test_what_could_not_be_switched_on_says_why_and_hides_secrets(look, world):
     assert is_open
     assert "order.updated: could not be switched on: http_400" in message
     assert "s3cr3t" not in message
+
+
+def test_no_webhook_is_made_at_a_partner_that_is_only_added(look, world, pool):
+    """The page says that webhooks are set up in shadow; they were made before, and orders came."""
+
+    def stage(name):
+        with session(pool) as connection:
+            set_stage(connection, "shop", name, actor="ann", why="")
+
+    stage("added")
+    look([ORDERS])
+    assert items(world) == []
+    stage("shadow")
+    look([ORDERS])
+    assert len(items(world)) == 1
+
+
+def test_a_webhook_that_is_given_up_again_and_again_is_one_item_at_a_time(look, world):
+    look([ORDERS], [], [ORDERS], [ORDERS], [])
+    assert [row[3:] for row in items(world)] == [(False, 1), (False, 2)]
 
 
 def test_a_refusal_is_an_item_and_a_failure_says_nothing_either_way(look, world):

@@ -143,6 +143,34 @@ def test_no_channel_loses_the_group_that_it_sells_from(connection: Connection) -
     assert master.read(connection, "locations", [("EAST",)])[("EAST",)] == Location(code="EAST")
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # Whoever was to stand in for it is refused, or given twice.
+        (
+            [Location(code="MAIN"), Location(code="EAST", groups=("EUROPE", "MAIN"))],
+            ["groups: in_use", "groups: group_is_location"],
+        ),
+        (
+            [Location(code="MAIN"), Location(code="MAIN", groups=("EUROPE",))],
+            ["groups: in_use", "groups: in_use"],
+        ),
+        # A row that is refused leaves its location where it is.
+        (
+            [Location(code="WEST", groups=("EUROPE",)), Location(code="MAIN", groups=("WEST",))],
+            ["new", "groups: group_is_location"],
+        ),
+    ],
+)
+def test_a_row_that_is_refused_keeps_no_group_for_a_channel(
+    connection: Connection, rows: list[Row], expected: list[str]
+) -> None:
+    assert [outcome(result) for result in save(connection, "locations", rows)] == expected
+    left = connection.execute("select from location_group where code = 'EUROPE'").rowcount
+    assert left > 0
+    connection.rollback()
+
+
 def test_what_is_awaited_or_owed_fixes_the_base_unit_as_stock_does(connection: Connection) -> None:
     """A hundred pieces that were ordered became a hundred boxes that were promised."""
     connection.execute(

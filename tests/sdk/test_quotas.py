@@ -71,6 +71,29 @@ async def test_calls_under_way_count_before_their_answers_tell():
     await asyncio.gather(*under_way)
 
 
+async def test_an_answer_says_nothing_of_calls_that_are_still_under_way():
+    """Three began together, the first told that two are left, and two more were one too many."""
+    gates = [asyncio.Event() for _ in range(3)]
+
+    async def answer(_request):
+        number = len(partner.requests) - 1
+        await gates[number].wait()
+        return HttpResponse(status=200, headers=left(2 - number, 60))
+
+    partner = InMemory(answer)
+    transport = Rationed(partner, RateHeaders(), lambda: NOW)
+    calls = [asyncio.create_task(transport.send(CALL)) for _ in range(3)]
+    await asyncio.sleep(0)
+    gates[0].set()
+    await calls[0]
+    with pytest.raises(UsedUp):
+        await transport.send(CALL)
+    for gate in gates:
+        gate.set()
+    await asyncio.gather(*calls)
+    assert len(partner.requests) == 3
+
+
 @pytest.mark.parametrize(
     ("headers", "names", "wait_s"),
     [

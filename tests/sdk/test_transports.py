@@ -10,14 +10,17 @@ import pytest
 from aiohttp import web
 
 from stockwright.domain.errors import Misconfigured
+from stockwright.sdk.auth import Exchanged, Grant
 from stockwright.sdk.transports import (
     Http,
     HttpRequest,
     HttpResponse,
     InMemory,
+    Meter,
     NotSent,
     TooLarge,
     Unanswered,
+    metered,
     retry_after_s,
 )
 
@@ -127,6 +130,56 @@ async def test_reading_follows_a_redirect_on_the_same_host_only(http, server):
         await status("GET", "/round"),
         await status("PUT", "/near"),
     ] == [200, 302, 302, 302]
+
+
+async def test_each_hop_of_a_redirect_is_a_call_and_its_turn_is_not_the_partner_s_time(
+    http, server
+):
+    async def handler(_request):
+        return web.Response(status=302, headers={"location": "/round"})
+
+    async def turn():
+        await asyncio.sleep(0.15)
+
+    url = await server(handler)
+    with metered(Meter(turn)) as meter:
+        told = await http.send(HttpRequest(method="GET", url=url + "/round", timeout_s=0.2))
+    assert (told.status, meter.calls) == (302, 3)
+
+
+async def test_nobody_waits_for_a_token_whose_call_waits_for_its_turn():
+    """A poll fetched the token, and waited for its turn with everybody's lock in its hand."""
+
+    async def answer(_request):
+        return HttpResponse(status=200, body=b'{"access_token": "t"}')
+
+    async def never():
+        await asyncio.Event().wait()
+
+    issuer = InMemory(answer)
+    grant = Grant(url="https://shop.example/token", fields={"client_id": "a"})
+    token = Exchanged(grant, issuer, lambda: dt.datetime(2026, 3, 1, tzinfo=dt.UTC))
+    async with asyncio.timeout(1):
+        with metered(Meter(never)) as meter:
+            meter.calls = 1
+            assert await token.headers() == {"authorization": "Bearer t"}
+    assert (meter.calls, len(issuer.requests)) == (1, 1)
+
+
+async def test_calls_are_counted_in_the_tasks_of_a_verb_and_in_no_other():
+    async def answer(_request):
+        return HttpResponse(status=200)
+
+    partner, call = InMemory(answer), HttpRequest(method="GET", url="http://shop.example/")
+
+    async def verb(meter, times):
+        with metered(meter):
+            await asyncio.gather(*(partner.send(call) for _ in range(times)))
+        await partner.send(call)
+
+    meters = [Meter(), Meter()]
+    await asyncio.gather(verb(meters[0], 3), verb(meters[1], 5), partner.send(call))
+    assert [meter.calls for meter in meters] == [3, 5]
 
 
 @pytest.mark.parametrize(

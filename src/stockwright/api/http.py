@@ -28,6 +28,13 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes came, which end the rest between two requests: a head has to follow."""
+        super().data_received(data)
+        answered = getattr(self.cycle, "response_complete", False)  # no cycle: nothing asked yet
+        if answered and self._late is None:
+            self._await_head()
+
     def on_message_begin(self) -> None:
         """The first byte of a request came."""
         self._await_head()

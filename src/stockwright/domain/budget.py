@@ -21,6 +21,10 @@ CLOCK_STEP_S: Final = 60.0
 """The database's clock may step back so far and nothing is earned twice. What lies further ahead of
 it was written while the clock was wrong.
 """
+LONGEST_DEBT_S: Final = 60.0
+"""A zero waits no longer until calls that were made beyond the plan are earned: by then the
+partner has said itself whether they were too many.
+"""
 INCREASE_SHARE: Final = 0.1
 """The part of the budget kept for increases that have waited."""
 
@@ -113,10 +117,13 @@ def spare_wait_s(budget: Budget, calls_per_s: float, burst: float) -> float:
     return max(0.0, (needed - budget.tokens) / calls_per_s)
 
 
-def charge(budget: Budget, calls: int) -> None:
-    """Calls that were made beyond those taken: the next ones wait until these are earned."""
+def charge(budget: Budget, calls: int, calls_per_s: float, burst: float) -> None:
+    """Calls that were made beyond those taken: the next ones wait until these are earned. No more
+    is owed than LONGEST_DEBT_S earns, or a burst where that is more.
+    """
     assert calls >= 0
-    budget.tokens -= calls
+    deepest = -max(LONGEST_DEBT_S * calls_per_s, burst)
+    budget.tokens = min(budget.tokens, max(budget.tokens - calls, deepest))
 
 
 def credit_increases(budget: Budget, carried: int, aged: int, batch_size: int) -> None:

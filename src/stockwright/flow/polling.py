@@ -9,9 +9,8 @@ from typing import Final, NamedTuple
 from stockwright import telemetry
 from stockwright.domain.budget import silence_s
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled, Transient
-from stockwright.flow.calls import promise_call
 from stockwright.flow.keeping import new_payload
-from stockwright.flow.sparing import meter_of
+from stockwright.flow.sparing import meter_of, promised_s
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
 from stockwright.sdk.transports import metered
@@ -103,9 +102,9 @@ class Poller:
     ) -> AsyncIterator[Page]:
         """The pages after a cursor, each kept before it is told; at most MAX_PAGES."""
         for _ in range(MAX_PAGES):
-            await self._keep_pace(system, connection.limits)
-            asked_at = time.monotonic()
             async with self._kept(system, lease_s):
+                await self._keep_pace(system, connection.limits)
+                asked_at = time.monotonic()
                 with metered(meter_of(self._pool, system, connection, connection.limits)):
                     page = await connection.read(cursor)
             step = Advance(cursor, page.next_cursor, page.started_at, page.complete, every_s)
@@ -116,8 +115,8 @@ class Poller:
 
     @asynccontextmanager
     async def _kept(self, system: str, lease_s: float) -> AsyncIterator[None]:
-        """Extends the lease while a page is read, which may take many calls; not for ever: a worker
-        that hangs is to lose it.
+        """Extends the lease while a page waits for its turn and is read, which may take many calls;
+        not for ever: a worker that hangs is to lose it.
         """
 
         async def extend() -> None:
@@ -134,13 +133,9 @@ class Poller:
 
     async def _keep_pace(self, system: str, limits: Limits) -> None:
         """Waits until the partner's declared plan, which polls share with levels, allows a call."""
-        wait_s = await asyncio.to_thread(self._promise, system, limits)
+        wait_s = await asyncio.to_thread(promised_s, self._pool, system, limits)
         if wait_s:
             await asyncio.sleep(wait_s)
-
-    def _promise(self, system: str, limits: Limits) -> float:
-        with session(self._pool) as connection:
-            return promise_call(connection, system, limits)
 
     def _lease(self, system: str, lease_s: float, now: bool) -> PollLease | None:
         with session(self._pool) as connection:

@@ -19,7 +19,7 @@ from stockwright.flow.settling import Settled, settle
 from stockwright.flow.speaking import ask_back, send, tell
 from stockwright.flow.turns import Turns
 from stockwright.flow.verification import Verified, choose, take
-from stockwright.sdk.messages import PublishResult
+from stockwright.sdk.messages import Applied, PublishResult
 from stockwright.sdk.transports import Meter, metered
 from stockwright.sdk.verbs import Publishes, ReadsBack, paces_itself
 from stockwright.store import attempts
@@ -156,7 +156,7 @@ class Publisher:
             else:
                 answer = await send(self._connection, self.link, call)
         more = self._more(meter)
-        self.link.more_a_level = (self.link.more_a_level + more / len(call.levels)) / 2
+        self._learn(call, answer, more)
         _measure(call, await self._settle(call, answer, claimed_at, more))
 
     async def verify(self) -> Verified:
@@ -172,6 +172,13 @@ class Publisher:
         return await self._in_thread(
             lambda connection: take(connection, self.link, asked, answer, more=more)
         )
+
+    def _learn(self, call: Call, answer: Sequence[PublishResult] | Failed, more: int) -> None:
+        """What a level takes, of batches that came through: one that broke off needed less."""
+        broke_off = isinstance(answer, Failed) or not any(isinstance(a, Applied) for a in answer)
+        needed = more / len(call.levels)
+        if needed > self.link.more_a_level or not broke_off:
+            self.link.more_a_level = (self.link.more_a_level + needed) / 2
 
     def _more(self, meter: Meter) -> int:
         """The calls to pay for beyond the one that was taken of the budget."""

@@ -56,7 +56,7 @@ def settle(
     attempts.finish_attempts(connection, call.number, finished, now=now, doubt_until=doubt_until)
     _note_refusals(connection, link, call, answer, held)
     _note_stuck(connection, link, call, held)
-    budgets.charge(budget, more)
+    budgets.charge(budget, more, link.limits.calls_per_s, link.limits.burst)
     settle_budget(connection, link, budget, answer, now)
     return Settled(now, finished)
 

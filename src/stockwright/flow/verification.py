@@ -69,7 +69,7 @@ def take(
     now, budget = attempts.lock_connection(connection, link.system)
     now = link.clock() if link.clock else now
     if more:
-        budgets.charge(budget, more)
+        budgets.charge(budget, more, link.limits.calls_per_s, link.limits.burst)
         attempts.write_connection(connection, link.system, budget)
     if isinstance(answer, Failed):
         # A partner that cannot be asked may still be told: only a wish for silence counts.

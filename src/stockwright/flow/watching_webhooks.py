@@ -11,13 +11,13 @@ import structlog
 
 from stockwright import telemetry
 from stockwright.domain.errors import Misconfigured
-from stockwright.flow.calls import promise_call
-from stockwright.flow.sparing import meter_of
+from stockwright.flow.sparing import meter_of, promised_s
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import WebhookOff
 from stockwright.sdk.transports import metered
 from stockwright.sdk.verbs import Connection, WatchesWebhooks
 from stockwright.store import attempts
+from stockwright.store.connecting import standings
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
 
@@ -37,12 +37,16 @@ class WebhookWatch:
     async def look(self, connection: Connection) -> Sequence[WebhookOff]:
         """What was off. A work item tells of it, and closes once a look finds everything on.
 
-        A look that fails says nothing and is tried again next time, but for a refusal that a person
-        must settle. Raises Transient where the database is away.
+        Nothing is asked of a partner that is not in shadow yet, as for polls. A look that fails
+        says nothing and is tried again next time, but for a refusal that a person must settle.
+        Raises Transient where the database is away.
         """
         assert isinstance(connection, WatchesWebhooks)
         system = connection.system
-        await asyncio.sleep(await asyncio.to_thread(self._promise, system, connection.limits))
+        wait_s = await asyncio.to_thread(self._promise, system, connection.limits)
+        if wait_s is None:
+            return []
+        await asyncio.sleep(wait_s)
         try:
             meter = meter_of(self._pool, system, connection, connection.limits)
             async with asyncio.timeout(PATIENCE_S):
@@ -57,9 +61,13 @@ class WebhookWatch:
         await asyncio.to_thread(self._tell, system, found)
         return found
 
-    def _promise(self, system: str, limits: Limits) -> float:
+    def _promise(self, system: str, limits: Limits) -> float | None:
+        """Seconds until a call may start; None where none may."""
         with session(self._pool) as connection:
-            return promise_call(connection, system, limits)
+            standing = standings(connection, system).get(system)
+            if standing is not None and standing.stage == "added":
+                return None
+        return promised_s(self._pool, system, limits)
 
     def _tell(self, system: str, found: Sequence[WebhookOff]) -> None:
         with session(self._pool) as connection:

@@ -30,7 +30,6 @@ queue_nats       NATS JetStream behind that seam
 queue_rabbitmq   RabbitMQ behind that seam
 reference        a connector's page, from its declaration
 contract         the tests every connector passes
-promises         those of them about what is declared, and about receive, snapshot and submit
 hostile          a partner that misbehaves, over real HTTP
 pytest_plugin    marks and fixtures for the tests of other packages
 
@@ -55,7 +54,6 @@ __all__ = [
     "outbound",
     "pacing",
     "passes",
-    "promises",
     "pytest_plugin",
     "queue_connection",
     "queue_kafka",

@@ -11,7 +11,7 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
 from stockwright.sdk.secrets import Secret
-from stockwright.sdk.transports import HttpRequest, Transport, json_body, retry_after_s
+from stockwright.sdk.transports import HttpRequest, Transport, json_body, retry_after_s, uncounted
 
 EARLY_S: Final = 60.0
 """A token is fetched anew this long before it ends, so that none ends on its way."""
@@ -99,7 +99,9 @@ class Exchanged:
         """The token, a new one where the last is about to end."""
         async with self._fetching:
             if self._clock() >= self._until:
-                await self._fetch()
+                # A zero may wait for this lock: it must not wait for a poll's turn in the plan.
+                with uncounted():
+                    await self._fetch()
         return {self._grant.as_header: self._grant.prefix + self._token}
 
     def refused(self) -> bool:

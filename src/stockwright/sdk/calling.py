@@ -209,10 +209,16 @@ class Caller:
         return address
 
 
-def webhook_after(topic: str, answer: HttpResponse | Refused | Retry | InDoubt) -> WebhookOff:
-    """What became of a webhook that was off, from the answer to the write that switches it on."""
+def webhook_after(
+    topic: str, answer: HttpResponse | Refused | Retry | InDoubt, *, is_on: bool = True
+) -> WebhookOff:
+    """What became of a webhook that was off, from the answer to the write that switches it on.
+
+    is_on False: a good answer that shows it off all the same.
+    """
     if isinstance(answer, HttpResponse):
-        return WebhookOff(topic=topic, on_again=True)
+        why = "" if is_on else "stays off, though the partner took our call: look at it there"
+        return WebhookOff(topic=topic, on_again=is_on, why=why)
     told = f" ({answer.message})" if isinstance(answer, Refused) and answer.message else ""
     return WebhookOff(
         topic=topic, on_again=False, why=f"could not be switched on: {answer.reason}{told}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stockwright.sdk.hostile import HostilePartner
 
 if "stockwright.sdk.contract" not in sys.modules:
-    pytest.register_assert_rewrite("stockwright.sdk.contract")
+    pytest.register_assert_rewrite("stockwright.sdk.contract", "stockwright.sdk.promises")
 
 
 @pytest.hookimpl(tryfirst=True)

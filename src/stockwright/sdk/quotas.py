@@ -62,12 +62,17 @@ class Rationed:
         self._headers = headers
         self._clock = clock
         self._left: int | None = None
+        self._under_way = 0
         self._reset_at = 0.0
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """The answer, whatever its status."""
         await self._turn()
-        response = await self._transport.send(request)
+        self._under_way += 1
+        try:
+            response = await self._transport.send(request)
+        finally:
+            self._under_way -= 1
         self._heard(response.headers)
         return response
 
@@ -91,7 +96,8 @@ class Rationed:
         reset = number_in(headers.get(self._headers.reset.lower(), ""), _PARTS["reset"])
         if left is None or reset is None:
             return
-        self._left = int(left)
+        # Said before those that are under way came, for all that we know.
+        self._left = max(0, int(left) - self._under_way)
         if self._headers.unit == "milliseconds":
             reset /= 1_000.0
         if reset >= _EPOCH:

@@ -71,6 +71,18 @@ def metered(meter: Meter) -> Iterator[Meter]:
         _METER.reset(before)
 
 
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Leaves the calls sent inside out of the count, so that none of them waits for its turn: for
+    those for which everybody waits, such as the one that fetches a token.
+    """
+    before = _METER.set(None)
+    try:
+        yield
+    finally:
+        _METER.reset(before)
+
+
 async def _count() -> None:
     meter = _METER.get()
     if meter is not None:
@@ -127,8 +139,8 @@ class Http:
         _check_url(request.url)
         await _count()
         try:
-            async with asyncio.timeout(request.timeout_s):
-                return await self._follow(request)
+            async with asyncio.timeout(request.timeout_s) as limit:
+                return await self._follow(request, limit)
         except TimeoutError:
             raise Unanswered(
                 f"{_shown(request.url)} did not answer within {request.timeout_s:g} s"
@@ -140,8 +152,13 @@ class Http:
         if session is not None:
             await session.close()
 
-    async def _follow(self, request: HttpRequest) -> HttpResponse:
-        for _ in range(_REDIRECTS):
+    async def _follow(self, request: HttpRequest, limit: asyncio.Timeout) -> HttpResponse:
+        """The last answer. Each hop is a call and waits for its turn, which is not the partner's
+        time.
+        """
+        for hop in range(_REDIRECTS):
+            if hop:
+                await _outside(limit, _count())
             response = await self._call(request)
             target = _next_hop(request, response)
             if not target:
@@ -226,6 +243,16 @@ def _seconds_until(text: str, now: dt.datetime, default: float) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
     return (moment - now).total_seconds()
+
+
+async def _outside(limit: asyncio.Timeout, waiting: Awaitable[None]) -> None:
+    """Waits without using up the time that is left until the limit."""
+    loop, until = asyncio.get_running_loop(), limit.when()
+    assert until is not None
+    left_s = until - loop.time()
+    limit.reschedule(None)
+    await waiting
+    limit.reschedule(loop.time() + left_s)
 
 
 async def _read(answer: aiohttp.ClientResponse, request: HttpRequest) -> bytes:

@@ -5,6 +5,7 @@ import binascii
 import datetime as dt
 import secrets
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook, WebhookVerificationError
 from standardwebhooks.webhooks import EmptyWebhookSecretError
@@ -16,6 +17,22 @@ from stockwright.sdk.secrets import Secret
 def new_secret() -> Secret:
     """A fresh signing secret of 24 random bytes, in the `whsec_` form."""
     return Secret("whsec_" + base64.b64encode(secrets.token_bytes(24)).decode())
+
+
+def same_address(one: str, other: str) -> bool:
+    """Whether two addresses are the same webhook's: a partner may keep ours in another form, with
+    its host in other case, its port written out or a slash at its end.
+    """
+    return _address(one) == _address(other)
+
+
+def _address(text: str) -> tuple[str, str, int | None, str, str]:
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return "", "", None, text, ""
+    return parts.scheme, parts.hostname or "", port, parts.path.rstrip("/"), parts.query
 
 
 def verify(

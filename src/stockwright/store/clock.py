@@ -12,13 +12,19 @@ from stockwright.store.queries import load
 LEAST_S: Final = 300.0
 """A smaller step is waited for. No lease lasts half as long, so that one that does is of before."""
 _SQL: Final = load("clock")
+# Any number that no other advisory lock of ours has ("swclock!" in bytes).
+_LOCK: Final = int.from_bytes(b"swclock!", "big", signed=True)
 
 
 def follow(connection: Connection) -> float:
     """Puts right what a clock that was set back left behind; by how many seconds it was, else 0.
 
-    For each beat of a process, before it says that it lives.
+    For each beat of a process, before it says that it lives. Of several that find it, one puts it
+    right: twice as much would be too early.
     """
+    if not set_back_s(connection):
+        return 0.0
+    connection.execute(_SQL["lock"], {"lock": _LOCK})
     set_s = set_back_s(connection)
     if set_s:
         put_right(connection, set_s)
@@ -37,8 +43,8 @@ def set_back_s(connection: Connection) -> float:
 def put_right(connection: Connection, set_s: float) -> None:
     """Brings all times that lie ahead to where they would be; in the caller's transaction.
 
-    Safe to repeat, and by several processes at once.
+    For one at a time: what still lies ahead would come nearer once more.
     """
     for name in _SQL:
-        if name != "behind":
+        if name not in ("behind", "lock"):
             connection.execute(_SQL[name], {"set_s": set_s})

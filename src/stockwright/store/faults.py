@@ -148,7 +148,15 @@ def location_faults(connection: Connection, rows: Sequence[Location]) -> Faults:
     """A channel's pool names locations and groups alike, so no code may be both; and none may lose
     what it sells from.
     """
-    emptied = _pools_emptied(connection, rows)
+    faults = _code_faults(connection, rows)
+    while emptied := _pools_emptied(connection, _written(rows, faults)):
+        for n, row in enumerate(rows):
+            if row.code in emptied and faults[n] is None:
+                faults[n] = _emptied(*emptied[row.code])
+    return faults
+
+
+def _code_faults(connection: Connection, rows: Sequence[Location]) -> Faults:
     named = [code for row in rows for code in (row.code, *row.groups)]
     codes = _known_codes(connection, named)
     faults: Faults = []
@@ -160,17 +168,27 @@ def location_faults(connection: Connection, rows: Sequence[Location]) -> Faults:
         elif ("group", row.code) in codes:
             message = f"{row.code} is the code of a group; give the location another code"
             faults.append(Rejected("location_is_group", "code", message))
-        elif row.code in emptied:
-            channel, group = emptied[row.code]
-            message = (
-                f"{channel} sells from the group {group}, which would have no location any more; "
-                "change its pool first, or keep the group"
-            )
-            faults.append(Rejected("in_use", "groups", message))
         else:
             faults.append(None)
             codes |= {("location", row.code), *(("group", group) for group in row.groups)}
     return faults
+
+
+def _written(rows: Sequence[Location], faults: Faults) -> list[Location]:
+    """The rows that will be written: of a code that is given twice it is the first."""
+    found: dict[str, Location] = {}
+    for row, fault in zip(rows, faults, strict=True):
+        if fault is None:
+            found.setdefault(row.code, row)
+    return list(found.values())
+
+
+def _emptied(channel: str, group: str) -> Rejected:
+    message = (
+        f"{channel} sells from the group {group}, which would have no location any more; "
+        "change its pool first, or keep the group"
+    )
+    return Rejected("in_use", "groups", message)
 
 
 def _pools_emptied(connection: Connection, rows: Sequence[Location]) -> dict[str, tuple[str, str]]:

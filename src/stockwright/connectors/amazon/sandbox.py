@@ -38,6 +38,7 @@ class Sandbox:
     """
 
     HAS_FAULTS = True
+    TAKES_JOBS = True
     SIGNS = False
     """Amazon signs nothing: the relay of its notices knows a key."""
 

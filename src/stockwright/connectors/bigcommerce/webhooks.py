@@ -12,10 +12,11 @@ import msgspec
 
 from stockwright.connectors.bigcommerce.api import Api
 from stockwright.domain.errors import Misconfigured
-from stockwright.sdk.calling import webhook_after
+from stockwright.sdk.calling import webhook_after, whole_text
 from stockwright.sdk.messages import WebhookOff
 from stockwright.sdk.secrets import Secret
-from stockwright.sdk.webhooks import verify
+from stockwright.sdk.transports import HttpResponse
+from stockwright.sdk.webhooks import same_address, verify
 
 HOOKS: Final = "/v3/hooks"
 SCOPE: Final = "store/order/*"
@@ -36,17 +37,21 @@ async def watch(api: Api, address: str) -> list[WebhookOff]:
     """
     if not address:
         return []
-    hooks = await api.every(HOOKS, _Hook, [("destination", address)], size=250)
-    ours = [one for one in hooks if one.destination == address and one.scope == SCOPE]
+    hooks = await api.every(HOOKS, _Hook, size=250)
+    ours = [one for one in hooks if one.scope == SCOPE and same_address(one.destination, address)]
     wanted: dict[str, Any] = {"scope": SCOPE, "destination": address, "is_active": True}
     if not ours:
         made = webhook_after(SCOPE, await api.write("POST", HOOKS, json=wanted))
         return [] if made.on_again else [made]
-    return [
-        webhook_after(SCOPE, await api.write("PUT", f"{HOOKS}/{one.id}", json=wanted))
-        for one in ours
-        if not one.is_active
-    ]
+    return [await _switch_on(api, one, wanted) for one in ours if not one.is_active]
+
+
+async def _switch_on(api: Api, one: _Hook, wanted: Mapping[str, Any]) -> WebhookOff:
+    answer = await api.write("PUT", f"{HOOKS}/{one.id}", json=wanted)
+    told = whole_text(answer.body) if isinstance(answer, HttpResponse) else None
+    hook = told.get("data") if isinstance(told, dict) else None
+    is_on = hook.get("is_active") is True if isinstance(hook, dict) else False
+    return webhook_after(SCOPE, answer, is_on=is_on)
 
 
 def prove(headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret]) -> None:

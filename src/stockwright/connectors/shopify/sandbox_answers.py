@@ -11,6 +11,7 @@ from typing import Any, Final
 from stockwright.connectors.shopify.ids import gid, number_of
 from stockwright.connectors.shopify.queries import LINES, REFUND_LINES, REFUNDS
 from stockwright.connectors.shopify.sandbox_shop import PRICE, Shop
+from stockwright.sdk.webhooks import same_address
 
 _NAME: Final = re.compile(r"^(?:query|mutation) (\w+)")
 _SKU: Final = re.compile(r"sku:'((?:[^'\\]|\\.)*)'")
@@ -103,6 +104,12 @@ class Answers:
         made = None
         if not wanted[1].startswith("https://"):
             message = "Address protocol http:// is not supported"
+            errors = [{"field": ["webhookSubscription", "callbackUrl"], "message": message}]
+        elif any(
+            topic == wanted[0] and same_address(address, wanted[1])
+            for topic, address in self._shop.subscriptions
+        ):
+            message = "Address for this topic has already been taken"
             errors = [{"field": ["webhookSubscription", "callbackUrl"], "message": message}]
         else:
             self._shop.subscriptions.append(wanted)

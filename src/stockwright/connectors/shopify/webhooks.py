@@ -37,12 +37,16 @@ class Watch:
         asked = {"uri": self._address}
         nodes = each_page(self._shop, WEBHOOKS, asked, "webhookSubscriptions")
         on = {str(node.get("topic")) async for node in nodes}
-        told = [await self._make(topic) for topic in TOPICS if topic not in on]
+        made = [(topic, await self._make(topic)) for topic in TOPICS if topic not in on]
+        told = [one for _, one in made if one is not None]
         off = [one for one in told if not one.on_again or one.topic in self._seen]
-        self._seen |= {*on, *(one.topic for one in told if one.on_again)}
+        self._seen |= on | {topic for topic, one in made if one is None or one.on_again}
         return off
 
-    async def _make(self, topic: str) -> WebhookOff:
+    async def _make(self, topic: str) -> WebhookOff | None:
+        """What became of it; None where the shop has it, and lists it by another form of our
+        address.
+        """
         subscription = {"uri": self._address, "format": "JSON"}
         variables = {"topic": topic, "subscription": subscription}
         answer = await self._shop.change(SUBSCRIBE, variables)
@@ -51,6 +55,8 @@ class Watch:
         if not isinstance(answer, Told):
             raise Transient(answer.reason)
         why = _error(answer.data)
+        if _THERE in why:
+            return None
         return WebhookOff(topic=topic, on_again=not why, why=why)
 
 
@@ -61,4 +67,4 @@ def _error(data: Mapping[str, Any]) -> str:
     if not isinstance(errors, list):
         raise Transient("the shop's answer cannot be read")
     words = [str(one.get("message") or "")[:200] for one in errors if isinstance(one, dict)]
-    return "; ".join(word for word in words if _THERE not in word)
+    return "; ".join(words)

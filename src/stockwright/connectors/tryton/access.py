@@ -17,7 +17,14 @@ from stockwright.sdk.auth import Auth, bearer
 from stockwright.sdk.calling import EXCERPT, WAIT_S, Caller, excerpt_of
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.secrets import Secret
-from stockwright.sdk.transports import Http, HttpRequest, Transport, json_body, retry_after_s
+from stockwright.sdk.transports import (
+    Http,
+    HttpRequest,
+    Transport,
+    json_body,
+    retry_after_s,
+    uncounted,
+)
 
 Record = dict[str, Any]
 Domain = list[Any]
@@ -55,7 +62,9 @@ class Session:
         """The session, after a login where there is none."""
         async with self._beginning:
             if not self._token:
-                await self._log_in()
+                # Others may wait for this lock: the login must not wait for a poll's turn.
+                with uncounted():
+                    await self._log_in()
         return {"authorization": f"Session {self._token}"}
 
     def refused(self) -> bool:

@@ -54,6 +54,8 @@ class WooConnection:
             clock=opening.clock,
             operator=_OPERATOR,
         )
+        secret = next(iter(settings.webhook_secrets), None)
+        self._watch = webhooks.Watch(self._caller, settings.webhook_url, secret)
         self._catalogue = Catalogue(self._caller, settings.listings == "sku", opening.clock)
 
     async def close(self) -> None:
@@ -153,10 +155,7 @@ class WooConnection:
         """Switches on again what the shop has disabled of the webhooks to us; makes missing ones
         where it is told the address.
         """
-        secrets = self._settings.webhook_secrets
-        return await webhooks.watch(
-            self._caller, self._settings.webhook_url, secrets[0] if secrets else None
-        )
+        return await self._watch.look()
 
     async def acknowledge(self, page: Page) -> None:
         """The cursor says it all: there is nothing to tell the shop."""

@@ -14,11 +14,15 @@ MOST_FAILURES: Final = 5
 
 
 class Webhooks:
-    """rows are the webhooks as the shop lists them, by id; secrets those they were made with."""
+    """rows are the webhooks as the shop lists them, by id; secrets those they were made with.
+
+    keeps_off: says yes to whoever switches one on, and leaves it off.
+    """
 
     def __init__(self, number: Callable[[], int]) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
         self.secrets: list[str] = []
+        self.keeps_off = False
         self._number = number
         self._failures: dict[int, int] = {}
 
@@ -27,6 +31,7 @@ class Webhooks:
         app.router.add_route("GET", f"{API}/webhooks", self._list)
         app.router.add_route("POST", f"{API}/webhooks", self._make)
         app.router.add_route("PUT", f"{API}/webhooks/{{id}}", self._put)
+        app.router.add_route("DELETE", f"{API}/webhooks/{{id}}", self._delete)
 
     def add(self, topic: str, address: str, status: str = "active") -> dict[str, Any]:
         """Somebody sets one up."""
@@ -72,9 +77,18 @@ class Webhooks:
         made = self.add(asked["topic"], asked["delivery_url"], asked.get("status", "active"))
         return answer(made, 201)
 
+    async def _delete(self, request: web.Request) -> web.Response:
+        if request.query.get("force") != "true":
+            code = "woocommerce_rest_trash_not_supported"
+            return error(501, code, "Webhooks do not support trashing.")
+        return answer(self.rows.pop(int(request.match_info["id"])))
+
     async def _put(self, request: web.Request) -> web.Response:
         hook = self.rows.get(int(request.match_info["id"]))
         if hook is None:
             return error(404, "woocommerce_rest_shop_webhook_invalid_id", "Invalid ID.")
-        hook |= {name: value for name, value in (await request.json()).items() if name in hook}
+        asked = await request.json()
+        if self.keeps_off:
+            asked.pop("status", None)
+        hook |= {name: value for name, value in asked.items() if name in hook}
         return answer(hook)

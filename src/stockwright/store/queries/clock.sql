@@ -10,6 +10,10 @@ select extract(epoch from coalesce((select max(seen_at) from process),
                                    (select recorded_at from ledger_head where lane = 0 and isfinite(recorded_at)))
                           - clock_timestamp())::float8;
 
+-- name: lock
+-- Waits for whoever puts it right just now; held until the end of the transaction.
+select pg_advisory_xact_lock(%(lock)s);
+
 -- name: processes
 -- When processes were seen.
 with c as (select clock_timestamp() as now, make_interval(secs => %(set_s)s) as step)
