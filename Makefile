@@ -13,9 +13,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 CODE := $(wildcard src tests bench)
 # Arguments for pytest: `make test PYTEST="tests/store -x"`.
 PYTEST ?=
-# The smallest machine we support has two cores, and tests wait for about a fifth of their time; workers
+# The smallest machine we support has two cores, and tests wait for two fifths of their time; workers
 # share one database server.
-WORKERS ?= 3
+WORKERS ?= 4
 
 .PHONY: help venv demo test check static lint format format-check types floors bench browser-test \
 	e2e schema lock clean

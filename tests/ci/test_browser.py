@@ -178,7 +178,7 @@ def test_everything_runs_and_any_failure_counts(machine: Machine, failing: str, 
     assert [line for line in ran.stdout.splitlines() if line.startswith("make")] == [
         "make venv",
         "make --keep-going static",
-        "make browser-test PYTEST=tests/browser -n 2 -m 'browser and not slow'",
+        "make browser-test PYTEST=tests/browser -n 3 -m 'browser and not slow'",
         "make browser-test PYTEST=tests/browser -m 'browser and slow'",
         "make test",
     ]
@@ -191,7 +191,7 @@ def test_without_the_setting_nothing_is_judged_by_the_clock(machine: Machine):
     ran = machine.run("run")
     assert ran.returncode == 0
     asked = [line for line in ran.stdout.splitlines() if "browser-test" in line]
-    assert asked == ["make browser-test PYTEST=tests/browser -n 2 -m 'browser and not slow'"]
+    assert asked == ["make browser-test PYTEST=tests/browser -n 3 -m 'browser and not slow'"]
 
 
 def test_the_last_line_is_the_test_runners_own(machine: Machine):
