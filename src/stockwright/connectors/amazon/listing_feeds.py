@@ -32,6 +32,8 @@ from stockwright.sdk.messages import (
     Retry,
 )
 
+SOONEST: Final = 60.0
+"""Nobody comes again before this share of the pause between two looks."""
 MOST_FEEDS: Final = 30
 """Feeds that are remembered at one time."""
 
@@ -102,9 +104,15 @@ class ListingFeeds:
             for feed in self.feeds
         )
 
-    def at_work(self, reason: str) -> InDoubt:
-        """The word for a level that Amazon has and did not answer yet."""
-        return InDoubt(reason=reason, retry_after_s=self._settings.feed_look_s, taken=True)
+    def at_work(self, reason: str, feed: Feed | None = None) -> InDoubt:
+        """The word for a level that Amazon has and did not answer yet: come again when its feed is
+        looked at next, not a whole pause after that.
+        """
+        wait_s = self._settings.feed_look_s
+        if feed is not None:
+            left = (feed.look_at - self._clock()).total_seconds()
+            wait_s = min(wait_s, max(left, wait_s / SOONEST))
+        return InDoubt(reason=reason, retry_after_s=wait_s, taken=True)
 
     def _told(self, level: LevelToSend) -> PublishResult | None:
         for feed in reversed(self.feeds):  # the newest has the last word
@@ -112,7 +120,7 @@ class ListingFeeds:
                 continue
             same = feed.quantities[level.key] == level.quantity
             if feed.results is None:
-                return self.at_work(f"feed {feed.id} is at work") if same else None
+                return self.at_work(f"feed {feed.id} is at work", feed) if same else None
             del feed.quantities[level.key]
             if same:
                 return self.careful(level, feed.results[level.key])
