@@ -78,6 +78,16 @@ async def test_a_few_levels_are_one_call_and_skus_are_looked_up_once(shop, conne
     assert [method for method, _ in shop.calls] == ["GET", "POST", "POST"]
 
 
+async def test_what_was_read_back_is_not_looked_up_before_it_is_sent(shop, connect):
+    connection = connect()
+    names = list(shop.sources)[:2]
+    await connection.read_back([LevelKey(listing=name) for name in names])
+    shop.calls.clear()
+    await connection.publish([level(name, 3) for name in names])
+    assert [method for method, *_ in shop.calls] == ["POST"]
+
+
+
 async def test_no_call_carries_more_than_the_shop_takes(shop, connect):
     results = await connect(bulk_from=0).publish([level(one, 4) for one in MANY])
     assert list(results) == [Applied()] * 30

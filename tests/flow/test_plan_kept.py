@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from stockwright.domain.errors import Throttled
-from stockwright.flow.calls import promise_call
+from stockwright.domain.levels import Level
+from stockwright.flow.calls import Call, promise_call
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
-from stockwright.sdk.messages import InDoubt, ShownLevel
+from stockwright.sdk.messages import Applied, InDoubt, ShownLevel
 from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
 from stockwright.store.connection import Pool
 from tests.flow.channels import FAST, Clock, Shop, World, honest, link
@@ -311,6 +312,19 @@ async def test_what_a_level_takes_is_not_forgotten_while_the_partner_is_down(dat
     shop.down = True
     await work(5)
     assert worker.link.more_a_level == known > 0.5
+
+
+@pytest.mark.parametrize(("job", "learnt"), [(True, 0.0), (False, 5.0)])
+def test_asking_about_jobs_says_nothing_of_what_a_level_takes(pool, job, learnt):
+    """A call for each job, however many levels it carries: batches shrank, and jobs became many."""
+    clock = Clock()
+    worker = Publisher(pool, OneByOne(clock), link(clock=clock, limits=FAST))
+    level = Level(
+        channel="WEB", listing="L", location="", desired=1, version=1, sequence=1,
+        projected_at=clock.now, due_at=clock.now, waiting_since=clock.now, job=job,
+    )  # fmt: skip
+    worker._learn(Call(1, (level,), clock.now), [Applied()], 10)
+    assert worker.link.more_a_level == learnt
 
 
 async def test_a_zero_does_not_wait_for_the_calls_of_a_large_batch_to_be_earned(database_url, pool):

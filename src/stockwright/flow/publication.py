@@ -174,7 +174,11 @@ class Publisher:
         )
 
     def _learn(self, call: Call, answer: Sequence[PublishResult] | Failed, more: int) -> None:
-        """What a level takes, of batches that came through: one that broke off needed less."""
+        """What a level takes, of batches that came through: one that broke off needed less. Asking
+        about jobs takes a call for each job, however many levels it carries.
+        """
+        if any(level.job for level in call.levels):
+            return
         broke_off = isinstance(answer, Failed) or not any(isinstance(a, Applied) for a in answer)
         needed = more / len(call.levels)
         if needed > self.link.more_a_level or not broke_off:

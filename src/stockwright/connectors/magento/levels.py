@@ -89,6 +89,8 @@ class Levels:
     async def read_back(self, keys: Sequence[LevelKey]) -> list[ShownLevel | None]:
         """What the source holds of these listings."""
         found = await self.units(key.listing for key in keys if not key.location)
+        # What the source shows it carries: nobody need ask that again before it is sent.
+        self._carried |= dict.fromkeys(found, self._clock())
         return [
             None
             if key.location or key.listing not in found
