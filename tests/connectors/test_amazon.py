@@ -3,6 +3,7 @@
 Every call is held to Amazon's published models, both ways.
 """
 
+import asyncio
 import datetime as dt
 import gzip
 import json
@@ -191,6 +192,17 @@ async def test_listings_made_all_at_once_cannot_be_walked_and_say_so(amazon, con
 
 
 # ------------------------------------------------------------ levels by feed
+
+
+async def test_who_asks_while_a_feed_is_looked_at_hears_what_was_found(amazon, connect, clock):
+    """Otherwise the second half of a feed waits for another pause, though its report is there."""
+    connection = connect(feed_from=3)
+    levels = [level(name, 5, expected=0) for name in MANY]
+    await connection.publish(levels)
+    clock.step(61)
+    halves = await asyncio.gather(*(connection.publish(levels[n::2]) for n in (0, 1)))
+    assert {type(one) for half in halves for one in half} == {Applied}
+    assert amazon.calls.count("getFeed") == 1
 
 
 async def test_bulk_goes_by_feed_and_each_message_has_its_result(amazon, connect, clock):

@@ -5,8 +5,10 @@ again learns what became of it. A feed that does not end is cancelled or forgott
 its levels go another way, and no later feed waits for it.
 """
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -50,6 +52,7 @@ class Feed(msgspec.Struct):
     look_at: dt.datetime
     deadline: dt.datetime
     results: dict[LevelKey, PublishResult] | None = None
+    looked_at_by_one: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
 class ListingFeeds:
@@ -78,7 +81,7 @@ class ListingFeeds:
         keys = {level.key for level in levels}
         for feed in list(self.feeds):
             if feed.results is None and not keys.isdisjoint(feed.quantities):
-                await self._look(feed, deadline)
+                await self._look_once(feed, deadline)
         found: dict[int, PublishResult] = {}
         for n, level in enumerate(levels):
             result = self._told(level)
@@ -139,6 +142,13 @@ class ListingFeeds:
             for feed in self.feeds
             if feed.results is None or (feed.quantities and now < feed.deadline)
         ]
+
+    async def _look_once(self, feed: Feed, deadline: float) -> None:
+        """Who comes while another looks waits for what that one finds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline), feed.looked_at_by_one:
+                if feed.results is None:
+                    await self._look(feed, deadline)
 
     async def _look(self, feed: Feed, deadline: float) -> None:
         """Asks how a feed does, where it is time to. What cannot be told now is asked later."""
