@@ -87,7 +87,6 @@ async def test_what_was_read_back_is_not_looked_up_before_it_is_sent(shop, conne
     assert [method for method, *_ in shop.calls] == ["POST"]
 
 
-
 async def test_no_call_carries_more_than_the_shop_takes(shop, connect):
     results = await connect(bulk_from=0).publish([level(one, 4) for one in MANY])
     assert list(results) == [Applied()] * 30

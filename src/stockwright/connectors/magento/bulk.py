@@ -9,6 +9,7 @@ levels go another way, and no later bulk waits for it.
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,8 @@ from stockwright.sdk.messages import (
 from stockwright.sdk.transports import HttpResponse
 
 ITEMS: Final = "/inventory/source-items"
+SOONEST: Final = 60.0
+"""Nobody comes again before this share of the pause between two looks."""
 MOST_BULKS: Final = 50
 """Bulks that are remembered at one time."""
 
@@ -41,6 +44,7 @@ class Bulk(msgspec.Struct):
     look_at: dt.datetime
     deadline: dt.datetime
     results: dict[LevelKey, PublishResult]
+    looked_at_by_one: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
     def is_open(self, key: LevelKey) -> bool:
         """Whether it may still write this level."""
@@ -86,7 +90,7 @@ class Bulks:
         keys = {level.key for level in levels}
         for bulk in list(self.bulks):
             if any(bulk.is_open(key) for key in keys):
-                await self._look(bulk, deadline)
+                await self._look_once(bulk, deadline)
         found: dict[int, PublishResult] = {}
         for n, level in enumerate(levels):
             result = self._told(level)
@@ -113,8 +117,13 @@ class Bulks:
             return self._at_work("a bulk at work may still write another number")
         return result
 
-    def _at_work(self, reason: str) -> InDoubt:
-        return InDoubt(reason=reason, retry_after_s=self._settings.bulk_look_s, taken=True)
+    def _at_work(self, reason: str, bulk: Bulk | None = None) -> InDoubt:
+        """Come again when its bulk is looked at next, not a whole pause after that."""
+        wait_s = self._settings.bulk_look_s
+        if bulk is not None:
+            left = (bulk.look_at - self._clock()).total_seconds()
+            wait_s = min(wait_s, max(left, wait_s / SOONEST))
+        return InDoubt(reason=reason, retry_after_s=wait_s, taken=True)
 
     def _told(self, level: LevelToSend) -> PublishResult | None:
         for bulk in reversed(self.bulks):  # the newest has the last word
@@ -122,12 +131,19 @@ class Bulks:
                 continue
             same = bulk.quantities[level.key] == level.quantity
             if level.key not in bulk.results:
-                return self._at_work(f"bulk {bulk.id} is at work") if same else None
+                return self._at_work(f"bulk {bulk.id} is at work", bulk) if same else None
             del bulk.quantities[level.key]
             result = bulk.results.pop(level.key)
             if same:
                 return self.careful(level, result)
         return None
+
+    async def _look_once(self, bulk: Bulk, deadline: float) -> None:
+        """Who comes while another looks waits for what that one finds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline), bulk.looked_at_by_one:
+                if any(one is bulk for one in self.bulks):
+                    await self._look(bulk, deadline)
 
     async def _look(self, bulk: Bulk, deadline: float) -> None:
         """Asks how a bulk does, where it is time to. What cannot be told now is asked later."""
