@@ -95,17 +95,30 @@ def test_a_wrong_setting_is_probed_rarely():
 
 
 @pytest.mark.parametrize("batch_size", [1, 10, 500])
-def test_increases_are_owed_a_tenth_and_unused_credit_does_not_pile_up(batch_size):
+@pytest.mark.parametrize("beside_jobs", [True, False])
+def test_increases_are_owed_a_tenth_and_unused_credit_does_not_pile_up(batch_size, beside_jobs):
     one = budget()
     carried = aged = 0
     for _ in range(200):
-        due = min(batch_size, int(one.increase_credit))
+        due = budgets.owed_to_increases(one, batch_size, beside_jobs=beside_jobs)
         budgets.credit_increases(one, batch_size, due, batch_size)
         carried, aged = carried + batch_size, aged + due
     assert aged == pytest.approx(carried * budgets.INCREASE_SHARE, rel=0.1)
     for _ in range(200):
         budgets.credit_increases(one, batch_size, 0, batch_size)
-    assert one.increase_credit <= max(1.0, batch_size * budgets.INCREASE_SHARE)
+    assert one.increase_credit <= max(1.0, batch_size)
+    assert budgets.owed_to_increases(one, batch_size, beside_jobs=False) <= max(1, batch_size // 10)
+
+
+def test_beside_jobs_increases_come_in_batches_worth_a_call_of_their_own():
+    """Of 500 levels 450 were asked about, and 50 were sent in three calls more."""
+    one = budget()
+    carried = []
+    for _ in range(21):
+        owed = budgets.owed_to_increases(one, 500, beside_jobs=True)
+        budgets.credit_increases(one, 500, owed, 500)
+        carried.append(owed)
+    assert carried == [0] * 10 + [500] + [0] * 9 + [500]
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,30 @@ async def test_what_a_level_takes_is_not_forgotten_while_the_partner_is_down(dat
     assert worker.link.more_a_level == known > 0.5
 
 
+async def test_increases_do_not_trickle_out_beside_jobs_that_are_asked_about(database_url, pool):
+    """A handful beside jobs would be a call, or a job, of its own: the plan was full of those."""
+    world, clock, shop = World(database_url, skus=1), Clock(), Shop()
+    plan = msgspec.structs.replace(FAST, batch_size=20, concurrency=1)
+    worker = Publisher(pool, shop, link(clock=clock, limits=plan))
+    pile_up(world, clock, 400)
+    job = InDoubt(reason="the job is at work", retry_after_s=5.0, taken=True)
+    begun, fresh = {}, []
+
+    def works(shop, levels):
+        new = [one.listing for one in levels if one.listing not in begun]
+        begun.update(dict.fromkeys(new, clock.now))
+        fresh.append((len(new), len(levels)))
+        done = [(clock.now - begun[one.listing]).total_seconds() >= 5 for one in levels]
+        return [Applied() if ended else job for ended in done]
+
+    shop.behave(*[works] * 200)
+    while world.unsettled():
+        await worker.step()
+        clock.pass_s(0.5)
+    assert all(new == 0 or new >= 10 for new, _ in fresh)
+    assert len(fresh) <= 40 + 20, "400 are sent in 20 calls, and asked about in a few more"
+
+
 @pytest.mark.parametrize(("job", "learnt"), [(True, 0.0), (False, 5.0)])
 def test_asking_about_jobs_says_nothing_of_what_a_level_takes(pool, job, learnt):
     """A call for each job, however many levels it carries: batches shrank, and jobs became many."""

@@ -129,8 +129,18 @@ def charge(budget: Budget, calls: int, calls_per_s: float, burst: float) -> None
 def credit_increases(budget: Budget, carried: int, aged: int, batch_size: int) -> None:
     """Notes what a call of `carried` levels owes to increases, less the `aged` ones it carries."""
     credit = budget.increase_credit + carried * INCREASE_SHARE - aged
-    # Credit that nobody used must not turn into a whole batch of increases later.
-    budget.increase_credit = min(max(0.0, credit), max(1.0, batch_size * INCREASE_SHARE))
+    # Credit that nobody used must not pile up: they are owed a batch at most.
+    budget.increase_credit = min(max(0.0, credit), max(1.0, batch_size))
+
+
+def owed_to_increases(budget: Budget, batch_size: int, *, beside_jobs: bool) -> int:
+    """How many aged increases the next call carries: their share of a call beside decreases, and
+    now and then a batch in place of jobs, for a few beside jobs would take a call of their own.
+    """
+    owed = int(budget.increase_credit)
+    if beside_jobs:
+        return owed if owed >= batch_size else 0
+    return min(owed, max(1, int(batch_size * INCREASE_SHARE)))
 
 
 def succeeded(budget: Budget, now: dt.datetime) -> None:

@@ -88,22 +88,26 @@ def _choose_of(
     if budget.circuit != "closed":
         size = min(size, PROBE_LEVELS)
     affordable = _affordable(link, size)
-    owed = min(affordable, int(budget.increase_credit))
+    decreases = levels.due_levels(connection, channel, "decrease", now, size)
+    # What became of a job is asked though its number had to wait: it is under way already. And
+    # before others: a partner works on so many jobs at one time only.
+    jobs = levels.jobs_due(connection, channel, now, size - len(decreases))
+    owed = min(
+        affordable,
+        budgets.owed_to_increases(budget, size, beside_jobs=bool(jobs and not decreases)),
+    )
     since = now - dt.timedelta(seconds=link.aged_after_s)
     aged = (
         levels.aged_increases(connection, channel, gate.until, since, owed)
         if owed and gate.ready
         else []
     )
-    found = {level.key: level for level in aged}
-    for level in levels.due_levels(connection, channel, "decrease", now, size):
-        found.setdefault(level.key, level)
-    # What became of a job is asked though its number had to wait: it is under way already. And
-    # before others: a partner works on so many jobs at one time only.
-    for level in levels.jobs_due(connection, channel, now, size - min(size, len(found))):
+    found = {level.key: level for level in (*aged, *decreases)}
+    for level in jobs[: max(0, size - len(found))]:
         found.setdefault(level.key, level)
     room = min(size - len(found), affordable)
-    if room > 0 and gate.ready:
+    # A few increases beside jobs would take a call, or a job, of their own.
+    if room > 0 and gate.ready and not (jobs and room < size / 2):
         # The aged ones may be among them again.
         more = levels.due_levels(connection, channel, "increase", gate.until, room + len(aged))
         for level in more:
