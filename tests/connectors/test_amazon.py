@@ -33,11 +33,10 @@ from stockwright.sdk.messages import (
     ShownLevel,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
-from tests.connectors.amazon_models import FOLDER, Judged, problems_of
+from tests.connectors.amazon_account import QUICK, account, connecting
+from tests.connectors.amazon_models import FOLDER, problems_of
+from tests.connectors.visiting import NOW
 
-NOW = dt.datetime(2026, 3, 1, 12, 0, 0, tzinfo=dt.UTC)
-QUICK = {name: Plan(500, 500) for name in PLANS}
-"""Plans that hold nobody up, for tests of something else."""
 SELLER = {
     "region": "na",
     "seller_id": "A3TH9S8BH6GOGM",
@@ -51,49 +50,16 @@ VERSIONS = ("2026-01-01", "v0")
 MANY = tuple(f"SKU-{n}" for n in range(12))
 
 
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-    def step(self, seconds=1):
-        self.now += dt.timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 async def amazon(clock):
-    amazon = Sandbox(("MUG", "PLATE", "A/B c,d", *MANY), clock=clock, plans=QUICK)
-    await amazon.start()
-    yield amazon
-    await amazon.stop()
+    async with account(clock, ("MUG", "PLATE", "A/B c,d", *MANY)) as amazon:
+        yield amazon
 
 
 @pytest.fixture
 async def connect(amazon, clock, monkeypatch):
-    """Connections whose every call is judged; at the end none was wrong."""
-    for name, plan in QUICK.items():
-        monkeypatch.setitem(PLANS, name, plan)
-    opened = []
-
-    def make(**settings):
-        given = {**amazon.settings(), "timeout_s": 2.0, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
-        wire = Judged(amazon.faults)
-        connection = CONNECTOR.open(Opening(system="amz", clock=clock, transport=wire), parsed)
-        opened.append((connection, wire))
-        return connection
-
-    yield make
-    for connection, wire in opened:
-        await connection.close()
-        assert wire.problems == []
+    async with connecting(amazon, clock, monkeypatch) as connect:
+        yield connect
 
 
 def level(listing, quantity, expected=None, version=1):

@@ -10,7 +10,6 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from stockwright.connectors.amazon import CONNECTOR, Sandbox
 from stockwright.connectors.amazon.listing_feed_forms import results_of
 from stockwright.connectors.amazon.order_amounts import Refusal, units_of, with_amounts
 from stockwright.connectors.amazon.order_feed_forms import result_of
@@ -18,8 +17,6 @@ from stockwright.connectors.amazon.order_forms import KnownLine, KnownOrder
 from stockwright.connectors.amazon.orders_2026 import Item
 from stockwright.connectors.amazon.orders_2026 import line_of as line_2026
 from stockwright.connectors.amazon.orders_v0 import line_of as line_v0
-from stockwright.connectors.amazon.plans import PLANS, Plan
-from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault
 from stockwright.sdk.messages import (
     Applied,
@@ -32,19 +29,22 @@ from stockwright.sdk.messages import (
     Refused,
     Retry,
 )
-from stockwright.sdk.secrets import resolve_secret
 from stockwright.sdk.transports import Http
+from tests.connectors.amazon_account import account, connecting
 from tests.connectors.visiting import level
 
 ORDER = "902-0000001-0000001"
-QUICK = {name: Plan(500, 500) for name in PLANS}
 DAY_S = 86_400
+
+
+async def nothing():
+    """Nothing else happens."""
 
 
 class Wire(Http):
     """The real network, with something done after the answer to the making of a feed came."""
 
-    def __init__(self, after_feed):
+    def __init__(self, after_feed=nothing):
         super().__init__()
         self._after_feed = after_feed
         self.asked = []
@@ -57,34 +57,16 @@ class Wire(Http):
         return response
 
 
-async def nothing():
-    """Nothing else happens."""
-
-
 @pytest.fixture
 async def amazon(clock):
-    amazon = Sandbox(("MUG", "PLATE"), clock=clock, plans=QUICK)
-    await amazon.start()
-    yield amazon
-    await amazon.stop()
+    async with account(clock) as amazon:
+        yield amazon
 
 
 @pytest.fixture
 async def connect(amazon, clock, monkeypatch):
-    for name, plan in QUICK.items():
-        monkeypatch.setitem(PLANS, name, plan)
-    opened = []
-
-    def make(after_feed=nothing, **settings):
-        given = {**amazon.settings(), "timeout_s": 2.0, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
-        opening = Opening(system="amz", clock=clock, transport=Wire(after_feed))
-        opened.append(CONNECTOR.open(opening, parsed))
-        return opened[-1]
-
-    yield make
-    for connection in opened:
-        await connection.close()
+    async with connecting(amazon, clock, monkeypatch, Wire) as connect:
+        yield connect
 
 
 async def refund_of(amazon, key="R-1"):

@@ -9,12 +9,10 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from stockwright.connectors.amazon import CONNECTOR, Sandbox
 from stockwright.connectors.amazon.order_amounts import Refusal, units_of, with_amounts
 from stockwright.connectors.amazon.order_feed_forms import ADJUSTS, CANCELS, result_of
 from stockwright.connectors.amazon.order_forms import KnownLine, KnownOrder
 from stockwright.connectors.amazon.plans import PLANS, Plan
-from stockwright.sdk.connector import Opening
 from stockwright.sdk.hostile import Fault
 from stockwright.sdk.messages import (
     Cancellation,
@@ -25,46 +23,21 @@ from stockwright.sdk.messages import (
     Refused,
     Retry,
 )
-from stockwright.sdk.secrets import resolve_secret
 from stockwright.sdk.verbs import Follows
-from tests.connectors.amazon_models import Judged
-from tests.connectors.test_amazon import VERSIONS, Clock
-
-QUICK = {name: Plan(500, 500) for name in PLANS}
-
-
-@pytest.fixture
-def clock():
-    return Clock()
+from tests.connectors.amazon_account import QUICK, account, connecting
+from tests.connectors.test_amazon import VERSIONS
 
 
 @pytest.fixture
 async def amazon(clock):
-    amazon = Sandbox(("MUG", "PLATE"), clock=clock, plans=QUICK)
-    await amazon.start()
-    yield amazon
-    await amazon.stop()
+    async with account(clock) as amazon:
+        yield amazon
 
 
 @pytest.fixture
 async def connect(amazon, clock, monkeypatch):
-    """Connections whose every call is judged; at the end none was wrong."""
-    for name, plan in QUICK.items():
-        monkeypatch.setitem(PLANS, name, plan)
-    opened = []
-
-    def make(**settings):
-        given = {**amazon.settings(), "timeout_s": 2.0, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
-        wire = Judged(amazon.faults)
-        connection = CONNECTOR.open(Opening(system="amz", clock=clock, transport=wire), parsed)
-        opened.append((connection, wire))
-        return connection
-
-    yield make
-    for connection, wire in opened:
-        await connection.close()
-        assert wire.problems == []
+    async with connecting(amazon, clock, monkeypatch) as connect:
+        yield connect
 
 
 async def ended(connection, document, clock):

@@ -21,10 +21,10 @@ from stockwright.sdk.messages import Failure
 from stockwright.sdk.pacing import OwnBuckets, full_bucket, take
 from stockwright.sdk.secrets import resolve_secret
 from stockwright.sdk.transports import HttpResponse, InMemory
-from tests.connectors.amazon_models import Judged, operation_of, pairs
+from tests.connectors.amazon_account import QUICK, account, connecting
+from tests.connectors.amazon_models import operation_of, pairs
 from tests.connectors.visiting import facts, polled
 
-QUICK = {name: Plan(500, 500) for name in PLANS}
 LONG_AGO = '{"since": "2026-01-01T00:00:00Z"}'
 LISTS = {"2026-01-01": "searchOrders", "v0": "getOrders"}
 
@@ -39,32 +39,14 @@ SOLD = settings_with().sold
 
 @pytest.fixture
 async def amazon(clock):
-    amazon = Sandbox(("MUG", "PLATE"), clock=clock, plans=QUICK)
-    await amazon.start()
-    yield amazon
-    await amazon.stop()
+    async with account(clock) as amazon:
+        yield amazon
 
 
 @pytest.fixture
 async def connect(amazon, clock, monkeypatch):
-    """Connections whose every call is judged; at the end none was wrong."""
-    for name, plan in QUICK.items():
-        monkeypatch.setitem(PLANS, name, plan)
-    opened = []
-
-    def make(**settings):
-        given = {**amazon.settings(), "timeout_s": 2.0, **settings}
-        parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
-        wire = Judged(amazon.faults)
-        opened.append(
-            (CONNECTOR.open(Opening(system="amz", clock=clock, transport=wire), parsed), wire)
-        )
-        return opened[-1][0]
-
-    yield make
-    for connection, wire in opened:
-        await connection.close()
-        assert wire.problems == []
+    async with connecting(amazon, clock, monkeypatch) as connect:
+        yield connect
 
 
 def mapped(order, **more):

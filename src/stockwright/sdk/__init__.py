@@ -22,6 +22,7 @@ secrets          values that are never shown, from env:NAME or file:PATH
 connector        what a connector's package gives to the hub
 sources          where a field comes from: the words of the mapping
 guarded          calls to addresses that strangers gave us
+jobs             jobs that a partner works off later, and when to look at one
 json_messages    JSON messages into facts, by rules that hold unless others are given
 queues           message brokers behind one seam: take, settle, put, close
 queue_connection a connection to a broker, whichever
@@ -47,6 +48,7 @@ __all__ = [
     "guarded",
     "hostile",
     "inverting",
+    "jobs",
     "json_messages",
     "local_time",
     "mapping",

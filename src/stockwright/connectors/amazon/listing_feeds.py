@@ -5,13 +5,10 @@ again learns what became of it. A feed that does not end is cancelled or forgott
 its levels go another way, and no later feed waits for it.
 """
 
-import asyncio
 import datetime as dt
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Final
-
-import msgspec
 
 from stockwright.connectors.amazon import feed_calls
 from stockwright.connectors.amazon.api import Api, left_s
@@ -25,6 +22,7 @@ from stockwright.connectors.amazon.listing_feed_forms import (
 from stockwright.connectors.amazon.plans import PLANS
 from stockwright.domain.errors import Transient
 from stockwright.sdk.calling import WAIT_S
+from stockwright.sdk.jobs import Job
 from stockwright.sdk.messages import (
     Applied,
     InDoubt,
@@ -34,25 +32,19 @@ from stockwright.sdk.messages import (
     Retry,
 )
 
-SOONEST: Final = 60.0
-"""Nobody comes again before this share of the pause between two looks."""
 MOST_FEEDS: Final = 30
 """Feeds that are remembered at one time."""
 
 
-class Feed(msgspec.Struct):
+class Feed(Job, kw_only=True):
     """A feed and the numbers it carries. results is None while it is at work.
 
     rows are the keys in the order of its messages, numbered from 1.
     """
 
-    id: str
     rows: tuple[LevelKey, ...]
     quantities: dict[LevelKey, int]
-    look_at: dt.datetime
-    deadline: dt.datetime
     results: dict[LevelKey, PublishResult] | None = None
-    looked_at_by_one: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
 class ListingFeeds:
@@ -81,7 +73,7 @@ class ListingFeeds:
         keys = {level.key for level in levels}
         for feed in list(self.feeds):
             if feed.results is None and not keys.isdisjoint(feed.quantities):
-                await self._look_once(feed, deadline)
+                await feed.once(partial(self._look, feed, deadline), deadline)
         found: dict[int, PublishResult] = {}
         for n, level in enumerate(levels):
             result = self._told(level)
@@ -108,13 +100,9 @@ class ListingFeeds:
         )
 
     def at_work(self, reason: str, feed: Feed | None = None) -> InDoubt:
-        """The word for a level that Amazon has and did not answer yet: come again when its feed is
-        looked at next, not a whole pause after that.
-        """
-        wait_s = self._settings.feed_look_s
-        if feed is not None:
-            left = (feed.look_at - self._clock()).total_seconds()
-            wait_s = min(wait_s, max(left, wait_s / SOONEST))
+        """The word for a level that Amazon has and did not answer yet."""
+        every_s = self._settings.feed_look_s
+        wait_s = feed.wait_s(self._clock(), every_s) if feed else every_s
         return InDoubt(reason=reason, retry_after_s=wait_s, taken=True)
 
     def _told(self, level: LevelToSend) -> PublishResult | None:
@@ -143,18 +131,11 @@ class ListingFeeds:
             if feed.results is None or (feed.quantities and now < feed.deadline)
         ]
 
-    async def _look_once(self, feed: Feed, deadline: float) -> None:
-        """Who comes while another looks waits for what that one finds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline), feed.looked_at_by_one:
-                if feed.results is None:
-                    await self._look(feed, deadline)
-
     async def _look(self, feed: Feed, deadline: float) -> None:
         """Asks how a feed does, where it is time to. What cannot be told now is asked later."""
         now, look_every = self._clock(), dt.timedelta(seconds=self._settings.feed_look_s)
         # A clock that was put back must not put off the look by as much.
-        if now < feed.look_at <= now + look_every:
+        if feed.results is not None or now < feed.look_at <= now + look_every:
             return
         feed.look_at = now + look_every
         feed.deadline = min(

@@ -11,11 +11,12 @@ from collections.abc import Collection
 from typing import Any
 
 from stockwright.connectors.amazon.order_forms import KNOWN
-from stockwright.connectors.amazon.order_messages import EVERY_UNIT, Bad, Order, order_in
+from stockwright.connectors.amazon.order_messages import EVERY_UNIT, Order, order_in
 from stockwright.domain.events import Fact
 from stockwright.sdk.calling import whole_text
 from stockwright.sdk.mapping import excerpt
 from stockwright.sdk.messages import Failure, Mapped
+from stockwright.sdk.sources import Wrong
 
 
 def map_message(
@@ -40,18 +41,18 @@ def map_message(
             if state in KNOWN:
                 return []
             at = f"{order.root}.{order.form.state_at}"
-            raise Bad(at, "is no state of an order that is known here")
+            raise Wrong(at, "is no state of an order that is known here")
         if not isinstance(order.items, list):
-            raise Bad(order.lines, "is no list")
+            raise Wrong(order.lines, "is no list")
         bought = order.form.bought(order)
-    except Bad as bad:
+    except Wrong as bad:
         return [_failed("$", bad.path, bad.reason, root)]
     mapped = []
     for n, item in enumerate(order.items):
         place = f"{order.lines}[{n}]"
         try:
             fact = _fact(order, item, place, bought, channel, over=state in cancelled)
-        except Bad as bad:
+        except Wrong as bad:
             mapped.append(_failed(place, bad.path, bad.reason, item))
             continue
         mapped.append(Mapped(place=place, item=fact))
@@ -65,7 +66,7 @@ def order_key(body: bytes) -> str:
         return ""
     try:
         order = order_in(root)
-    except Bad:
+    except Wrong:
         return ""
     return order.id[:128] if order is not None else ""
 
@@ -74,7 +75,7 @@ def _fact(
     order: Order, item: Any, place: str, bought: dt.datetime, channel: str, *, over: bool
 ) -> Fact:
     if not isinstance(item, dict):
-        raise Bad(place, "is no JSON object")
+        raise Wrong(place, "is no JSON object")
     line = order.form.line(order, item, place)
     if over or not line.units:
         # Without a time of its own: a poll and a notice of the same cancel say the same.

@@ -8,6 +8,7 @@ import msgspec
 
 from stockwright.connectors.amazon.order_forms import Heading, moment_of, text_of
 from stockwright.domain.errors import Transient
+from stockwright.sdk import passes
 
 MOST_REFUSED: Final = 3
 """Tokens of pages refused in a row; the pass is begun anew at once as long as there are fewer."""
@@ -40,12 +41,7 @@ class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def cursor_of(text: str) -> Cursor:
     """A cursor from its text, empty at the beginning. Raises Transient where it is none of ours."""
-    if not text:
-        return Cursor()
-    try:
-        return msgspec.json.decode(text, type=Cursor)
-    except msgspec.MsgspecError:
-        raise Transient("the cursor of the poll cannot be read") from None
+    return passes.cursor_of(text, Cursor, Cursor())
 
 
 def anew(cursor: Cursor, api: str) -> Cursor:

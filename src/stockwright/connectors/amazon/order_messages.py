@@ -7,19 +7,11 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from stockwright.connectors.amazon.order_forms import PENDING, STATES
+from stockwright.sdk.sources import Wrong
 
 ORDER_CHANGE: Final = "ORDER_CHANGE"
 EVERY_UNIT: Final = 1_000_000
 """What a cancel of a line asks for: all of it, however many there are. No line has so many."""
-
-
-class Bad(Exception):
-    """A value that cannot become a fact. Stays inside the mapping."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(reason)
-        self.path = path
-        self.reason = reason
 
 
 class Line(NamedTuple):
@@ -43,7 +35,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Form(Protocol):
-    """How a message says the parts of an order. Each raises Bad where its part cannot be read."""
+    """How a message says the parts of an order. Each raises Wrong where its part cannot be read."""
 
     @property
     def state_at(self) -> str:
@@ -121,7 +113,7 @@ POLLED_2026: Final[Form] = _Nested()
 
 
 def order_in(root: Mapping[str, Any]) -> Order | None:
-    """The order a message tells of; None where it is a notice of something else. Raises Bad."""
+    """The order a message tells of; None where it is a notice of something else. Raises Wrong."""
     head = root.get("order")
     if isinstance(head, dict):
         return _polled_v0(root, head) if "items" in root else _polled_2026(head)
@@ -177,21 +169,21 @@ def _left(item: Mapping[str, Any], place: str) -> int:
 def _inside(root: Mapping[str, Any], name: str, at: str) -> tuple[str, Mapping[str, Any]]:
     found = root.get(name)
     if not isinstance(found, dict):
-        raise Bad(f"{at}.{name}", "is no JSON object" if name in root else "is missing")
+        raise Wrong(f"{at}.{name}", "is no JSON object" if name in root else "is missing")
     return f"{at}.{name}", found
 
 
 def _text(root: Mapping[str, Any], name: str, at: str) -> str:
     found = root.get(name)
     if not isinstance(found, str) or not found.strip():
-        raise Bad(f"{at}.{name}", "is no text" if name in root else "is missing")
+        raise Wrong(f"{at}.{name}", "is no text" if name in root else "is missing")
     return found.strip()
 
 
 def _units(root: Mapping[str, Any], name: str, at: str) -> int:
     found = root.get(name)
     if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < EVERY_UNIT:
-        raise Bad(f"{at}.{name}", "is no whole number of units")
+        raise Wrong(f"{at}.{name}", "is no whole number of units")
     return found
 
 
@@ -207,7 +199,7 @@ def _time(
         if not 1970 <= moment.year <= 2200:
             raise ValueError
     except (TypeError, ValueError):
-        raise Bad(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00Z") from None
+        raise Wrong(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00Z") from None
     if moment.tzinfo is None:
-        raise Bad(f"{at}.{name}", "has no time zone")
+        raise Wrong(f"{at}.{name}", "has no time zone")
     return moment.astimezone(dt.UTC).replace(microsecond=0)

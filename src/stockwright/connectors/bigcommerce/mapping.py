@@ -17,6 +17,7 @@ from stockwright.domain.events import Fact
 from stockwright.sdk.calling import whole_text
 from stockwright.sdk.mapping import excerpt
 from stockwright.sdk.messages import Failure, Mapped
+from stockwright.sdk.sources import Wrong
 
 PRODUCT: Final = "PRODUCT"
 
@@ -28,15 +29,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: Collection[int]
     channel: str
     by_sku: bool
-
-
-class _Bad(Exception):
-    """A value that cannot become a fact. Stays inside the mapping."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(reason)
-        self.path = path
-        self.reason = reason
 
 
 def map_message(body: bytes, reading: Reading) -> list[Mapped]:
@@ -56,7 +48,7 @@ def map_message(body: bytes, reading: Reading) -> list[Mapped]:
         mapped += _each(told.refunded, told.cancelled)
         if status in reading.cancelled:
             mapped += _each(told.products, told.rest, "cancel ")
-    except _Bad as bad:
+    except Wrong as bad:
         return [_failed("$", bad.path, bad.reason, order)]
     return mapped
 
@@ -119,7 +111,7 @@ class _Order:
         if units <= 0:
             return None  # money was given back, and no units
         if of not in self._codes:
-            raise _Bad(f"{place}.item_id", "names no product of the order")
+            raise Wrong(f"{place}.item_id", "names no product of the order")
         self._taken[of] = self._taken.get(of, 0) + units
         refund, at = self._about[place]
         return self._cancel(f"R{refund}", at, place.rpartition("[")[2].rstrip("]"), of, units)
@@ -165,7 +157,7 @@ def _each(lines: Sequence[tuple[str, Any]], fact_of: Any, prefix: str = "") -> I
     for place, line in lines:
         try:
             fact = fact_of(place, line)
-        except _Bad as bad:
+        except Wrong as bad:
             yield _failed(f"{prefix}{place}", bad.path, bad.reason, line)
             continue
         if fact is not None:
@@ -175,7 +167,7 @@ def _each(lines: Sequence[tuple[str, Any]], fact_of: Any, prefix: str = "") -> I
 def _items(root: Any, name: str, at: str) -> list[tuple[str, Any]]:
     found = root.get(name) if isinstance(root, dict) else None
     if not isinstance(found, list):
-        raise _Bad(f"{at}.{name}", "is no list")
+        raise Wrong(f"{at}.{name}", "is no list")
     return [(f"{at}.{name}[{n}]", line) for n, line in enumerate(found)]
 
 
@@ -184,7 +176,7 @@ def _number(root: Any, name: str, at: str) -> int:
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     if isinstance(found, bool) or not isinstance(found, int) or abs(found) > 10**15:
-        raise _Bad(f"{at}.{name}", "is no whole number")
+        raise Wrong(f"{at}.{name}", "is no whole number")
     return found
 
 
@@ -196,7 +188,7 @@ def _time(root: Any, name: str, at: str, default: dt.datetime | None = None) -> 
         return moment_of(found)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         reason = "is no time such as Tue, 05 Mar 2019 21:40:11 +0000"
-        raise _Bad(f"{at}.{name}", reason) from None
+        raise Wrong(f"{at}.{name}", reason) from None
 
 
 def _failed(place: str, path: str, reason: str, found: Any = None) -> Mapped:

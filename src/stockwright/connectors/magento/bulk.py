@@ -9,7 +9,7 @@ levels go another way, and no later bulk waits for it.
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +18,7 @@ from stockwright.connectors.magento.api import BULK, V1, Api, problem_of
 from stockwright.connectors.magento.declaration import MagentoSettings
 from stockwright.domain.errors import Transient
 from stockwright.sdk.calling import WAIT_S
+from stockwright.sdk.jobs import Job
 from stockwright.sdk.messages import (
     Applied,
     InDoubt,
@@ -30,21 +31,15 @@ from stockwright.sdk.messages import (
 from stockwright.sdk.transports import HttpResponse
 
 ITEMS: Final = "/inventory/source-items"
-SOONEST: Final = 60.0
-"""Nobody comes again before this share of the pause between two looks."""
 MOST_BULKS: Final = 50
 """Bulks that are remembered at one time."""
 
 
-class Bulk(msgspec.Struct):
+class Bulk(Job, kw_only=True):
     """A bulk and the numbers it carries. results fills as the shop works it off."""
 
-    id: str
     quantities: dict[LevelKey, int]
-    look_at: dt.datetime
-    deadline: dt.datetime
     results: dict[LevelKey, PublishResult]
-    looked_at_by_one: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
     def is_open(self, key: LevelKey) -> bool:
         """Whether it may still write this level."""
@@ -90,7 +85,7 @@ class Bulks:
         keys = {level.key for level in levels}
         for bulk in list(self.bulks):
             if any(bulk.is_open(key) for key in keys):
-                await self._look_once(bulk, deadline)
+                await bulk.once(partial(self._look, bulk, deadline), deadline)
         found: dict[int, PublishResult] = {}
         for n, level in enumerate(levels):
             result = self._told(level)
@@ -118,11 +113,8 @@ class Bulks:
         return result
 
     def _at_work(self, reason: str, bulk: Bulk | None = None) -> InDoubt:
-        """Come again when its bulk is looked at next, not a whole pause after that."""
-        wait_s = self._settings.bulk_look_s
-        if bulk is not None:
-            left = (bulk.look_at - self._clock()).total_seconds()
-            wait_s = min(wait_s, max(left, wait_s / SOONEST))
+        every_s = self._settings.bulk_look_s
+        wait_s = bulk.wait_s(self._clock(), every_s) if bulk else every_s
         return InDoubt(reason=reason, retry_after_s=wait_s, taken=True)
 
     def _told(self, level: LevelToSend) -> PublishResult | None:
@@ -138,17 +130,12 @@ class Bulks:
                 return self.careful(level, result)
         return None
 
-    async def _look_once(self, bulk: Bulk, deadline: float) -> None:
-        """Who comes while another looks waits for what that one finds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline), bulk.looked_at_by_one:
-                if any(one is bulk for one in self.bulks):
-                    await self._look(bulk, deadline)
-
     async def _look(self, bulk: Bulk, deadline: float) -> None:
         """Asks how a bulk does, where it is time to. What cannot be told now is asked later."""
         now = self._clock()
         left_s = deadline - asyncio.get_running_loop().time()
+        if bulk not in self.bulks:
+            return
         if now >= bulk.deadline:
             # Forgotten: it may still write, which the hub believes for longest_apply_delay_s.
             self.bulks.remove(bulk)

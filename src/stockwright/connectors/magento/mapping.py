@@ -16,6 +16,7 @@ from stockwright.domain.events import Fact
 from stockwright.sdk.calling import whole_text
 from stockwright.sdk.mapping import excerpt
 from stockwright.sdk.messages import Failure, Mapped
+from stockwright.sdk.sources import Wrong
 
 NOT_SHIPPED: Final = frozenset({"virtual", "downloadable", "giftcard"})
 """Kinds of product that no warehouse keeps."""
@@ -28,15 +29,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     sold: Collection[str]
     cancelled: Collection[str]
     channel: str
-
-
-class _Bad(Exception):
-    """A value that cannot become a fact. Stays inside the mapping."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(reason)
-        self.path = path
-        self.reason = reason
 
 
 def map_message(body: bytes, reading: Reading) -> list[Mapped]:
@@ -53,7 +45,7 @@ def map_message(body: bytes, reading: Reading) -> list[Mapped]:
         mapped = list(_each(told.lines, told.ordered))
         mapped += _each(told.returned, told.refunded)
         mapped += _each(told.lines, told.cancelled, "cancel ")
-    except _Bad as bad:
+    except Wrong as bad:
         return [_failed("$", bad.path, bad.reason, order)]
     return mapped
 
@@ -175,7 +167,7 @@ def _each(lines: Sequence[tuple[str, Any]], fact_of: Any, prefix: str = "") -> I
     for place, line in lines:
         try:
             fact = fact_of(place, line)
-        except _Bad as bad:
+        except Wrong as bad:
             yield _failed(f"{prefix}{place}", bad.path, bad.reason, line)
             continue
         if fact is not None:
@@ -185,14 +177,14 @@ def _each(lines: Sequence[tuple[str, Any]], fact_of: Any, prefix: str = "") -> I
 def _items(root: Any, name: str, at: str) -> list[tuple[str, Any]]:
     found = root.get(name) if isinstance(root, dict) else None
     if not isinstance(found, list):
-        raise _Bad(f"{at}.{name}", "is no list")
+        raise Wrong(f"{at}.{name}", "is no list")
     return [(f"{at}.{name}[{n}]", line) for n, line in enumerate(found)]
 
 
 def _text(root: Any, name: str, at: str) -> str:
     found = root.get(name) if isinstance(root, dict) else None
     if not isinstance(found, str) or not found:
-        raise _Bad(f"{at}.{name}", "is no text")
+        raise Wrong(f"{at}.{name}", "is no text")
     return found
 
 
@@ -203,7 +195,7 @@ def _number(root: Any, name: str, at: str, default: int | None = None) -> int:
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     if isinstance(found, bool) or not isinstance(found, int) or abs(found) > 10**15:
-        raise _Bad(f"{at}.{name}", "is no whole number")
+        raise Wrong(f"{at}.{name}", "is no whole number")
     return found
 
 
@@ -212,7 +204,7 @@ def _time(root: Any, name: str, at: str) -> dt.datetime:
     try:
         return moment_of(found)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise _Bad(f"{at}.{name}", "is no time such as 2026-03-01 10:00:00") from None
+        raise Wrong(f"{at}.{name}", "is no time such as 2026-03-01 10:00:00") from None
 
 
 def _failed(place: str, path: str, reason: str, found: Any = None) -> Mapped:

@@ -16,19 +16,11 @@ from stockwright.domain.events import Fact
 from stockwright.sdk.calling import whole_text
 from stockwright.sdk.mapping import excerpt
 from stockwright.sdk.messages import Failure, Mapped
+from stockwright.sdk.sources import Wrong
 
 _RECEIVED: Final = frozenset({"RECEIVE_RETURN_ITEM", "RECEIVE_DAMAGED_RETURN_ITEM"})
 _NOT_SOLD: Final = frozenset({"draft"})
 _CANCELLED: Final = "canceled"
-
-
-class _Bad(Exception):
-    """A value that cannot become a fact. Stays inside the mapping."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(reason)
-        self.path = path
-        self.reason = reason
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +45,7 @@ def map_message(body: bytes, reading: Reading) -> list[Mapped]:
         return [_failed("$", "$.order", "is no order")]
     try:
         return list(_facts(root, order, reading))
-    except _Bad as bad:
+    except Wrong as bad:
         return [_failed("$.order", bad.path, bad.reason, order)]
 
 
@@ -87,7 +79,7 @@ def _each(lines: Sequence[tuple[str, Any]], fact_of: Any, prefix: str = "") -> I
     for place, line in lines:
         try:
             fact = fact_of(place, line)
-        except _Bad as bad:
+        except Wrong as bad:
             yield _failed(f"{prefix}{place}", bad.path, bad.reason, line)
             continue
         if fact is not None:
@@ -202,7 +194,7 @@ class _Order:
         """What a line sells; '' where the shop keeps no stock of it: free texts, digital goods."""
         line = self._sold.get(number)
         if line is None:
-            raise _Bad(place, f"no line {number} of the order is known")
+            raise Wrong(place, f"no line {number} of the order is known")
         variant, name = line.get("variant"), line.get("variant_id")
         keeps = not isinstance(variant, dict) or variant.get("manage_inventory") is not False
         if not keeps or not isinstance(name, str):
@@ -239,7 +231,7 @@ class _Order:
             if isinstance(one, dict) and one.get("id") == number and one.get("location_id"):
                 found = str(one["location_id"])
                 return self._reading.places.get(found, found)
-        raise _Bad(place, f"the stock location of return {number} is not told")
+        raise Wrong(place, f"the stock location of return {number} is not told")
 
 
 # ------------------------------------------------------------ values
@@ -257,14 +249,14 @@ def _single_item(variant: Mapping[str, Any]) -> str:
 def _rows(root: Mapping[str, Any], name: str, at: str) -> list[tuple[str, Any]]:
     found = root.get(name)
     if not isinstance(found, list):
-        raise _Bad(f"{at}.{name}", "is no list" if name in root else "is missing")
+        raise Wrong(f"{at}.{name}", "is no list" if name in root else "is missing")
     return [(f"{at}.{name}[{n}]", row) for n, row in enumerate(found)]
 
 
 def _text(root: Any, name: str, at: str) -> str:
     found = root.get(name) if isinstance(root, dict) else None
     if not isinstance(found, str) or not found:
-        raise _Bad(f"{at}.{name}", "is no text" if found is not None else "is missing")
+        raise Wrong(f"{at}.{name}", "is no text" if found is not None else "is missing")
     return found
 
 
@@ -276,7 +268,7 @@ def _number(root: Any, name: str, at: str) -> int:
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     if isinstance(found, bool) or not isinstance(found, int) or abs(found) > 10**12:
-        raise _Bad(f"{at}.{name}", "is no whole number")
+        raise Wrong(f"{at}.{name}", "is no whole number")
     return found
 
 
@@ -287,7 +279,7 @@ def _time(root: Any, name: str, at: str) -> dt.datetime:
         if moment.tzinfo is None or not 1970 <= moment.year <= 2200:
             raise ValueError
     except (TypeError, ValueError):
-        raise _Bad(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00Z") from None
+        raise Wrong(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00Z") from None
     return moment.astimezone(dt.UTC)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from stockwright.connectors.medusa.shop import MOST_IN_A_LIST, Shop
 from stockwright.domain.errors import Transient
+from stockwright.sdk import passes
 
 FIELDS: Final = (
     "id,status,version,is_draft_order,sales_channel_id,currency_code,created_at,updated_at,"
@@ -72,12 +73,7 @@ class _Lines(msgspec.Struct):
 
 def cursor_of(text: str) -> Cursor:
     """A cursor from its text, empty at the beginning. Raises Transient where it is none of ours."""
-    if not text:
-        return Cursor()
-    try:
-        return msgspec.json.decode(text, type=Cursor)
-    except msgspec.MsgspecError:
-        raise Transient("the cursor of the poll cannot be read") from None
+    return passes.cursor_of(text, Cursor, Cursor())
 
 
 async def read(

@@ -16,6 +16,7 @@ from stockwright.domain.events import Fact
 from stockwright.sdk.calling import whole_text
 from stockwright.sdk.mapping import excerpt
 from stockwright.sdk.messages import Failure, Mapped
+from stockwright.sdk.sources import Wrong
 
 TOPIC: Final = "x-shopify-topic"
 ORDER_TOPICS: Final = frozenset(
@@ -64,15 +65,6 @@ GRAPH: Final = Spelling(
 )
 
 
-class _Bad(Exception):
-    """A value that cannot become a fact. Stays inside the mapping."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(reason)
-        self.path = path
-        self.reason = reason
-
-
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What the settings say about mapping."""
 
@@ -94,7 +86,7 @@ def map_message(body: bytes, topic: str, reading: Reading) -> list[Mapped]:
         if topic == REFUND_TOPIC:
             return list(_refund(found, reading))
         return list(_order(found, at, GRAPH if polled else REST, reading))
-    except _Bad as bad:
+    except Wrong as bad:
         return [_failed(at, bad.path, bad.reason, found)]
 
 
@@ -131,7 +123,7 @@ def _refunded(refund: Any, at: str, taking: "_Taking") -> Iterator[Mapped]:
         number = _number(refund, at, "id")
         moment = _time(refund, taking.spelling.created, at)
         lines = _rows(refund, taking.spelling.refund_lines, at)
-    except _Bad as bad:
+    except Wrong as bad:
         yield _failed(at, bad.path, bad.reason, refund)
         return
     yield from _each(lines, lambda place, line: taking.cancelled(number, moment, place, line))
@@ -144,7 +136,7 @@ def _each(
     for place, line in lines:
         try:
             fact = fact_of(place, line)
-        except _Bad as bad:
+        except Wrong as bad:
             yield _failed(f"{prefix}{place}", bad.path, bad.reason, line)
             continue
         if fact is not None:
@@ -251,21 +243,21 @@ def _rows(root: Any, name: str, at: str) -> list[tuple[str, Any]]:
     if isinstance(found, dict):
         found, where = found.get("nodes"), f"{where}.nodes"
     if not isinstance(found, list):
-        raise _Bad(where, "is no list" if found is not None else "is missing")
+        raise Wrong(where, "is no list" if found is not None else "is missing")
     return [(f"{where}[{n}]", row) for n, row in enumerate(found)]
 
 
 def _number(root: Any, at: str, *path: str) -> str:
     number = number_of(value_at(root, *path))
     if not number:
-        raise _Bad(".".join((at, *path)), "is no id of the shop")
+        raise Wrong(".".join((at, *path)), "is no id of the shop")
     return number
 
 
 def _whole(root: Any, name: str, at: str) -> int:
     found = value_at(root, name)
     if isinstance(found, bool) or not isinstance(found, int) or abs(found) > 10**15:
-        raise _Bad(f"{at}.{name}", "is no whole number")
+        raise Wrong(f"{at}.{name}", "is no whole number")
     return found
 
 
@@ -275,7 +267,7 @@ def _time(root: Any, name: str, at: str) -> dt.datetime:
         if moment.tzinfo is None or not 1970 <= moment.year <= 2200:
             raise ValueError
     except (TypeError, ValueError):
-        raise _Bad(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00Z") from None
+        raise Wrong(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00Z") from None
     return moment.astimezone(dt.UTC)
 
 

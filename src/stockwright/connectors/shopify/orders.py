@@ -17,6 +17,7 @@ from stockwright.connectors.shopify.queries import (
 )
 from stockwright.connectors.shopify.reading import each_page, next_of, nodes_of, value_at
 from stockwright.domain.errors import Transient
+from stockwright.sdk import passes
 
 
 class Cursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,12 +43,7 @@ class Found(msgspec.Struct, frozen=True):
 
 def cursor_of(text: str) -> Cursor:
     """A cursor from its text, empty at the beginning. Raises Transient where it is none of ours."""
-    if not text:
-        return Cursor()
-    try:
-        return msgspec.json.decode(text, type=Cursor)
-    except msgspec.MsgspecError:
-        raise Transient("the cursor of the poll cannot be read") from None
+    return passes.cursor_of(text, Cursor, Cursor())
 
 
 async def read(shop: Paced, cursor: Cursor, size: int, overlap_s: int) -> Found:

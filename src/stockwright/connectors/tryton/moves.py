@@ -15,6 +15,7 @@ from stockwright.connectors.tryton.access import Domain, Record, Server, day, in
 from stockwright.connectors.tryton.declaration import TrytonSettings
 from stockwright.connectors.tryton.places import Places
 from stockwright.domain.errors import Transient
+from stockwright.sdk import passes
 from stockwright.sdk.transports import json_body
 
 MODEL: Final = "stock.move"
@@ -66,12 +67,7 @@ class Found(NamedTuple):
 
 def cursor_of(text: str) -> Cursor:
     """A cursor from its text, empty at the beginning. Raises Transient where it is none of ours."""
-    if not text:
-        return Cursor()
-    try:
-        return msgspec.json.decode(text, type=Cursor)
-    except msgspec.MsgspecError:
-        raise Transient("the cursor of the poll cannot be read") from None
+    return passes.cursor_of(text, Cursor, Cursor())
 
 
 async def read(server: Server, places: Places, settings: TrytonSettings, cursor: Cursor) -> Found:

@@ -13,18 +13,10 @@ from stockwright.domain.events import Fact
 from stockwright.sdk.calling import whole_text
 from stockwright.sdk.mapping import excerpt
 from stockwright.sdk.messages import Failure, Mapped
+from stockwright.sdk.sources import Wrong
 
 ORDER_TOPICS: Final = frozenset({"", "order.created", "order.updated", "order.restored"})
 _REFUNDED_LINE: Final = "_refunded_item_id"
-
-
-class _Bad(Exception):
-    """A value that cannot become a fact. Stays inside the mapping."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(reason)
-        self.path = path
-        self.reason = reason
 
 
 def map_order(
@@ -54,7 +46,7 @@ def map_order(
             mapped += _each("$.refunds", taken.lines, taken.cancelled)
             if status in cancelled:
                 mapped += _each(f"{at}.line_items", reader.lines, taken.rest, "cancel ")
-    except _Bad as bad:
+    except Wrong as bad:
         return [_failed(at, bad.path, bad.reason, order)]
     return mapped
 
@@ -66,7 +58,7 @@ def _each(
     for place, line in lines:
         try:
             fact = fact_of(place, line)
-        except _Bad as bad:
+        except Wrong as bad:
             yield _failed(f"{prefix}{place}", bad.path, bad.reason, line)
             continue
         if fact is not None:
@@ -188,20 +180,20 @@ def _refunded(line: Any, place: str) -> int:
             value = str(one.get("value"))
             if value.isascii() and value.isdigit() and len(value) <= 18:
                 return int(value)
-    raise _Bad(f"{place}.meta_data", f"has no {_REFUNDED_LINE}, the order's line it takes from")
+    raise Wrong(f"{place}.meta_data", f"has no {_REFUNDED_LINE}, the order's line it takes from")
 
 
 def _items(root: Mapping[str, Any], name: str, at: str) -> list[tuple[str, Any]]:
     found = root.get(name)
     if not isinstance(found, list):
-        raise _Bad(f"{at}.{name}", "is no list")
+        raise Wrong(f"{at}.{name}", "is no list")
     return [(f"{at}.{name}[{n}]", line) for n, line in enumerate(found)]
 
 
 def _text(root: Mapping[str, Any], name: str, at: str) -> str:
     found = root.get(name)
     if not isinstance(found, str) or not found:
-        raise _Bad(f"{at}.{name}", "is no text" if name in root else "is missing")
+        raise Wrong(f"{at}.{name}", "is no text" if name in root else "is missing")
     return found
 
 
@@ -210,7 +202,7 @@ def _number(root: Any, name: str, at: str) -> int:
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     if isinstance(found, bool) or not isinstance(found, int) or abs(found) > 10**15:
-        raise _Bad(f"{at}.{name}", "is no whole number")
+        raise Wrong(f"{at}.{name}", "is no whole number")
     return found
 
 
@@ -221,7 +213,7 @@ def _time(root: Any, name: str, at: str) -> dt.datetime:
         if not 1970 <= moment.year <= 2200:
             raise ValueError
     except (TypeError, ValueError):
-        raise _Bad(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00") from None
+        raise Wrong(f"{at}.{name}", "is no time such as 2026-03-01T10:00:00") from None
     # The fields that end in _gmt carry no zone.
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from stockwright.connectors.woocommerce.catalogue import API
 from stockwright.domain.errors import Transient
+from stockwright.sdk import passes
 from stockwright.sdk.calling import Caller
 
 TOPIC = "x-wc-webhook-topic"
@@ -43,12 +44,7 @@ class Found(msgspec.Struct, frozen=True):
 
 def cursor_of(text: str) -> Cursor:
     """A cursor from its text, empty at the beginning. Raises Transient where it is none of ours."""
-    if not text:
-        return Cursor()
-    try:
-        return msgspec.json.decode(text, type=Cursor)
-    except msgspec.MsgspecError:
-        raise Transient("the cursor of the poll cannot be read") from None
+    return passes.cursor_of(text, Cursor, Cursor())
 
 
 async def read(
