@@ -15,6 +15,7 @@ from stockwright.connectors.json_http import Sandbox
 from stockwright.domain.network import System
 from stockwright.flow import configuring, connecting
 from stockwright.sdk.secrets import Secret
+from stockwright.store import attempts
 from stockwright.store.history import Said
 from stockwright.store.network import read_network
 from stockwright.store.worklist import Which, work_items
@@ -228,3 +229,15 @@ async def test_what_fails_runs_again_and_ends_no_other_connection():
     stop.set()
     await asyncio.wait_for(running, 20)
     assert told.count("b runs") == 1
+
+
+async def test_what_is_asked_of_people_ends_with_the_connection_it_is_about(database_url):
+    settings = {"base_url": "http://127.0.0.1:1", "channel": "web"}
+    config = network(database_url, connector="json_http", settings=settings)
+    with open_services(config, []) as services:
+        for kind, system in (("webhook_off", "gone"), ("webhook_off", "shop"), ("stray", "gone")):
+            do(services, attempts.open_refusal, kind, f"{kind} {system}", system, {})
+        change(services, criticality="high")
+        services.follower.look()
+        found = do(services, work_items, Which(state="open"))
+        assert {one.subject for one in found} == {"webhook_off shop", "stray gone"}

@@ -123,6 +123,7 @@ class Follower:
             names = {one.system.connector for one in asked.values()}
             if not names <= self._gross:
                 declare_gross(connection, gross_connectors(names))
+            connecting.configured(connection, list(asked))
         self._gross |= names
         self._asked = asked
         self._changed(network)

@@ -273,6 +273,11 @@ def opened(connection: Connection, systems: Sequence[str]) -> None:
     store.close_not_opened(connection, systems)
 
 
+def configured(connection: Connection, systems: Sequence[str]) -> None:
+    """Settles what asked a person to look at connections that are none of these any more."""
+    store.close_of_others(connection, systems)
+
+
 def _unknown(system: str) -> Rejected:
     message = (
         f"No system {system!r} has a connector; see `stockwright connection status`, or"

@@ -313,6 +313,19 @@ def any_listings(connection: Connection, system: str, limit: int) -> list[str]:
     return [code for (code,) in rows]
 
 
+OF_CONNECTIONS: Final = (
+    "connection_misconfigured", "connection_not_opened", "orders_unseen", "publication_stuck",
+    "webhook_off",
+)  # fmt: skip
+"""The kinds of work items that end with the connection they are about."""
+
+
+def close_of_others(connection: Connection, systems: Sequence[str]) -> None:
+    """Closes the work items about connections of all but these systems. Safe to repeat."""
+    arguments = {"systems": texts(systems), "kinds": texts(OF_CONNECTIONS)}
+    connection.execute(_SQL["close_of_others"], arguments)
+
+
 def close_not_opened(connection: Connection, systems: Sequence[str]) -> None:
     """Closes the work items about connections that could not be opened. Safe to repeat."""
     connection.execute(_SQL["close_not_opened"], {"systems": texts(systems)})

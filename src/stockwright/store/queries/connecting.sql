@@ -208,6 +208,12 @@ where channel.system = %(system)s and listing.active;
 select listing.code from listing join channel on channel.code = listing.channel
 where channel.system = %(system)s order by listing.active desc, listing.code limit %(limit)s;
 
+-- name: close_of_others
+-- Closes the items about connections that are configured no more.
+update work_item
+set closed_at = clock_timestamp(), closed_by = 'connections', closed_why = 'it is configured no more'
+where kind = any (%(kinds)s::text[]) and not system = any (%(systems)s::text[]) and closed_at is null;
+
 -- name: close_not_opened
 -- Closes the items about connections that could not be opened.
 update work_item
