@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from stockwright.connectors.amazon import feed_calls
 from stockwright.connectors.amazon.api import Api, left_s
 from stockwright.connectors.amazon.declaration import AmazonSettings
@@ -39,11 +41,13 @@ MOST_FEEDS: Final = 30
 class Feed(Job, kw_only=True):
     """A feed and the numbers it carries. results is None while it is at work.
 
-    rows are the keys in the order of its messages, numbered from 1.
+    rows are the keys in the order of its messages, numbered from 1. overwritten: keys of which
+    another number left while it was at work: its end does not say which of the two is shown.
     """
 
     rows: tuple[LevelKey, ...]
     quantities: dict[LevelKey, int]
+    overwritten: set[LevelKey] = msgspec.field(default_factory=set)
     results: dict[LevelKey, PublishResult] | None = None
 
 
@@ -86,11 +90,15 @@ class ListingFeeds:
         """True where a feed at work carries another number of this level, and may still write
         it.
         """
-        return any(
-            feed.results is None
-            and feed.quantities.get(level.key, level.quantity) != level.quantity
+        return bool(self._others(level))
+
+    def _others(self, level: LevelToSend) -> list[Feed]:
+        return [
+            feed
             for feed in self.feeds
-        )
+            if feed.results is None
+            and feed.quantities.get(level.key, level.quantity) != level.quantity
+        ]
 
     def holds_more(self, level: LevelToSend) -> bool:
         """True where a feed at work may raise this level above its number."""
@@ -109,7 +117,8 @@ class ListingFeeds:
         for feed in reversed(self.feeds):  # the newest has the last word
             if level.key not in feed.quantities:
                 continue
-            same = feed.quantities[level.key] == level.quantity
+            speaks = level.key not in feed.overwritten
+            same = speaks and feed.quantities[level.key] == level.quantity
             if feed.results is None:
                 return self.at_work(f"feed {feed.id} is at work", feed) if same else None
             del feed.quantities[level.key]
@@ -119,9 +128,17 @@ class ListingFeeds:
 
     def careful(self, level: LevelToSend, result: PublishResult) -> PublishResult:
         """A result as it stands while a feed at work may still write another number over it."""
-        if isinstance(result, Applied) and self.holds_another(level):
+        others = self._others(level)
+        if isinstance(result, Applied | InDoubt):
+            self._overwritten(level, others)
+        if isinstance(result, Applied) and others:
             return self.at_work("a feed at work may still write another number")
         return result
+
+    @staticmethod
+    def _overwritten(level: LevelToSend, others: Sequence[Feed]) -> None:
+        for feed in others:
+            feed.overwritten.add(level.key)
 
     def _tidy(self) -> None:
         now = self._clock()
@@ -209,6 +226,9 @@ class ListingFeeds:
             document_of(levels, self._settings),
         )
         made = await feed_calls.make(self._api, sending, deadline)
+        if isinstance(made, str | InDoubt):
+            for level in levels:
+                self._overwritten(level, self._others(level))
         if not isinstance(made, str):
             return made
         now = self._clock()

@@ -36,10 +36,15 @@ MOST_BULKS: Final = 50
 
 
 class Bulk(Job, kw_only=True):
-    """A bulk and the numbers it carries. results fills as the shop works it off."""
+    """A bulk and the numbers it carries. results fills as the shop works it off.
+
+    overwritten: keys of which another number left while it was at work: its end does not say which
+    of the two is shown.
+    """
 
     quantities: dict[LevelKey, int]
     results: dict[LevelKey, PublishResult]
+    overwritten: set[LevelKey] = msgspec.field(default_factory=set)
 
     def is_open(self, key: LevelKey) -> bool:
         """Whether it may still write this level."""
@@ -104,13 +109,25 @@ class Bulks:
 
     def careful(self, level: LevelToSend, result: PublishResult) -> PublishResult:
         """A result as it stands while a bulk at work may still write another number over it."""
-        another = any(
-            bulk.is_open(level.key) and bulk.quantities[level.key] != level.quantity
-            for bulk in self.bulks
-        )
+        another = self._others(level)
+        if isinstance(result, Applied | InDoubt):
+            self._overwritten(level, another)
         if isinstance(result, Applied) and another:
             return self._at_work("a bulk at work may still write another number")
         return result
+
+    def _others(self, level: LevelToSend) -> list[Bulk]:
+        """The bulks at work that carry another number of this level."""
+        return [
+            bulk
+            for bulk in self.bulks
+            if bulk.is_open(level.key) and bulk.quantities[level.key] != level.quantity
+        ]
+
+    @staticmethod
+    def _overwritten(level: LevelToSend, others: Sequence[Bulk]) -> None:
+        for bulk in others:
+            bulk.overwritten.add(level.key)
 
     def _at_work(self, reason: str, bulk: Bulk | None = None) -> InDoubt:
         every_s = self._settings.bulk_look_s
@@ -121,7 +138,8 @@ class Bulks:
         for bulk in reversed(self.bulks):  # the newest has the last word
             if level.key not in bulk.quantities:
                 continue
-            same = bulk.quantities[level.key] == level.quantity
+            speaks = level.key not in bulk.overwritten
+            same = speaks and bulk.quantities[level.key] == level.quantity
             if level.key not in bulk.results:
                 return self._at_work(f"bulk {bulk.id} is at work", bulk) if same else None
             del bulk.quantities[level.key]
@@ -176,6 +194,9 @@ class Bulks:
         answer = await self._api.write(
             "POST", BULK + ITEMS, as_is=(400,), json=operations, timeout_s=left_s
         )
+        if isinstance(answer, HttpResponse | InDoubt):
+            for level in levels:
+                self._overwritten(level, self._others(level))
         if not isinstance(answer, HttpResponse):
             return [answer] * len(levels)
         if answer.status == 400:
