@@ -207,3 +207,12 @@ async def test_every_connection_is_closed_whatever_the_others_do():
 
     await close_all({"a": Broken(), "b": Well()})
     assert closed == ["well"]
+
+
+async def test_a_connection_that_keeps_jobs_is_published_by_one_process_at_a_time():
+    config = network("", connector="json_http", settings={"base_url": "http://127.0.0.1:9"})
+    opened = open_asked(asked_of(config)["shop"])
+    assert link_of(opened, "one").alone_as == ""
+    opened.connection.keeps_jobs = True
+    assert link_of(opened, "one").alone_as == "one"
+    await opened.connection.close()

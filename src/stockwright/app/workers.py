@@ -24,7 +24,7 @@ from stockwright.flow.publication import LEVELS, Publication, Publisher, databas
 from stockwright.flow.turns import Turns
 from stockwright.flow.watching_webhooks import WebhookWatch
 from stockwright.sdk.declaration import Capabilities
-from stockwright.sdk.verbs import Publishes, Reads, WatchesWebhooks
+from stockwright.sdk.verbs import Publishes, Reads, WatchesWebhooks, keeps_jobs
 from stockwright.store import access, clock, processes
 from stockwright.store.connection import listen
 from stockwright.store.payloads import WAKE_UP
@@ -56,7 +56,7 @@ def add_workers(services: "Services") -> None:
     def work(opened: Opened, stop: asyncio.Event) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         connection, system, wanted = opened.connection, opened.asked.system.code, asyncio.Event()
         runs: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        link = link_of(opened)
+        link = link_of(opened, services.name)
         if link is not None and isinstance(connection, Publishes):
             link.ask_for_orders = wanted.set
             publisher = Publisher(services.worker_pool, connection, link, threads, turns)
@@ -136,8 +136,10 @@ def add_call_log(services: "Services") -> None:
     services.workers.add("api log", calls)
 
 
-def link_of(opened: Opened) -> Link | None:
-    """A connection as its publisher sees it; None where it publishes nothing."""
+def link_of(opened: Opened, worker: str = "") -> Link | None:
+    """A connection as its publisher sees it; None where it publishes nothing. worker names this
+    process.
+    """
     (system, channels), connection = opened.asked, opened.connection
     if not channels or not isinstance(connection, Publishes):
         return None
@@ -149,6 +151,7 @@ def link_of(opened: Opened) -> Link | None:
         chance=random.SystemRandom().random,
         patience=getattr(connection, "patience", declared.patience),
         criticality=system.criticality,
+        alone_as=worker if keeps_jobs(connection) else "",
         order_watermark=isinstance(connection, Reads) and _waits(declared.capabilities),
     )
 

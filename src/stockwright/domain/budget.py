@@ -27,12 +27,15 @@ partner has said itself whether they were too many.
 """
 INCREASE_SHARE: Final = 0.1
 """The part of the budget kept for increases that have waited."""
+HOLD_S: Final = 10.0
+"""Whoever publishes alone and is not heard of for so long is gone: another one goes on."""
 
 
 class Budget(msgspec.Struct, kw_only=True):
     """How a connection does. tokens are calls it may start now, as of refilled_at.
 
-    increase_credit is the number of levels owed to increases that were passed over.
+    increase_credit is the number of levels owed to increases that were passed over. holder is the
+    worker that publishes alone until held_until, where only one at a time may.
     """
 
     paused: bool = False
@@ -46,6 +49,8 @@ class Budget(msgspec.Struct, kw_only=True):
     tokens: float = 1.0
     refilled_at: dt.datetime
     increase_credit: float = 0.0
+    holder: str = ""
+    held_until: dt.datetime | None = None
 
 
 def backoff_s(failures: int, chance: float, longest_s: float = LONGEST_WAIT_S) -> float:
@@ -89,6 +94,20 @@ def wait_s(
         return None
     if budget.tokens < 1.0:
         return (1.0 - budget.tokens) / calls_per_s
+    return 0.0
+
+
+def hold(budget: Budget, worker: str, now: dt.datetime) -> float:
+    """A worker means to publish alone: 0 where it may, until HOLD_S from now; else the seconds for
+    which another one does.
+    """
+    until = budget.held_until
+    if budget.holder not in ("", worker) and until is not None:
+        # What lies further ahead was written by a clock that was wrong.
+        left_s = (until - now).total_seconds()
+        if 0.0 < left_s <= HOLD_S:
+            return left_s
+    budget.holder, budget.held_until = worker, now + dt.timedelta(seconds=HOLD_S)
     return 0.0
 
 

@@ -35,7 +35,8 @@ class Link(msgspec.Struct, kw_only=True):
     says that a complete poll of its orders proves that none before its start is unseen: then
     increases wait for it, and ask_for_orders is called in the event loop once one does. turn is the
     channel whose turn it is, out_of_turn how many calls in a row went to others. more_a_level: the
-    calls beyond its first that a batch took lately, by level.
+    calls beyond its first that a batch took lately, by level. alone_as: the worker's name, where
+    only one at a time may publish; empty where any number may.
     """
 
     system: str
@@ -48,6 +49,7 @@ class Link(msgspec.Struct, kw_only=True):
     turn: int = 0
     out_of_turn: int = 0
     more_a_level: float = 0.0
+    alone_as: str = ""
     patience: Patience = Patience()
     criticality: str = "normal"
     order_watermark: bool = False
@@ -107,6 +109,9 @@ def claim(connection: Connection, link: Link) -> Claimed:
     now = link.clock() if link.clock else now
     limits = link.limits
     budgets.refill(budget, now, limits.calls_per_s, limits.burst)
+    held_s, changed = _hold(link, budget, now)
+    if held_s:
+        return Claimed(None, held_s)
     under_way = levels.under_way(connection, link.channels, now)
     if under_way.lost:
         _take_over(connection, link, now)
@@ -122,12 +127,28 @@ def claim(connection: Connection, link: Link) -> Claimed:
             wait_s = order_gate.LOOK_AGAIN_S if wait_s is None and not chosen.levels else wait_s
         wait_s = 0.0 if chosen.put_off else wait_s
     beats = budget.heartbeat is None or (now - budget.heartbeat).total_seconds() > HEARTBEAT_S
-    if not chosen.levels and not beats:
+    if not chosen.levels and not beats and not changed:
         return Claimed(None, wait_s, wanted)
     budget.heartbeat = now
     call = _write_down(connection, link, budget, chosen, now) if chosen.levels else None
     attempts.write_connection(connection, link.system, budget)
     return Claimed(call, wait_s, wanted)
+
+
+def keep_hold(connection: Connection, link: Link) -> None:
+    """Goes on publishing alone while nothing is claimed, such as during calls that last."""
+    now, budget = attempts.lock_connection(connection, link.system)
+    now = link.clock() if link.clock else now
+    if not _hold(link, budget, now)[0]:
+        attempts.write_connection(connection, link.system, budget)
+
+
+def _hold(link: Link, budget: Budget, now: dt.datetime) -> tuple[float, bool]:
+    """Seconds for which another worker publishes alone, and whether this one begins to."""
+    if not link.alone_as:
+        return 0.0, False
+    before = budget.holder
+    return budgets.hold(budget, link.alone_as, now), before != link.alone_as
 
 
 def promise_call(

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from stockwright import telemetry
-from stockwright.flow.calls import Call, Claimed, Failed, Link, claim
+from stockwright.flow.calls import Call, Claimed, Failed, Link, claim, keep_hold
 from stockwright.flow.settling import Settled, settle
 from stockwright.flow.speaking import ask_back, send, tell
 from stockwright.flow.turns import Turns
@@ -88,10 +88,30 @@ class Publisher:
         finally:
             for call in calls:
                 call.cancel()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Another worker may publish at once; where that cannot be told, it does in a while."""
+        holder = self.link.alone_as
+        if holder and self._known:
+            try:
+                await self._in_thread(
+                    lambda connection: attempts.let_go(connection, self.link.system, holder)
+                )
+            except Exception as failure:  # noqa: BLE001  the database may be away
+                tell(self.link.system, failure)
+
+    async def _keep_hold(self) -> None:
+        try:
+            await self._in_thread(lambda connection: keep_hold(connection, self.link))
+        except Exception as failure:  # noqa: BLE001  the database may be away: told, tried again
+            tell(self.link.system, failure)
 
     async def _start_call(self, calls: set[asyncio.Task[None]]) -> float:
         """Starts one call if one may be made; answers the seconds to rest before the next try."""
         if len(calls) >= self.link.limits.concurrency:
+            if self.link.alone_as:
+                await self._keep_hold()
             return POLL_S
         try:
             claimed = await self._claim()

@@ -232,7 +232,8 @@ class Connection(Maps, Protocol):
 
     limits are the declaration's, with what the settings say in their place. One with an attribute
     `paces_itself` that is true keeps plans of its own for its calls: then `calls_per_s` counts
-    verbs, else every call that is made.
+    verbs, else every call that is made. One with `keeps_jobs` remembers by itself the jobs that
+    its partner is at work on: then one process at a time publishes.
     """
 
     system: str
@@ -246,3 +247,8 @@ class Connection(Maps, Protocol):
 def paces_itself(connection: object) -> bool:
     """Whether a connection's calls are counted by plans of its own."""
     return bool(getattr(connection, "paces_itself", False))
+
+
+def keeps_jobs(connection: object) -> bool:
+    """Whether a connection remembers jobs of its partner that no other process knows."""
+    return bool(getattr(connection, "keeps_jobs", False))

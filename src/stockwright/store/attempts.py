@@ -26,6 +26,8 @@ _BUDGET: Final = (
     "tokens",
     "refilled_at",
     "increase_credit",
+    "holder",
+    "held_until",
 )
 
 
@@ -122,6 +124,11 @@ def write_connection(connection: Connection, system: str, budget: Budget) -> Non
     connection.execute(
         _SQL["write_connection"], msgspec.structs.asdict(budget) | {"system": system}
     )
+
+
+def let_go(connection: Connection, system: str, holder: str) -> None:
+    """A worker that published alone ends: another one may go on at once."""
+    connection.execute(_SQL["let_go"], {"system": system, "holder": holder})
 
 
 def pause_connection(connection: Connection, system: str, paused: bool) -> None:

@@ -1301,9 +1301,13 @@ CREATE TABLE public.connection_state (
     refilled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     increase_credit double precision DEFAULT 0 NOT NULL,
     limits jsonb,
+    holder text DEFAULT ''::text NOT NULL,
+    held_until timestamp with time zone,
     CONSTRAINT connection_state_circuit_check CHECK ((circuit = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])))
 )
 WITH (fillfactor='50');
+
+COMMENT ON COLUMN public.connection_state.holder IS 'the worker that publishes alone, where only one at a time may';
 
 CREATE TABLE public.console_deed (
     id bigint NOT NULL,

@@ -41,6 +41,7 @@ class AmazonConnection:
     """One seller account in one region."""
 
     paces_itself: Final = True
+    keeps_jobs: Final = True
 
     def __init__(self, opening: Opening, settings: AmazonSettings) -> None:
         self.system = opening.system

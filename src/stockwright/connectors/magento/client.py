@@ -1,6 +1,7 @@
 """Speaks to one shop: each verb is a module of its own."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -28,6 +29,8 @@ from stockwright.sdk.messages import (
 
 class MagentoConnection:
     """One shop."""
+
+    keeps_jobs: Final = True
 
     def __init__(self, opening: Opening, settings: MagentoSettings) -> None:
         self.system = opening.system

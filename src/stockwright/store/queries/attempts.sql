@@ -50,7 +50,8 @@ where system = %(system)s and limits is distinct from %(limits)s;
 -- name: lock_connection
 -- How a connection does and the budget all workers share, locked; and the database's clock.
 select clock_timestamp(), paused, circuit, failures, retry_at, last_success, last_failure,
-       last_error, heartbeat, tokens, refilled_at, increase_credit
+       last_error, heartbeat, tokens, refilled_at, increase_credit,
+       holder, held_until
 from connection_state
 where system = %(system)s
 for update;
@@ -61,8 +62,13 @@ update connection_state
 set circuit = %(circuit)s, failures = %(failures)s, retry_at = %(retry_at)s,
     last_success = %(last_success)s, last_failure = %(last_failure)s, last_error = %(last_error)s,
     heartbeat = %(heartbeat)s, tokens = %(tokens)s, refilled_at = %(refilled_at)s,
-    increase_credit = %(increase_credit)s
+    increase_credit = %(increase_credit)s, holder = %(holder)s, held_until = %(held_until)s
 where system = %(system)s;
+
+-- name: let_go
+-- Whoever published alone gives the connection back, if it is still his.
+update connection_state set holder = '', held_until = null
+where system = %(system)s and holder = %(holder)s;
 
 -- name: pause_connection
 -- Stops or resumes all calls of a connection; answers whether it is known.
