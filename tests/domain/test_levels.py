@@ -362,3 +362,59 @@ class OneLevel(RuleBasedStateMachine):
 
 
 TestOneLevel = OneLevel.TestCase
+
+
+def in_doubt_then_acknowledged() -> Level:
+    """Acknowledged as desired, and asserted again once an older 9 can no longer be applied."""
+    level = settled(9)
+    levels.desire(level, 9, 2, NOON)
+    levels.desire(level, 5, 2, NOON)
+    levels.start(level, 2, NOON, LEASE)
+    levels.doubtful(level, after(1), after(10), "a feed is at work", failed=False)
+    levels.desire(level, 3, 3, after(1))
+    levels.start(level, 3, after(2), LEASE)
+    levels.applied(level, after(2), after(2), None, None)
+    assert (level.acknowledged, level.state, level.due_at) == (3, "due", after(10))
+    levels.start(level, 4, after(10), LEASE)
+    return level
+
+
+def test_a_job_that_only_asserts_a_number_is_asked_about_as_any_other():
+    level = in_doubt_then_acknowledged()
+    levels.doubtful(level, after(11), after(20), "a feed is at work", failed=False)
+    assert (level.job, level.due_at) == (True, after(11)), "not when its own doubt ends"
+
+
+def test_a_job_handed_over_after_all_doubts_ended_settles_the_level():
+    """Its own number is in doubt for longer, which is no reason to assert it for ever."""
+    level = in_doubt_then_acknowledged()
+    for n in (11, 12):
+        levels.doubtful(level, after(n), after(n + 10), "a feed is at work", failed=False)
+        levels.start(level, n, after(n), LEASE)
+    levels.applied(level, after(13), after(13), None, None)
+    assert (level.state, level.doubt_until) == ("settled", None)
+
+
+@pytest.mark.parametrize("asked_again", [False, True])
+def test_a_job_handed_over_while_something_was_in_doubt_does_not_settle_the_level(asked_again):
+    level = settled(9)
+    levels.desire(level, 5, 2, NOON)
+    levels.start(level, 2, NOON, LEASE)
+    levels.doubtful(level, after(1), after(10), "500")
+    levels.desire(level, 3, 3, after(1))
+    times = (9, 12) if asked_again else (9,)
+    for n in times:
+        levels.start(level, n, after(n), LEASE)
+        levels.doubtful(level, after(n), after(n + 10), "a feed is at work", failed=False)
+    levels.start(level, 14, after(14), LEASE)
+    levels.applied(level, after(14), after(14), None, None)
+    assert (level.acknowledged, level.state) == (3, "due"), "the 5 may have come after the job"
+
+
+def test_a_late_answer_beside_a_job_keeps_its_doubt():
+    level = in_doubt_then_acknowledged()
+    levels.doubtful(level, after(11), after(20), "a feed is at work", failed=False)
+    levels.answered_late(level, 9, after(30))
+    levels.start(level, 5, after(11), LEASE)
+    levels.applied(level, after(12), after(12), None, None)
+    assert level.state == "due"

@@ -1,4 +1,4 @@
-"""A partner that works on jobs is told by one process at a time, and another goes on where it ends."""
+"""Where a partner works on jobs one process at a time publishes; another goes on where it ends."""
 
 import asyncio
 import datetime as dt

@@ -33,7 +33,8 @@ class Level(msgspec.Struct, kw_only=True):
     stale counts comparisons that failed in a row, slipped the units that the channel went down by
     meanwhile. held is how far the number sent last was below the desired one, on purpose.
     rest_until is when the partner's plan allows another call for this listing. job: the partner is
-    at work on the desired number. doubted: a call was left in doubt, or forced, since the channel
+    at work on the desired number, job_last that all else in doubt was over when it was handed over.
+    doubted: a call was left in doubt, or forced, since the channel
     was read back; short_at: it was found to show too little.
     """
 
@@ -67,6 +68,7 @@ class Level(msgspec.Struct, kw_only=True):
     held: int = 0
     rest_until: dt.datetime | None = None
     job: bool = False
+    job_last: bool = False
     doubted: bool = False
     short_at: dt.datetime | None = None
 
@@ -192,7 +194,7 @@ def applied(
         level.acknowledged_at = now
     if overtaken and version is not None:
         level.version = max(level.version, version + 1)
-    if level.doubt_until is not None and level.doubt_until <= level.sent_at:
+    if _is_over(level) or (level.job and level.job_last):
         # Whatever was in doubt has been applied or lost by now; this call came after it.
         _clear_doubt(level)
     _release(level)
@@ -260,9 +262,11 @@ def doubtful(
     """
     assert level.sent is not None
     job = not failed and level.sent == level.desired
+    # A job that goes on puts its own number in doubt again and again, and no other one.
+    job_last = level.job_last if level.job else _is_over(level)
     _doubt(level, level.sent, doubt_until, doubted=failed)
     _release(level)
-    level.job = job
+    level.job, level.job_last = job, job and job_last
     level.attempts += failed
     level.last_error = reason
     _schedule(level, retry_at)
@@ -283,6 +287,7 @@ def abandoned(level: Level, now: dt.datetime, apply_delay: dt.timedelta) -> None
 def answered_late(level: Level, value: int, doubt_until: dt.datetime) -> None:
     """An answer to a call that no longer holds the level: its number may be shown, and no more."""
     _doubt(level, value, doubt_until)
+    level.job_last = False
     if level.state == "settled":
         _schedule(level, doubt_until)
     else:
@@ -342,13 +347,19 @@ def _doubt(level: Level, value: int, until: dt.datetime, *, doubted: bool = True
     level.doubt_until = until if before is None else max(before, until)
 
 
+def _is_over(level: Level) -> bool:
+    """Whether nothing that was in doubt could still be applied when the present call was sent."""
+    assert level.sent_at is not None
+    return level.doubt_until is None or level.doubt_until <= level.sent_at
+
+
 def _clear_doubt(level: Level) -> None:
     level.doubt_low = level.doubt_high = level.doubt_until = None
 
 
 def _release(level: Level) -> None:
     level.call = level.lease_until = None
-    level.job = False
+    level.job = level.job_last = False
     level.sent = level.sent_version = level.sent_at = None
 
 
@@ -359,7 +370,7 @@ def _schedule(level: Level, at: dt.datetime) -> None:
         level.state = "settled"
         return
     level.state = "due"
-    if level.acknowledged == level.desired and level.doubt_until is not None:
+    if level.acknowledged == level.desired and level.doubt_until is not None and not level.job:
         # Only an older call may still change what is shown: assert again once it no longer can.
         at = max(at, level.doubt_until)
     level.due_at = _rested(level, at)

@@ -1599,6 +1599,7 @@ CASE
     WHEN (((lane = 'decrease'::text) AND (desired <= 5)) OR ((lane = 'increase'::text) AND (acknowledged = 0))) THEN 1
     ELSE 2
 END) STORED NOT NULL,
+    job_last boolean DEFAULT false NOT NULL,
     CONSTRAINT level_check CHECK (((state = 'sending'::text) = (call IS NOT NULL))),
     CONSTRAINT level_check1 CHECK ((num_nulls(call, lease_until, sent, sent_version, sent_at) = ANY (ARRAY[0, 5]))),
     CONSTRAINT level_check2 CHECK ((num_nulls(doubt_low, doubt_high, doubt_until) = ANY (ARRAY[0, 3]))),
@@ -1609,6 +1610,8 @@ END) STORED NOT NULL,
     CONSTRAINT level_state_check CHECK ((state = ANY (ARRAY['due'::text, 'sending'::text, 'settled'::text, 'refused'::text, 'kept'::text])))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON COLUMN public.level.job_last IS 'nothing else in doubt could be applied any more when the job was handed over';
 
 CREATE SEQUENCE public.level_change_position
     START WITH 1

@@ -55,7 +55,7 @@ set
     lane = new.lane, due_at = new.due_at, waiting_since = new.waiting_since,
     attempts = new.attempts, last_error = new.last_error, resend = new.resend,
     stale = new.stale, slipped = new.slipped, held = new.held, rest_until = new.rest_until,
-    job = new.job, doubted = new.doubted, short_at = new.short_at
+    job = new.job, job_last = new.job_last, doubted = new.doubted, short_at = new.short_at
 from unnest(
     %(channel)s::text[], %(listing)s::text[], %(location)s::text[], %(desired)s::bigint[],
     %(version)s::bigint[], %(sequence)s::bigint[], %(projected_at)s::timestamptz[],
@@ -66,12 +66,13 @@ from unnest(
     %(state)s::text[], %(lane)s::text[], %(due_at)s::timestamptz[],
     %(waiting_since)s::timestamptz[], %(attempts)s::integer[], %(last_error)s::text[],
     %(resend)s::boolean[], %(stale)s::smallint[], %(slipped)s::bigint[], %(held)s::bigint[],
-    %(rest_until)s::timestamptz[], %(job)s::boolean[], %(doubted)s::boolean[], %(short_at)s::timestamptz[]
+    %(rest_until)s::timestamptz[], %(job)s::boolean[], %(job_last)s::boolean[],
+    %(doubted)s::boolean[], %(short_at)s::timestamptz[]
 ) as new (
     channel, listing, location, desired, version, sequence, projected_at, acknowledged,
     acknowledged_version, acknowledged_at, call, lease_until, sent, sent_version, sent_at,
     doubt_low, doubt_high, doubt_until, state, lane, due_at, waiting_since, attempts, last_error,
-    resend, stale, slipped, held, rest_until, job, doubted, short_at
+    resend, stale, slipped, held, rest_until, job, job_last, doubted, short_at
 )
 where level.channel = new.channel and level.listing = new.listing
   and level.location = new.location;
