@@ -2,9 +2,10 @@
 
 import pytest
 
+from stockwright.connectors.amazon.listing_feeds import MOST_FEEDS
 from stockwright.connectors.magento import CONNECTOR as MAGENTO
 from stockwright.connectors.magento import Sandbox as Shop
-from stockwright.sdk.messages import Applied
+from stockwright.sdk.messages import Applied, LevelKey, Retry
 from tests.connectors.amazon_account import account
 from tests.connectors.amazon_account import connecting as connecting_amazon
 from tests.connectors.visiting import connecting, level
@@ -72,3 +73,15 @@ async def test_of_two_jobs_the_older_one_does_not_speak_for_what_the_newer_one_c
     clock.step(61)
     (told,) = await connection.publish([level("MUG", 2, version=3)])
     assert (sandbox.shown("MUG"), told) == (2, Applied())
+
+
+async def test_feeds_that_nobody_asks_about_any_more_do_not_stop_later_ones(amazon, clock):
+    """Another process took their levels over: this one is never asked what became of them."""
+    _, connection = amazon
+    for n in range(MOST_FEEDS):
+        await connection.publish([level(one, n, expected=0) for one in MANY])
+        connection._listing_feeds.feeds[-1].quantities = {LevelKey(listing=f"GONE-{n}"): n}
+    batch = [level(one, 99, expected=0) for one in MANY]
+    assert isinstance((await connection.publish(batch))[0], Retry)
+    clock.step(900 + 900 + 1)
+    assert all(one.taken for one in await connection.publish(batch))

@@ -142,10 +142,16 @@ class ListingFeeds:
 
     def _tidy(self) -> None:
         now = self._clock()
+        # One that nobody asks about any more: another process took its levels over.
+        forgotten = now - dt.timedelta(seconds=self._settings.longest_apply_delay_s)
         self.feeds = [
             feed
             for feed in self.feeds
-            if feed.results is None or (feed.quantities and now < feed.deadline)
+            if (
+                feed.deadline > forgotten
+                if feed.results is None
+                else feed.quantities and feed.deadline > now
+            )
         ]
 
     async def _look(self, feed: Feed, deadline: float) -> None:
