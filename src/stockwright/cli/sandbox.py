@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from stockwright.cli import output
-from stockwright.config.connectors import connector_names, find_connector
+from stockwright.config.connectors import find_connector, usable_connectors
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.secrets import Secret
 
@@ -90,10 +90,9 @@ async def _sell(partner: Any, number: int, line: tuple[str, int]) -> None:
 
 
 def _names() -> Iterator[str]:
-    for name in connector_names():
-        found = find_connector(name)
-        if found is not None and found.sandbox is not None:
-            yield name
+    for found in usable_connectors():
+        if found.sandbox is not None:
+            yield found.declaration.name
 
 
 async def _play(
