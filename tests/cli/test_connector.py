@@ -11,7 +11,12 @@ import jsonschema
 import pytest
 
 from stockwright.config import lint
-from stockwright.config.connectors import OURS, connector_names, find_connector
+from stockwright.config.connectors import (
+    OURS,
+    connector_names,
+    find_connector,
+    usable_connectors,
+)
 
 ENTRY = "[stockwright.connectors]\nacme_shop = {}\n"
 
@@ -123,6 +128,9 @@ def test_a_package_that_is_broken_is_named_and_spoils_nothing_else(
     (finding,) = lint(path)
     assert (finding.line, finding.field) == (3, "systems.A.connector")
     assert words in finding.problem
+    assert [one.declaration.name for one in usable_connectors()] == list(OURS)
+    misspelt = stockwright("sandbox", "shopfy")
+    assert (misspelt.code, "take one of: json_http" in misspelt.err) == (2, True)
 
 
 def test_a_new_connector_passes_the_contract_at_once(made):

@@ -59,6 +59,21 @@ def test_each_part_stands_beside_the_event_it_becomes(tried):
     assert "1 of 1 mapped by json_http, without bindings." in shown.out
 
 
+def test_a_file_is_mapped_by_its_name_or_by_the_one_that_is_given(stockwright, tmp_path):
+    config = '[systems.WMS]\nrole = "wms"\nconnector = "csv_drop"\nsettings = { inbox = "in" }\n'
+    (tmp_path / "stockwright.toml").write_text(config, encoding="utf-8")
+    rows = "receipt,sku,quantity,location\nGR-1,MUG,10,MAIN\n"
+    (tmp_path / "receipts-1.csv").write_text(rows, encoding="utf-8")
+    (tmp_path / "sample").write_text(rows, encoding="utf-8")
+    command = ("map", "test", "WMS")
+    named = stockwright(*command, "receipts-1.csv", "--no-bindings")
+    assert "kind = receipt" in named.out
+    unnamed = stockwright(*command, "sample", "--no-bindings")
+    assert (unnamed.code, "no kind of file matches" in unnamed.out) == (1, True)
+    given = stockwright(*command, "sample", "--header", "file: receipts-2.csv", "--no-bindings")
+    assert "kind = receipt" in given.out
+
+
 def test_what_cannot_be_mapped_is_shown_with_its_path_and_its_neighbour_goes_on(tried):
     bad = {**LINE, "quantity": 1.5}
     ran = tried({"type": "order.placed", "data": {"order": "SO-1", "lines": [LINE, bad]}})

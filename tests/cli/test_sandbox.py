@@ -9,6 +9,7 @@ import tomllib
 
 import pytest
 
+from stockwright.cli import sandbox
 from stockwright.config.connectors import find_connector
 from stockwright.domain.errors import Misconfigured
 from stockwright.sdk.connector import Opening
@@ -75,6 +76,43 @@ def test_for_people_it_prints_a_piece_of_the_configuration():
     finally:
         running.kill()
         running.communicate()
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "makes"),
+    [
+        ("woocommerce", "http://127.0.0.1:1/v1/hooks/SANDBOX", True),
+        ("shopify", "http://127.0.0.1:1/v1/hooks/SANDBOX", True),
+        # Webhooks of BigCommerce go over TLS only, and Amazon's are relayed by somebody else.
+        ("bigcommerce", "http://127.0.0.1:1/v1/hooks/SANDBOX", False),
+        ("amazon", "http://127.0.0.1:1/v1/hooks/SANDBOX", False),
+        ("woocommerce", "", False),
+    ],
+)
+def test_it_prints_where_webhooks_go_where_the_connector_makes_them(name, url, makes):
+    ready = sandbox._with_webhooks(
+        sandbox._ready(name, "http://127.0.0.1:2", settings_of(name)), url
+    )
+    assert (ready.settings.get("webhook_url") == url) is makes
+
+
+def settings_of(name):
+    connector = find_connector(name)
+    return connector.sandbox().settings() | {
+        setting: "https://shop.example"
+        for setting in ("base_url", "token_url")
+        if setting in connector.declaration.settings.__struct_fields__
+    }
+
+
+def test_what_it_exports_can_be_pasted_into_a_shell():
+    """Amazon's refresh tokens have a bar in them."""
+    ready = sandbox._ready("amazon", "http://127.0.0.1:2", settings_of("amazon"))
+    exports = [line for line in sandbox._text(ready).plain.splitlines() if line[:7] == "export "]
+    assert "|" in ready.environment["SANDBOX_REFRESH_TOKEN"]
+    pasted = "\n".join([*exports, 'printf %s "$SANDBOX_REFRESH_TOKEN"'])
+    ran = subprocess.run(["sh", "-ec", pasted], capture_output=True, text=True, check=True)
+    assert ran.stdout == ready.environment["SANDBOX_REFRESH_TOKEN"]
 
 
 def test_a_partner_of_json_shows_products_asks_for_its_token_and_has_an_order():

@@ -1,14 +1,17 @@
 """`stockwright why` and `stockwright trace`, as a person and as a machine reads them."""
 
+import datetime as dt
 import json
 
 import pytest
 
 from stockwright.cli import main
+from stockwright.cli.trace import _event
 from stockwright.domain.events import Fact, Request, RequestLine
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.flow.recording import Recorder
+from stockwright.flow.tracing import EventTrace
 from stockwright.store.connection import Pool
 from tests.flow.channels import Shop, World, link
 
@@ -150,6 +153,17 @@ def test_trace_follows_a_document_to_the_channel(shown, capsys):
     text = capsys.readouterr().out
     for part in ("receipt GR-1 of WMS: recorded", "received", "SKU-000", "acknowledged", "90"):
         assert part in text
+
+
+def test_trace_gives_nobody_the_order_of_another():
+    """A warehouse ships what a shop sold: the order is the shop's, the event the warehouse's."""
+    then = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    event = EventTrace(
+        sequence=8, kind="shipment", system="WMS", document="SH-1", order="15", outcome="recorded",
+        payload=None, occurred_at=then, received_at=then, recorded_at=then, skus=[], channels=[],
+    )  # fmt: skip
+    first = next(iter(_event(event)))
+    assert first.plain == "8  shipment SH-1 of WMS, order 15: recorded"
 
 
 def test_trace_answers_one_json_document(shown, capsys):

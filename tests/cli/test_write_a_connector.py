@@ -75,3 +75,14 @@ def test_every_command_and_snippet_of_the_how_to_works_in_its_order(tmp_path):
     assert "POST /stock" in sent
     assert "Read back, it is the same." in sent
     assert len(told) == len(commands) - 1
+    code = package / "src/stockwright_acme_shop"
+    (code / "sandbox.py").write_text(block("python sandbox.py"), encoding="utf-8")
+    joined = code / "__init__.py"
+    text = joined.read_text(encoding="utf-8").replace(
+        "from stockwright.sdk.connector",
+        "from stockwright_acme_shop.sandbox import Sandbox\nfrom stockwright.sdk.connector",
+    )
+    joined.write_text(text.replace("    cases=", "    sandbox=Sandbox,\n    cases="), "utf-8")
+    plugins = ["--disable-plugin-autoload", "-p", "pytest_asyncio.plugin", "-p", PLUGIN]
+    held = run("-m", "pytest", "-q", *plugins, "stockwright-acme-shop")
+    assert int(re.search(r"^(\d+) passed", held, re.MULTILINE)[1]) >= 35

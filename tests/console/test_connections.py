@@ -1,9 +1,11 @@
 """The console's pages about connections: a partner is connected with forms alone."""
 
 import re
+from importlib.metadata import EntryPoint
 
 import pytest
 
+from stockwright.config import connectors
 from stockwright.connectors.json_http import Sandbox
 from tests.cli.partners import played
 from tests.console.people import Browser, add_user, signed_in
@@ -40,6 +42,17 @@ def form(shop, **more):
         "pool": "MAIN", "set.base_url": shop.url,
     }  # fmt: skip
     return given | {name.replace("__", "."): value for name, value in more.items()}
+
+
+def test_a_package_that_is_broken_takes_nobody_the_form(console, monkeypatch):
+    broken = EntryPoint("acme_shop", "no_such_package:CONNECTOR", connectors.ENTRY_POINTS)
+    monkeypatch.setattr(connectors, "_others", lambda: {broken.name: broken})
+    browser = Browser(console)
+    listed = browser.get("/connection-new")
+    assert (listed.status, "acme_shop" in listed.text, "csv_drop" in listed.text) == (
+        200, False, True,
+    )  # fmt: skip
+    assert 'name="set.base_url"' in browser.get("/connection-new?connector=woocommerce").text
 
 
 def test_a_shop_is_connected_with_forms(console, seed, shop):

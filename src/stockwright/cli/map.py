@@ -95,7 +95,9 @@ def try_sample(
         sent = tried_out(_opened(system), system.connector, _read(sample))
         output.emit(sent, as_json, render)
         return output.OK if sent.bodies else output.FINDINGS
-    payload = Payload(body=_read(sample), headers=_headers(header or ()))
+    # A partner of files says by the name of a file what is in it.
+    named = {} if str(sample) == "-" else {"file": sample.name}
+    payload = Payload(body=_read(sample), headers=named | _headers(header or ()))
     opened = _opened(system)
     parts = mapped(opened.map, payload)
     codes, asked = _codes(loaded, system.code, parts, bindings)

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from stockwright.cli import output
-from stockwright.config.connectors import connector_names, find_connector
+from stockwright.config.connectors import find_connector, usable_connectors
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.secrets import Secret
 
@@ -70,7 +70,7 @@ def command(
             raise Rejected("unknown", f"--{field}", f"the sandbox of {name} takes none")
     if "token" in takes:
         asked["token"] = TOKEN
-    asyncio.run(_play(name, connector.sandbox(**asked), port, sold, as_json))
+    asyncio.run(_play(name, connector.sandbox(**asked), port, sold, webhook_url, as_json))
     return output.OK
 
 
@@ -90,14 +90,18 @@ async def _sell(partner: Any, number: int, line: tuple[str, int]) -> None:
 
 
 def _names() -> Iterator[str]:
-    for name in connector_names():
-        found = find_connector(name)
-        if found is not None and found.sandbox is not None:
-            yield name
+    for found in usable_connectors():
+        if found.sandbox is not None:
+            yield found.declaration.name
 
 
 async def _play(
-    name: str, partner: Any, port: int, sold: Sequence[tuple[str, int]], as_json: bool
+    name: str,
+    partner: Any,
+    port: int,
+    sold: Sequence[tuple[str, int]],
+    webhook_url: str,
+    as_json: bool,
 ) -> None:
     with _until_stopped() as stopped:
         takes_port = "port" in inspect.signature(partner.start).parameters
@@ -105,7 +109,8 @@ async def _play(
         try:
             for number, line in enumerate(sold, 1):
                 await _sell(partner, number, line)
-            _announce(_ready(name, address, partner.settings()), as_json)
+            ready = _ready(name, address, partner.settings())
+            _announce(_with_webhooks(ready, webhook_url), as_json)
             await stopped.wait()
         finally:
             await partner.stop()
@@ -127,6 +132,16 @@ def _ready(name: str, address: str, settings: Mapping[str, Any]) -> Ready:
     return Ready(connector=name, address=address, settings=told, environment=environment)
 
 
+def _with_webhooks(ready: Ready, webhook_url: str) -> Ready:
+    """The same with the address of webhooks, where the connector may make them there itself."""
+    connector = find_connector(ready.connector)
+    assert connector is not None
+    settings = ready.settings | {"webhook_url": webhook_url}
+    if not webhook_url or connector.declaration.problems(settings):
+        return ready
+    return msgspec.structs.replace(ready, settings=settings)
+
+
 def _announce(ready: Ready, as_json: bool) -> None:
     if as_json:
         # One line, so that whoever reads a pipe knows when it is whole.
@@ -140,7 +155,8 @@ def _json(value: Any) -> str:
 
 
 def _text(ready: Ready) -> Text:
-    lines = [f"export {name}={value}" for name, value in ready.environment.items()]
+    environment = ready.environment.items()
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment]
     role = _roles(ready.connector)[0]
     lines += ["", "[systems.SANDBOX]", f'role = "{role}"', f'connector = "{ready.connector}"', ""]
     lines += ["[systems.SANDBOX.settings]"]

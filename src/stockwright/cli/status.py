@@ -108,11 +108,14 @@ def _differing(fields: list[str]) -> Iterator[str]:
 def _calm(waiting: Waiting) -> str:
     """What to say where everything runs: people may be waited for all the same."""
     asked = [
-        f"{units:,} {what}"
-        for units, what in (
-            (waiting.payloads_parked, "parked payloads (GET /v1/parked says why)"),
-            (waiting.work_items_open, "open work items (GET /v1/work-items)"),
+        f"{units:,} {what}{'' if units == 1 else 's'} ({where})"
+        for units, what, where in (
+            (waiting.payloads_parked, "parked payload", "GET /v1/parked says why"),
+            (waiting.work_items_open, "open work item", "GET /v1/work-items"),
         )
         if units
     ]
-    return f"All runs; {' and '.join(asked)} wait for a person." if asked else "All is well."
+    if not asked:
+        return "All is well."
+    wait = "waits" if waiting.payloads_parked + waiting.work_items_open == 1 else "wait"
+    return f"All runs; {' and '.join(asked)} {wait} for a person."

@@ -58,9 +58,11 @@ def _render(found: Trace) -> RenderableType:
 
 
 def _event(event: EventTrace) -> Iterator[Text]:
-    called = f"{event.document}, order {event.order}" if event.order else event.document
+    # The order may be another system's: its number stands behind who told of the event.
+    about = f", order {event.order}" if event.order else ""
     yield Text(
-        f"{event.sequence:,}  {event.kind} {called} of {event.system}: {event.outcome}",
+        f"{event.sequence:,}  {event.kind} {event.document} of {event.system}{about}: "
+        f"{event.outcome}",
         style="bold",
     )
     yield Text(f"  occurred  {_clock(event.occurred_at)}")

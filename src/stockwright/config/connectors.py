@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
@@ -49,6 +50,15 @@ def find_connector(name: str) -> Connector[Any] | None:
         declared = found.declaration.name
         raise Misconfigured(name, f"declares itself as {declared}; announce it by that name")
     return found
+
+
+def usable_connectors() -> Iterator[Connector[Any]]:
+    """Every connector that can be loaded, ours first; `stockwright lint` tells of the others."""
+    for name in connector_names():
+        with suppress(Misconfigured):
+            found = find_connector(name)
+            if found is not None:
+                yield found
 
 
 def _loaded(name: str, entry: EntryPoint) -> Any:

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from stockwright.app import connecting as steps
 from stockwright.config import Connections
 from stockwright.config.asking import Asked, NewConnection, asked, connector_of, edits_of
-from stockwright.config.connectors import connector_names
+from stockwright.config.connectors import usable_connectors
 from stockwright.console import formatting as f
 from stockwright.console.addresses import checked_code, code_in
 from stockwright.console.forms import Form
@@ -113,7 +113,7 @@ class ConnectionPages:
             request,
             "connection_new.html",
             400 if note else 200,
-            connectors=[connector_of(name).declaration for name in connector_names()],
+            connectors=[one.declaration for one in usable_connectors()],
             declaration=declaration,
             wanted=wanted,
             first=_first(wanted),

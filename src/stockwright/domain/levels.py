@@ -34,8 +34,8 @@ class Level(msgspec.Struct, kw_only=True):
     meanwhile. held is how far the number sent last was below the desired one, on purpose.
     rest_until is when the partner's plan allows another call for this listing. job: the partner is
     at work on the desired number, job_last that all else in doubt was over when it was handed over.
-    doubted: a call was left in doubt, or forced, since the channel
-    was read back; short_at: it was found to show too little.
+    doubted: a call was left in doubt, or forced, since the channel was read back; short_at: it was
+    found to show too little.
     """
 
     channel: str

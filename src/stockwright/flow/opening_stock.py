@@ -151,7 +151,9 @@ def taken(
     recorded = counted.get("recorded", 0)
     rest = {code: count for code, count in counted.items() if code != "recorded"}
     words = ", ".join(f"{count:,} {code}" for code, count in sorted(rest.items()))
-    note = f"{recorded:,} counts, {opening.units:,} units, as of {opening.as_of:%Y-%m-%d %H:%M:%S}"
+    assert opening.as_of is not None
+    as_of = f"{opening.as_of.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+    note = f"{recorded:,} counts, {opening.units:,} units, as of {as_of}"
     if opening.left_out:
         words = ", ".join(filter(None, [words, f"{opening.left_out:,} left out"]))
     state: State = "failed" if not recorded else "attention" if words else "done"
