@@ -4,7 +4,6 @@ import datetime as dt
 import json
 from uuid import uuid4
 
-import psycopg
 import pytest
 from nats.js.api import ConsumerConfig
 
@@ -13,9 +12,6 @@ from stockwright.domain.errors import Misconfigured, Transient
 from stockwright.domain.subscriptions import NewSubscription
 from stockwright.flow import subscribing
 from stockwright.flow.deliveries import Deliveries
-from stockwright.flow.intake import Intake
-from stockwright.flow.polling import Poller
-from stockwright.flow.recording import Recorder
 from stockwright.flow.subscribing import Start
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.guarded import GuardedHttp
@@ -30,23 +26,8 @@ from stockwright.sdk.messages import (
     Shipment,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
-from stockwright.store.connection import Pool
 from tests.connectors.nats_server import NatsServer
-
-MASTER = """
-insert into system (code, role) values ('wms', 'wms'), ('bus', 'planning');
-insert into location (code) values ('MAIN');
-insert into sku (code) values ('A'), ('B');
-insert into binding (system, subject, partner_code, code) values
-    ('wms', 'item', 'A', 'A'), ('wms', 'item', 'B', 'B');
-update master_revision set revision = revision + 1;
-"""
-EMPTY = """
-truncate event, entry, identity, batch, balance, dirty, payload, document_owner, document_line,
-         poll_cursor, subscription, subscription_secret, subscription_progress, change_log
-         restart identity cascade;
-update ledger_head set sequence = 0;
-"""
+from tests.connectors.queue_hub import EMPTY, hub_over, receipt
 
 
 @pytest.fixture(scope="module")
@@ -74,48 +55,6 @@ def connect(server, stream="", **more):
     return CONNECTOR.open(Opening(system="wms"), settings)
 
 
-def receipt(document, sku="A", quantity=5):
-    told = {
-        "document": document,
-        "location": "MAIN",
-        "lines": [{"sku": sku, "quantity": quantity}],
-    }
-    return json.dumps({"type": "stock.receipt", "data": told}).encode()
-
-
-class Hub:
-    """The first door over a database: whatever a queue brings in is kept, mapped and recorded."""
-
-    def __init__(self, url, pool):
-        self.url = url
-        self.pool = pool
-
-    async def poll(self, connection, worker="w"):
-        polled = await Poller(self.pool, worker=worker).poll("wms", connection, every_s=0)
-        assert polled is not None
-        return polled
-
-    def work(self):
-        with Recorder(self.url) as recorder:
-            intake = Intake(self.pool, recorder, {"wms": _MAPS}, worker="w")
-            while intake.step().payloads:
-                pass
-
-    def rows(self, query):
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            found = connection.execute(query)
-            return found.fetchall() if found.description else None
-
-    @property
-    def documents(self):
-        found = self.rows("select body ->> 'document' from event order by sequence")
-        return [document for (document,) in found]
-
-    @property
-    def on_hand(self):
-        return dict(self.rows("select sku, sellable from balance"))
-
-
 _MAPS = CONNECTOR.open(
     Opening(system="wms"),
     CONNECTOR.declaration.parse_settings({"servers": ["nats://127.0.0.1:9"]}, resolve_secret),
@@ -124,14 +63,8 @@ _MAPS = CONNECTOR.open(
 
 @pytest.fixture(scope="module")
 def house(cluster, template):
-    name = f"nats_{uuid4().hex[:12]}"
-    with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template} strategy wal_log")
-        with Pool(cluster.url_of(name), size=6) as pool:
-            with pool.connection() as connection:
-                connection.execute(MASTER)
-            yield Hub(cluster.url_of(name), pool)
-        admin.execute(f"drop database {name} with (force)")
+    with hub_over(cluster, template, _MAPS) as hub:
+        yield hub
 
 
 @pytest.fixture
@@ -169,7 +102,7 @@ async def test_what_was_kept_but_not_settled_comes_again_and_counts_once(server,
     dying.acknowledge = dies
     assert (await hub.poll(dying)).error == "killed before it could acknowledge"
     await dying.close()
-    hub.rows("update poll_cursor set due_at = now(), lease_until = null")
+    hub.again()
     heir = connect(server, stream, wait_s=3.0)
     assert (await hub.poll(heir)).payloads == 2
     await server.settles(stream, "stockwright")
@@ -216,7 +149,7 @@ async def test_what_could_not_be_kept_is_handed_over_again_in_order(server, stre
         assert hub.rows("select count(*) from payload") == [(0,)]
     finally:
         hub.rows("alter table payload drop constraint away")
-    hub.rows("update poll_cursor set due_at = now(), lease_until = null")
+    hub.again()
     assert (await hub.poll(connection)).payloads == 3
     hub.work()
     assert hub.documents == ["GR-0", "GR-1", "GR-2"]
@@ -235,7 +168,7 @@ async def test_a_server_that_restarts_in_the_middle_goes_on_where_it_was(server,
         await connection.read("")
     server.start()
     while await server.pending(stream, "stockwright") != (0, 0):
-        hub.rows("update poll_cursor set due_at = now(), lease_until = null")
+        hub.again()
         await hub.poll(connection)
     hub.work()
     assert sorted(hub.documents) == [f"GR-{n}" for n in range(6)]
@@ -252,11 +185,12 @@ async def test_poison_is_parked_once_and_holds_up_nobody(server, stream, hub):
     assert (await hub.poll(connection)).payloads == 6
     hub.work()
     assert hub.documents == ["GR-1"]
-    parked = hub.rows(
-        "select path, reason, length(body) from payload where state = 'parked' order by id"
+    assert len(hub.parked) == 5
+    assert hub.parked[4] == (
+        "$",
+        "has 3001 bytes, more than max_body_bytes (2000); cut there",
+        2_000,
     )
-    assert len(parked) == 5
-    assert parked[4] == ("$", "has 3001 bytes, more than max_body_bytes (2000); cut there", 2_000)
     await server.settles(stream, "stockwright")
     assert (await hub.poll(connection)).payloads == 0
     await connection.close()

@@ -1,7 +1,7 @@
-"""RabbitMQ and Kafka behind the seam of queues, as far as a stand-in for their clients proves it.
+"""RabbitMQ and Kafka behind the seam of queues, with a stand-in for their client libraries.
 
-The stand-ins keep to what the clients promise: what is not acknowledged or committed comes again.
-No broker runs here, so what a broker itself does is not shown.
+Here is what can be shown without a broker, and what a broker cannot be made to say. Kafka's
+protocol is spoken in tests/connectors/test_kafka.py, a real RabbitMQ in tests/e2e/test_rabbitmq.py.
 """
 
 import asyncio
@@ -11,16 +11,23 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from aio_pika.exceptions import AMQPConnectionError, ChannelNotFoundEntity, DeliveryError
-from aiokafka.errors import (  # type: ignore[import-untyped]
-    KafkaConnectionError,
-    MessageSizeTooLargeError,
+from aio_pika.exceptions import (
+    AMQPConnectionError,
+    ChannelNotFoundEntity,
+    DeliveryError,
+    PublishError,
 )
-from aiokafka.structs import TopicPartition  # type: ignore[import-untyped]
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    AuthenticationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from pamqp.commands import Basic
 
-from stockwright.connectors import kafka, rabbitmq
-from stockwright.domain.errors import Misconfigured, Transient
-from stockwright.sdk import queues
+from stockwright.connectors import rabbitmq
+from stockwright.domain.errors import Misconfigured, Throttled, Transient
+from stockwright.sdk import queue_connection, queues
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import (
     Announcement,
@@ -38,6 +45,7 @@ from stockwright.sdk.queue_rabbitmq import RabbitAccess, RabbitQueue
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import NotSent, Unanswered
 
+RETURNED = Basic.Return(312, "NO_ROUTE", "", "stock.level")
 TOLD = Announcement(id="1", subject="stock.level", body=b"{}")
 LEVEL = LevelToSend(channel="web", listing="L", quantity=1, version=1)
 
@@ -46,15 +54,19 @@ LEVEL = LevelToSend(channel="web", listing="L", quantity=1, version=1)
 
 
 class Rabbit:
-    """A broker with one queue; `fault` is raised by the next publish, `away` by every connect."""
+    """A broker with one queue, and a connection to it; `fault` is raised by the next publish,
+    `away` by every connect.
+    """
 
     def __init__(self, *bodies):
         self.ready = deque(enumerate(bodies))
-        self.unsettled = {}
         self.published = []
         self.fault = None
         self.away = None
+        self.silent = False
         self.connects = 0
+        self.consumers = 0
+        self.channels = []
         self.is_closed = False
 
     async def connect(self, **told):
@@ -65,9 +77,29 @@ class Rabbit:
         self.is_closed = False
         return self
 
-    async def channel(self, publisher_confirms):
-        assert publisher_confirms
-        return self
+    async def channel(self, publisher_confirms=True, on_return_raises=False):
+        self.channels.append(RabbitChannel(self, publisher_confirms and on_return_raises))
+        return self.channels[-1]
+
+    @property
+    def unsettled(self):
+        return {tag: body for one in self.channels for tag, body in one.unsettled.items()}
+
+    async def close(self):
+        self.is_closed = True
+        for channel in self.channels:
+            await channel.close()
+
+
+class RabbitChannel:
+    """As the library's: a message that came back is an error only where that was asked for."""
+
+    def __init__(self, broker, tells):
+        self.broker = broker
+        self.tells = tells
+        self.unsettled = {}
+        self.is_closed = False
+        self.declaration_result = SimpleNamespace(consumer_count=0)
 
     async def set_qos(self, prefetch_count):
         self.prefetch = prefetch_count
@@ -79,11 +111,13 @@ class Rabbit:
     async def get_queue(self, name):
         if name != "in":
             raise ChannelNotFoundEntity("NOT_FOUND - no queue")
+        self.declaration_result.consumer_count = self.broker.consumers
         return self
 
     async def consume(self, callback):
-        while self.ready and len(self.unsettled) < self.prefetch:
-            tag, body = self.ready.popleft()
+        self.broker.consumers += 1
+        while self.broker.ready and len(self.unsettled) < self.prefetch:
+            tag, body = self.broker.ready.popleft()
             self.unsettled[tag] = body
 
             async def ack(tag=tag):
@@ -100,15 +134,18 @@ class Rabbit:
 
     async def publish(self, message, routing_key, *, mandatory, timeout):  # noqa: ASYNC109
         assert mandatory
-        if self.fault:
-            fault, self.fault = self.fault, None
+        assert self.tells
+        if self.broker.silent:
+            await asyncio.sleep(10)
+        if self.broker.fault:
+            fault, self.broker.fault = self.broker.fault, None
             raise fault
-        self.published.append((routing_key, message.message_id, message.delivery_mode))
+        self.broker.published.append((routing_key, message.message_id, message.delivery_mode))
 
     async def close(self):
-        """A connection that ends gives back, in front, what was not acknowledged."""
+        """A channel that ends gives back, in front, what was not acknowledged."""
         self.is_closed = True
-        self.ready.extendleft(reversed(self.unsettled.items()))
+        self.broker.ready.extendleft(reversed(self.unsettled.items()))
         self.unsettled = {}
 
 
@@ -143,8 +180,11 @@ async def test_rabbitmq_takes_what_a_queue_confirmed():
     assert await queue.put(TOLD) == "1"
     assert [(key, number) for key, number, _ in broker.published] == [("stock.level", "1")]
     assert broker.published[0][2] == 2, "persistent"
-    broker.fault = DeliveryError(None, None)
+    broker.fault = PublishError(SimpleNamespace(delivery=RETURNED), RETURNED)
     with pytest.raises(Misconfigured, match="no queue for stock.level"):
+        await queue.put(TOLD)
+    broker.fault = DeliveryError(None, None)
+    with pytest.raises(Throttled, match="takes no more at present"):
         await queue.put(TOLD)
     broker.fault = AMQPConnectionError("gone")
     with pytest.raises(Unanswered):
@@ -168,138 +208,100 @@ async def test_an_acknowledgement_that_fails_is_told():
     broker = Rabbit(b"1")
     queue = rabbit(broker)
     taken = await queue.take(1, 0.2)
-    broker.is_closed = True
+    await queue.rest()
     with pytest.raises(Transient):
         await queue.settle(taken)
+
+
+async def test_rabbitmq_that_ended_our_consumer_is_told_and_asked_again():
+    broker = Rabbit()
+    queue = rabbit(broker)
+    assert list(await queue.take(1, 0.01)) == []
+    broker.consumers = 0
+    broker.ready.append((9, b"late"))
+    with pytest.raises(Transient, match="hands out in no more"):
+        await queue.take(1, 0.01)
+    assert [one.body for one in await queue.take(1, 0.2)] == [b"late"]
+
+
+async def test_who_reads_no_more_lets_go_of_what_was_handed_out(monkeypatch):
+    monkeypatch.setattr(queue_connection, "IDLE_S", 0.05)
+    monkeypatch.setattr(queue_connection, "UNKEPT_S", 0.2)
+    broker = Rabbit(b"{}", b"{}", b"{}")
+    settings = rabbitmq.RabbitSettings(host="h", page_size=1, wait_s=0.05)
+    connection = ConsumingQueueConnection(Opening(system="s"), settings, rabbit(broker))
+    page = await connection.read("")
+    await connection.acknowledge(page)
+    for _ in range(3):
+        await asyncio.sleep(0.02)
+        await connection.acknowledge(await connection.read(""))
+    await asyncio.sleep(0.01)
+    assert len(broker.channels) == 1, "it was read all the time"
+    broker.ready.append((9, b"{}"))
+    page = await connection.read("")
+    await asyncio.sleep(0.1)
+    assert len(page.payloads) == len(broker.unsettled), "taken, and not kept as yet"
+    async with asyncio.timeout(5):
+        while broker.unsettled:  # noqa: ASYNC110 - the stand-in tells nobody
+            await asyncio.sleep(0.01)
+    assert [tag for tag, _ in broker.ready] == [9]
+    assert len((await connection.read("")).payloads) == 1
+    await connection.close()
 
 
 # -------------------------------------------------------------------- Kafka
 
 
 class Kafka:
-    """A topic of two partitions and its consumer group; a consumer begins at what is committed."""
+    """A cluster that refuses the first thing asked of it, whichever."""
 
-    def __init__(self, *bodies):
-        self.log = {partition: list(bodies[partition::2]) for partition in (0, 1)}
-        self.committed = {0: 0, 1: 0}
-        self.produced = []
-        self.fault = None
+    def __init__(self, refusal):
+        self.refusal = refusal
 
-    def consumer(self, topic, **told):
-        assert told["enable_auto_commit"] is False
-        assert told["auto_offset_reset"] == "earliest"
-        return KafkaConsumer(self, topic)
-
-    def producer(self, **told):
-        assert (told["acks"], told["enable_idempotence"]) == ("all", True)
+    def __call__(self, *_topics, **_told):
         return self
 
     async def start(self):
-        """The producer's."""
+        raise self.refusal
 
     async def stop(self):
-        """The producer's."""
-
-    async def send_and_wait(self, topic, value, key, headers):
-        if self.fault:
-            fault, self.fault = self.fault, None
-            raise fault
-        self.produced.append((topic, key, value, dict(headers)["id"]))
-        return SimpleNamespace(topic=topic, partition=0, offset=len(self.produced) - 1)
+        """Nothing was begun."""
 
 
-class KafkaConsumer:
-    def __init__(self, broker, topic):
-        self.broker, self.topic = broker, topic
-
-    async def start(self):
-        self.position = dict(self.broker.committed)
-
-    async def stop(self):
-        """Leaves the group; commits nothing by itself."""
-
-    async def getmany(self, timeout_ms, max_records):
-        if self.broker.fault:
-            fault, self.broker.fault = self.broker.fault, None
-            raise fault
-        found, left = {}, max_records
-        for partition, log in self.broker.log.items():
-            begin = self.position[partition]
-            records = [
-                SimpleNamespace(
-                    topic=self.topic, partition=partition, offset=begin + n, value=body,
-                    key=b"k", headers=[("x", b"y")],
-                )
-                for n, body in enumerate(log[begin : begin + left])
-            ]  # fmt: skip
-            left -= len(records)
-            self.position[partition] += len(records)
-            if records:
-                found[TopicPartition(self.topic, partition)] = records
-        return found
-
-    async def commit(self, offsets):
-        self.broker.committed |= {place.partition: offset for place, offset in offsets.items()}
-
-
-def kafka_queue(broker, **more):
-    given = {"bootstrap_servers": ("k:9092",), "topic": "in", "out_topic": "out", "timeout_s": 1.0}
-    return KafkaQueue(KafkaAccess(**{**given, **more}), broker.consumer, broker.producer)
-
-
-async def test_kafka_reads_on_behind_what_was_committed():
-    broker = Kafka(b"a0", b"b0", b"a1", b"b1")
-    queue = kafka_queue(broker)
-    taken = await queue.take(3, 0.01)
-    assert [one.body for one in taken] == [b"a0", b"a1", b"b0"]
-    assert (taken[0].subject, taken[0].place, taken[0].headers) == ("k", "in:0:0", {"x": "y"})
-    await queue.close()
-    assert broker.committed == {0: 0, 1: 0}
-    taken = await queue.take(3, 0.01)
-    assert [one.body for one in taken] == [b"a0", b"a1", b"b0"]
-    await queue.settle(taken)
-    assert broker.committed == {0: 2, 1: 1}
-    await queue.close()
-    assert [one.body for one in await queue.take(3, 0.01)] == [b"b1"]
-
-
-async def test_kafka_stores_under_the_subject_as_key():
-    broker = Kafka()
-    queue = kafka_queue(broker)
-    assert await queue.put(TOLD) == "out:0:0"
-    assert broker.produced == [("out", b"stock.level", b"{}", b"1")]
-    broker.fault = KafkaConnectionError()
-    with pytest.raises(Unanswered):
-        await queue.put(TOLD)
-    broker.fault = MessageSizeTooLargeError()
-    with pytest.raises(Misconfigured):
-        await queue.put(TOLD)
-    with pytest.raises(Misconfigured) as told:
-        await kafka_queue(broker, out_topic="").put(TOLD)
-    assert told.value.setting == "out_topic"
-    broker.fault = KafkaConnectionError()
-    with pytest.raises(Transient):
-        await queue.take(1, 0.01)
+@pytest.mark.parametrize(
+    ("refusal", "setting", "text"),
+    [
+        (UnknownTopicOrPartitionError(), "topic", "no topic in"),
+        (TopicAuthorizationFailedError("in"), "user", "does not let us use in"),
+        (GroupAuthorizationFailedError("g"), "user", "does not let us use in"),
+        (AuthenticationFailedError(), "password", "refused our credentials"),
+    ],
+)
+async def test_what_kafka_refuses_is_told_with_the_setting(refusal, setting, text):
+    access = KafkaAccess(bootstrap_servers=("k:1",), topic="in", out_topic="in", timeout_s=1.0)
+    queue = KafkaQueue(access, Kafka(refusal), Kafka(refusal))
+    for ask, named in ((queue.take(1, 0.01), setting), (queue.put(TOLD), setting)):
+        with pytest.raises(Misconfigured, match=text) as told:
+            await ask
+        assert told.value.setting in (named, f"out_{named}")
 
 
 # -------------------------------------------------------------------- the connection above them
 
 
 async def test_what_was_not_kept_is_read_again_before_anything_else():
-    broker = Kafka(b"{}", b"{}", b"{}")
-    settings = kafka.KafkaSettings(
-        bootstrap_servers=("k:9092",), topic="in", page_size=2, wait_s=0.01
-    )
-    connection = ConsumingQueueConnection(Opening(system="s"), settings, kafka_queue(broker))
+    broker = Rabbit(b"1", b"2", b"3")
+    settings = rabbitmq.RabbitSettings(host="h", page_size=2, wait_s=0.01)
+    connection = ConsumingQueueConnection(Opening(system="s"), settings, rabbit(broker))
     first = await connection.read("")
     again = await connection.read("")
-    assert [one.headers["place"] for one in again.payloads] == ["in:0:0", "in:0:1"]
+    assert [one.body for one in again.payloads] == [b"1", b"2"]
     assert again.receipt is first.receipt
     assert not first.complete
     await connection.acknowledge(again)
-    assert broker.committed == {0: 2, 1: 0}
     rest = await connection.read("")
-    assert ([one.headers["place"] for one in rest.payloads], rest.complete) == (["in:1:0"], True)
+    assert ([one.body for one in rest.payloads], rest.complete) == ([b"3"], True)
+    await connection.close()
 
 
 async def test_what_a_queue_says_of_a_level_is_what_it_knows():
@@ -360,12 +362,10 @@ async def test_a_queue_is_told_in_the_form_of_out_and_refuses_what_that_cannot_s
 
 
 async def test_a_broker_that_does_not_answer_leaves_a_level_in_doubt():
-    class Silent(Rabbit):
-        async def publish(self, message, routing_key, **_more):
-            await asyncio.sleep(10)
-
+    broker = Rabbit()
+    broker.silent = True
     settings = rabbitmq.RabbitSettings(host="h", levels_subject="stock", timeout_s=0.05)
-    connection = ConsumingQueueConnection(Opening(system="s"), settings, rabbit(Silent()))
+    connection = ConsumingQueueConnection(Opening(system="s"), settings, rabbit(broker))
     assert await connection.publish([LEVEL]) == [
         InDoubt(reason="the broker did not answer in time")
     ]

@@ -24,7 +24,7 @@ sources          where a field comes from: the words of the mapping
 guarded          calls to addresses that strangers gave us
 jobs             jobs that a partner works off later, and when to look at one
 json_messages    JSON messages into facts, by rules that hold unless others are given
-queues           message brokers behind one seam: take, settle, put, close
+queues           message brokers behind one seam: take, settle, rest, put, close
 queue_connection a connection to a broker, whichever
 queue_kafka      Kafka behind that seam
 queue_nats       NATS JetStream behind that seam

@@ -6,12 +6,13 @@ message that cannot be mapped is parked like any payload and comes back no more.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
-from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
+from stockwright.domain.errors import Misconfigured, Rejected, StockwrightError, Throttled
 from stockwright.domain.subscriptions import filled
 from stockwright.sdk.bodies import form_out, kind_of, lost_by
 from stockwright.sdk.connector import Opening
@@ -52,6 +53,10 @@ LIMITS: Final = Limits(
 )
 CAPABILITIES: Final = Capabilities(announces=True, documents=("shipment", "cancellation", "refund"))
 RETRY_S: Final = 2.0
+IDLE_S: Final = 5.0
+"""After that time without a further read another worker is taken to read."""
+UNKEPT_S: Final = 60.0
+"""The same while messages are taken and not kept, for which a database may need its time."""
 _PLACEHOLDER: Final = r"(\{(channel|listing|location|kind|order)\}|[A-Za-z0-9_/-])+"
 _SUBJECT: Final = rf"^({_PLACEHOLDER}(\.{_PLACEHOLDER})*)?$"
 
@@ -231,7 +236,7 @@ class QueueConnection:
             for one in announcements:
                 await self._queue.put(one)
 
-    async def _put(self, message: Announcement) -> str | Retry | InDoubt:
+    async def _put(self, message: Announcement) -> str | Retry | InDoubt | Refused:
         try:
             async with self._sending, asyncio.timeout(self._settings.timeout_s):
                 return await self._queue.put(message)
@@ -243,14 +248,23 @@ class QueueConnection:
             return Retry(retry_after_s=error.retry_after_s, reason=str(error))
         except NotSent as error:
             return Retry(retry_after_s=RETRY_S, reason=str(error))
+        except Rejected as error:
+            return Refused(reason=error.reason, message=str(error))
 
 
 class ConsumingQueueConnection(QueueConnection):
-    """A partner whose messages are consumed as well."""
+    """A partner whose messages are consumed as well.
+
+    One worker at a time reads; one that reads no more lets go after a while of what the broker
+    handed out to it, which would lie there unread.
+    """
 
     def __init__(self, opening: Opening, settings: QueueSettings, queue: Queue) -> None:
         super().__init__(opening, settings, queue)
         self._open: Sequence[Taken] = ()
+        self._reading = asyncio.Lock()
+        self._letting_go: asyncio.TimerHandle | None = None
+        self._resting: asyncio.Task[None] | None = None
 
     async def read(self, cursor: str) -> Page:
         """The next messages; those again that were taken before and not kept. The broker knows how
@@ -258,8 +272,11 @@ class ConsumingQueueConnection(QueueConnection):
         """
         started_at = self._clock()
         settings = self._settings
-        if not self._open:
-            self._open = await self._queue.take(settings.page_size, settings.wait_s)
+        self._stay()
+        async with self._reading:
+            if not self._open:
+                self._open = await self._queue.take(settings.page_size, settings.wait_s)
+        self._rest_after(UNKEPT_S if self._open else IDLE_S)
         return Page(
             payloads=tuple(self._payload(one) for one in self._open),
             next_cursor=cursor,
@@ -272,11 +289,35 @@ class ConsumingQueueConnection(QueueConnection):
         """Tells the broker that the messages are kept."""
         self._open = ()
         if page.receipt:
-            try:
+            # Kept they are; what the broker does not hear of comes again, and is absorbed.
+            with suppress(StockwrightError):
                 await self._queue.settle(page.receipt)
-            except StockwrightError:
-                # Kept they are; what the broker did not hear of comes again, and is absorbed.
-                return
+        self._rest_after(IDLE_S)
+
+    async def close(self) -> None:
+        """Closes the connection to the broker."""
+        self._stay()
+        if self._resting is not None:
+            await asyncio.wait((self._resting,))
+        await super().close()
+
+    def _stay(self) -> None:
+        """We read: nothing is let go."""
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+            self._letting_go = None
+
+    def _rest_after(self, seconds: float) -> None:
+        def begin() -> None:
+            self._resting = asyncio.ensure_future(self._rest())
+
+        self._stay()
+        self._letting_go = asyncio.get_running_loop().call_later(seconds, begin)
+
+    async def _rest(self) -> None:
+        async with self._reading:
+            self._open = ()
+            await self._queue.rest()
 
     def _payload(self, taken: Taken) -> Payload:
         most = self._settings.max_body_bytes

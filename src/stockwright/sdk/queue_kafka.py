@@ -3,17 +3,38 @@
 The order is that of each partition; messages to one subject go to one partition, by its key.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.domain.errors import Misconfigured, Rejected, Transient
 from stockwright.sdk.messages import Announcement
 from stockwright.sdk.queues import Taken, headers_from, library
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import NotSent, Unanswered
+
+_JOIN_S: Final = 60.0
+"""How long a group may take to share its partitions out; one that died is waited for."""
+_SESSION_S: Final = 10.0
+"""After that time without a sign of life a member's partitions are another's."""
+_PATIENCE: Final = 2.0
+"""The library gives a message up after the time-out, when it next looks; by now it has looked."""
+_MAX_REQUEST_BYTES: Final = 33_554_432
+"""The cluster says what is too large, not the library."""
+_NO_TOPIC: Final = frozenset({"UnknownTopicOrPartitionError", "InvalidTopicError"})
+_NO_RIGHT: Final = frozenset(
+    {
+        "TopicAuthorizationFailedError",
+        "GroupAuthorizationFailedError",
+        "ClusterAuthorizationFailedError",
+    }
+)
+_NO_ENTRY: Final = frozenset(
+    {"AuthenticationFailedError", "SaslAuthenticationFailed", "UnsupportedSaslMechanismError"}
+)
 
 
 class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,92 +67,155 @@ class KafkaQueue:
         self._make_producer = make_producer
         self._consumer: Any = None
         self._producer: Any = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:
         """The next records of our partitions, in the order of each."""
         errors = library("aiokafka.errors", "kafka")
         try:
-            consumer = await self._reader()
-            found = await consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=most)
-        except errors.KafkaError as error:
-            await self.close()
-            raise Transient(f"Kafka broke off: {type(error).__name__}") from None
-        return [_taken(record) for records in found.values() for record in records]
+            async with asyncio.timeout(_JOIN_S):
+                consumer = await self._reader()
+            async with asyncio.timeout(self._access.timeout_s + wait_s):
+                found = await consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=most)
+                if not found:
+                    await _look(consumer)
+        except (errors.KafkaError, OSError) as error:
+            await self.rest()
+            off = Transient(f"Kafka broke off: {_named(error)}")
+            raise self._refused("topic", error) or off from None
+        return [_taken(record, consumer) for records in found.values() for record in records]
+
+    async def rest(self) -> None:
+        """Leaves the group until the next `take`, so that our partitions are another member's."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await asyncio.wait((self._end(consumer),), timeout=self._access.timeout_s)
 
     async def settle(self, taken: Sequence[Taken]) -> None:
         """Commits the offsets behind what was taken."""
         errors, structs = library("aiokafka.errors", "kafka"), library("aiokafka.structs", "kafka")
         offsets: dict[Any, int] = {}
         for one in taken:
-            topic, partition, offset = one.receipt
+            consumer, topic, partition, offset = one.receipt
+            if consumer is not self._consumer:
+                # The partition may be another member's by now, and further on.
+                raise Transient("Kafka takes no commit: we have left the group since")
             place = structs.TopicPartition(topic, partition)
             offsets[place] = max(offsets.get(place, 0), offset + 1)
         if not offsets:
             return
         try:
-            consumer = await self._reader()
-            await consumer.commit(offsets)
-        except errors.KafkaError as error:
-            await self.close()
-            raise Transient(f"Kafka took no commit: {type(error).__name__}") from None
+            async with asyncio.timeout(self._access.timeout_s):
+                await self._consumer.commit(offsets)
+        except (errors.KafkaError, OSError) as error:
+            await self.rest()
+            raise Transient(f"Kafka took no commit: {_named(error)}") from None
 
     async def put(self, message: Announcement) -> str:
         """Stores a message on all in-sync replicas; TOPIC:PARTITION:OFFSET."""
-        if not self._access.out_topic:
+        topic = self._access.out_topic
+        if not topic:
             raise Misconfigured("out_topic", "say to which topic Kafka is sent")
         errors = library("aiokafka.errors", "kafka")
         try:
-            producer = await self._writer()
-        except errors.KafkaError as error:
-            await self.close()
-            raise NotSent(f"Kafka cannot be reached: {type(error).__name__}") from None
+            async with asyncio.timeout(self._access.timeout_s):
+                producer = await self._writer()
+                await producer.partitions_for(topic)
+        except (errors.KafkaError, OSError) as error:
+            self._broke()
+            away = NotSent(f"Kafka cannot be reached: {_named(error)}")
+            raise self._refused("out_topic", error) or away from None
         headers = [("id", message.id.encode()), ("content-type", message.content_type.encode())]
         try:
-            stored = await producer.send_and_wait(
-                self._access.out_topic, message.body, key=message.subject.encode(), headers=headers
-            )
-        except errors.MessageSizeTooLargeError as error:
-            raise Misconfigured("out_topic", f"Kafka does not take this message: {error}") from None
-        except errors.KafkaError as error:
-            await self.close()
-            raise Unanswered(f"Kafka did not say that it stored: {type(error).__name__}") from None
+            async with asyncio.timeout(_PATIENCE * self._access.timeout_s):
+                stored = await producer.send_and_wait(
+                    topic, message.body, key=message.subject.encode(), headers=headers
+                )
+        except errors.MessageSizeTooLargeError:
+            text = f"the topic {topic} of Kafka takes no message of {len(message.body)} bytes"
+            raise Rejected("too_large", "body", text) from None
+        except (errors.KafkaError, OSError) as error:
+            self._broke()
+            unknown = Unanswered(f"Kafka did not say that it stored: {_named(error)}")
+            raise self._refused("out_topic", error) or unknown from None
         return f"{stored.topic}:{stored.partition}:{stored.offset}"
 
     async def close(self) -> None:
-        """Leaves the group and closes both connections."""
-        for part in (self._consumer, self._producer):
-            if part is not None:
-                with contextlib.suppress(Exception):  # it may be broken already
-                    await part.stop()
-        self._consumer = self._producer = None
+        """Leaves the group and closes both connections; gives up what takes too long."""
+        await self.rest()
+        self._broke()
+        if self._ending:
+            _, late = await asyncio.wait(self._ending, timeout=_PATIENCE * self._access.timeout_s)
+            for task in late:
+                task.cancel()
+
+    def _broke(self) -> None:
+        """The next `put` has a producer of its own."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._end(producer)
+
+    def _end(self, part: Any) -> "asyncio.Task[None]":
+        """Stops a consumer or producer. While a cluster is away that may take long: one cut short
+        would leave parts of it running.
+        """
+
+        async def stop() -> None:
+            with contextlib.suppress(Exception):  # it may be broken already
+                await part.stop()
+
+        task = asyncio.create_task(stop())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
 
     async def _reader(self) -> Any:
         if self._consumer is None:
             make = self._make_consumer or library("aiokafka", "kafka").AIOKafkaConsumer
-            made = make(
+            self._consumer = made = make(
                 self._access.topic,
                 group_id=self._access.group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                session_timeout_ms=int(_SESSION_S * 1000),
+                heartbeat_interval_ms=int(_SESSION_S * 300),
+                request_timeout_ms=int(_JOIN_S * 1000),
                 **self._reached(),
             )
-            self._consumer = made
             await made.start()
         return self._consumer
 
     async def _writer(self) -> Any:
         if self._producer is None:
             make = self._make_producer or library("aiokafka", "kafka").AIOKafkaProducer
-            made = make(acks="all", enable_idempotence=True, **self._reached())
-            self._producer = made
+            # An idempotent producer of this library tries for ever while the cluster is away, and
+            # cannot be stopped meanwhile. Without it, one message is on its way at a time.
+            self._producer = made = make(
+                acks="all",
+                max_request_size=_MAX_REQUEST_BYTES,
+                request_timeout_ms=int(self._access.timeout_s * 1000),
+                **self._reached(),
+            )
             await made.start()
         return self._producer
+
+    def _refused(self, setting: str, error: Exception) -> Exception | None:
+        """What an operator must change, where Kafka said so."""
+        name, topic = type(error).__name__, getattr(self._access, setting)
+        if name in _NO_TOPIC:
+            return Misconfigured(setting, f"Kafka has no topic {topic}: create it there")
+        if name in _NO_RIGHT:
+            text = f"Kafka does not let {self._access.user or 'us'} use {topic}: {name}"
+            return Misconfigured("user", text)
+        if name in _NO_ENTRY:
+            return Misconfigured("password", "Kafka refused our credentials")
+        return None
 
     def _reached(self) -> dict[str, Any]:
         access = self._access
         told: dict[str, Any] = {
             "bootstrap_servers": list(access.bootstrap_servers),
-            "request_timeout_ms": int(access.timeout_s * 1000),
+            "retry_backoff_ms": 500,
             "security_protocol": access.security,
         }
         if access.security.endswith("SSL"):
@@ -142,12 +226,24 @@ class KafkaQueue:
         return told
 
 
-def _taken(record: Any) -> Taken:
+async def _look(consumer: Any) -> None:
+    """Raises where nothing came because the cluster is away: the library goes on in silence."""
+    partitions = consumer.assignment()
+    await (consumer.end_offsets(partitions) if partitions else consumer.topics())
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__} {error}".strip()
+
+
+def _taken(record: Any, consumer: Any) -> Taken:
     key = (record.key or b"").decode("utf-8", "replace")
     return Taken(
         body=record.value or b"",
         subject=key or record.topic,
         place=f"{record.topic}:{record.partition}:{record.offset}",
-        headers=headers_from(record.headers, lambda value: value.decode("utf-8", "replace")),
-        receipt=(record.topic, record.partition, record.offset),
+        headers=headers_from(
+            record.headers, lambda value: (value or b"").decode("utf-8", "replace")
+        ),
+        receipt=(consumer, record.topic, record.partition, record.offset),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.domain.errors import Misconfigured, Rejected, Transient
 from stockwright.sdk.messages import Announcement
 from stockwright.sdk.queues import Taken, headers_from, library
 from stockwright.sdk.secrets import Secret
@@ -59,6 +59,9 @@ class NatsQueue:
             raise Transient("the connection to NATS was lost")
         return [_taken(message) for message in found]
 
+    async def rest(self) -> None:
+        """Nothing: what was pulled and not settled comes again by itself, to whoever pulls."""
+
     async def settle(self, taken: Sequence[Taken]) -> None:
         """Acknowledges messages. Where the connection is gone by now they come once more."""
         errors = library("nats.errors", "nats")
@@ -84,7 +87,7 @@ class NatsQueue:
             text = f"no stream takes the subject {message.subject}: create one on the server"
             raise Misconfigured("stream", text) from None
         except (errors.MaxPayloadError, errors.BadSubjectError) as error:
-            raise Misconfigured("stream", f"NATS does not take this message: {error}") from None
+            raise Rejected("refused", "message", f"NATS does not take it: {error}") from None
         except errors.TimeoutError:
             await self.close()
             raise Unanswered("NATS did not say that it stored the message") from None

@@ -2,16 +2,22 @@
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from stockwright.domain.errors import Misconfigured, Transient
+from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.sdk.messages import Announcement
 from stockwright.sdk.queues import Taken, headers_from, library
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import NotSent, Unanswered
+
+_MAX_SHORT: Final = 255
+"""Bytes that AMQP has for a routing key or a message's id."""
+_REFUSED_S: Final = 5.0
+"""How long a queue that takes no more is left alone."""
 
 
 class RabbitAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,17 +40,19 @@ class RabbitAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RabbitQueue:
-    """One connection with one channel, opened again after it broke. connect replaces the
-    library's in tests.
+    """One connection with a channel for each direction, opened again after they broke: what is
+    wrong with one does not end the other. connect replaces the library's in tests.
     """
 
     def __init__(self, access: RabbitAccess, connect: Callable[..., Any] | None = None) -> None:
         self._access = access
         self._connect = connect
         self._connection: Any = None
-        self._channel: Any = None
+        self._consuming: Any = None
+        self._publishing: Any = None
         self._exchange: Any = None
-        self._arrived: asyncio.Queue[Any] | None = None
+        self._arrived: asyncio.Queue[Any] = asyncio.Queue()
+        self._opening = asyncio.Lock()
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:
         """The next messages, in the queue's order; those that were handed out to a connection that
@@ -52,48 +60,45 @@ class RabbitQueue:
         """
         errors = library("aio_pika.exceptions", "rabbitmq")
         try:
-            arrived = await self._consume()
-        except errors.AMQPError as error:
-            await self.close()
-            raise _explained(error) from None
-        except (OSError, TimeoutError) as error:
-            await self.close()
-            raise Transient(f"RabbitMQ cannot be reached: {error}") from None
-        found: list[Taken] = []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                found.append(_taken(await arrived.get()))
-        while found and len(found) < most and not arrived.empty():
-            found.append(_taken(arrived.get_nowait()))
-        if not found and (self._channel is None or self._channel.is_closed):
-            await self.close()
-            raise Transient("the connection to RabbitMQ was lost")
+            await self._consume()
+            found = await self._next(most, wait_s)
+            if not found:
+                await self._look()
+        except (errors.AMQPError, OSError, RuntimeError) as error:
+            await (self.rest() if isinstance(error, errors.AMQPChannelError) else self.close())
+            raise self._explained(error) from None
         return found
 
+    async def rest(self) -> None:
+        """Consumes no more until the next `take`; what was not settled goes back to its queue."""
+        channel, self._consuming, self._arrived = self._consuming, None, asyncio.Queue()
+        await _closed(channel)
+
     async def settle(self, taken: Sequence[Taken]) -> None:
-        """Acknowledges each message. Where the connection is gone by now they come once more."""
+        """Acknowledges each message. Where the channel is gone by now they come once more."""
         errors = library("aio_pika.exceptions", "rabbitmq")
         try:
             for one in taken:
                 await one.receipt.ack()
         except (errors.AMQPError, OSError, RuntimeError) as error:
-            await self.close()
+            await self.rest()
             raise Transient(f"RabbitMQ took no acknowledgement: {error}") from None
 
     async def put(self, message: Announcement) -> str:
         """Publishes a persistent message, and waits for the word that a queue has it."""
         errors, amqp = library("aio_pika.exceptions", "rabbitmq"), library("aio_pika", "rabbitmq")
+        if len(message.subject.encode()) > _MAX_SHORT:
+            text = f"RabbitMQ takes subjects of at most {_MAX_SHORT} bytes"
+            raise Rejected("too_long", "subject", text)
         try:
-            exchange = await self._open()
-        except errors.AMQPError as error:
-            await self.close()
-            raise _explained(error) from None
-        except (OSError, TimeoutError) as error:
-            await self.close()
-            raise NotSent(f"RabbitMQ cannot be reached: {error}") from None
+            exchange = await self._publish()
+        except (errors.AMQPError, OSError, RuntimeError) as error:
+            if not isinstance(error, errors.AMQPChannelError):
+                await self.close()
+            raise self._explained(error) from None
         told = amqp.Message(
             message.body,
-            message_id=message.id,
+            message_id=_short(message.id),
             content_type=message.content_type,
             delivery_mode=amqp.DeliveryMode.PERSISTENT,
         )
@@ -101,10 +106,13 @@ class RabbitQueue:
             await exchange.publish(
                 told, routing_key=message.subject, mandatory=True, timeout=self._access.timeout_s
             )
-        except errors.DeliveryError:
+        except errors.PublishError:
             text = f"RabbitMQ has no queue for {message.subject}: bind one to the exchange"
             raise Misconfigured("exchange", text) from None
-        except (errors.AMQPError, OSError, TimeoutError, RuntimeError) as error:
+        except errors.DeliveryError:
+            text = f"RabbitMQ refused {message.subject}: its queue takes no more at present"
+            raise Throttled(text, _REFUSED_S) from None
+        except (errors.AMQPError, OSError, RuntimeError) as error:
             await self.close()
             raise Unanswered(f"RabbitMQ did not confirm: {type(error).__name__}") from None
         return message.id
@@ -112,18 +120,34 @@ class RabbitQueue:
     async def close(self) -> None:
         """Closes the connection; what was taken and not settled goes back to its queue."""
         connection, self._connection = self._connection, None
-        self._channel = self._exchange = self._arrived = None
-        if connection is not None:
-            with contextlib.suppress(Exception):  # it may be broken already
-                await connection.close()
+        self._consuming = self._publishing = self._exchange = None
+        self._arrived = asyncio.Queue()
+        await _closed(connection)
+
+    async def _next(self, most: int, wait_s: float) -> list[Taken]:
+        """What has arrived, or arrives in time."""
+        arrived, found = self._arrived, []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                found.append(_taken(await arrived.get()))
+        while found and len(found) < most and not arrived.empty():
+            found.append(_taken(arrived.get_nowait()))
+        return found
+
+    async def _look(self) -> None:
+        """Whether a queue that is quiet is there, and hands out to us."""
+        async with asyncio.timeout(self._access.timeout_s):
+            queue = await self._consuming.get_queue(self._access.queue)
+        if not queue.declaration_result.consumer_count:
+            await self.rest()
+            raise Transient(f"RabbitMQ hands out {self._access.queue} no more: taken up again")
 
     async def _open(self) -> Any:
-        if self._channel is not None and not self._channel.is_closed:
-            return self._exchange
-        await self.close()
+        """The connection, made anew where it is gone."""
         access = self._access
-        connect = self._connect or library("aio_pika", "rabbitmq").connect
-        async with asyncio.timeout(access.timeout_s):
+        if self._connection is None or self._connection.is_closed:
+            await self.close()
+            connect = self._connect or library("aio_pika", "rabbitmq").connect
             self._connection = await connect(
                 host=access.host,
                 port=access.port,
@@ -132,33 +156,66 @@ class RabbitQueue:
                 password=access.password.reveal() if access.password else "guest",
                 ssl=access.tls,
             )
-            self._channel = await self._connection.channel(publisher_confirms=True)
-            await self._channel.set_qos(prefetch_count=access.in_flight)
+        return self._connection
+
+    async def _consume(self) -> None:
+        """Makes the queue hand out to us."""
+        if self._consuming is not None and not self._consuming.is_closed:
+            return
+        async with self._opening, asyncio.timeout(self._access.timeout_s):
+            connection = await self._open()
+            await self.rest()
+            self._consuming = await connection.channel()
+            await self._consuming.set_qos(prefetch_count=self._access.in_flight)
+            queue = await self._consuming.get_queue(self._access.queue)
+            await queue.consume(self._arrived.put)
+
+    async def _publish(self) -> Any:
+        """The exchange, over a channel that tells of every message what became of it."""
+        if self._publishing is not None and not self._publishing.is_closed:
+            return self._exchange
+        async with self._opening, asyncio.timeout(self._access.timeout_s):
+            connection = await self._open()
+            # Without on_return_raises a message that no queue wants looks like one that is stored.
+            made = await connection.channel(publisher_confirms=True, on_return_raises=True)
             self._exchange = (
-                await self._channel.get_exchange(access.exchange)
-                if access.exchange
-                else self._channel.default_exchange
+                await made.get_exchange(self._access.exchange)
+                if self._access.exchange
+                else made.default_exchange
             )
+            self._publishing = made
         return self._exchange
 
-    async def _consume(self) -> "asyncio.Queue[Any]":
-        await self._open()
-        if self._arrived is None:
-            arrived: asyncio.Queue[Any] = asyncio.Queue()
-            queue = await self._channel.get_queue(self._access.queue)
-            await queue.consume(arrived.put)
-            self._arrived = arrived
-        return self._arrived
+    def _explained(self, error: Exception) -> Exception:
+        """What a refusal while opening or looking means: a setting, or a broker that is away."""
+        name = type(error).__name__
+        if name in ("ProbableAuthenticationError", "AuthenticationError"):
+            return Misconfigured("password", "RabbitMQ refused our credentials")
+        if name == "ChannelNotFoundEntity":
+            return Misconfigured("queue", f"RabbitMQ has no such queue or exchange: {error}")
+        if name == "ChannelAccessRefused":
+            return Misconfigured("user", f"RabbitMQ does not let {self._access.user}: {error}")
+        if name in ("ConnectionNotAllowed", "InvalidFrameError"):
+            # Some servers end the talk about a wrong virtual host in the middle of a frame.
+            where = self._access.virtual_host
+            text = f"RabbitMQ hung up: is there a virtual host {where}, and may our user open it?"
+            return NotSent(text)
+        if name == "ChannelLockedResource":
+            return NotSent(f"RabbitMQ keeps the queue for another consumer: {error}")
+        return NotSent(f"RabbitMQ cannot be reached: {name}")
 
 
-def _explained(error: Exception) -> Exception:
-    """What a refusal while opening means: a setting, or a broker that is not there."""
-    name = type(error).__name__
-    if name in ("ProbableAuthenticationError", "AuthenticationError"):
-        return Misconfigured("password", "RabbitMQ refused our credentials")
-    if name == "ChannelNotFoundEntity":
-        return Misconfigured("queue", f"RabbitMQ has no such queue or exchange: {error}")
-    return NotSent(f"RabbitMQ cannot be reached: {name}")
+async def _closed(what: Any) -> None:
+    if what is not None:
+        with contextlib.suppress(Exception):  # it may be broken already
+            await what.close()
+
+
+def _short(name: str) -> str:
+    """A message's id as AMQP can hold it: the same for the same."""
+    if len(name.encode()) <= _MAX_SHORT:
+        return name
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def _taken(message: Any) -> Taken:

@@ -1,4 +1,4 @@
-"""Message brokers behind one seam: take, settle, put, close.
+"""Message brokers behind one seam: take, settle, rest, put, close.
 
 What is taken stays with us until it is settled, which is done once it is kept for good. What is not
 settled, for a crash or a broken connection, comes again; the ledger absorbs what it has by then.
@@ -33,13 +33,20 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 class Queue(Protocol):
     """One broker, as it is set up for one connection. Belongs to the event loop of its first call.
 
-    Raises NotSent (surely not stored), Unanswered (nobody knows), Transient and Misconfigured.
+    Raises NotSent (surely not stored), Unanswered (nobody knows), Transient, Misconfigured, and
+    Rejected for a message that is never taken as it is.
     """
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:
         """The next messages, at most so many, in the broker's order; [] where none came in time.
 
         What was taken before and is not settled may come again.
+        """
+        ...
+
+    async def rest(self) -> None:
+        """Lets go of what was handed out to us and not settled, so that other workers may have it.
+        The next `take` begins anew. Safe to repeat.
         """
         ...
 

@@ -1,0 +1,295 @@
+"""The connector to Kafka over its real protocol: groups, commits, redelivery, a frozen broker."""
+
+import asyncio
+import datetime as dt
+import json
+from uuid import uuid4
+
+import pytest
+
+from stockwright.connectors.kafka import CONNECTOR
+from stockwright.domain.errors import Misconfigured, Rejected, Transient
+from stockwright.sdk import queue_connection, queue_kafka
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.messages import (
+    Announcement,
+    Applied,
+    Delivered,
+    DocumentLine,
+    InDoubt,
+    LevelToSend,
+    Retry,
+    Shipment,
+)
+from stockwright.sdk.secrets import resolve_secret
+from tests.connectors.kafka_broker import KafkaBroker
+from tests.connectors.queue_hub import EMPTY, hub_over, receipt
+
+LEVEL = LevelToSend(channel="web", listing="L-1", quantity=7, version=3)
+
+
+@pytest.fixture(scope="module")
+def broker():
+    broker = KafkaBroker()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(autouse=True)
+def short_sessions(monkeypatch):
+    """Who left, or is waited for, is so for seconds."""
+    monkeypatch.setattr(queue_kafka, "_SESSION_S", 4.0)
+    monkeypatch.setattr(queue_kafka, "_JOIN_S", 7.0)
+
+
+@pytest.fixture
+def topic():
+    """A topic of the test's own."""
+    return f"t{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def connect(broker):
+    """Connections that are closed again."""
+    made = []
+
+    def connect(topic="", **more):
+        given = {
+            "bootstrap_servers": [broker.address],
+            "security": "PLAINTEXT",
+            "timeout_s": 2.0,
+            "wait_s": 0.3,
+            "topic": topic,
+        }
+        settings = CONNECTOR.declaration.parse_settings({**given, **more}, resolve_secret)
+        made.append(CONNECTOR.open(Opening(system="wms"), settings))
+        return made[-1]
+
+    yield connect
+    for connection in made:
+        await connection.close()
+
+
+_MAPS = CONNECTOR.open(
+    Opening(system="wms"),
+    CONNECTOR.declaration.parse_settings({"bootstrap_servers": ["k:9092"]}, resolve_secret),
+)
+
+
+@pytest.fixture(scope="module")
+def house(cluster, template):
+    with hub_over(cluster, template, _MAPS) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(house):
+    house.rows(EMPTY)
+    return house
+
+
+async def polled(hub, connection, messages):
+    """Polls until so many messages came: a page may hold one partition's only."""
+    kept = 0
+    for _ in range(60):
+        found = await hub.poll(connection)
+        assert not found.error
+        kept += found.payloads
+        if kept >= messages:
+            break
+    assert kept == messages
+
+
+# -------------------------------------------------------------------- in
+
+
+async def test_records_are_kept_in_the_order_of_their_key_and_committed(
+    broker, topic, connect, hub
+):
+    sent = [(f"k{n % 3}", receipt(f"GR-{n}")) for n in range(25)]
+    await broker.send(topic, *sent)
+    connection = connect(topic, page_size=10)
+    await polled(hub, connection, 25)
+    hub.work()
+    for key in range(3):
+        of_key = [f"GR-{n}" for n in range(25) if n % 3 == key]
+        assert [one for one in hub.documents if one in of_key] == of_key
+    assert sorted(hub.documents) == sorted(f"GR-{n}" for n in range(25))
+    assert await broker.committed(topic) == 25
+    ((headers,),) = hub.rows("select headers from payload order by id limit 1")
+    assert headers["place"].startswith(f"{topic}:")
+    assert headers["subject"] in {"k0", "k1", "k2"}
+    assert (await hub.poll(connection)).payloads == 0
+
+
+async def test_what_was_kept_and_not_committed_comes_again_and_counts_once(
+    broker, topic, connect, hub
+):
+    await broker.send(topic, ("k", receipt("GR-1")), ("k", receipt("GR-2")))
+    dying = connect(topic)
+
+    async def dies(_page):
+        raise Transient("killed before it could commit")
+
+    dying.acknowledge = dies
+    assert (await hub.poll(dying)).error == "killed before it could commit"
+    await dying.close()
+    hub.again()
+    await polled(hub, connect(topic), 2)
+    hub.work()
+    assert hub.rows("select count(*) > 2 from payload") == [(True,)]
+    assert (hub.documents, hub.on_hand) == (["GR-1", "GR-2"], {"A": 10})
+    assert await broker.committed(topic) == 2
+
+
+async def test_poison_is_parked_once_and_holds_up_nobody(broker, topic, connect, hub):
+    poison = [b"", b"\x00\xff", b"{", b'{"type": "unheard of"}', b'"' + b"x" * 3_000]
+    await broker.send(topic, *(("k", body) for body in poison), ("k", receipt("GR-1")))
+    await polled(hub, connect(topic, max_body_bytes=2_000), 6)
+    hub.work()
+    assert hub.documents == ["GR-1"]
+    assert len(hub.parked) == 5
+    assert hub.parked[4] == (
+        "$",
+        "has 3001 bytes, more than max_body_bytes (2000); cut there",
+        2_000,
+    )
+    assert await broker.committed(topic) == 6
+
+
+async def test_who_reads_no_more_leaves_its_partitions_to_who_reads(
+    broker, topic, connect, hub, monkeypatch
+):
+    monkeypatch.setattr(queue_connection, "IDLE_S", 0.3)
+    idle = connect(topic)
+    await broker.send(topic, ("k", receipt("GR-1")))
+    await polled(hub, idle, 1)
+    assert idle._queue._consumer is not None
+    async with asyncio.timeout(10):
+        while idle._queue._consumer is not None:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.05)
+    await broker.send(topic, *((f"k{n}", receipt(f"GR-{n}")) for n in range(2, 8)))
+    # This broker lets nobody in beside a member: the idle one has left.
+    await polled(hub, connect(topic), 6)
+    hub.work()
+    assert sorted(hub.documents) == [f"GR-{n}" for n in range(1, 8)]
+
+
+async def test_a_frozen_cluster_is_told_and_nothing_is_lost_by_it(broker, topic, connect, hub):
+    await broker.send(topic, ("k", receipt("GR-1")), ("k", receipt("GR-2")))
+    connection = connect(topic, page_size=1, timeout_s=1.0)
+    page = await connection.read("")
+    while not page.payloads:
+        page = await connection.read("")
+    broker.freeze()
+    try:
+        await connection.acknowledge(page)
+        with pytest.raises(Transient):
+            await connection.read("")
+    finally:
+        broker.thaw()
+    hub.again()
+    while "GR-2" not in hub.documents:
+        await hub.poll(connection)
+        hub.again()
+        hub.work()
+    assert set(hub.documents) <= {"GR-1", "GR-2"}
+    assert await broker.committed(topic) == 2
+
+
+async def test_a_commit_of_who_left_the_group_moves_nobody_back(broker, topic, connect):
+    await broker.send(topic, ("k", b"{}"), ("k", b"{}"))
+    queue = connect(topic)._queue
+    taken = []
+    while not taken:
+        taken = await queue.take(1, 1.0)
+    await queue.rest()
+    with pytest.raises(Transient, match="left the group"):
+        await queue.settle(taken)
+    again = []
+    while not again:
+        again = await queue.take(1, 1.0)
+    assert again[0].place == taken[0].place
+
+
+# -------------------------------------------------------------------- out
+
+
+async def test_levels_and_documents_are_stored_with_their_subjects_as_keys(broker, topic, connect):
+    connection = connect(
+        out_topic=topic,
+        levels_subject="levels.{channel}.{listing}",
+        documents_subject="documents.{kind}",
+    )
+    levels = [LEVEL, LevelToSend(channel="web", listing="L.2", quantity=0, version=4)]
+    assert await connection.publish(levels) == [Applied(), Applied()]
+    shipment = Shipment(
+        key="ship-1",
+        order="SO-1",
+        lines=(DocumentLine(line="1", quantity=2),),
+        shipped_at=dt.datetime(2026, 3, 1, tzinfo=dt.UTC),
+    )
+    told = await connection.submit(shipment)
+    assert isinstance(told, Delivered)
+    assert told.reference.startswith(f"{topic}:")
+    stored = {record.key.decode(): record for record in await broker.stored(topic)}
+    assert set(stored) == {"levels.web.L-1", "levels.web.L%2E2", "documents.shipment"}
+    first = stored["levels.web.L-1"]
+    assert json.loads(first.value) == {
+        "channel": "web", "listing": "L-1", "quantity": 7, "version": 3,
+    }  # fmt: skip
+    assert dict(first.headers)["id"] == b"wms/web/L-1//3"
+
+
+async def test_a_frozen_cluster_leaves_a_level_in_doubt_and_takes_the_next(broker, topic, connect):
+    connection = connect(out_topic=topic, levels_subject="levels", timeout_s=1.0)
+    assert await connection.publish([LEVEL]) == [Applied()]
+    broker.freeze()
+    try:
+        (doubt,) = await connection.publish([LEVEL])
+        assert isinstance(doubt, InDoubt | Retry)
+    finally:
+        broker.thaw()
+    found = None
+    while found != Applied():
+        (found,) = await connection.publish([LEVEL])
+    stored = await broker.stored(topic)
+    assert len({(record.key, record.value) for record in stored}) == 1
+
+
+async def test_a_cluster_that_is_gone_claims_nothing_and_holds_up_no_end(connect):
+    gone = KafkaBroker()
+    connection = connect(
+        "in",
+        bootstrap_servers=[gone.address],
+        out_topic="out",
+        levels_subject="levels",
+        timeout_s=0.5,
+    )
+    assert await connection.publish([LEVEL]) == [Applied()]
+    await connection.read("")
+    gone.kill()
+    (first,) = await connection.publish([LEVEL])
+    assert isinstance(first, InDoubt | Retry)
+    with pytest.raises(Transient):
+        await connection.read("")
+    with pytest.raises(Transient):
+        await connection.announce([Announcement(id="1", subject="a", body=b"{}")])
+    async with asyncio.timeout(20):
+        await connection.close()
+    assert not [task for task in asyncio.all_tasks() if "aiokafka" in repr(task.get_coro())]
+
+
+async def test_what_is_too_large_is_refused_by_itself(topic, connect):
+    connection = connect(out_topic=topic)
+    with pytest.raises(Rejected, match="takes no message of 34000000 bytes"):
+        await connection.announce(
+            [Announcement(id="1", subject="a", body=b"x" * 34_000_000)],
+        )
+    await connection.announce([Announcement(id="2", subject="a", body=b"{}")])
+
+
+async def test_an_out_topic_that_is_not_set_is_told(connect):
+    with pytest.raises(Misconfigured) as told:
+        await connect(levels_subject="levels").publish([LEVEL])
+    assert told.value.setting == "out_topic"

@@ -1,0 +1,354 @@
+"""The connector to RabbitMQ against the real server: kills, redelivery, full and missing queues."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+import pytest
+
+from stockwright.connectors.rabbitmq import CONNECTOR
+from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
+from stockwright.sdk import queue_connection
+from stockwright.sdk.connector import Opening
+from stockwright.sdk.messages import (
+    Announcement,
+    Applied,
+    InDoubt,
+    LevelToSend,
+    Refused,
+    Retry,
+)
+from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.store.embedded import EmbeddedServer
+from tests.connectors.queue_hub import EMPTY, Hub, hub_over, receipt
+from tests.e2e.rabbitmq_server import RabbitServer
+
+pytestmark = pytest.mark.e2e
+
+LEVEL = LevelToSend(channel="web", listing="L-1", quantity=7, version=3)
+Connect = Callable[..., Any]
+
+
+def told(subject: str, name: str = "1") -> Announcement:
+    return Announcement(id=name, subject=subject, body=b"{}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """One server for the module; a test that kills it starts it again."""
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
+
+
+class Partner:
+    """Who owns the queues, and talks to them by a client of its own."""
+
+    def __init__(self, client: Any, channel: Any) -> None:
+        self.client = client
+        self.channel = channel
+
+    async def queue(self, **arguments: Any) -> str:
+        """A durable queue of the test's own."""
+        name = f"q{uuid4().hex[:8]}"
+        await self.channel.declare_queue(name, durable=True, arguments=arguments or None)
+        return name
+
+    async def send(self, queue: str, *bodies: bytes) -> None:
+        for body in bodies:
+            message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+            await self.channel.default_exchange.publish(message, routing_key=queue)
+
+    async def ready(self, queue: str) -> int:
+        """How many messages wait in a queue that nobody was handed."""
+        found = await self.channel.declare_queue(queue, passive=True)
+        return int(found.declaration_result.message_count or 0)
+
+    async def taken(self, queue: str) -> list[Any]:
+        """All messages that wait, taken away."""
+        found = []
+        source = await self.channel.get_queue(queue)
+        while message := await source.get(fail=False, no_ack=True):
+            found.append(message)
+        return found
+
+
+@pytest.fixture
+async def partner(server: RabbitServer) -> AsyncIterator[Partner]:
+    client = await server.client()
+    yield Partner(client, await client.channel())
+    await client.close()
+
+
+@pytest.fixture
+async def connect(server: RabbitServer) -> AsyncIterator[Connect]:
+    """Connections that are closed again."""
+    made = []
+
+    def connect(queue: str = "", **more: Any) -> Any:
+        given = {"host": "127.0.0.1", "port": server.port, "queue": queue}
+        given |= {"timeout_s": 5.0, "wait_s": 0.5}
+        settings = CONNECTOR.declaration.parse_settings({**given, **more}, resolve_secret)
+        made.append(CONNECTOR.open(Opening(system="wms"), settings))
+        return made[-1]
+
+    yield connect
+    for connection in made:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def house(cluster: EmbeddedServer, template: str) -> Iterator[Hub]:
+    settings = CONNECTOR.declaration.parse_settings({"host": "h"}, resolve_secret)
+    with hub_over(cluster, template, CONNECTOR.open(Opening(system="wms"), settings)) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(house: Hub) -> Hub:
+    house.rows(EMPTY)
+    return house
+
+
+# -------------------------------------------------------------------- in
+
+
+async def test_messages_are_kept_recorded_in_order_and_acknowledged(
+    partner: Partner, connect: Connect, hub: Hub
+) -> None:
+    queue = await partner.queue()
+    await partner.send(queue, *(receipt(f"GR-{n}") for n in range(25)))
+    connection = connect(queue, page_size=10)
+    kept = 0
+    while kept < 25:
+        kept += (await hub.poll(connection)).payloads
+    hub.work()
+    assert hub.documents == [f"GR-{n}" for n in range(25)]
+    await connection.close()
+    assert await partner.ready(queue) == 0
+
+
+async def test_what_was_kept_and_not_acknowledged_comes_again_and_counts_once(
+    partner: Partner, connect: Connect, hub: Hub
+) -> None:
+    queue = await partner.queue()
+    await partner.send(queue, receipt("GR-1"), receipt("GR-2"))
+    dying = connect(queue)
+
+    async def dies(_page: object) -> None:
+        raise Transient("killed before it could acknowledge")
+
+    dying.acknowledge = dies
+    assert (await hub.poll(dying)).error == "killed before it could acknowledge"
+    await dying.close()
+    hub.again()
+    assert (await hub.poll(connect(queue))).payloads == 2
+    hub.work()
+    assert hub.rows("select count(*) from payload") == [(4,)]
+    assert (hub.documents, hub.on_hand) == (["GR-1", "GR-2"], {"A": 10})
+
+
+async def test_a_server_that_is_killed_in_the_middle_goes_on_where_it_was(
+    server: RabbitServer, partner: Partner, connect: Connect, hub: Hub
+) -> None:
+    queue = await partner.queue()
+    await partner.send(queue, *(receipt(f"GR-{n}") for n in range(6)))
+    connection = connect(queue, page_size=3)
+    page = await connection.read("")
+    server.kill()
+    try:
+        await connection.acknowledge(page)
+        with pytest.raises(Transient):
+            await connection.read("")
+    finally:
+        server.start()
+    async with asyncio.timeout(60):
+        while len(hub.documents) < 6:
+            hub.again()
+            await hub.poll(connection)
+            hub.work()
+    assert sorted(hub.documents) == [f"GR-{n}" for n in range(6)]
+    assert hub.on_hand == {"A": 30}
+
+
+async def test_poison_is_parked_once_and_holds_up_nobody(
+    partner: Partner, connect: Connect, hub: Hub
+) -> None:
+    queue = await partner.queue()
+    poison = [b"", b"\x00\xff", b"{", b'{"type": "unheard of"}', b'"' + b"x" * 3_000]
+    await partner.send(queue, *poison, receipt("GR-1"))
+    connection = connect(queue, max_body_bytes=2_000)
+    while (await hub.poll(connection)).payloads:
+        pass
+    hub.work()
+    assert hub.documents == ["GR-1"]
+    assert len(hub.parked) == 5
+    await connection.close()
+    assert await partner.ready(queue) == 0
+
+
+async def test_who_reads_no_more_gives_back_what_was_handed_out_to_it(
+    partner: Partner, connect: Connect, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_connection, "IDLE_S", 0.5)
+    queue = await partner.queue()
+    idle, busy = connect(queue), connect(queue)
+    for connection in (idle, busy):
+        assert (await connection.read("")).payloads == ()
+    await partner.send(queue, *(receipt(f"GR-{n}") for n in range(10)))
+    kept = 0
+    async with asyncio.timeout(30):
+        while kept < 10:
+            kept += (await hub.poll(busy)).payloads
+    hub.work()
+    assert sorted(hub.documents) == sorted(f"GR-{n}" for n in range(10))
+
+
+async def test_a_queue_that_goes_away_is_told_and_taken_up_again(
+    partner: Partner, connect: Connect
+) -> None:
+    queue = await partner.queue()
+    connection = connect(queue)
+    assert (await connection.read("")).payloads == ()
+    await partner.channel.queue_delete(queue)
+    with pytest.raises(Misconfigured, match="no such queue"):
+        await connection.read("")
+    await partner.channel.declare_queue(queue, durable=True)
+    await partner.send(queue, b"{}")
+    assert len((await connection.read("")).payloads) == 1
+
+
+async def test_a_consumer_that_the_server_ended_is_begun_again(
+    partner: Partner, connect: Connect
+) -> None:
+    queue = await partner.queue()
+    connection = connect(queue)
+    assert (await connection.read("")).payloads == ()
+    # The queue is deleted and made between two looks: our consumer went with the first.
+    await partner.channel.queue_delete(queue)
+    await partner.channel.declare_queue(queue, durable=True)
+    await partner.send(queue, b"{}")
+    with pytest.raises(Transient, match="hands out .* no more"):
+        await connection.read("")
+    assert len((await connection.read("")).payloads) == 1
+
+
+# -------------------------------------------------------------------- out
+
+
+async def test_a_level_is_stored_under_its_subject(partner: Partner, connect: Connect) -> None:
+    queue, exchange = await partner.queue(), f"x{uuid4().hex[:8]}"
+    await partner.channel.declare_exchange(exchange, "topic", durable=True)
+    await (await partner.channel.get_queue(queue)).bind(exchange, "stock.#")
+    connection = connect(exchange=exchange, levels_subject="stock.{channel}.{listing}")
+    assert await connection.publish([LEVEL]) == [Applied()]
+    (stored,) = await partner.taken(queue)
+    assert stored.routing_key == "stock.web.L-1"
+    assert json.loads(stored.body) == {
+        "channel": "web", "listing": "L-1", "quantity": 7, "version": 3,
+    }  # fmt: skip
+    assert (stored.message_id, int(stored.delivery_mode)) == ("wms/web/L-1//3", 2)
+
+
+async def test_what_no_queue_wants_is_told_and_not_taken_as_stored(
+    partner: Partner, connect: Connect
+) -> None:
+    with pytest.raises(Misconfigured, match="no queue for nobody"):
+        await connect(levels_subject="nobody").publish([LEVEL])
+    exchange = f"x{uuid4().hex[:8]}"
+    await partner.channel.declare_exchange(exchange, "topic", durable=True)
+    unbound = connect(exchange=exchange, levels_subject="stock")
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match="no queue for stock"):
+            await unbound.publish([LEVEL])
+
+
+async def test_a_full_queue_is_tried_again_later(partner: Partner, connect: Connect) -> None:
+    queue = await partner.queue(**{"x-max-length": 1, "x-overflow": "reject-publish"})
+    connection = connect(levels_subject=queue)
+    assert await connection.publish([LEVEL]) == [Applied()]
+    (later,) = await connection.publish([LEVEL])
+    assert isinstance(later, Retry)
+    with pytest.raises(Throttled):
+        await connection.announce([told(queue)])
+    await partner.taken(queue)
+    assert await connection.publish([LEVEL]) == [Applied()]
+
+
+async def test_names_beyond_what_amqp_can_hold(partner: Partner, connect: Connect) -> None:
+    queue = await partner.queue()
+    connection = connect()
+    await connection.announce([told(queue, name="é" * 200), told(queue, name="é" * 200)])
+    first, second = await partner.taken(queue)
+    assert first.message_id == second.message_id
+    assert len(first.message_id) == 64
+    with pytest.raises(Rejected, match="at most 255 bytes"):
+        await connection.announce([told("s" * 256)])
+    long = connect(levels_subject="levels." * 30 + "{listing}")
+    (refused,) = await long.publish([_long()])
+    assert isinstance(refused, Refused)
+
+
+def _long() -> LevelToSend:
+    return LevelToSend(channel="web", listing="L" * 60, quantity=1, version=1)
+
+
+async def test_a_server_that_is_away_claims_nothing(
+    server: RabbitServer, partner: Partner, connect: Connect
+) -> None:
+    queue = await partner.queue()
+    connection = connect(levels_subject=queue, timeout_s=2.0)
+    assert await connection.publish([LEVEL]) == [Applied()]
+    server.kill()
+    try:
+        (first,) = await connection.publish([LEVEL])
+        assert isinstance(first, InDoubt | Retry)
+        (second,) = await connection.publish([LEVEL])
+        assert isinstance(second, Retry)
+    finally:
+        server.start()
+    again = None
+    async with asyncio.timeout(60):
+        while again != Applied():
+            (again,) = await connection.publish([LEVEL])
+
+
+async def test_one_direction_that_is_wrong_leaves_the_other_alone(
+    partner: Partner, connect: Connect
+) -> None:
+    queue = await partner.queue()
+    connection = connect(queue, exchange="not-there", levels_subject="stock")
+    await partner.send(queue, b"{}")
+    with pytest.raises(Misconfigured, match="no exchange 'not-there'"):
+        await connection.publish([LEVEL])
+    page = await connection.read("")
+    assert len(page.payloads) == 1
+    with pytest.raises(Misconfigured):
+        await connection.publish([LEVEL])
+    await connection.acknowledge(page)
+    await connection.close()
+    assert await partner.ready(queue) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "expected", "text"),
+    [
+        ({"password": Secret("wrong")}, Misconfigured, "refused our credentials"),
+        ({"virtual_host": "nowhere"}, Transient, "is there a virtual host nowhere"),
+        ({"queue": "nowhere"}, Misconfigured, "no queue 'nowhere'"),
+        ({"queue": "amq.rabbitmq.log"}, Misconfigured, "amq.rabbitmq.log"),
+        ({"tls": True}, Transient, "cannot be reached"),
+    ],
+)
+async def test_what_is_wrong_is_told_to_an_operator(
+    connect: Connect, more: dict[str, Any], expected: type[Exception], text: str
+) -> None:
+    with pytest.raises(expected, match=text) as failure:
+        await connect(**{"queue": "q", **more}).read("")
+    assert "wrong" not in str(failure.value)
