@@ -26,6 +26,7 @@ from stockwright.sdk.messages import (
     ShownLevel,
     WebhookOff,
 )
+from stockwright.sdk.pacing import NothingToSpare
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.signatures import signature_of
 from stockwright.sdk.verbs import WatchesWebhooks
@@ -271,6 +272,22 @@ async def test_calls_keep_to_the_points_that_the_shop_says_are_left(version):
         for quantity in range(12):
             assert await connection.publish([level("MUG", quantity)]) == [Applied(shown=quantity)]
         assert shop.throttled == 0
+    finally:
+        await connection.close()
+        await shop.stop()
+
+
+async def test_reading_back_leaves_points_for_changes(clock, version):
+    shop = Sandbox(("MUG",), version=version, points=265.0, restores_per_s=1.0, clock=clock)
+    await shop.start()
+    parsed = CONNECTOR.declaration.parse_settings(shop.settings(), resolve_secret)
+    connection = CONNECTOR.open(Opening(system="shop", clock=clock), parsed)
+    mug = [LevelKey(listing="MUG")]
+    try:
+        assert await connection.publish([level("MUG", 1)]) == [Applied(shown=1)]
+        with pytest.raises(NothingToSpare):
+            await connection.read_back(mug)
+        assert await connection.publish([level("MUG", 2)]) == [Applied(shown=2)]
     finally:
         await connection.close()
         await shop.stop()

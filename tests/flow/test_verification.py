@@ -5,10 +5,12 @@ import asyncio
 import msgspec
 import pytest
 
+from stockwright import telemetry
 from stockwright.domain.errors import Throttled, Transient
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publication, Publisher
 from stockwright.sdk.messages import ShownLevel
+from stockwright.sdk.pacing import NothingToSpare
 from stockwright.store.connection import Pool
 from tests.flow.channels import FAST, Shop, in_doubt, link, set_stock, until
 
@@ -203,6 +205,18 @@ async def test_a_wish_for_silence_counts_for_sending_too(world, publisher, windo
     assert await publisher.step() == 0
     clock.pass_s(9)
     assert await publisher.step() == 1
+
+
+async def test_a_plan_with_nothing_to_spare_is_neither_trouble_nor_silence(
+    world, publisher, window, pool, clock
+):
+    failures = telemetry.STEP_FAILURES.labels("publication")._value.get()
+    window.failure = NothingToSpare("kept for changes")
+    assert (await publisher.verify()).read == 0
+    world.stock("SKU-000", 4)
+    Projection(pool, clock=clock).step()
+    assert await publisher.step() == 1
+    assert telemetry.STEP_FAILURES.labels("publication")._value.get() == failures
 
 
 async def test_reading_back_costs_a_call_of_the_budget(world, pool, window, clock):

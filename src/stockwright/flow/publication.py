@@ -7,6 +7,7 @@ has its own task and its own budget, so that a slow or broken partner delays nob
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -297,8 +298,11 @@ def database_threads(connections: int) -> ThreadPoolExecutor:
 
 
 def _measure(call: Call, settled: Settled) -> None:
+    channel = call.levels[0].channel
+    outcomes = Counter(one.outcome for one in settled.finished)
+    for outcome, times in outcomes.items():
+        telemetry.ATTEMPTS.labels(channel, outcome).inc(times)
+    latency = telemetry.PUBLISH_LATENCY.labels(channel)
     for level, one in zip(call.levels, settled.finished, strict=True):
-        telemetry.ATTEMPTS.labels(level.channel, one.outcome).inc()
         if one.outcome == "acknowledged" and not level.is_resent:
-            latency_s = (settled.at - level.projected_at).total_seconds()
-            telemetry.PUBLISH_LATENCY.labels(level.channel).observe(max(0.0, latency_s))
+            latency.observe(max(0.0, (settled.at - level.projected_at).total_seconds()))

@@ -38,10 +38,12 @@ def settle(
 ) -> Settled:
     """Takes the answers of a call, aligned with its levels; more: the calls it made in truth beyond
     that one.
+
+    Levels are locked before the connection, which all its workers lock: most of the work is done
+    by then, and a call that begins meanwhile need not wait for it.
     """
-    now, budget = attempts.lock_connection(connection, link.system)
-    now = link.clock() if link.clock else now
     current = {one.key: one for one in levels.relock(connection, [one.key for one in call.levels])}
+    now = link.clock() if link.clock else levels.clock(connection)
     doubt_until = max(now, call.deadline) + link.apply_delay
     finished, held = [], []
     for n, carried in enumerate(call.levels):
@@ -54,10 +56,11 @@ def settle(
             finished.append(_settle_late(n, level, carried, answer, doubt_until))
     levels.write_levels(connection, list(current.values()))
     attempts.finish_attempts(connection, call.number, finished, now=now, doubt_until=doubt_until)
+    locked_at, budget = attempts.lock_connection(connection, link.system)
     _note_refusals(connection, link, call, answer, held)
     _note_stuck(connection, link, call, held)
     budgets.charge(budget, more, link.limits.calls_per_s, link.limits.burst)
-    settle_budget(connection, link, budget, answer, now)
+    settle_budget(connection, link, budget, answer, link.clock() if link.clock else locked_at)
     return Settled(now, finished)
 
 

@@ -23,6 +23,7 @@ from stockwright.sdk.messages import (
     Retry,
     ShownLevel,
 )
+from stockwright.sdk.pacing import NothingToSpare
 from stockwright.sdk.verbs import Publishes, ReadsBack
 
 MAX_VERSION: Final = 2**53
@@ -63,6 +64,8 @@ async def ask_back(
             answer = list(await connection.read_back(keys))
     except TimeoutError:
         return Failed("no answer in time when read back")
+    except NothingToSpare as failure:
+        return Failed(_words(failure))
     except Exception as failure:  # noqa: BLE001  nothing was changed; told, and asked another time
         tell(link.system, failure)
         return _failed(failure)

@@ -66,17 +66,12 @@ def take(
 
     Too little may be due to orders on their way, except of gross numbers: see rules.read_back.
     """
-    now, budget = attempts.lock_connection(connection, link.system)
-    now = link.clock() if link.clock else now
-    if more:
-        budgets.charge(budget, more, link.limits.calls_per_s, link.limits.burst)
-        attempts.write_connection(connection, link.system, budget)
     if isinstance(answer, Failed):
-        # A partner that cannot be asked may still be told: only a wish for silence counts.
-        if answer.retry_after_s is not None:
-            settle_budget(connection, link, budget, answer, now)
+        _charge(connection, link, more, answer)
         return Verified()
+    # Levels before the connection, as in `settling`.
     current = {one.key: one for one in levels.relock(connection, [one.key for one in asked])}
+    now = link.clock() if link.clock else levels.clock(connection)
     shown = [None if one is None else one.quantity for one in answer]
     levels.write_verified(connection, asked, shown, now)
     wrong = []
@@ -95,4 +90,20 @@ def take(
         ):
             wrong.append(now_there)
     levels.write_levels(connection, wrong)
+    _charge(connection, link, more)
     return Verified(len(asked), len(wrong))
+
+
+def _charge(connection: Connection, link: Link, more: int, failed: Failed | None = None) -> None:
+    """Pays for the calls that it took beyond the first. A partner that cannot be asked may still be
+    told: of its failures only a wish for silence counts.
+    """
+    silence = failed is not None and failed.retry_after_s is not None
+    if not more and not silence:
+        return
+    now, budget = attempts.lock_connection(connection, link.system)
+    budgets.charge(budget, more, link.limits.calls_per_s, link.limits.burst)
+    if failed is not None and silence:
+        settle_budget(connection, link, budget, failed, link.clock() if link.clock else now)
+    else:
+        attempts.write_connection(connection, link.system, budget)

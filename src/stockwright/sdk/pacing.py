@@ -6,7 +6,13 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from stockwright.domain.errors import Transient
+
 T = TypeVar("T")
+
+
+class NothingToSpare(Transient):
+    """What is left of the partner's plan is kept for changes: what can wait asks another time."""
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,7 +50,10 @@ class ReadsBack(Protocol):
     """Tells what a channel shows now."""
 
     async def read_back(self, keys: Sequence[LevelKey]) -> Sequence[ShownLevel | None]:
-        """What the partner shows, aligned with keys; None where it does not know the listing."""
+        """What the partner shows, aligned with keys; None where it does not know the listing.
+
+        Raises pacing.NothingToSpare where changes that may come would have to wait for it.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -198,8 +199,8 @@ def write_verified(
 def _levels(connection: Connection, name: str, **parameters: Any) -> list[Level]:
     cursor = connection.execute(_SQL[name], parameters)
     names = [column.name for column in cursor.description or ()]
-    places = [(field, names.index(field)) for field in _FIELDS]
-    return [Level(**{field: row[n] for field, n in places}) for row in cursor]
+    fields = itemgetter(*(names.index(field) for field in _FIELDS))
+    return [Level(**dict(zip(_FIELDS, fields(row), strict=True))) for row in cursor]
 
 
 def _write(

@@ -210,7 +210,7 @@ class Levels:
         """What the shop shows, aligned with keys. Raises Misconfigured, Throttled, Transient."""
         found = await self._catalogue.items(key.listing for key in keys)
         wanted = [(found[key.listing].item, self._places.get(key.location, "")) for key in keys]
-        shown = await self._shown([pair for pair in wanted if all(pair)])
+        shown = await self._shown([pair for pair in wanted if all(pair)], spare=True)
         return [
             None
             if (units := shown.get(pair)) is None
@@ -218,7 +218,9 @@ class Levels:
             for key, pair in zip(keys, wanted, strict=True)
         ]
 
-    async def _shown(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    async def _shown(
+        self, pairs: Sequence[tuple[str, str]], *, spare: bool = False
+    ) -> dict[tuple[str, str], int]:
         by_place: dict[str, list[str]] = {}
         for item, place in dict.fromkeys(pairs):
             by_place.setdefault(place, []).append(item)
@@ -226,7 +228,8 @@ class Levels:
         for place, items in by_place.items():
             for start in range(0, len(items), MOST_AT_ONCE):
                 some = items[start : start + MOST_AT_ONCE]
-                data = await self._shop.ask(SHOWN, {"ids": some, "location": place})
+                asked = {"ids": some, "location": place}
+                data = await self._shop.ask(SHOWN, asked, spare=spare)
                 for node in data.get("nodes") or ():
                     units = _units(value_at(node, "inventoryLevel"))
                     if units is not None:

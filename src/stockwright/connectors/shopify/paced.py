@@ -1,15 +1,19 @@
 """Calls that keep to the points the shop says are left: a call costs points, which come back."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from stockwright.domain.errors import Throttled
 from stockwright.sdk.graphql import Budget, GraphQL, Told
 from stockwright.sdk.messages import InDoubt, Refused, Retry
+from stockwright.sdk.pacing import NothingToSpare
 
 LONGEST_WAIT_S: Final = 2.0
 """Longer than this nobody sleeps inside a call: the hub comes again."""
+RESERVED: Final = 250.0
+"""Points that stay for changes when we only look: 25 calls of them."""
 FIRST_COST: Final = 10.0
 """Believed of a document that was not sent yet: what the shop says a change costs."""
 
@@ -24,8 +28,14 @@ class Paced:
         self._left = 0.0
         self._at = 0.0
 
-    async def ask(self, document: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The data of a query. Raises Throttled, Transient or Misconfigured."""
+    async def ask(
+        self, document: str, variables: Mapping[str, Any], *, spare: bool = False
+    ) -> Mapping[str, Any]:
+        """The data of a query. Raises Throttled, Transient or Misconfigured; with spare, for what
+        can wait, NothingToSpare where RESERVED points would not be left.
+        """
+        if spare and self._left_now() < self._costs.get(document, FIRST_COST) + RESERVED:
+            raise NothingToSpare("the points that are left are kept for changes")
         await self._take(document)
         try:
             return await self._graphql.ask(document, variables)
@@ -50,15 +60,21 @@ class Paced:
         cost, budget = self._costs.get(document, FIRST_COST), self._known
         if budget is None:
             return
-        now = asyncio.get_running_loop().time()
-        self._left += (now - self._at) * budget.restores_per_s
-        self._at = now
+        self._left = self._left_now()
+        self._at = asyncio.get_running_loop().time()
         wait_s = Budget(available=self._left, restores_per_s=budget.restores_per_s).wait_s(cost)
         if wait_s > LONGEST_WAIT_S:
             raise Throttled("the shop's budget of points is used up", wait_s)
         self._left -= cost
         if wait_s:
             await asyncio.sleep(wait_s)
+
+    def _left_now(self) -> float:
+        """The points that are there, as far as told; without bound before the first answer."""
+        if self._known is None:
+            return math.inf
+        passed_s = asyncio.get_running_loop().time() - self._at
+        return self._left + passed_s * self._known.restores_per_s
 
     def _learn(self, document: str) -> None:
         budget = self._graphql.budget

@@ -99,9 +99,18 @@ where kind = %(kind)s and subject = %(subject)s and closed_at is null;
 
 -- name: resend_decided
 -- Makes refused levels of these channels due again where a person has closed their cause's work item.
+-- Levels that others have locked are left for the next time: the connection is locked by now, and
+-- whoever locks levels first waits for it.
+with free as (
+    select channel, listing, location from level
+    where channel = any (%(channels)s::text[]) and state = 'refused'
+      and not exists (select from work_item
+                      where kind = 'publication_refused' and closed_at is null
+                        and subject = level.channel || ': ' || level.last_error)
+    for update of level skip locked
+)
 update level
 set state = 'due', due_at = greatest(waiting_since, rest_until), attempts = 0
-where channel = any (%(channels)s::text[]) and state = 'refused'
-  and not exists (select from work_item
-                  where kind = 'publication_refused' and closed_at is null
-                    and subject = level.channel || ': ' || level.last_error);
+from free
+where level.channel = free.channel and level.listing = free.listing
+  and level.location = free.location;
