@@ -206,10 +206,10 @@ class Caller(threading.Thread):
 
     def _next(self) -> Ask:
         chance = self._chance.random()
-        if self._open and chance < 0.7:
-            return self._open.pop(0)
         if self._done and chance < 0.1:
             return self._chance.choice(self._done)
+        if self._open and chance < 0.7:
+            return self._open.pop(0)
         self._asked += 1
         return self._invent()
 
