@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
 import pytest
+from pamqp import encode
+from pamqp.commands import Basic
 
 from stockwright.connectors.rabbitmq import CONNECTOR
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
@@ -189,6 +192,57 @@ async def test_poison_is_parked_once_and_holds_up_nobody(
     hub.work()
     assert hub.documents == ["GR-1"]
     assert len(hub.parked) == 5
+    await connection.close()
+    assert await partner.ready(queue) == 0
+
+
+LATIN = b"Gr\xf6\xdfe".decode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"message_id": LATIN},
+        {"content_type": LATIN, "correlation_id": LATIN},
+        {"headers": b"\x02\xf6\xdfV"},
+        {"headers": b"\x01aS\x00\x00\x00\x02\xf6\xdf"},
+        {"headers": b"\x01aF\x00\x00\x00\x03\x01\xf6V"},
+        {"headers": b"\x01aT" + b"\xff" * 8},
+        {"timestamp": 1_764_234_000_000_000_000},
+        {"timestamp": 2**64 - 1},
+        {"priority": 255, "message_type": "", "app_id": LATIN},
+    ],
+    ids=str,
+)
+async def test_odd_properties_of_a_message_hold_up_nobody(
+    partner: Partner, connect: Connect, hub: Hub, monkeypatch: pytest.MonkeyPatch,
+    properties: dict[str, Any],
+) -> None:  # fmt: skip
+    def text(length: struct.Struct, value: str) -> bytes:
+        raw = value.encode("utf-8", "surrogateescape")
+        return length.pack(len(raw)) + raw
+
+    queue = await partner.queue()
+    monkeypatch.setattr(encode, "_string", text)
+
+    def table(raw: bytes) -> bytes:
+        return struct.pack(">I", len(raw)) + raw
+
+    monkeypatch.setitem(encode.METHODS, "table", table)
+    monkeypatch.setitem(encode.METHODS, "timestamp", struct.Struct(">Q").pack)
+    told = Basic.Properties()
+    for name, value in properties.items():
+        setattr(told, name, value)
+    channel = await partner.channel.get_underlay_channel()
+    await channel.basic_publish(receipt("GR-1"), routing_key=queue, properties=told)
+    monkeypatch.undo()
+    await partner.send(queue, receipt("GR-2"))
+    connection = connect(queue)
+    kept = 0
+    while found := (await hub.poll(connection)).payloads:
+        kept += found
+    hub.work()
+    assert (kept, hub.documents) == (2, ["GR-1", "GR-2"])
     await connection.close()
     assert await partner.ready(queue) == 0
 

@@ -147,6 +147,7 @@ class RabbitQueue:
         access = self._access
         if self._connection is None or self._connection.is_closed:
             await self.close()
+            _read_leniently(library("pamqp.decode", "rabbitmq"))
             connect = self._connect or library("aio_pika", "rabbitmq").connect
             self._connection = await connect(
                 host=access.host,
@@ -203,6 +204,35 @@ class RabbitQueue:
         if name == "ChannelLockedResource":
             return NotSent(f"RabbitMQ keeps the queue for another consumer: {error}")
         return NotSent(f"RabbitMQ cannot be reached: {name}")
+
+
+def _read_leniently(decode: Any) -> None:
+    """Lets the library read properties that RabbitMQ hands out unchecked: an id or subject that is
+    no UTF-8, a time beyond the calendar. They would break the connection, and break it again with
+    every delivery: one such message would hold up its queue for good. Safe to repeat.
+    """
+    for name, read in (("shortstr", _text), ("timestamp", _time), ("table", _table)):
+        if decode.METHODS[name] is not read:
+            decode.METHODS[name] = read
+
+
+def _text(value: bytes) -> tuple[int, str]:
+    length = 1 + value[0]
+    return length, value[1:length].decode("utf-8", "replace")
+
+
+def _time(value: bytes) -> tuple[int, None]:
+    """Nothing: when a message was sent, its body says."""
+    return 8, None
+
+
+def _table(value: bytes) -> tuple[int, dict[str, Any]]:
+    """Headers; where one of them cannot be read, a single one that says so."""
+    try:
+        found: tuple[int, dict[str, Any]] = library("pamqp.decode", "rabbitmq").field_table(value)
+    except (ValueError, OverflowError, OSError, RecursionError, LookupError) as error:
+        return 4 + int.from_bytes(value[:4]), {"headers-not-read": str(error)[:200]}
+    return found
 
 
 async def _closed(what: Any) -> None:
