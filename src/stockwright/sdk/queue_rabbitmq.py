@@ -66,7 +66,7 @@ class RabbitQueue:
                 await self._look()
         except (errors.AMQPError, OSError, RuntimeError) as error:
             await (self.rest() if isinstance(error, errors.AMQPChannelError) else self.close())
-            raise self._explained(error) from None
+            raise self._explained(error, "queue") from None
         return found
 
     async def rest(self) -> None:
@@ -95,7 +95,7 @@ class RabbitQueue:
         except (errors.AMQPError, OSError, RuntimeError) as error:
             if not isinstance(error, errors.AMQPChannelError):
                 await self.close()
-            raise self._explained(error) from None
+            raise self._explained(error, "exchange") from None
         told = amqp.Message(
             message.body,
             message_id=_short(message.id),
@@ -149,14 +149,19 @@ class RabbitQueue:
             await self.close()
             _read_leniently(library("pamqp.decode", "rabbitmq"))
             connect = self._connect or library("aio_pika", "rabbitmq").connect
-            self._connection = await connect(
-                host=access.host,
-                port=access.port,
-                virtualhost=access.virtual_host,
-                login=access.user,
-                password=access.password.reveal() if access.password else "guest",
-                ssl=access.tls,
-            )
+            try:
+                self._connection = await connect(
+                    host=access.host,
+                    port=access.port,
+                    virtualhost=access.virtual_host,
+                    login=access.user,
+                    password=access.password.reveal() if access.password else "guest",
+                    ssl=access.tls,
+                )
+            except ValueError:
+                # Its words are not told on: who writes a URL here may write a password with it.
+                text = "is no name or address of a machine; port, user and virtual host stand apart"
+                raise Misconfigured("host", f"RabbitMQ's host {text}") from None
         return self._connection
 
     async def _consume(self) -> None:
@@ -187,13 +192,16 @@ class RabbitQueue:
             self._publishing = made
         return self._exchange
 
-    def _explained(self, error: Exception) -> Exception:
-        """What a refusal while opening or looking means: a setting, or a broker that is away."""
+    def _explained(self, error: Exception, setting: str) -> Exception:
+        """What a refusal while opening or looking means: a setting, or a broker that is away.
+
+        setting is the one that names what was opened.
+        """
         name = type(error).__name__
         if name in ("ProbableAuthenticationError", "AuthenticationError"):
             return Misconfigured("password", "RabbitMQ refused our credentials")
         if name == "ChannelNotFoundEntity":
-            return Misconfigured("queue", f"RabbitMQ has no such queue or exchange: {error}")
+            return Misconfigured(setting, f"RabbitMQ has no such {setting}: {error}")
         if name == "ChannelAccessRefused":
             return Misconfigured("user", f"RabbitMQ does not let {self._access.user}: {error}")
         if name in ("ConnectionNotAllowed", "InvalidFrameError"):
@@ -203,7 +211,11 @@ class RabbitQueue:
             return NotSent(text)
         if name == "ChannelLockedResource":
             return NotSent(f"RabbitMQ keeps the queue for another consumer: {error}")
-        return NotSent(f"RabbitMQ cannot be reached: {name}")
+        where = f"{self._access.host}:{self._access.port}{' by TLS' if self._access.tls else ''}"
+        # The library wraps what the machine says of the address.
+        cause = error.args[-1] if error.args and isinstance(error.args[-1], str) else ""
+        why = f"{name}: {cause}"[:200] if cause else name
+        return NotSent(f"RabbitMQ cannot be reached at {where}: {why}")
 
 
 def _read_leniently(decode: Any) -> None:
