@@ -25,6 +25,7 @@ from stockwright.sdk.messages import (
     Retry,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.sdk.transports import Unanswered
 from stockwright.store.embedded import EmbeddedServer
 from tests.connectors.queue_hub import EMPTY, Hub, hub_over, receipt
 from tests.e2e.rabbitmq_server import RabbitServer
@@ -332,6 +333,36 @@ async def test_a_full_queue_is_tried_again_later(partner: Partner, connect: Conn
     with pytest.raises(Throttled):
         await connection.announce([told(queue)])
     await partner.taken(queue)
+    assert await connection.publish([LEVEL]) == [Applied()]
+
+
+async def test_a_server_short_of_memory_takes_no_level_and_hands_out_on(
+    server: RabbitServer, partner: Partner, connect: Connect
+) -> None:
+    source, sink = await partner.queue(), await partner.queue()
+    await partner.send(source, *[b"{}"] * 10)
+    connection = connect(source, levels_subject=sink, page_size=5)
+    assert await connection.publish([LEVEL]) == [Applied()]
+    page = await connection.read("")
+    taken = len(page.payloads)
+    server.control("set_vm_memory_high_watermark", "0.0000001")
+    try:
+        publishing = asyncio.create_task(connection.publish([LEVEL]))
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(4):
+            while taken < 10:  # five are out at a time: more come once those are heard of
+                await connection.acknowledge(page)
+                page = await connection.read("")
+                taken += len(page.payloads)
+        assert not publishing.done()
+        (blocked,) = await publishing
+        assert isinstance(blocked, InDoubt)
+        with pytest.raises(Unanswered, match="short of memory or disk"):
+            await connection.announce([told(sink)])
+        await connection.acknowledge(page)
+        assert (await connection.read("")).payloads == (), "nothing came twice"
+    finally:
+        server.control("set_vm_memory_high_watermark", "0.4")
     assert await connection.publish([LEVEL]) == [Applied()]
 
 
