@@ -294,6 +294,20 @@ async def test_a_consumer_that_the_server_ended_is_begun_again(
     assert len((await connection.read("")).payloads) == 1
 
 
+async def test_a_queue_that_another_consumer_has_alone_is_waited_for(
+    partner: Partner, connect: Connect
+) -> None:
+    queue = await partner.queue()
+    await partner.send(queue, b"{}")
+    held = await partner.channel.get_queue(queue)
+    tag = await held.consume(lambda message: message.nack(), exclusive=True)
+    connection = connect(queue)
+    with pytest.raises(Transient, match="keeps the queue for another consumer"):
+        await connection.read("")
+    await held.cancel(tag)
+    assert len((await connection.read("")).payloads) == 1
+
+
 # -------------------------------------------------------------------- out
 
 

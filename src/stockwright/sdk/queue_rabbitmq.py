@@ -218,6 +218,8 @@ class RabbitQueue:
             return Misconfigured("password", "RabbitMQ refused our credentials")
         if name == "ChannelNotFoundEntity":
             return Misconfigured(setting, f"RabbitMQ has no such {setting}: {error}")
+        if name == "ChannelLockedResource" or "in exclusive use" in str(error):
+            return NotSent(f"RabbitMQ keeps the queue for another consumer: {error}")
         if name == "ChannelAccessRefused":
             return Misconfigured("user", f"RabbitMQ does not let {self._access.user}: {error}")
         if name in ("ConnectionNotAllowed", "InvalidFrameError"):
@@ -225,8 +227,6 @@ class RabbitQueue:
             where = self._access.virtual_host
             text = f"RabbitMQ hung up: is there a virtual host {where}, and may our user open it?"
             return NotSent(text)
-        if name == "ChannelLockedResource":
-            return NotSent(f"RabbitMQ keeps the queue for another consumer: {error}")
         where = f"{self._access.host}:{self._access.port}{' by TLS' if self._access.tls else ''}"
         # The library wraps what the machine says of the address.
         cause = error.args[-1] if error.args and isinstance(error.args[-1], str) else ""
