@@ -299,12 +299,17 @@ async def test_a_queue_that_another_consumer_has_alone_is_waited_for(
 ) -> None:
     queue = await partner.queue()
     await partner.send(queue, b"{}")
-    held = await partner.channel.get_queue(queue)
-    tag = await held.consume(lambda message: message.nack(), exclusive=True)
+
+    async def keep(_message: Any) -> None:
+        """It is not acknowledged, and goes back with its channel."""
+
+    channel = await partner.client.channel()
+    held = await channel.get_queue(queue)
+    await held.consume(keep, exclusive=True)
     connection = connect(queue)
     with pytest.raises(Transient, match="keeps the queue for another consumer"):
         await connection.read("")
-    await held.cancel(tag)
+    await channel.close()
     assert len((await connection.read("")).payloads) == 1
 
 
