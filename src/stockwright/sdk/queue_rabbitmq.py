@@ -20,7 +20,7 @@ _REFUSED_S: Final = 5.0
 """How long a queue that takes no more is left alone."""
 _CLOSING_S: Final = 2.0
 """How long a broker may take to say goodbye; one that blocks us says nothing."""
-Way = Literal["in", "out"]
+_Way = Literal["in", "out"]
 
 
 class RabbitAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +51,12 @@ class RabbitQueue:
     def __init__(self, access: RabbitAccess, connect: Callable[..., Any] | None = None) -> None:
         self._access = access
         self._connect = connect
-        self._connections: dict[Way, Any] = {}
+        self._connections: dict[_Way, Any] = {}
         self._consuming: Any = None
         self._publishing: Any = None
         self._exchange: Any = None
         self._arrived: asyncio.Queue[Any] = asyncio.Queue()
-        self._opening: dict[Way, asyncio.Lock] = {"in": asyncio.Lock(), "out": asyncio.Lock()}
+        self._opening: dict[_Way, asyncio.Lock] = {"in": asyncio.Lock(), "out": asyncio.Lock()}
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:
         """The next messages, in the queue's order; those that were handed out to a connection that
@@ -133,7 +133,7 @@ class RabbitQueue:
         await self._hang_up("in")
         await self._hang_up("out")
 
-    async def _hang_up(self, way: Way) -> None:
+    async def _hang_up(self, way: _Way) -> None:
         if way == "in":
             self._consuming, self._arrived = None, asyncio.Queue()
         else:
@@ -158,7 +158,7 @@ class RabbitQueue:
             await self.rest()
             raise Transient(f"RabbitMQ hands out {self._access.queue} no more: taken up again")
 
-    async def _open(self, way: Way) -> Any:
+    async def _open(self, way: _Way) -> Any:
         """The connection of a direction, made anew where it is gone."""
         access = self._access
         if way not in self._connections or self._connections[way].is_closed:
