@@ -5,7 +5,10 @@ import pytest
 from rich.console import Console
 
 from stockwright.cli.status import Status, _render
+from stockwright.store.connection import Pool
+from stockwright.store.polls import fail_poll, lease_poll
 from stockwright.store.processes import Waiting
+from stockwright.store.session import session
 
 QUIET = Waiting(**dict.fromkeys(Waiting.__struct_fields__, 0))
 
@@ -34,3 +37,21 @@ def test_where_file_and_database_differ_is_said() -> None:
     differs = ["channels.web.hold_s", "channels.web.pool"]
     console.print(_render(Status(processes=[], waiting=QUIET, problems=[], config_differs=differs)))
     assert "differ in 2 fields" in console.export_text()
+
+
+def test_a_partner_that_cannot_be_read_is_a_problem(on_database, database_url) -> None:
+    given = ("--connector", "nats", "--role", "wms", "--set", "servers=nats://127.0.0.1:9")
+    assert on_database("connection", "add", "BUS", *given).code == 0
+    with Pool(database_url, size=1) as pool, session(pool) as connection:
+        assert lease_poll(connection, "BUS", "w", lease_s=9.0, now=True) is None, (
+            "not connected yet"
+        )
+        connection.execute("update connecting set stage = 'live'")
+        lease_poll(connection, "BUS", "w", lease_s=9.0, now=True)
+        fail_poll(connection, "BUS", "w", "queue: there is none", retry_s=300.0)
+    ran = on_database("status", "--json")
+    assert ran.code == 1
+    assert any(
+        text.startswith("BUS cannot be read (once): queue: there is none; tried again at ")
+        for text in ran.json["problems"]
+    ), ran.json["problems"]

@@ -25,6 +25,15 @@ def test_a_subscription_is_added_listed_and_deleted(subscription):
     assert subscription("list").out == "Nobody has subscribed yet.\n"
 
 
+def test_a_queue_that_connection_add_made_is_known_without_the_file(subscription, on_database):
+    given = ("--connector", "nats", "--role", "planning", "--set", "servers=nats://127.0.0.1:9")
+    added = on_database("connection", "add", "BUS", *given)
+    assert added.code == 0, added.err
+    made = subscription("add", "plan", "--system", "BUS", "--subject", "stock.{kind}", "--json")
+    assert made.code == 0, made.err
+    assert made.json["to"] == "BUS: stock.{kind}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -291,6 +291,18 @@ async def test_a_server_that_is_away_claims_nothing(server, stream):
     await connection.close()
 
 
+async def test_a_wrong_password_is_told_as_the_password(tmp_path):
+    guarded = NatsServer(tmp_path, "--user", "u", "--pass", "right")
+    guarded.start()
+    try:
+        wrong = connect(guarded, levels_subject="a", user="u", password=Secret("no"))
+        with pytest.raises(Misconfigured) as told:
+            await wrong.publish([LevelToSend(channel="c", listing="L", quantity=1, version=1)])
+        assert told.value.setting == "password"
+    finally:
+        guarded.kill()
+
+
 async def test_wrong_credentials_are_told_to_an_operator(tmp_path):
     guarded = NatsServer(tmp_path, "--auth", "the-right-one")
     guarded.start()

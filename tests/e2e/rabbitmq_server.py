@@ -93,6 +93,16 @@ class RabbitServer:
             self._mapper.wait()
             self._mapper = None
 
+    def control(self, *command: str) -> None:
+        """What an operator tells it by rabbitmqctl."""
+        program = str(self._programs / "rabbitmqctl")
+        subprocess.run(
+            [program, "--quiet", *command],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
+
     def _run(self, *command: str) -> "subprocess.Popen[bytes]":
         self._folder.mkdir(exist_ok=True)
         with (self._folder / "output.txt").open("ab") as output:

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
 import pytest
+from pamqp import encode
+from pamqp.commands import Basic
 
 from stockwright.connectors.rabbitmq import CONNECTOR
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
@@ -22,6 +25,7 @@ from stockwright.sdk.messages import (
     Retry,
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
+from stockwright.sdk.transports import Unanswered
 from stockwright.store.embedded import EmbeddedServer
 from tests.connectors.queue_hub import EMPTY, Hub, hub_over, receipt
 from tests.e2e.rabbitmq_server import RabbitServer
@@ -193,6 +197,57 @@ async def test_poison_is_parked_once_and_holds_up_nobody(
     assert await partner.ready(queue) == 0
 
 
+LATIN = b"Gr\xf6\xdfe".decode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"message_id": LATIN},
+        {"content_type": LATIN, "correlation_id": LATIN},
+        {"headers": b"\x02\xf6\xdfV"},
+        {"headers": b"\x01aS\x00\x00\x00\x02\xf6\xdf"},
+        {"headers": b"\x01aF\x00\x00\x00\x03\x01\xf6V"},
+        {"headers": b"\x01aT" + b"\xff" * 8},
+        {"timestamp": 1_764_234_000_000_000_000},
+        {"timestamp": 2**64 - 1},
+        {"priority": 255, "message_type": "", "app_id": LATIN},
+    ],
+    ids=str,
+)
+async def test_odd_properties_of_a_message_hold_up_nobody(
+    partner: Partner, connect: Connect, hub: Hub, monkeypatch: pytest.MonkeyPatch,
+    properties: dict[str, Any],
+) -> None:  # fmt: skip
+    def text(length: struct.Struct, value: str) -> bytes:
+        raw = value.encode("utf-8", "surrogateescape")
+        return length.pack(len(raw)) + raw
+
+    queue = await partner.queue()
+    monkeypatch.setattr(encode, "_string", text)
+
+    def table(raw: bytes) -> bytes:
+        return struct.pack(">I", len(raw)) + raw
+
+    monkeypatch.setitem(encode.METHODS, "table", table)
+    monkeypatch.setitem(encode.METHODS, "timestamp", struct.Struct(">Q").pack)
+    told = Basic.Properties()
+    for name, value in properties.items():
+        setattr(told, name, value)
+    channel = await partner.channel.get_underlay_channel()
+    await channel.basic_publish(receipt("GR-1"), routing_key=queue, properties=told)
+    monkeypatch.undo()
+    await partner.send(queue, receipt("GR-2"))
+    connection = connect(queue)
+    kept = 0
+    while found := (await hub.poll(connection)).payloads:
+        kept += found
+    hub.work()
+    assert (kept, hub.documents) == (2, ["GR-1", "GR-2"])
+    await connection.close()
+    assert await partner.ready(queue) == 0
+
+
 async def test_who_reads_no_more_gives_back_what_was_handed_out_to_it(
     partner: Partner, connect: Connect, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +294,25 @@ async def test_a_consumer_that_the_server_ended_is_begun_again(
     assert len((await connection.read("")).payloads) == 1
 
 
+async def test_a_queue_that_another_consumer_has_alone_is_waited_for(
+    partner: Partner, connect: Connect
+) -> None:
+    queue = await partner.queue()
+    await partner.send(queue, b"{}")
+
+    async def keep(_message: Any) -> None:
+        """It is not acknowledged, and goes back with its channel."""
+
+    channel = await partner.client.channel()
+    held = await channel.get_queue(queue)
+    await held.consume(keep, exclusive=True)
+    connection = connect(queue)
+    with pytest.raises(Transient, match="keeps the queue for another consumer"):
+        await connection.read("")
+    await channel.close()
+    assert len((await connection.read("")).payloads) == 1
+
+
 # -------------------------------------------------------------------- out
 
 
@@ -278,6 +352,36 @@ async def test_a_full_queue_is_tried_again_later(partner: Partner, connect: Conn
     with pytest.raises(Throttled):
         await connection.announce([told(queue)])
     await partner.taken(queue)
+    assert await connection.publish([LEVEL]) == [Applied()]
+
+
+async def test_a_server_short_of_memory_takes_no_level_and_hands_out_on(
+    server: RabbitServer, partner: Partner, connect: Connect
+) -> None:
+    source, sink = await partner.queue(), await partner.queue()
+    await partner.send(source, *[b"{}"] * 10)
+    connection = connect(source, levels_subject=sink, page_size=5)
+    assert await connection.publish([LEVEL]) == [Applied()]
+    page = await connection.read("")
+    taken = len(page.payloads)
+    server.control("set_vm_memory_high_watermark", "0.0000001")
+    try:
+        publishing = asyncio.create_task(connection.publish([LEVEL]))
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(4):
+            while taken < 10:  # five are out at a time: more come once those are heard of
+                await connection.acknowledge(page)
+                page = await connection.read("")
+                taken += len(page.payloads)
+        assert not publishing.done()
+        (blocked,) = await publishing
+        assert isinstance(blocked, InDoubt)
+        with pytest.raises(Unanswered, match="short of memory or disk"):
+            await connection.announce([told(sink)])
+        await connection.acknowledge(page)
+        assert (await connection.read("")).payloads == (), "nothing came twice"
+    finally:
+        server.control("set_vm_memory_high_watermark", "0.4")
     assert await connection.publish([LEVEL]) == [Applied()]
 
 
@@ -325,8 +429,9 @@ async def test_one_direction_that_is_wrong_leaves_the_other_alone(
     queue = await partner.queue()
     connection = connect(queue, exchange="not-there", levels_subject="stock")
     await partner.send(queue, b"{}")
-    with pytest.raises(Misconfigured, match="no exchange 'not-there'"):
+    with pytest.raises(Misconfigured, match="no exchange 'not-there'") as wrong:
         await connection.publish([LEVEL])
+    assert wrong.value.setting == "exchange"
     page = await connection.read("")
     assert len(page.payloads) == 1
     with pytest.raises(Misconfigured):
@@ -339,11 +444,13 @@ async def test_one_direction_that_is_wrong_leaves_the_other_alone(
 @pytest.mark.parametrize(
     ("more", "expected", "text"),
     [
-        ({"password": Secret("wrong")}, Misconfigured, "refused our credentials"),
+        ({"password": Secret("s3cret-wrong")}, Misconfigured, "refused our credentials"),
         ({"virtual_host": "nowhere"}, Transient, "is there a virtual host nowhere"),
         ({"queue": "nowhere"}, Misconfigured, "no queue 'nowhere'"),
         ({"queue": "amq.rabbitmq.log"}, Misconfigured, "amq.rabbitmq.log"),
-        ({"tls": True}, Transient, "cannot be reached"),
+        ({"tls": True}, Transient, "cannot be reached at 127.0.0.1:[0-9]+ by TLS: .*SSL"),
+        ({"host": "127.0.0.1:s3cret"}, Misconfigured, "RabbitMQ's host is no name"),
+        ({"port": 1}, Transient, "at 127.0.0.1:1: .*Connect call failed"),
     ],
 )
 async def test_what_is_wrong_is_told_to_an_operator(
@@ -351,4 +458,4 @@ async def test_what_is_wrong_is_told_to_an_operator(
 ) -> None:
     with pytest.raises(expected, match=text) as failure:
         await connect(**{"queue": "q", **more}).read("")
-    assert "wrong" not in str(failure.value)
+    assert "s3cret" not in str(failure.value)

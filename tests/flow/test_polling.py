@@ -195,6 +195,17 @@ async def test_failures_in_a_row_are_tried_later_and_later_up_to_five_minutes(po
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
 
 
+async def test_a_wrong_setting_is_a_work_item_until_the_partner_is_read(poller, database):
+    items = "select kind, system, detail ->> 'setting', seen, closed_at is null from work_item"
+    partner = Partner([])
+    partner.faults = [Misconfigured("queue", "there is none")] * 2 + [Transient("away")]
+    for _ in range(3):
+        await poller.poll("shop", partner, now=True)
+    assert rows(database, items) == [("connection_misconfigured", "shop", "queue", 2, True)]
+    await poller.poll("shop", partner, now=True)
+    assert rows(database, items) == [("connection_misconfigured", "shop", "queue", 2, False)]
+
+
 async def test_a_connection_is_asked_by_one_worker_at_a_time(poller, pool):
     second = Poller(pool, worker="p2")
     partner = Partner([])

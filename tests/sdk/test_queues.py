@@ -197,11 +197,21 @@ async def test_rabbitmq_that_is_away_or_lacks_the_queue_is_told():
     broker = Rabbit()
     with pytest.raises(Misconfigured, match="no such queue"):
         await rabbit(broker, queue="other").take(1, 0.1)
-    broker.away = AMQPConnectionError("refused")
-    with pytest.raises(NotSent):
+    broker.away = AMQPConnectionError(111, "refused")
+    with pytest.raises(NotSent, match="at h:5672: AMQPConnectionError: refused"):
         await rabbit(broker).put(TOLD)
     with pytest.raises(Transient):
         await rabbit(broker).take(1, 0.1)
+
+
+async def test_a_host_that_is_none_is_told_without_what_stands_in_it():
+    broker = Rabbit()
+    broker.away = ValueError("Host 'me:pass' cannot contain ':'")
+    for ask in (rabbit(broker).take(1, 0.1), rabbit(broker).put(TOLD)):
+        with pytest.raises(Misconfigured) as told:
+            await ask
+        assert told.value.setting == "host"
+        assert "pass" not in str(told.value)
 
 
 async def test_an_acknowledgement_that_fails_is_told():

@@ -13,9 +13,11 @@ from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import Config, database_url, load_config
 from stockwright.domain.errors import Transient
 from stockwright.flow.configuring import plan
-from stockwright.store.connection import Pool
+from stockwright.store.connection import Connection, Pool
 from stockwright.store.embedded import EmbeddedServer, default_data_dir, is_kept
 from stockwright.store.migrate import pending
+from stockwright.store.network import read_network
+from stockwright.store.polls import poll_states
 from stockwright.store.processes import ProcessView, Waiting, processes, waiting
 from stockwright.store.session import session
 
@@ -35,8 +37,8 @@ class Status(msgspec.Struct, kw_only=True):
 def command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
     """Show whether everything runs, and what waits.
 
-    Exits with 1 where a process is lost or a part of one keeps failing, and with 3 where the
-    database does not run. Starts nothing.
+    Exits with 1 where a process is lost, a part of one keeps failing or a partner cannot be read,
+    and with 3 where the database does not run. Starts nothing.
     """
     loaded = load_config(config)
     with (
@@ -48,7 +50,7 @@ def command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
         status = Status(
             processes=found,
             waiting=waiting(connection),
-            problems=list(_problems(found)),
+            problems=[*_problems(found), *_unread(connection)],
             config_differs=[one.field for one in plan(connection, loaded).differences],
         )
     output.emit(status, as_json, _render)
@@ -81,6 +83,16 @@ def _problems(found: list[ProcessView]) -> Iterator[str]:
         for part in process.parts:
             if part.state == "failed":
                 yield f"{process.worker}: {part.name} fails ({part.failures} times): {part.error}"
+
+
+def _unread(connection: Connection) -> Iterator[str]:
+    """Partners that cannot be read at present, and why."""
+    connected = {one.code for one in read_network(connection).systems if one.connector}
+    for poll in poll_states(connection):
+        if poll.failures and poll.connection in connected:
+            times = "once" if poll.failures == 1 else f"{poll.failures} times"
+            again = f"tried again at {poll.due_at:%H:%M:%S %Z}"
+            yield f"{poll.connection} cannot be read ({times}): {poll.last_error}; {again}"
 
 
 def _render(status: Status) -> RenderableType:

@@ -21,6 +21,7 @@ from stockwright.flow import subscribing
 from stockwright.flow.subscribing import OVERLAP_S, Made, Start
 from stockwright.store import subscriptions as store
 from stockwright.store.connection import Connection, Pool
+from stockwright.store.network import read_network
 from stockwright.store.session import session, translated
 from stockwright.store.subscriptions import Subscription
 
@@ -108,7 +109,7 @@ def add(
             Start(begin or "now", cursor, sequence),
             actor=output.person(),
             allowed=networks(loaded.subscriptions.allowed_networks),
-            queues=_queues(loaded),
+            queues=_queues(pool, loaded),
         )
     if made is None:
         raise Rejected("malformed", "name", f"There is a subscription {name!r}; choose another.")
@@ -243,12 +244,18 @@ def _filters(asked: dict[str, Any]) -> Filters:
         raise Rejected("malformed", "filters", f"{error}.") from None
 
 
-def _queues(loaded: Config) -> dict[str, bool]:
-    """For every connected system, whether announcements can be sent through it."""
+def _queues(pool: Pool, loaded: Config) -> dict[str, bool]:
+    """For every connected system, whether announcements can be sent through it.
+
+    The file may name systems that no process has read yet, the database those of `connection add`.
+    """
+    with session(pool) as connection:
+        stored = read_network(connection).systems
+    connectors = {one.code: one.connector for one in (*loaded.systems, *stored)}
     return {
-        one.code: find_connector(one.connector).declaration.capabilities.announces
-        for one in loaded.systems
-        if one.connector
+        code: find_connector(name).declaration.capabilities.announces
+        for code, name in connectors.items()
+        if name
     }
 
 

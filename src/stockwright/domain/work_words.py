@@ -104,7 +104,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     ),
     "connection_misconfigured": (
         "The partner refuses our calls because of a setting. Correct what the detail names. It is "
-        "tried every 30 seconds, and the item closes by itself once the partner answers again."
+        "tried by itself, what is sent every 30 seconds and what is read every five minutes, and "
+        "the item closes once the partner answers again."
     ),
 }
 """By kind; every kind that is raised has its sentence."""

@@ -15,16 +15,19 @@ from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
 from stockwright.sdk.transports import metered
 from stockwright.sdk.verbs import Reads
+from stockwright.store.attempts import open_refusal
 from stockwright.store.connection import Pool
 from stockwright.store.payloads import keep
 from stockwright.store.polls import (
     Advance,
     PollLease,
     advance_poll,
+    close_misconfigured,
     extend_lease,
     fail_poll,
     failures_of,
     hold_poll,
+    item_of_reading,
     lease_poll,
     release_poll,
 )
@@ -65,7 +68,8 @@ class Poller:
         """Asks one partner for all that is new, at most MAX_PAGES; None where it is not due.
 
         now asks although it is not due. A failure is kept with the cursor (store.polls) and tried
-        again later and later, at most five minutes apart; nothing is raised for it. Where only its
+        again later and later, at most five minutes apart; nothing is raised for it. A setting that
+        is wrong opens a work item, which the next page closes. Where only its
         turn in the partner's plan has not come, it is put off and has not failed. Raises Transient
         where the database is away.
         """
@@ -155,6 +159,7 @@ class Poller:
             step = step._replace(took_s=time.monotonic() - asked_at)
             if not advance_poll(connection, system, self._worker, step, lease_s=lease_s):
                 raise LeaseLost(f"another worker polls {system} by now")
+            close_misconfigured(connection, system)
 
     def _fail(self, system: str, fault: Exception, error: str) -> None:
         with session(self._pool) as connection:
@@ -162,6 +167,10 @@ class Poller:
             wait_s = min(2.0**failures, _LONGEST_RETRY_S)
             if isinstance(fault, Misconfigured):
                 wait_s = _LONGEST_RETRY_S
+                detail: dict[str, object] = {"setting": fault.setting, "message": error}
+                open_refusal(
+                    connection, "connection_misconfigured", item_of_reading(system), system, detail
+                )
             fail_poll(connection, system, self._worker, error, retry_s=wait_s)
 
     def _hold(self, system: str, wait_s: float) -> None:

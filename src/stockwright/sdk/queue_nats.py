@@ -146,7 +146,9 @@ class NatsQueue:
                 isinstance(error, errors.AuthorizationError)
                 or "authorization" in str(error).lower()
             ):
-                raise Misconfigured("token", "NATS refused our credentials") from None
+                given = "credentials_file" if access.credentials_file else "token"
+                setting = "password" if access.user else given
+                raise Misconfigured(setting, "NATS refused our credentials") from None
             raise NotSent(f"NATS cannot be reached: {error or type(error).__name__}") from None
         return client
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -18,6 +18,9 @@ _MAX_SHORT: Final = 255
 """Bytes that AMQP has for a routing key or a message's id."""
 _REFUSED_S: Final = 5.0
 """How long a queue that takes no more is left alone."""
+_CLOSING_S: Final = 2.0
+"""How long a broker may take to say goodbye; one that blocks us says nothing."""
+_Way = Literal["in", "out"]
 
 
 class RabbitAccess(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,19 +43,20 @@ class RabbitAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RabbitQueue:
-    """One connection with a channel for each direction, opened again after they broke: what is
-    wrong with one does not end the other. connect replaces the library's in tests.
+    """A connection for each direction, opened again after it broke: what is wrong with one does not
+    end the other, and RabbitMQ, which short of memory hears nothing of a connection that publishes,
+    still hears what we took. connect replaces the library's in tests.
     """
 
     def __init__(self, access: RabbitAccess, connect: Callable[..., Any] | None = None) -> None:
         self._access = access
         self._connect = connect
-        self._connection: Any = None
+        self._connections: dict[_Way, Any] = {}
         self._consuming: Any = None
         self._publishing: Any = None
         self._exchange: Any = None
         self._arrived: asyncio.Queue[Any] = asyncio.Queue()
-        self._opening = asyncio.Lock()
+        self._opening: dict[_Way, asyncio.Lock] = {"in": asyncio.Lock(), "out": asyncio.Lock()}
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:
         """The next messages, in the queue's order; those that were handed out to a connection that
@@ -65,8 +69,9 @@ class RabbitQueue:
             if not found:
                 await self._look()
         except (errors.AMQPError, OSError, RuntimeError) as error:
-            await (self.rest() if isinstance(error, errors.AMQPChannelError) else self.close())
-            raise self._explained(error) from None
+            of_channel = isinstance(error, errors.AMQPChannelError)
+            await (self.rest() if of_channel else self._hang_up("in"))
+            raise self._explained(error, "queue") from None
         return found
 
     async def rest(self) -> None:
@@ -94,8 +99,8 @@ class RabbitQueue:
             exchange = await self._publish()
         except (errors.AMQPError, OSError, RuntimeError) as error:
             if not isinstance(error, errors.AMQPChannelError):
-                await self.close()
-            raise self._explained(error) from None
+                await self._hang_up("out")
+            raise self._explained(error, "exchange") from None
         told = amqp.Message(
             message.body,
             message_id=_short(message.id),
@@ -112,17 +117,28 @@ class RabbitQueue:
         except errors.DeliveryError:
             text = f"RabbitMQ refused {message.subject}: its queue takes no more at present"
             raise Throttled(text, _REFUSED_S) from None
+        except TimeoutError:
+            await self._hang_up("out")
+            text = (
+                "RabbitMQ did not confirm in time: short of memory or disk it lets nobody publish"
+            )
+            raise Unanswered(text) from None
         except (errors.AMQPError, OSError, RuntimeError) as error:
-            await self.close()
+            await self._hang_up("out")
             raise Unanswered(f"RabbitMQ did not confirm: {type(error).__name__}") from None
         return message.id
 
     async def close(self) -> None:
-        """Closes the connection; what was taken and not settled goes back to its queue."""
-        connection, self._connection = self._connection, None
-        self._consuming = self._publishing = self._exchange = None
-        self._arrived = asyncio.Queue()
-        await _closed(connection)
+        """Closes the connections; what was taken and not settled goes back to its queue."""
+        await self._hang_up("in")
+        await self._hang_up("out")
+
+    async def _hang_up(self, way: _Way) -> None:
+        if way == "in":
+            self._consuming, self._arrived = None, asyncio.Queue()
+        else:
+            self._publishing = self._exchange = None
+        await _closed(self._connections.pop(way, None))
 
     async def _next(self, most: int, wait_s: float) -> list[Taken]:
         """What has arrived, or arrives in time."""
@@ -142,28 +158,34 @@ class RabbitQueue:
             await self.rest()
             raise Transient(f"RabbitMQ hands out {self._access.queue} no more: taken up again")
 
-    async def _open(self) -> Any:
-        """The connection, made anew where it is gone."""
+    async def _open(self, way: _Way) -> Any:
+        """The connection of a direction, made anew where it is gone."""
         access = self._access
-        if self._connection is None or self._connection.is_closed:
-            await self.close()
+        if way not in self._connections or self._connections[way].is_closed:
+            await self._hang_up(way)
+            _read_leniently(library("pamqp.decode", "rabbitmq"))
             connect = self._connect or library("aio_pika", "rabbitmq").connect
-            self._connection = await connect(
-                host=access.host,
-                port=access.port,
-                virtualhost=access.virtual_host,
-                login=access.user,
-                password=access.password.reveal() if access.password else "guest",
-                ssl=access.tls,
-            )
-        return self._connection
+            try:
+                self._connections[way] = await connect(
+                    host=access.host,
+                    port=access.port,
+                    virtualhost=access.virtual_host,
+                    login=access.user,
+                    password=access.password.reveal() if access.password else "guest",
+                    ssl=access.tls,
+                )
+            except ValueError:
+                # Its words are not told on: who writes a URL here may write a password with it.
+                text = "is no name or address of a machine; port, user and virtual host stand apart"
+                raise Misconfigured("host", f"RabbitMQ's host {text}") from None
+        return self._connections[way]
 
     async def _consume(self) -> None:
         """Makes the queue hand out to us."""
         if self._consuming is not None and not self._consuming.is_closed:
             return
-        async with self._opening, asyncio.timeout(self._access.timeout_s):
-            connection = await self._open()
+        async with self._opening["in"], asyncio.timeout(self._access.timeout_s):
+            connection = await self._open("in")
             await self.rest()
             self._consuming = await connection.channel()
             await self._consuming.set_qos(prefetch_count=self._access.in_flight)
@@ -174,8 +196,8 @@ class RabbitQueue:
         """The exchange, over a channel that tells of every message what became of it."""
         if self._publishing is not None and not self._publishing.is_closed:
             return self._exchange
-        async with self._opening, asyncio.timeout(self._access.timeout_s):
-            connection = await self._open()
+        async with self._opening["out"], asyncio.timeout(self._access.timeout_s):
+            connection = await self._open("out")
             # Without on_return_raises a message that no queue wants looks like one that is stored.
             made = await connection.channel(publisher_confirms=True, on_return_raises=True)
             self._exchange = (
@@ -186,13 +208,18 @@ class RabbitQueue:
             self._publishing = made
         return self._exchange
 
-    def _explained(self, error: Exception) -> Exception:
-        """What a refusal while opening or looking means: a setting, or a broker that is away."""
+    def _explained(self, error: Exception, setting: str) -> Exception:
+        """What a refusal while opening or looking means: a setting, or a broker that is away.
+
+        setting is the one that names what was opened.
+        """
         name = type(error).__name__
         if name in ("ProbableAuthenticationError", "AuthenticationError"):
             return Misconfigured("password", "RabbitMQ refused our credentials")
         if name == "ChannelNotFoundEntity":
-            return Misconfigured("queue", f"RabbitMQ has no such queue or exchange: {error}")
+            return Misconfigured(setting, f"RabbitMQ has no such {setting}: {error}")
+        if name == "ChannelLockedResource" or "in exclusive use" in str(error):
+            return NotSent(f"RabbitMQ keeps the queue for another consumer: {error}")
         if name == "ChannelAccessRefused":
             return Misconfigured("user", f"RabbitMQ does not let {self._access.user}: {error}")
         if name in ("ConnectionNotAllowed", "InvalidFrameError"):
@@ -200,15 +227,47 @@ class RabbitQueue:
             where = self._access.virtual_host
             text = f"RabbitMQ hung up: is there a virtual host {where}, and may our user open it?"
             return NotSent(text)
-        if name == "ChannelLockedResource":
-            return NotSent(f"RabbitMQ keeps the queue for another consumer: {error}")
-        return NotSent(f"RabbitMQ cannot be reached: {name}")
+        where = f"{self._access.host}:{self._access.port}{' by TLS' if self._access.tls else ''}"
+        # The library wraps what the machine says of the address.
+        cause = error.args[-1] if error.args and isinstance(error.args[-1], str) else ""
+        why = f"{name}: {cause}"[:200] if cause else name
+        return NotSent(f"RabbitMQ cannot be reached at {where}: {why}")
+
+
+def _read_leniently(decode: Any) -> None:
+    """Lets the library read properties that RabbitMQ hands out unchecked: an id or subject that is
+    no UTF-8, a time beyond the calendar. They would break the connection, and break it again with
+    every delivery: one such message would hold up its queue for good. Safe to repeat.
+    """
+    for name, read in (("shortstr", _text), ("timestamp", _time), ("table", _table)):
+        if decode.METHODS[name] is not read:
+            decode.METHODS[name] = read
+
+
+def _text(value: bytes) -> tuple[int, str]:
+    length = 1 + value[0]
+    return length, value[1:length].decode("utf-8", "replace")
+
+
+def _time(value: bytes) -> tuple[int, None]:
+    """Nothing: when a message was sent, its body says."""
+    return 8, None
+
+
+def _table(value: bytes) -> tuple[int, dict[str, Any]]:
+    """Headers; where one of them cannot be read, a single one that says so."""
+    try:
+        found: tuple[int, dict[str, Any]] = library("pamqp.decode", "rabbitmq").field_table(value)
+    except (ValueError, OverflowError, OSError, RecursionError, LookupError) as error:
+        return 4 + int.from_bytes(value[:4]), {"headers-not-read": str(error)[:200]}
+    return found
 
 
 async def _closed(what: Any) -> None:
     if what is not None:
         with contextlib.suppress(Exception):  # it may be broken already
-            await what.close()
+            async with asyncio.timeout(_CLOSING_S):
+                await what.close()
 
 
 def _short(name: str) -> str:

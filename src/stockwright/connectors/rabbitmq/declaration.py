@@ -20,7 +20,13 @@ from stockwright.sdk.secrets import Secret
 class RabbitSettings(QueueSettings, frozen=True, kw_only=True):
     """What an operator sets for one RabbitMQ."""
 
-    host: Annotated[str, Meta(min_length=1, description="where the broker answers")]
+    host: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^\s/@\[\]]+$",
+            description="where the broker answers: a name or an address, nothing more",
+        ),
+    ]
     port: Annotated[int, Meta(ge=1, le=65535, description="its port")] = 5672
     tls: Annotated[bool, Meta(description="whether to speak TLS, mostly on port 5671")] = False
     virtual_host: Annotated[str, Meta(description="the virtual host")] = "/"

@@ -77,3 +77,9 @@ from poll_cursor order by connection;
 -- name: failures
 -- How often in a row the polls of a connection have failed.
 select failures from poll_cursor where connection = %(connection)s;
+
+-- name: close_misconfigured
+-- Closes the item of a connection that could not be read because of a setting.
+update work_item
+set closed_at = clock_timestamp(), closed_by = 'polling', closed_why = 'the partner answers again'
+where kind = 'connection_misconfigured' and subject = %(subject)s and closed_at is null;
