@@ -48,10 +48,15 @@ def test_a_partner_that_cannot_be_read_is_a_problem(on_database, database_url) -
         )
         connection.execute("update connecting set stage = 'live'")
         lease_poll(connection, "BUS", "w", lease_s=9.0, now=True)
+        fail_poll(connection, "BUS", "w", "the broker was away", retry_s=2.0)
+    problems = on_database("status", "--json").json["problems"]
+    assert not any("cannot be read" in text for text in problems), "it may answer the next time"
+    with Pool(database_url, size=1) as pool, session(pool) as connection:
+        lease_poll(connection, "BUS", "w", lease_s=9.0, now=True)
         fail_poll(connection, "BUS", "w", "queue: there is none", retry_s=300.0)
     ran = on_database("status", "--json")
     assert ran.code == 1
     assert any(
-        text.startswith("BUS cannot be read (once): queue: there is none; tried again at ")
+        text.startswith("BUS cannot be read (2 times): queue: there is none; tried again at ")
         for text in ran.json["problems"]
     ), ran.json["problems"]

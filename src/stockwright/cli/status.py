@@ -1,8 +1,10 @@
 """`stockwright status`: whether everything runs, and what waits."""
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -17,9 +19,13 @@ from stockwright.store.connection import Connection, Pool
 from stockwright.store.embedded import EmbeddedServer, default_data_dir, is_kept
 from stockwright.store.migrate import pending
 from stockwright.store.network import read_network
-from stockwright.store.polls import poll_states
+from stockwright.store.polls import PollState, poll_states
 from stockwright.store.processes import ProcessView, Waiting, processes, waiting
 from stockwright.store.session import session
+
+_TOO_OFTEN: Final = 3
+"""Failures in a row after which a partner that cannot be read is a problem."""
+_FAR: Final = dt.timedelta(minutes=1)
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -86,13 +92,19 @@ def _problems(found: list[ProcessView]) -> Iterator[str]:
 
 
 def _unread(connection: Connection) -> Iterator[str]:
-    """Partners that cannot be read at present, and why."""
+    """Partners that cannot be read, and why; one that failed a moment ago may answer the next."""
     connected = {one.code for one in read_network(connection).systems if one.connector}
     for poll in poll_states(connection):
-        if poll.failures and poll.connection in connected:
+        keeps_failing = poll.failures >= _TOO_OFTEN or (poll.failures > 0 and _is_far(poll))
+        if keeps_failing and poll.connection in connected:
             times = "once" if poll.failures == 1 else f"{poll.failures} times"
             again = f"tried again at {poll.due_at:%H:%M:%S %Z}"
             yield f"{poll.connection} cannot be read ({times}): {poll.last_error}; {again}"
+
+
+def _is_far(poll: PollState) -> bool:
+    """Whether the next try is far off, as after a setting that is wrong."""
+    return poll.last_error_at is not None and poll.due_at - poll.last_error_at > _FAR
 
 
 def _render(status: Status) -> RenderableType:

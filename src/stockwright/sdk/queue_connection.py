@@ -273,10 +273,12 @@ class ConsumingQueueConnection(QueueConnection):
         started_at = self._clock()
         settings = self._settings
         self._stay()
-        async with self._reading:
-            if not self._open:
-                self._open = await self._queue.take(settings.page_size, settings.wait_s)
-        self._rest_after(UNKEPT_S if self._open else IDLE_S)
+        try:
+            async with self._reading:
+                if not self._open:
+                    self._open = await self._queue.take(settings.page_size, settings.wait_s)
+        finally:
+            self._rest_after(UNKEPT_S if self._open else IDLE_S)
         return Page(
             payloads=tuple(self._payload(one) for one in self._open),
             next_cursor=cursor,

@@ -240,7 +240,7 @@ def _read_leniently(decode: Any) -> None:
     every delivery: one such message would hold up its queue for good. Safe to repeat.
     """
     for name, read in (("shortstr", _text), ("timestamp", _time), ("table", _table)):
-        if decode.METHODS[name] is not read:
+        if name in decode.METHODS:
             decode.METHODS[name] = read
 
 
