@@ -55,7 +55,7 @@ demo: $(VENV)/.runtime ## run a real wholesaler's days through Stockwright, live
 	@$(BIN)/stockwright demo $(DEMO)
 
 test: $(VENV)/.dev ## run the tests (PYTEST="tests/store -x" chooses)
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not browser and not e2e" $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not browser and not e2e" $(PYTEST)
 
 check: static test ## format, lint, types, floors, tests: all that CI runs
 

@@ -33,6 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(CLUSTER_VARIABLE, str(new_data_dir(_roomy_memory())))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: begun last, one would run alone while the other workers have nothing."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def _roomy_memory() -> Path | None:
     """Files in memory, where the system has such a place and room in it."""
     roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED

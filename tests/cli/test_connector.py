@@ -133,6 +133,7 @@ def test_a_package_that_is_broken_is_named_and_spoils_nothing_else(
     assert (misspelt.code, "take one of: json_http" in misspelt.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_new_connector_passes_the_contract_at_once(made):
     where = os.pathsep.join([str(made / "src"), *filter(None, sys.path)])
     done = subprocess.run(

@@ -57,6 +57,7 @@ def test_up_serves_the_api_and_the_console_until_sigterm(on_database):
     assert after.json["processes"] == []
 
 
+@pytest.mark.slow
 def test_the_parts_run_as_processes_of_their_own(on_database):
     with (
         up("--only", "api", "--port", "0") as (_, api),

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/how-to/write-a-connector.md").read_text(encoding="utf-8")
 RUN = "import sys; from stockwright.cli import main; sys.exit(main())"
@@ -29,6 +31,7 @@ def installed(folder):
     (info / "entry_points.txt").write_text(entry, "utf-8")
 
 
+@pytest.mark.slow
 def test_every_command_and_snippet_of_the_how_to_works_in_its_order(tmp_path):
     package = tmp_path / "stockwright-acme-shop"
     path = os.pathsep.join([str(package / "src"), str(ROOT / "src"), *filter(None, sys.path)])

@@ -401,6 +401,7 @@ def _assert_why_tells_the_number_of_any_moment(connection: Connection) -> None:
         assert all(cause.sequence <= level.sequence for cause in told.shown.causes)
 
 
+@pytest.mark.slow
 def test_every_number_of_a_random_history_is_explained_afterwards(
     new_database: Callable[[], str],
 ) -> None:
@@ -411,6 +412,7 @@ def test_every_number_of_a_random_history_is_explained_afterwards(
     run_state_machine_as_test(Machine, settings=settings_for(14, 40))
 
 
+@pytest.mark.slow
 def test_numbers_computed_while_rules_and_stock_change_are_explained_afterwards(url: str) -> None:
     """Two projections, an editor of rules and the ledger, all at once."""
     furnish(url)
