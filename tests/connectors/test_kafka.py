@@ -23,7 +23,7 @@ from stockwright.sdk.messages import (
 )
 from stockwright.sdk.secrets import resolve_secret
 from tests.connectors.kafka_broker import KafkaBroker
-from tests.connectors.queue_hub import EMPTY, hub_over, receipt
+from tests.connectors.queue_hub import CUT, MOST_BYTES, POISON, hub_over, receipt
 
 LEVEL = LevelToSend(channel="web", listing="L-1", quantity=7, version=3)
 
@@ -76,16 +76,10 @@ _MAPS = CONNECTOR.open(
 )
 
 
-@pytest.fixture(scope="module")
-def house(cluster, template):
-    with hub_over(cluster, template, _MAPS) as hub:
-        yield hub
-
-
 @pytest.fixture
-def hub(house):
-    house.rows(EMPTY)
-    return house
+def hub(database_url):
+    with hub_over(database_url, _MAPS) as hub:
+        yield hub
 
 
 async def polled(hub, connection, messages):
@@ -143,17 +137,10 @@ async def test_what_was_kept_and_not_committed_comes_again_and_counts_once(
 
 
 async def test_poison_is_parked_once_and_holds_up_nobody(broker, topic, connect, hub):
-    poison = [b"", b"\x00\xff", b"{", b'{"type": "unheard of"}', b'"' + b"x" * 3_000]
-    await broker.send(topic, *(("k", body) for body in poison), ("k", receipt("GR-1")))
-    await polled(hub, connect(topic, max_body_bytes=2_000), 6)
+    await broker.send(topic, *(("k", body) for body in POISON), ("k", receipt("GR-1")))
+    await polled(hub, connect(topic, max_body_bytes=MOST_BYTES), 6)
     hub.work()
-    assert hub.documents == ["GR-1"]
-    assert len(hub.parked) == 5
-    assert hub.parked[4] == (
-        "$",
-        "has 3001 bytes, more than max_body_bytes (2000); cut there",
-        2_000,
-    )
+    assert (hub.documents, len(hub.parked), hub.parked[4]) == (["GR-1"], 5, CUT)
     assert await broker.committed(topic) == 6
 
 
@@ -255,6 +242,21 @@ async def test_a_frozen_cluster_leaves_a_level_in_doubt_and_takes_the_next(broke
         (found,) = await connection.publish([LEVEL])
     stored = await broker.stored(topic)
     assert len({(record.key, record.value) for record in stored}) == 1
+
+
+async def test_a_producer_that_could_not_start_is_made_anew(broker, topic, connect):
+    connection = connect(out_topic=topic, levels_subject="levels", timeout_s=0.5)
+    broker.freeze()
+    try:
+        for _ in range(2):
+            (doubt,) = await connection.publish([LEVEL])
+            assert isinstance(doubt, InDoubt | Retry)
+            assert connection._queue._producer is None
+    finally:
+        broker.thaw()
+    async with asyncio.timeout(20):
+        while await connection.publish([LEVEL]) != [Applied()]:
+            pass
 
 
 async def test_a_cluster_that_is_gone_claims_nothing_and_holds_up_no_end(connect):

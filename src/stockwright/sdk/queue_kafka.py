@@ -172,7 +172,7 @@ class KafkaQueue:
     async def _reader(self) -> Any:
         if self._consumer is None:
             make = self._make_consumer or library("aiokafka", "kafka").AIOKafkaConsumer
-            self._consumer = made = make(
+            made = make(
                 self._access.topic,
                 group_id=self._access.group,
                 enable_auto_commit=False,
@@ -182,7 +182,7 @@ class KafkaQueue:
                 request_timeout_ms=int(_JOIN_S * 1000),
                 **self._reached(),
             )
-            await made.start()
+            self._consumer = await self._started(made)
         return self._consumer
 
     async def _writer(self) -> Any:
@@ -190,14 +190,23 @@ class KafkaQueue:
             make = self._make_producer or library("aiokafka", "kafka").AIOKafkaProducer
             # An idempotent producer of this library tries for ever while the cluster is away, and
             # cannot be stopped meanwhile. Without it, one message is on its way at a time.
-            self._producer = made = make(
+            made = make(
                 acks="all",
                 max_request_size=_MAX_REQUEST_BYTES,
                 request_timeout_ms=int(self._access.timeout_s * 1000),
                 **self._reached(),
             )
-            await made.start()
+            self._producer = await self._started(made)
         return self._producer
+
+    async def _started(self, part: Any) -> Any:
+        """A consumer or producer that has started; one that is cut short meanwhile is not kept."""
+        try:
+            await part.start()
+        except BaseException:
+            self._end(part)
+            raise
+        return part
 
     def _refused(self, setting: str, error: Exception) -> Exception | None:
         """What an operator must change, where Kafka said so."""
