@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 
@@ -12,7 +11,6 @@ from stockwright.flow.intake import Intake
 from stockwright.flow.polling import Poll, Poller
 from stockwright.flow.recording import Recorder
 from stockwright.store.connection import Pool
-from stockwright.store.embedded import EmbeddedServer
 
 MASTER = """
 insert into system (code, role) values ('wms', 'wms'), ('bus', 'planning');
@@ -22,12 +20,11 @@ insert into binding (system, subject, partner_code, code) values
     ('wms', 'item', 'A', 'A'), ('wms', 'item', 'B', 'B');
 update master_revision set revision = revision + 1;
 """
-EMPTY = """
-truncate event, entry, identity, batch, balance, dirty, payload, document_owner, document_line,
-         poll_cursor, subscription, subscription_secret, subscription_progress, change_log
-         restart identity cascade;
-update ledger_head set sequence = 0;
-"""
+MOST_BYTES = 2_000
+POISON = (b"", b"\x00\xff", b"{", b'{"type": "unheard of"}', b'"' + b"x" * 3_000)
+"""Messages that cannot be mapped, the last for its length beyond MOST_BYTES."""
+CUT = ("$", "has 3001 bytes, more than max_body_bytes (2000); cut there", MOST_BYTES)
+"""What is told of the last."""
 
 
 def receipt(document: str, sku: str = "A", quantity: int = 5) -> bytes:
@@ -85,13 +82,9 @@ class Hub:
 
 
 @contextmanager
-def hub_over(cluster: EmbeddedServer, template: str, maps: Any) -> Iterator[Hub]:
-    """A hub over a database of its own; EMPTY makes it anew between tests."""
-    name = f"queue_{uuid4().hex[:12]}"
-    with psycopg.connect(cluster.url_of("postgres"), autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template} strategy wal_log".encode())
-        with Pool(cluster.url_of(name), size=6) as pool:
-            with pool.connection() as connection:
-                connection.execute(MASTER.encode())
-            yield Hub(cluster.url_of(name), pool, maps)
-        admin.execute(f"drop database {name} with (force)".encode())
+def hub_over(url: str, maps: Any) -> Iterator[Hub]:
+    """A hub over an empty database."""
+    with Pool(url, size=6) as pool:
+        with pool.connection() as connection:
+            connection.execute(MASTER.encode())
+        yield Hub(url, pool, maps)

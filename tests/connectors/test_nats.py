@@ -27,7 +27,7 @@ from stockwright.sdk.messages import (
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
 from tests.connectors.nats_server import NatsServer
-from tests.connectors.queue_hub import EMPTY, hub_over, receipt
+from tests.connectors.queue_hub import CUT, MOST_BYTES, POISON, hub_over, receipt
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +61,10 @@ _MAPS = CONNECTOR.open(
 )
 
 
-@pytest.fixture(scope="module")
-def house(cluster, template):
-    with hub_over(cluster, template, _MAPS) as hub:
-        yield hub
-
-
 @pytest.fixture
-def hub(house):
-    house.rows(EMPTY)
-    return house
+def hub(database_url):
+    with hub_over(database_url, _MAPS) as hub:
+        yield hub
 
 
 # -------------------------------------------------------------------- in
@@ -177,20 +171,11 @@ async def test_a_server_that_restarts_in_the_middle_goes_on_where_it_was(server,
 
 
 async def test_poison_is_parked_once_and_holds_up_nobody(server, stream, hub):
-    poison = [b"", b"\x00\xff", b"{", b'{"type": "unheard of"}', b'"' + b"x" * 3_000]
-    await server.send(
-        *((f"{stream}.in", body) for body in poison), (f"{stream}.in", receipt("GR-1"))
-    )
-    connection = connect(server, stream, max_body_bytes=2_000)
+    await server.send(*((f"{stream}.in", body) for body in (*POISON, receipt("GR-1"))))
+    connection = connect(server, stream, max_body_bytes=MOST_BYTES)
     assert (await hub.poll(connection)).payloads == 6
     hub.work()
-    assert hub.documents == ["GR-1"]
-    assert len(hub.parked) == 5
-    assert hub.parked[4] == (
-        "$",
-        "has 3001 bytes, more than max_body_bytes (2000); cut there",
-        2_000,
-    )
+    assert (hub.documents, len(hub.parked), hub.parked[4]) == (["GR-1"], 5, CUT)
     await server.settles(stream, "stockwright")
     assert (await hub.poll(connection)).payloads == 0
     await connection.close()

@@ -26,8 +26,7 @@ from stockwright.sdk.messages import (
 )
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.transports import Unanswered
-from stockwright.store.embedded import EmbeddedServer
-from tests.connectors.queue_hub import EMPTY, Hub, hub_over, receipt
+from tests.connectors.queue_hub import CUT, MOST_BYTES, POISON, Hub, hub_over, receipt
 from tests.e2e.rabbitmq_server import RabbitServer
 
 pytestmark = pytest.mark.e2e
@@ -107,17 +106,11 @@ async def connect(server: RabbitServer) -> AsyncIterator[Connect]:
         await connection.close()
 
 
-@pytest.fixture(scope="module")
-def house(cluster: EmbeddedServer, template: str) -> Iterator[Hub]:
-    settings = CONNECTOR.declaration.parse_settings({"host": "h"}, resolve_secret)
-    with hub_over(cluster, template, CONNECTOR.open(Opening(system="wms"), settings)) as hub:
-        yield hub
-
-
 @pytest.fixture
-def hub(house: Hub) -> Hub:
-    house.rows(EMPTY)
-    return house
+def hub(database_url: str) -> Iterator[Hub]:
+    settings = CONNECTOR.declaration.parse_settings({"host": "h"}, resolve_secret)
+    with hub_over(database_url, CONNECTOR.open(Opening(system="wms"), settings)) as hub:
+        yield hub
 
 
 # -------------------------------------------------------------------- in
@@ -185,14 +178,12 @@ async def test_poison_is_parked_once_and_holds_up_nobody(
     partner: Partner, connect: Connect, hub: Hub
 ) -> None:
     queue = await partner.queue()
-    poison = [b"", b"\x00\xff", b"{", b'{"type": "unheard of"}', b'"' + b"x" * 3_000]
-    await partner.send(queue, *poison, receipt("GR-1"))
-    connection = connect(queue, max_body_bytes=2_000)
+    await partner.send(queue, *POISON, receipt("GR-1"))
+    connection = connect(queue, max_body_bytes=MOST_BYTES)
     while (await hub.poll(connection)).payloads:
         pass
     hub.work()
-    assert hub.documents == ["GR-1"]
-    assert len(hub.parked) == 5
+    assert (hub.documents, len(hub.parked), hub.parked[4]) == (["GR-1"], 5, CUT)
     await connection.close()
     assert await partner.ready(queue) == 0
 

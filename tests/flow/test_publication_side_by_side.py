@@ -1,6 +1,7 @@
 """Calls of one connection that begin and end at the same time hold each other up little."""
 
 import asyncio
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -42,14 +43,8 @@ async def test_a_call_begins_and_ends_while_another_waits_to_be_settled(world, p
     set_stock(world, Projection(pool), SKU_000=5)
     first = asyncio.create_task(publisher.step())
     await until(lambda: len(shop.calls) == 1)
-    with psycopg.connect(database_url) as holds:
-        # As a projection does that computes the level anew.
-        holds.execute("select from level where listing = 'SKU-000' for update")
-        shop.gate.set()
-        await until(lambda: waiting(world) == 1)
-        set_stock(world, Projection(pool), SKU_001=3)
-        async with asyncio.timeout(30):
-            assert await publisher.step() == 1
+    with locked(database_url):
+        await goes_on(world, pool, shop, publisher)
         assert world.level("SKU-001")["state"] == "settled"
         assert not first.done()
     assert await first == 1
@@ -64,13 +59,8 @@ async def test_reading_back_holds_up_no_call(world, pool, database_url):
     shop.gate = asyncio.Event()
     looking = asyncio.create_task(publisher.verify())
     await until(lambda: shop.asked != [])
-    with psycopg.connect(database_url) as holds:
-        holds.execute("select from level where listing = 'SKU-000' for update")
-        shop.gate.set()
-        await until(lambda: waiting(world) == 1)
-        set_stock(world, Projection(pool), SKU_001=3)
-        async with asyncio.timeout(30):
-            assert await publisher.step() == 1
+    with locked(database_url):
+        await goes_on(world, pool, shop, publisher)
     assert (await looking).read == 1
 
 
@@ -82,11 +72,9 @@ async def test_a_refused_level_that_is_locked_is_sent_again_another_time(world, 
     await publisher.step()
     assert world.level("SKU-000")["state"] == "refused"
     world.run("update work_item set closed_at = now() where kind = 'publication_refused'")
-    with psycopg.connect(database_url) as holds:
-        holds.execute("select from level where listing = 'SKU-000' for update")
-        with pool.connection() as connection:
-            connection.execute("set local lock_timeout = '5s'")
-            assert attempts.resend_decided(connection, ["WEB"]) == 0
+    with locked(database_url), pool.connection() as connection:
+        connection.execute("set local lock_timeout = '5s'")
+        assert attempts.resend_decided(connection, ["WEB"]) == 0
     with pool.connection() as connection:
         assert attempts.resend_decided(connection, ["WEB"]) == 1
     assert await publisher.step() == 1
@@ -113,6 +101,23 @@ async def test_calls_and_looks_side_by_side_meet_no_deadlock(world, pool, databa
     assert shop.shows == {"SKU-000": 39, "SKU-001": 40, "SKU-002": 41}
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     assert world.rows(deadlocks) == [(0,)]
+
+
+@contextmanager
+def locked(url):
+    """The level of SKU-000 is held, as by a projection that computes it anew."""
+    with psycopg.connect(url) as holds:
+        holds.execute("select from level where listing = 'SKU-000' for update")
+        yield
+
+
+async def goes_on(world, pool, shop, publisher):
+    """Once the shop has answered, and its answer waits for SKU-000, SKU-001 is sent and settled."""
+    shop.gate.set()
+    await until(lambda: waiting(world) == 1)
+    set_stock(world, Projection(pool), SKU_001=3)
+    async with asyncio.timeout(30):
+        assert await publisher.step() == 1
 
 
 def waiting(world) -> int:
