@@ -255,7 +255,10 @@ def test_taking_back_while_the_cause_comes_up_anew_is_told_to_come_again(
     browser = Browser(console)
     (one,) = ids_of(browser, "/work-items.json")
     deed = do(browser, "work-items", "work_item.close", [one], why="counted")
-    waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+    waits = (
+        "select 1 from pg_stat_activity"
+        " where wait_event_type = 'Lock' and datname = current_database()"
+    )
     with connect(database_url, autocommit=True) as looking, ThreadPoolExecutor(1) as thread:
         with connect(database_url) as ledger:
             ledger.execute(

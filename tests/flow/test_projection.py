@@ -1,6 +1,7 @@
 """From touched SKUs to the numbers channels should show."""
 
 import threading
+import time
 
 import psycopg
 import pytest
@@ -215,8 +216,13 @@ def test_the_later_worker_to_lock_reads_the_later_balances(world, pool, database
 
 
 def _until_waiting(world):
-    while not world.rows("select from pg_locks where not granted"):
-        pass
+    waiting = (
+        "select from pg_stat_activity"
+        " where wait_event_type = 'Lock' and datname = current_database()"
+    )
+    until = time.monotonic() + 30
+    while not world.rows(waiting):
+        assert time.monotonic() < until, "nobody waits for the lock"
 
 
 def test_many_workers_and_a_busy_ledger_end_at_the_last_balance(world, pool):
