@@ -195,6 +195,16 @@ async def test_a_level_goes_to_the_location_that_its_code_stands_for(shop, conne
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("given", "setting"),
+    [({"location": "999"}, "location"), ({"locations": {"BER": "999"}}, "locations")],
+)
+async def test_a_location_that_the_shop_does_not_have_is_named(connect, given, setting):
+    with pytest.raises(Misconfigured, match="the shop has no location 999") as raised:
+        await connect(**given).snapshot()
+    assert raised.value.setting == setting
+
+
 async def test_a_snapshot_of_many_items_comes_page_by_page(shop, connect):
     for n in range(250):
         shop.shop.add(f"S-{n}")

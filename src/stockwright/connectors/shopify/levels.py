@@ -243,7 +243,9 @@ class Levels:
         found: dict[LevelKey, ShownLevel] = {}
         for code, place in self._places.items():
             variables, path = {"location": place}, ("location", "inventoryLevels")
-            async for node in each_page(self._shop, LEVELS, variables, *path):
+            async for node in each_page(
+                self._shop, LEVELS, variables, *path, gone=_no_location(code, place)
+            ):
                 item, units = node.get("item"), _units(node)
                 if not isinstance(item, dict) or units is None or item.get("tracked") is not True:
                     continue
@@ -252,6 +254,16 @@ class Levels:
                     one = ShownLevel(listing=name, location=code, quantity=units)
                     found[LevelKey(listing=name, location=code)] = one
         return list(found.values())
+
+
+def _no_location(code: str, place: str) -> Misconfigured:
+    """What is wrong where the shop knows no location of that number."""
+    setting, number = "locations" if code else "location", place.rpartition("/")[2]
+    message = (
+        f"the shop has no location {number}: take the number at the end of the location's address"
+        " in the admin (Settings, Locations)"
+    )
+    return Misconfigured(setting, message)
 
 
 def _unsendable(level: LevelToSend, found: Found, place: str) -> Refused | None:

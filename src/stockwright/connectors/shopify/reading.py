@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from stockwright.connectors.shopify.paced import Paced
-from stockwright.domain.errors import Transient
+from stockwright.domain.errors import Misconfigured, Transient
 
 MOST_PAGES: Final = 100_000
 
@@ -35,11 +35,21 @@ def next_of(connection: Any) -> str | None:
 
 
 async def each_page(
-    shop: Paced, document: str, variables: Mapping[str, Any], *path: str, after: str | None = None
+    shop: Paced,
+    document: str,
+    variables: Mapping[str, Any],
+    *path: str,
+    after: str | None = None,
+    gone: Misconfigured | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """Every object of the connection on that path, page after page from a cursor on."""
+    """Every object of the connection on that path, page after page from a cursor on.
+
+    gone is raised where the shop says that there is no object whose connection it would be.
+    """
     for _ in range(MOST_PAGES):
         data = await shop.ask(document, {**variables, "after": after})
+        if gone is not None and data.get(path[0]) is None:
+            raise gone
         connection = value_at(dict(data), *path)
         for node in nodes_of(connection):
             yield node
