@@ -192,5 +192,21 @@ def test_codes_that_are_not_bound_fail_where_the_database_is_asked(on_database, 
 def test_without_a_database_bindings_that_were_asked_for_are_an_error(tried, tmp_path):
     config = CONFIG + f'\n[database]\ndata_dir = "{tmp_path / "none"}"\n'
     assert tried(ORDER, "--json", config=config).json["bindings"] is False
+    shown = tried(ORDER, "--header", "x: y", config=config).out
+    assert "without bindings: the database does not run." in shown
     ran = tried(ORDER, "--bindings", config=config)
     assert ran.code == 3
+
+
+def test_a_connection_that_the_file_does_not_name_is_found_in_the_database(on_database, tmp_path):
+    given = ("--role", "shop", "--set", "base_url=http://127.0.0.1:9", "--channel", "WEB")
+    (tmp_path / "stockwright.toml").write_text("[locations.MAIN]\n", encoding="utf-8")
+    added = on_database(
+        "connection", "add", "NEW", "--connector", "json_http", *given, "--pool", "MAIN"
+    )
+    assert added.code == 0, added.err
+    (tmp_path / "sample").write_text(json.dumps(ORDER), encoding="utf-8")
+    ran = on_database("map", "test", "NEW", "sample", "--no-bindings", "--json")
+    assert (ran.code, ran.json["connector"]) == (0, "json_http"), ran.err
+    unknown = on_database("map", "test", "NEWW", "sample")
+    assert (unknown.code, "did you mean NEW?" in unknown.err) == (2, True)

@@ -28,6 +28,7 @@ from stockwright.sdk.sources import MISSING, walk
 from stockwright.sdk.verbs import Connection
 from stockwright.store import payloads
 from stockwright.store.connection import Pool
+from stockwright.store.network import read_network
 from stockwright.store.session import session
 
 app = App(
@@ -62,7 +63,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 @app.command(name="test")
 def try_sample(
-    connection: Annotated[str, Parameter(help="The system's code in the configuration.")],
+    connection: Annotated[str, Parameter(help="The system's code; see: connection status.")],
     sample: Annotated[Path, Parameter(help="File with one message; - is the pipe.")],
     /,
     *,
@@ -108,21 +109,39 @@ def try_sample(
         parts=_beside(parts, payload.body, system.code, codes),
         back=back_by_rules(opened, parts),
     )
-    output.emit(tried, as_json, _render)
+    away = bindings is None and not asked
+    output.emit(tried, as_json, lambda one: _render(one, away))
     failed = any(part.failure is not None for part in tried.parts)
     return output.FINDINGS if failed else output.OK
 
 
 def _system(config: Config, code: str) -> System:
-    for system in config.systems:
-        if system.code == code:
-            if not system.connector:
-                message = f"{code} names no connector: it calls our API, and nothing is mapped"
-                raise Misconfigured(f"systems.{code}.connector", message)
-            return system
-    known = [system.code for system in config.systems]
-    hint = did_you_mean(code, known) or f"there are {', '.join(known) or 'none'}"
-    raise Rejected("unknown", "connection", f"there is no system {code!r}; {hint}")
+    """A system of the file, else one that `connection add` or the console wrote, where the
+    database runs.
+    """
+    known = {one.code: one for one in config.systems}
+    if code not in known:
+        known = {one.code: one for one in _of_database(config)} | known
+    system = known.get(code)
+    if system is None:
+        hint = did_you_mean(code, known) or f"there are {', '.join(known) or 'none'}"
+        raise Rejected("unknown", "connection", f"there is no system {code!r}; {hint}")
+    if not system.connector:
+        message = f"{code} names no connector: it calls our API, and nothing is mapped"
+        raise Misconfigured(f"systems.{code}.connector", message)
+    return system
+
+
+def _of_database(config: Config) -> Sequence[System]:
+    try:
+        with (
+            running_database(config) as url,
+            Pool(url, size=1) as pool,
+            session(pool) as connection,
+        ):
+            return read_network(connection).systems
+    except Transient:
+        return ()
 
 
 def _read(sample: Path) -> bytes:
@@ -221,11 +240,12 @@ def _piece(body: bytes, place: str) -> Any:
     return None if found is MISSING else found
 
 
-def _render(tried: Tried) -> RenderableType:
+def _render(tried: Tried, away: bool = False) -> RenderableType:
     table = Table("place", "sample", "becomes", box=None, show_lines=True)
     for part in tried.parts:
         table.add_row(Text(part.place), Text(_lines(part.sample)), Text(_becomes(part)))
     known = "with the database's bindings" if tried.bindings else "without bindings"
+    known += ": the database does not run" if away else ""
     failed = sum(part.failure is not None for part in tried.parts)
     count = len(tried.parts)
     told = [Text(f"{f.path}: {f.reason}") for f in (part.failure for part in tried.parts) if f]
