@@ -228,6 +228,19 @@ CASES: list[tuple[str, str, list[Expected]]] = [
         [(3, "locations.B.groups[1]", "error", "the group A has the code", "another code")],
     ),
     (
+        "orders of a channel that there is not",
+        "[locations.A]\n"
+        "[systems.SHOP]\nrole = 'shop'\nconnector = 'json_http'\n"
+        "settings = { base_url = 'https://shop.example' }\n"
+        "[systems.SECOND]\nrole = 'shop'\nconnector = 'json_http'\n"
+        "settings = { base_url = 'https://shop.example', channel = 'TWO' }\n"
+        "[channels.WEB]\nsystem = 'SHOP'\npool = ['A']\n"
+        "[channels.TWO]\nsystem = 'SECOND'\npool = ['A']\n",
+        [
+            (5, "systems.SHOP.settings.channel", "warning", "the channel SHOP", 'channel = "WEB"'),
+        ],
+    ),
+    (
         "policies: negative, unknown, never reached, a cap below the pack",
         GOOD + "policies = [\n"
         "  { sku = '1', cap = 3, pack_size = 6 },\n"

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from stockwright.config.connectors import connector_names, find_connector, settings_problems
 from stockwright.config.findings import Report
 from stockwright.config.host_paths import is_absolute, is_root, overlap
@@ -36,6 +38,7 @@ def check_all(report: Report, top: Values, families: Mapping[str, Family]) -> No
     check_priorities(report, places)
     check_authorities(report, places, systems)
     check_channels(report, families["channels"], systems, places, top.get("imported_places", ()))
+    check_order_channels(report, systems, families["channels"])
 
 
 def check_database(report: Report, database: Values) -> None:
@@ -230,6 +233,32 @@ def check_channels(
                 report.add((*path, "pool", index), f"{member} stands twice", "remove one")
         _check_policies(report, (*path, "policies"), channel.get("policies", ()))
         _check_caps(report, (*path, "policies"), channel.get("policies", ()), systems)
+
+
+def check_order_channels(report: Report, systems: Family, channels: Family) -> None:
+    """Orders are of a channel that there is; by default it has the code of their system."""
+    for code, system in systems.items():
+        own = [name for name, one in channels.items() if one.get("system") == code]
+        settings = system.get("settings", {})
+        channel = settings.get("channel") or code
+        if own and channel not in channels and _takes_a_channel(system.get("connector", "")):
+            report.add(
+                ("systems", code, "settings", "channel"),
+                f"its orders are of the channel {channel}, which there is not",
+                f'set channel = "{own[0]}", or bind the code {channel} to a channel',
+                "warning",
+            )
+
+
+def _takes_a_channel(name: str) -> bool:
+    try:
+        connector = find_connector(name)
+    except Misconfigured:
+        return False  # told by the check of connectors
+    if connector is None:
+        return False
+    fields = msgspec.structs.fields(connector.declaration.settings)
+    return any(field.name == "channel" for field in fields)
 
 
 def _check_caps(
