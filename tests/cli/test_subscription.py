@@ -34,11 +34,26 @@ def test_a_queue_that_connection_add_made_is_known_without_the_file(subscription
     assert made.json["to"] == "BUS: stock.{kind}"
 
 
+def test_a_code_that_nobody_configured_is_named_and_kept(subscription, on_database, tmp_path):
+    (tmp_path / "stockwright.toml").write_text(
+        '[systems.SHOP]\nrole = "shop"\n[locations.MAIN]\n'
+        '[channels.WEB]\nsystem = "SHOP"\npool = ["MAIN"]\n'
+    )
+    assert on_database("config", "apply", "--reason", "x").code == 0
+    known = subscription("add", "one", "--url", URL, "--channel", "WEB", "--location", "MAIN")
+    assert (known.code, known.err) == (0, "")
+    ran = subscription("add", "two", "--url", URL, "--channel", "WEBB", "--from-system", "ERP")
+    assert ran.code == 0, ran.err
+    assert "There is no channel 'WEBB' yet; did you mean WEB?" in ran.err
+    assert "There is no system 'ERP' yet. Nothing is told of it until there is." in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("add", "plan", "--url", "http://127.0.0.1:9/x"), "url: "),
-        (("add", "plan", "--url", URL, "--kind", "nonsense"), "filters: "),
+        (("add", "plan", "--url", URL, "--kind", "nonsense"), "kind: There is no kind 'nonsense'"),
+        (("add", "plan", "--url", URL, "--kind", "recipt"), "did you mean receipt?\n"),
         (("add", "plan", "--system", "BUS", "--subject", "a.b"), "No queue is connected as 'BUS'"),
         (("replay", "plan"), "Give one of --begin, --cursor and --sequence"),
         (("pause", "plan", "--reason", "x"), "There is no subscription 'plan'"),

@@ -145,7 +145,7 @@ def test_one_is_added_by_its_form_and_what_is_wrong_is_said_at_its_field(
     refused = browser.post("/subscription-new", fields)
     assert refused.status == 400
     assert 'name="skus" value="A, B"' in refused.text, "what was typed stays"
-    assert "is called without TLS" in words(refused)
+    assert "would be called without TLS" in words(refused)
     made = browser.post("/subscription-new", fields | {"url": "https://plan.example/h"})
     assert made.status == 200
     assert re.search(r'id="secret">whsec_', made.text)

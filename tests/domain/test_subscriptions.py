@@ -74,7 +74,7 @@ def test_without_tls_only_allowed_networks_are_called():
         ("https://10.20.1.1/hook", ""),
         ("https://127.0.0.1/hook", "is in a private network"),
         ("https://[::1]/hook", "is in a private network"),
-        ("http://93.184.216.34/hook", "is called without TLS"),
+        ("http://93.184.216.34/hook", "would be called without TLS"),
         ("ftp://plan.example/hook", "begins with https://"),
         ("plan.example/hook", "begins with https://"),
         ("https://ann:pw@plan.example/", "Leave user and password out"),

@@ -13,6 +13,7 @@ from stockwright.api.problems import ProblemRaised, problem
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, RequestKind
+from stockwright.domain.subscriptions import EVENT_KINDS, LEVEL
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ _FACTS: Final = msgspec.json.Decoder(list[Fact])
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _LOCATED: Final = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<path>[^`]*)`$", re.DOTALL)
+_NO_SUCH: Final = re.compile(r"Invalid enum value '(?P<value>[^']*)'")
+_KIND: Final = re.compile(r"(^|\.)kinds?(\[\d+\])?$")
 _NAMED: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 _BLANK: Final = b" \t\r\n"
 # A string, or a character that opens, closes or separates: all that splitting an array needs.
@@ -133,11 +136,16 @@ def explain(failure: Exception, known: tuple[str, ...] = ()) -> Rejected:
         path = f"{path}.{named['name']}" if path else named["name"]
         hint = did_you_mean(named["name"], known) if "unknown" in what else ""
         what = f"{what}; {hint}" if hint else what
+    wrong = _NO_SUCH.search(what)
+    if wrong and _KIND.search(path):
+        hint = did_you_mean(wrong["value"], (*EVENT_KINDS, LEVEL))
+        what = f"{what.rstrip('.')}; {hint}" if hint else what
     if "datetime" in what:
         what = f"{what}; write a time with its zone, as 2026-01-31T14:05:00Z"
     elif "RFC3339" in what or "`date`" in what:
         what = f"{what}; write a day as 2026-01-31"
-    return Rejected("malformed", path, what.rstrip(".") + ".")
+    stop = "" if what.endswith("?") else "."
+    return Rejected("malformed", path, what.rstrip(".") + stop)
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:

@@ -41,7 +41,10 @@ def position_of(cursor: str, kind: type[T], start: T) -> T:
     except ValueError:
         detail = "This is not a cursor of this list."
         raise problem(
-            "malformed", detail, param="cursor", next="Pass on `next_cursor`, or leave it out."
+            "malformed",
+            detail,
+            param="cursor",
+            next="Pass on the cursor of the answer before, as it is, or leave it out.",
         ) from None
 
 

@@ -1,6 +1,6 @@
 """`stockwright subscription`: outside consumers of changes: add, list, steer, replay, delete."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
@@ -13,10 +13,18 @@ from stockwright.app import find_connector, open_database
 from stockwright.cli import output
 from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import Config, load_config
+from stockwright.domain.codes import did_you_mean
 from stockwright.domain.cursors import cursor_of
 from stockwright.domain.errors import Rejected
+from stockwright.domain.network import Network
 from stockwright.domain.proxies import networks
-from stockwright.domain.subscriptions import Filters, NewSubscription, shown_url
+from stockwright.domain.subscriptions import (
+    EVENT_KINDS,
+    LEVEL,
+    Filters,
+    NewSubscription,
+    shown_url,
+)
 from stockwright.flow import subscribing
 from stockwright.flow.subscribing import OVERLAP_S, Made, Start
 from stockwright.store import subscriptions as store
@@ -34,7 +42,25 @@ app = App(
 Name = Annotated[str, Parameter(help="The subscription's name; see: subscription list.")]
 Reason = Annotated[str, Parameter(help="Why: it is kept in the change log.")]
 Author = Annotated[str | None, Parameter(help="Who does it; the machine's user by default.")]
-Codes = Annotated[list[str] | None, Parameter(negative="", help="Only these; repeat it for more.")]
+Kinds = Annotated[
+    list[str] | None,
+    Parameter(
+        negative="", help="Only events of this kind, such as receipt, or level; repeat it for more."
+    ),
+]
+Skus = Annotated[
+    list[str] | None, Parameter(negative="", help="Only what is about this SKU; repeat it.")
+]
+Locations = Annotated[
+    list[str] | None, Parameter(negative="", help="Only what is about this place; repeat it.")
+]
+Channels = Annotated[
+    list[str] | None, Parameter(negative="", help="Only what is about this channel; repeat it.")
+]
+Systems = Annotated[
+    list[str] | None,
+    Parameter(negative="", help="Only what this system told, and its channels' levels; repeat it."),
+]
 Begin = Annotated[
     Literal["start", "now"] | None, Parameter(help="At the start of all, or behind all there is.")
 ]
@@ -68,11 +94,11 @@ def add(
     changes: Annotated[
         Literal["all", "events", "levels"], Parameter(help="Events, levels, or all.")
     ] = "all",
-    kind: Codes = None,
-    sku: Codes = None,
-    location: Codes = None,
-    channel: Codes = None,
-    from_system: Codes = None,
+    kind: Kinds = None,
+    sku: Skus = None,
+    location: Locations = None,
+    channel: Channels = None,
+    from_system: Systems = None,
     batch: Annotated[int, Parameter(help="Changes in one message, at most.")] = 100,
     begin: Begin = None,
     cursor: Cursor = "",
@@ -111,10 +137,29 @@ def add(
             allowed=networks(loaded.subscriptions.allowed_networks),
             queues=_queues(pool, loaded),
         )
+        with session(pool) as connection:
+            unknown = list(_unknown(new.filters, read_network(connection)))
     if made is None:
         raise Rejected("malformed", "name", f"There is a subscription {name!r}; choose another.")
     output.emit(_made(made), as_json, lambda one: Text("\n".join(_secret_lines(one))))
+    for words in unknown:
+        output.err().print(Text(f"{words} Nothing is told of it until there is."))
     return output.OK
+
+
+def _unknown(filters: Filters, network: Network) -> Iterator[str]:
+    """Codes of filters that nobody has configured: perhaps misspelt, perhaps still to come."""
+    asked: tuple[tuple[str, Sequence[str], Sequence[Any]], ...] = (
+        ("channel", filters.channels, network.channels),
+        ("location", filters.locations, network.locations),
+        ("system", filters.systems, network.systems),
+    )
+    for what, codes, there in asked:
+        known = [one.code for one in there]
+        for code in codes:
+            if code not in known:
+                hint = did_you_mean(code, known)
+                yield f"There is no {what} {code!r} yet{f'; {hint}' if hint else '.'}"
 
 
 @app.command(name="list")
@@ -238,6 +283,11 @@ def _opened(loaded: Config) -> Iterator[Pool]:
 
 
 def _filters(asked: dict[str, Any]) -> Filters:
+    known = (*EVENT_KINDS, LEVEL)
+    for kind in asked["kinds"]:
+        if kind not in known:
+            hint = did_you_mean(kind, known) or f"take one of {', '.join(known)}."
+            raise Rejected("malformed", "kind", f"There is no kind {kind!r}; {hint}")
     try:
         return msgspec.convert(asked, Filters)
     except msgspec.ValidationError as error:

@@ -140,8 +140,11 @@ def shown_url(url: str) -> str:
 
 def not_allowed(address: str, *, secure: bool) -> str:
     """Why an address is not called, and which setting would allow it."""
-    why = "is in a private network" if secure else "is called without TLS"
-    return f"{address} {why} that `subscriptions.allowed_networks` does not name"
+    why = "is in a private network" if secure else "would be called without TLS"
+    return (
+        f"{address} {why}, and `subscriptions.allowed_networks` names no network that it is in:"
+        " add that network there and start again, or take a public address over https"
+    )
 
 
 def check_subject(subject: str) -> None:
