@@ -155,7 +155,11 @@ def test_wrong_credentials_fail_the_step_and_can_be_mended(sw, shown, monkeypatc
     assert steps(ran)["credentials"]["note"].startswith("token: SHOP answered 401")
     monkeypatch.delenv("SHOP_TOKEN")
     note = steps(sw("connection", "test", "SHOP", "--json"))["credentials"]["note"]
-    assert "SHOP_TOKEN is not set" in note
+    assert note == ("token: the environment variable SHOP_TOKEN is not set; set it and start again")
+    assert (
+        "Next: mend token, then stockwright connection test SHOP"
+        in sw("connection", "status", "SHOP").out
+    )
     monkeypatch.setenv("SHOP_TOKEN", "t0ken")
     assert steps(sw("connection", "test", "SHOP", "--json"))["credentials"]["state"] == "done"
 
@@ -271,3 +275,36 @@ def test_a_connection_of_the_file_is_live_and_others_are_unknown(sw, tmp_path):
     for command in ("test", "items", "shadow", "status"):
         ran = sw("connection", command, "NONE")
         assert (ran.code, "No system 'NONE' has a connector" in ran.err) == (2, True)
+
+
+def test_a_partner_that_only_takes_goes_live_without_being_forced(sw, tmp_path, database_url):
+    (tmp_path / "out").mkdir()
+    where = ("--set", f"outbox={tmp_path / 'out'}", "--channel", "OUTLET", "--pool", "MAIN")
+    sw("connection", "add", "OUTLET", "--connector", "csv_drop", "--role", "marketplace", *where)
+    found = steps(sw("connection", "test", "OUTLET", "--json"))
+    assert found["items"]["note"] == "it names no item to us: nothing is to be matched"
+    wrote(
+        tmp_path / "listings.csv",
+        ("channel", "code", "sku", "quantity"),
+        ("OUTLET", "MUG", "MUG", "1"),
+    )
+    assert sw("import", "listings", "listings.csv").code == 0
+    stock(database_url, MUG=5)
+    assert sw("connection", "shadow", "OUTLET").code == 0
+    assert sw("connection", "live", "OUTLET", "--reason", "tested").code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--set", "inbx=/x"), "error: systems.W.settings.inbx is not a setting of the connector"),
+        (("--set", "inbox"), "error: set: Give every setting as NAME=VALUE; number 1 is not."),
+        (("--role", "wmss"), "'wmss' is not among them."),
+        (("--connector", "csv_drp"), "There is no connector 'csv_drp'; did you mean csv_drop?\n"),
+    ],
+)
+def test_what_is_wrong_with_a_new_connection_is_told_once_with_its_field(sw, given, words):
+    usual = {"--connector": "csv_drop", "--role": "wms"} | dict([given])
+    ran = sw("connection", "add", "W", *(word for pair in usual.items() for word in pair))
+    assert (ran.code, words in ran.err) == (2, True), ran.err
+    assert "?." not in ran.err

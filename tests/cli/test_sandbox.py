@@ -69,6 +69,8 @@ def test_for_people_it_prints_a_piece_of_the_configuration():
         for name in system["settings"]:
             assert f"--set {name}=" in command
         assert system["role"] == "shop"
+        assert told["channels"]["SANDBOX"] == {"system": "SANDBOX", "pool": ["MAIN"]}
+        assert command.endswith(" --channel SANDBOX --pool MAIN\n")
         assert connector.declaration.problems(system["settings"]) == []
         assert "export SANDBOX_ACCESS_TOKEN=shpat_sandbox\n" in exports
         running.send_signal(signal.SIGINT)

@@ -46,8 +46,8 @@ def test_a_channel_that_is_there_keeps_its_rules():
     ("more", "field", "words"),
     [
         ({"connector": "jsonhttp"}, "connector", "did you mean json_http"),
-        ({"role": ""}, "role", "json_http speaks for: shop, marketplace"),
-        ({"role": "edi"}, "role", "Say what the system is to us"),
+        ({"role": ""}, "role", "json_http speaks for shop, marketplace"),
+        ({"role": "edi"}, "role", "'edi' is not among them"),
         ({"settings": {}}, "systems.SHOP.settings.base_url", "is required and was not given"),
         ({"settings": {"base_url": "x"}}, "systems.SHOP.settings.base_url", "matching regex"),
         ({"settings": URL | {"page_size": "many"}}, "systems.SHOP.settings.page_size", "int"),

@@ -165,3 +165,27 @@ def test_the_form_names_no_file_of_the_machine(console, shop):
     assert answer.status == 400
     assert "systems.SHOP.settings.token names a file of the machine" in words(answer)
     assert "connections.secret_folders" in words(answer)
+
+
+def test_a_connection_that_cannot_be_read_says_why_and_when_it_is_tried_again(console, seed, shop):
+    browser = Browser(console)
+    assert browser.post("/connection-new", form(shop)).status == 303
+    seed._run("update connecting set stage = 'live'")
+    assert "cannot be read" not in words(browser.get("/connections"))
+    seed._run(
+        "insert into poll_cursor (connection, failures, last_error, last_error_at, due_at)"
+        " values ('SHOP', 7, 'SHOP <is> away', now(), now() + interval '1 minute')"
+    )
+    assert "cannot be read: SHOP &lt;is&gt; away" in words(browser.get("/connections"))
+    shown = words(browser.get("/connections/SHOP"))
+    assert "It cannot be read: SHOP &lt;is&gt; away" in shown
+    assert "7 times in a row, tried again at " in shown
+
+
+def test_the_list_says_why_the_next_step_of_a_connection_failed(console, seed, shop):
+    browser = Browser(console)
+    away = form(shop, set__base_url="http://127.0.0.1:9")
+    assert browser.post("/connection-new", away).status == 303
+    browser.post("/connections/act", {"system": "SHOP", "action": "test"})
+    shown = words(browser.get("/connections"))
+    assert re.search(r"Credentials checked http://127\.0\.0\.1:9/\S* cannot be reached", shown)

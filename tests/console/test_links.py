@@ -71,6 +71,11 @@ JUDGED = [
         "throttled by its limit, 9 levels waiting",
     ),
     (
+        out(waiting=2, oldest_at=ago(99), last_try="it cannot be reached", worker_at=ago(1)),
+        "backlog",
+        "behind its budget of 5 s, 2 levels waiting; the last try: it cannot be reached",
+    ),
+    (
         out(failures=3, retry_at=ago(-12), waiting=9, oldest_at=ago(99)),
         "failing",
         "waiting for retry at 10:30:12, failed 3 times in a row",

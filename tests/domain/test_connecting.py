@@ -48,3 +48,38 @@ def test_going_live_is_no_reason_against_itself():
 )
 def test_who_tells_how_much_lies_there(role: Role, tells: bool):
     assert entitled(role) == tells
+
+
+def test_a_shop_without_a_channel_is_to_be_looked_at_and_keeps_nobody_from_going_on():
+    (shop,) = [one for one in checklist({}, role="shop", sells=False) if one.name == "shadow"]
+    assert (shop.state, shop.passed) == ("attention", True)
+    assert shop.note.endswith("connection add once more, with --channel and --pool")
+
+
+def test_a_setting_at_fault_is_mended_before_the_step_is_taken_again():
+    detail = {"setting": "systems.ERP.settings.inbox"}
+    failed = Step(name="credentials", state="failed", note="inbox: no folder", detail=detail)
+    steps = checklist({**ALL, "credentials": failed}, role="erp", sells=True)
+    assert next_of(steps, "ERP") == "mend inbox, then stockwright connection test ERP"
+    away = Step(name="credentials", state="failed", detail={"setting": ""})
+    steps = checklist({**ALL, "credentials": away}, role="erp", sells=True)
+    assert next_of(steps, "ERP") == "stockwright connection test ERP"
+
+
+@pytest.mark.parametrize(
+    ("role", "said"), [("shop", "a shop"), ("planning", "a system for planning"), ("crm", "a CRM")]
+)
+def test_a_role_is_called_by_a_name_that_can_begin_a_sentence(role: Role, said: str):
+    (step,) = [one for one in checklist({}, role=role, sells=True) if one.name == "opening_stock"]
+    assert step.note.startswith(f"{said} shows what it is told")
+
+
+def test_orders_of_no_known_channel_ask_for_the_channel_and_not_for_another_sample():
+    for missing_code, said in (
+        ("channel:SHOP", "stockwright connection add SHOP ... --channel CODE --pool PLACE"),
+        ("item:MUG", "stockwright connection test SHOP --sample FILE"),
+    ):
+        detail = {"broken": [{"missing": missing_code}]}
+        sample = Step(name="sample", state="failed", detail=detail)
+        steps = checklist({**ALL, "sample": sample}, role="shop", sells=False)
+        assert next_of(steps, "SHOP") == said

@@ -10,8 +10,8 @@ from stockwright.flow.probing import Probed, look, probe
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.messages import ShownLevel
+from stockwright.store import attempts, polls
 from stockwright.store import connecting as store
-from stockwright.store import polls
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
 from tests.flow.channels import Shop, World, link, set_stock
@@ -189,6 +189,42 @@ async def test_a_partner_that_can_only_be_written_to_is_not_asked(world, pool):
     found = do(pool, checking.judge, "WEB", partner, probed, (), actor="cli").connection
     states = {step.name: step.state for step in found.steps}
     assert (states["credentials"], states["sample"]) == ("attention", "skipped")
+    assert states["items"] == "skipped", "it names none, so that it could never be matched"
+
+
+def failing(pool, system, error, *, times):
+    """As after so many polls in a row that failed, the last of them a moment ago."""
+    for _ in range(times):
+        do(pool, polls.lease_poll, system, "w", lease_s=9.0, now=True)
+        do(pool, polls.fail_poll, system, "w", error, retry_s=2.0)
+
+
+def test_what_a_live_connection_cannot_do_is_told_until_it_can(world, pool):
+    stage(pool, "live")
+    failing(pool, "WEB", "it is away", times=2)
+    assert do(pool, connecting.view, "WEB").troubles == ()
+    failing(pool, "WEB", "it is away", times=1)
+    do(pool, attempts.ensure_connection, "WEB", 1.0)
+    world.run("update connection_state set failures = 2, last_error = '401' where system = 'WEB'")
+    read, send = do(pool, connecting.view, "WEB").troubles
+    assert (read.what, read.error, read.failures) == ("read", "it is away", 3)
+    assert (send.what, send.error, send.failures) == ("send", "401", 2)
+    stage(pool, "added")
+    assert do(pool, connecting.view, "WEB").troubles == (), "nobody speaks with it yet"
+
+
+def test_a_connection_opened_anew_is_read_at_once_only_where_a_setting_was_at_fault(world, pool):
+    stage(pool, "live")
+    for setting, at_once in (("", False), ("token", True)):
+        do(pool, polls.lease_poll, "WEB", "w", lease_s=9.0, now=True)
+        do(pool, polls.fail_poll, "WEB", "w", "not now", retry_s=300.0)
+        if setting:
+            item = polls.item_of_reading("WEB")
+            detail = {"setting": setting}
+            do(pool, attempts.open_refusal, "connection_misconfigured", item, "WEB", detail)
+        do(pool, connecting.opened, ["WEB"])
+        leased = do(pool, polls.lease_poll, "WEB", "w", lease_s=9.0)
+        assert (leased is not None) == at_once
 
 
 def figures(world, pool, *rows):

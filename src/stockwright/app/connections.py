@@ -5,6 +5,7 @@ from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stockwright.config import connectors, resolve_secret
+from stockwright.config.secrets import is_reference
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Misconfigured
 from stockwright.domain.network import Network, System
@@ -21,8 +22,12 @@ def find_connector(name: str, setting: str = "connector") -> Connector[Any]:
     found = connectors.find_connector(name)
     if found is None:
         known = connectors.connector_names()
-        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-        raise Misconfigured(setting, f"There is no connector {name!r}; {hint}.")
+        near = did_you_mean(name, known)
+        there = f"{near} There are" if near else "there are"
+        message = f"There is no connector {name!r}; {there} {', '.join(known)}. One of another"
+        raise Misconfigured(
+            setting, f"{message} package must be installed where this process runs."
+        )
     return found
 
 
@@ -141,9 +146,12 @@ def open_connection(
     """One system's connection; see open_asked. Raises Misconfigured."""
     where = f"systems.{system.code}"
     connector = find_connector(system.connector, f"{where}.connector")
-    settings = connector.declaration.parse_settings(
-        system.settings, secret, where=f"{where}.settings"
-    )
+    try:
+        settings = connector.declaration.parse_settings(
+            system.settings, secret, where=f"{where}.settings"
+        )
+    except Misconfigured as failure:
+        raise _by_its_setting(failure, system) from None
     return connector.open(
         Opening(
             system=system.code,
@@ -152,3 +160,17 @@ def open_connection(
         ),
         settings,
     )
+
+
+def _by_its_setting(failure: Misconfigured, system: System) -> Misconfigured:
+    """The same, named by the setting that refers to the secret, where a secret is at fault."""
+    if not is_reference(failure.setting):
+        return failure
+    names = [
+        name
+        for name, value in system.settings.items()
+        if value == failure.setting or (isinstance(value, list) and failure.setting in value)
+    ]
+    if not names:
+        return failure
+    return Misconfigured(f"systems.{system.code}.settings.{names[0]}", f"{names[0]}: {failure}")

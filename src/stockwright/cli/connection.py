@@ -322,7 +322,9 @@ def _listed(found: Sequence[ConnectionView]) -> Iterator[str]:
         yield "No connection yet: stockwright connection add NAME --connector CONNECTOR"
     for one in found:
         next_ = f"; next: {one.next}" if one.next else ""
-        yield f"{one.system}: {one.stage}, {one.role} by {one.connector}{next_}"
+        words = {"read": "cannot be read", "send": "nothing can be sent to it"}
+        wrong = "".join(f"; {words[each.what]}: {each.error}" for each in one.troubles)
+        yield f"{one.system}: {one.stage}, {one.role} by {one.connector}{next_}{wrong}"
 
 
 @contextmanager

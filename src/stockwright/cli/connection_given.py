@@ -14,11 +14,12 @@ from stockwright.sdk.messages import Payload
 def given_settings(texts: Sequence[str]) -> dict[str, str]:
     """Settings given as NAME=VALUE. Raises Rejected, and repeats nothing of what was given."""
     found = {}
-    for text in texts:
+    for number, text in enumerate(texts, 1):
         name, separator, value = text.partition("=")
         if not separator or not name.strip():
-            # What was meant as a value may be a secret.
-            raise Rejected("malformed", "set", "Give every setting as NAME=VALUE.")
+            # What was meant as a value may be a secret, so it is told by its place.
+            message = f"Give every setting as NAME=VALUE; number {number} is not."
+            raise Rejected("malformed", "set", message)
         found[name.strip()] = value.strip()
     return found
 

@@ -6,7 +6,7 @@ from stockwright.app.connecting import Shadowed
 from stockwright.cli.output import encoded
 from stockwright.domain.connecting import Step
 from stockwright.domain.item_match import PartnerItem
-from stockwright.flow.connecting import ConnectionView
+from stockwright.flow.connecting import ConnectionView, Trouble
 from stockwright.flow.opening_stock import Opening, Taken
 from stockwright.flow.sampling import Sample
 
@@ -33,7 +33,8 @@ def status_lines(found: ConnectionView) -> Iterator[str]:
     elif not found.by_steps:
         yield "    configured without steps: it is live since it was declared"
     yield from (_step(step) for step in found.steps)
-    if found.stage != "added" and not found.spoken_for:
+    cannot = any(run.error and not run.open for run in found.running)
+    if found.stage != "added" and not found.spoken_for and not cannot:
         yield (
             "No worker speaks with it: start `stockwright up`; one that runs begins within seconds."
         )
@@ -45,8 +46,16 @@ def status_lines(found: ConnectionView) -> Iterator[str]:
             yield f"{run.worker} goes on with the settings before: {run.error}"
         else:
             yield f"{run.worker} cannot open it: {run.error}"
+    yield from (_trouble(one) for one in found.troubles)
     if found.next:
         yield f"Next: {found.next}"
+
+
+def _trouble(one: Trouble) -> str:
+    what = "It cannot be read" if one.what == "read" else "Nothing can be sent to it"
+    times = "once" if one.failures == 1 else f"{one.failures} times"
+    again = f"; tried again at {one.again_at:%H:%M:%S} UTC" if one.again_at else ""
+    return f"{what} ({times}): {one.error}{again}"
 
 
 def _count(number: int, noun: str) -> str:

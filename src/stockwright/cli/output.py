@@ -158,5 +158,5 @@ def explain(failure: StockwrightError, as_json: bool) -> None:
             error["retry_after_s"] = failure.retry_after_s
         sys.stderr.write(msgspec.json.encode(error).decode() + "\n")
         return
-    line = f"{name}: {message}" if name else message
+    line = f"{name}: {message}" if name and not message.startswith(name) else message
     sys.stderr.write("error: " + " ".join(line.split()) + "\n")

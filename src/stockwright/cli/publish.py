@@ -182,6 +182,8 @@ def _lines(one: Publishing) -> Iterator[str]:
     facts, backlog, used = one.link.facts, one.backlog, one.spending.used
     yield f"{facts.channel}: {one.link.judgement.state}"
     yield f"    {one.link.judgement.why}"
+    if one.link.judgement.state == "failing" and facts.last_error:
+        yield f"    {facts.last_error}"
     if one.is_told:
         parts = [
             f"{backlog.decreases:,} decreases and {backlog.increases:,} increases waiting",

@@ -14,10 +14,13 @@ from rich.text import Text
 
 from stockwright.cli import output
 from stockwright.config.connectors import find_connector, usable_connectors
+from stockwright.domain.connecting import SELLS
 from stockwright.domain.errors import Rejected
 from stockwright.sdk.secrets import Secret
 
 PRODUCTS: Final = ("L-1", "L-2", "L-3")
+PLACE: Final = "MAIN"
+"""Stands for the place that a channel sells from, which only the user knows."""
 TOKEN: Final = "sandbox-token"
 """What a partner of the user's own making asks for: a sandbox without one proves no credential."""
 
@@ -162,6 +165,9 @@ def _text(ready: Ready) -> Text:
     lines += ["[systems.SANDBOX.settings]"]
     # JSON's texts, numbers and lists are TOML's as well.
     lines += [f"{name} = {_json(value)}" for name, value in ready.settings.items()]
+    if _sells(ready.connector):
+        lines += ["", "[channels.SANDBOX]", 'system = "SANDBOX"', f'pool = ["{PLACE}"]']
+        lines += [f"# {PLACE}: the place, or a group, that it sells from; put your own."]
     lines += ["", f"# Or: {_command(ready)}", f"# It answers at {ready.address} until Ctrl-C."]
     return Text("\n".join(lines))
 
@@ -177,7 +183,13 @@ def _command(ready: Ready) -> str:
     roles = _roles(ready.connector)
     if len(roles) > 1:
         words += ["--role", roles[0]]
-    return " ".join([*words, *given])
+    channel = ["--channel SANDBOX --pool", PLACE] if _sells(ready.connector) else []
+    return " ".join([*words, *given, *channel])
+
+
+def _sells(name: str) -> bool:
+    """Whether the system that is printed sells, and so needs a channel."""
+    return _roles(name)[0] in SELLS
 
 
 def _roles(name: str) -> tuple[str, ...]:

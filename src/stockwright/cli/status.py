@@ -1,10 +1,8 @@
 """`stockwright status`: whether everything runs, and what waits."""
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -15,17 +13,13 @@ from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import Config, database_url, load_config
 from stockwright.domain.errors import Transient
 from stockwright.flow.configuring import plan
+from stockwright.flow.connecting import unread
 from stockwright.store.connection import Connection, Pool
 from stockwright.store.embedded import EmbeddedServer, default_data_dir, is_kept
 from stockwright.store.migrate import pending
 from stockwright.store.network import read_network
-from stockwright.store.polls import PollState, poll_states
 from stockwright.store.processes import ProcessView, Waiting, processes, waiting
 from stockwright.store.session import session
-
-_TOO_OFTEN: Final = 3
-"""Failures in a row after which a partner that cannot be read is a problem."""
-_FAR: Final = dt.timedelta(minutes=1)
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -88,23 +82,22 @@ def _problems(found: list[ProcessView]) -> Iterator[str]:
             continue
         for part in process.parts:
             if part.state == "failed":
-                yield f"{process.worker}: {part.name} fails ({part.failures} times): {part.error}"
+                times = _times(part.failures)
+                yield f"{process.worker}: {part.name} fails ({times}): {part.error}"
 
 
 def _unread(connection: Connection) -> Iterator[str]:
     """Partners that cannot be read, and why; one that failed a moment ago may answer the next."""
     connected = {one.code for one in read_network(connection).systems if one.connector}
-    for poll in poll_states(connection):
-        keeps_failing = poll.failures >= _TOO_OFTEN or (poll.failures > 0 and _is_far(poll))
-        if keeps_failing and poll.connection in connected:
-            times = "once" if poll.failures == 1 else f"{poll.failures} times"
+    for poll in unread(connection):
+        if poll.connection in connected:
+            times = _times(poll.failures)
             again = f"tried again at {poll.due_at:%H:%M:%S %Z}"
             yield f"{poll.connection} cannot be read ({times}): {poll.last_error}; {again}"
 
 
-def _is_far(poll: PollState) -> bool:
-    """Whether the next try is far off, as after a setting that is wrong."""
-    return poll.last_error_at is not None and poll.due_at - poll.last_error_at > _FAR
+def _times(failures: int) -> str:
+    return "once" if failures == 1 else f"{failures} times"
 
 
 def _render(status: Status) -> RenderableType:

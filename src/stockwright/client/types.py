@@ -1147,11 +1147,24 @@ class Running(msgspec.Struct, kw_only=True, omit_defaults=True):
     since: dt.datetime | None
 
 
+class Trouble(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a running connection cannot do now: `read` the partner, or `send` to it, and why.
+
+    failures is how often in a row it failed; it is tried again at again_at.
+    """
+
+    what: Literal["read", "send"]
+    error: str
+    failures: int
+    again_at: dt.datetime | None
+
+
 class ConnectionView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How one connection stands: its stage, its steps in order, and what comes next.
 
     by_steps is false for a connection that was configured without these steps: it is live. missing
-    says what keeps it from going live. worker_at is when a worker last looked at it.
+    says what keeps it from going live. worker_at is when a worker last looked at it. troubles are
+    what it cannot do though it is open.
     """
 
     system: str
@@ -1172,6 +1185,7 @@ class ConnectionView(msgspec.Struct, kw_only=True, omit_defaults=True):
     worker_at: dt.datetime | None
     spoken_for: bool
     running: list[Running] = []
+    troubles: list[Trouble] = []
 
 
 class ConnectionsAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):

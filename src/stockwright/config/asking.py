@@ -50,8 +50,8 @@ def connector_of(name: str) -> Connector[Any]:
     found = find_connector(name)
     if found is None:
         known = connector_names()
-        hint = did_you_mean(name, known) or f"take one of {', '.join(known)}"
-        raise Rejected("malformed", "connector", f"There is no connector {name!r}; {hint}.")
+        hint = did_you_mean(name, known) or f"take one of {', '.join(known)}."
+        raise Rejected("malformed", "connector", f"There is no connector {name!r}; {hint}")
     return found
 
 
@@ -99,7 +99,8 @@ def role_of(declaration: Declaration[Any], given: str) -> Role:
         if role == given:
             return role
     roles = ", ".join(declaration.roles)
-    message = f"Say what the system is to us; {declaration.name} speaks for: {roles}."
+    wrong = f"{given!r} is not among them" if given else "say what the system is to us"
+    message = f"{declaration.name} speaks for {roles}; {wrong}."
     raise Rejected("malformed", "role", message)
 
 
@@ -180,7 +181,8 @@ def _channel(new: NewConnection, database: Network) -> dict[str, Any] | None:
 def _told(findings: Sequence[Finding]) -> Rejected:
     errors = [finding for finding in findings if finding.level == "error"]
     words = "; ".join(f"{one.field} {one.problem}: {one.fix}" for one in errors)
-    return Rejected("malformed", errors[0].field, f"{words}.")
+    stop = "" if words.endswith("?") else "."
+    return Rejected("malformed", errors[0].field, f"{words}{stop}")
 
 
 def reference_problem(text: str) -> str:

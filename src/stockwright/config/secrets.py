@@ -36,10 +36,17 @@ def resolve_secret(reference: str) -> str:
     try:
         secret = secrets.resolve_secret(reference)
     except ValueError as failure:
-        raise Misconfigured(setting, f"{failure}; set it and start again") from None
+        raise Misconfigured(setting, f"{failure}; {_next(reference)}") from None
     if not secret:
-        raise Misconfigured(setting, "the secret is empty; set it and start again")
+        raise Misconfigured(setting, f"the secret is empty; {_next(reference)}")
     return secret
+
+
+def _next(reference: str) -> str:
+    """What to do about a secret that is not there: an environment is read at the start alone."""
+    if reference.startswith("file:"):
+        return "write the secret into it"
+    return "set it and start again"
 
 
 def literal_secrets(path: TomlPath, settings: Mapping[str, Any]) -> Iterator[TomlPath]:

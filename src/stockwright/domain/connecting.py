@@ -30,6 +30,15 @@ TITLES: Final[Mapping[StepName, str]] = {
     "shadow": "Shadow compared",
     "live": "Live",
 }
+SELLS: Final[frozenset[Role]] = frozenset({"shop", "marketplace"})
+"""Roles of partners that sell: without a channel they are sent nothing, and no order is theirs."""
+_PARTNERS: Final[Mapping[Role, str]] = {
+    "planning": "a system for planning",
+    "crm": "a CRM",
+    "edi": "a partner by EDI",
+}
+MISSING_CHANNEL: Final = "channel:"
+"""How a code begins that is missing because nobody said which channel a partner's orders are of."""
 _PASSED: Final[frozenset[State]] = frozenset({"done", "attention", "skipped"})
 _COMMANDS: Final[Mapping[StepName, str]] = {
     "settings": "stockwright connection add {system}",
@@ -68,16 +77,28 @@ def entitled(role: Role) -> bool:
     return role in TELLS_STOCK
 
 
+def as_partner(role: Role) -> str:
+    """A role as a sentence begins with it: a shop, an ERP, a system for planning."""
+    return _PARTNERS.get(role, f"a {role}")
+
+
 def checklist(found: Mapping[StepName, Step], *, role: Role, sells: bool) -> tuple[Step, ...]:
     """Every step in order, those that this connection does not need as skipped."""
     given: dict[StepName, Step] = {name: Step(name=name) for name in STEPS}
     if not entitled(role):
-        note = f"a {role} shows what it is told; its figures are no stock"
+        note = f"{as_partner(role)} shows what it is told; its figures are no stock"
         given["opening_stock"] = Step(name="opening_stock", state="skipped", note=note)
     if not sells:
-        note = "no channel belongs to it, so nothing is sent to it"
-        given["shadow"] = Step(name="shadow", state="skipped", note=note)
+        given["shadow"] = _without_channel(role)
     return tuple(found.get(name, given[name]) for name in STEPS)
+
+
+def _without_channel(role: Role) -> Step:
+    note = "no channel belongs to it, so nothing is sent to it"
+    if role not in SELLS:
+        return Step(name="shadow", state="skipped", note=note)
+    asked = "give it one where it sells: connection add once more, with --channel and --pool"
+    return Step(name="shadow", state="attention", note=f"{note}; {asked}")
 
 
 def missing(steps: Sequence[Step]) -> list[str]:
@@ -92,4 +113,12 @@ def missing(steps: Sequence[Step]) -> list[str]:
 def next_of(steps: Sequence[Step], system: str) -> str:
     """The command of the first step that is not passed; '' where all are."""
     first = next((step for step in steps if not step.passed), None)
-    return "" if first is None else _COMMANDS[first.name].format(system=system)
+    if first is None:
+        return ""
+    command = _COMMANDS[first.name].format(system=system)
+    broken = first.detail.get("broken") if first.name == "sample" else None
+    if broken and str(broken[0].get("missing", "")).startswith(MISSING_CHANNEL):
+        return f"stockwright connection add {system} ... --channel CODE --pool PLACE"
+    setting = first.detail.get("setting", "") if first.state == "failed" else ""
+    setting = setting.rpartition(".settings.")[2]
+    return f"mend {setting}, then {command}" if setting else command

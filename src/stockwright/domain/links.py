@@ -34,6 +34,7 @@ class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
     last_activity is when something last changed (out) or came in (in). samples is how many
     acknowledgements the lags were measured on. worker_at is when a publisher last looked at it.
     resending are those of `waiting` that are only sent once more, because an operator asked for it.
+    last_try says why the newest try to send something came to nothing; '' where it did not.
     """
 
     direction: Direction
@@ -65,6 +66,7 @@ class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
     worker_at: dt.datetime | None = None
     paused_why: str = ""
     resending: int = 0
+    last_try: str = ""
 
     @property
     def key(self) -> str:
@@ -126,7 +128,8 @@ def _waiting_long(facts: LinkFacts, now: dt.datetime) -> str:
         return f"throttled by its limit{_pending(facts)}"
     if _unattended(facts, now):
         return f"no worker holds a lease{_pending(facts)}: is `stockwright up` running?"
-    return f"behind its budget of {facts.latency_budget_s:g} s{_pending(facts)}"
+    why = f"; the last try: {facts.last_try}" if facts.last_try else ""
+    return f"behind its budget of {facts.latency_budget_s:g} s{_pending(facts)}{why}"
 
 
 def _unattended(facts: LinkFacts, now: dt.datetime) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from stockwright.domain import item_match
+from stockwright.domain.connecting import MISSING_CHANNEL, StepName
 from stockwright.domain.connecting import State as StepState
-from stockwright.domain.connecting import StepName
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.item_match import Needs, PartnerItem
 from stockwright.flow import probing
@@ -26,6 +26,8 @@ from stockwright.store.access import log_change
 from stockwright.store.connecting import Shown
 from stockwright.store.connection import Connection
 from stockwright.telemetry import hide_secrets
+
+_CHANNEL = "; say which channel its orders are of: connection add once more, with --channel"
 
 
 class Tested(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,9 @@ def judge(
         needs = _needs(partner, channels_of(network, system))
         items = _match(connection, system, needs, seen, probed)
         _keep_items(connection, system, items, needs, settings, actor)
+    elif not probing.names_items(partner):
+        note = "it names no item to us: nothing is to be matched"
+        _keep(connection, system, "items", "skipped", note, settings, {}, actor)
     log_change(connection, actor, "connection.test", system, {"error": probed.error})
     return Tested(connection=view(connection, system), sample=told)
 
@@ -81,6 +86,9 @@ def unopened(connection: Connection, system: str, failure: Misconfigured, *, act
     """Keeps that a connection cannot even be opened: a setting or a secret is at fault."""
     found, _network = system_of(connection, system)
     detail, error = {"setting": failure.setting}, hide_secrets(str(failure))
+    name = failure.setting.rpartition(".settings.")[2]
+    if name and name not in error:
+        error = f"{name}: {error}"
     _keep(connection, system, "credentials", "failed", error, digest(found), detail, actor)
     log_change(connection, actor, "connection.test", system, {"error": error})
     return Tested(connection=view(connection, system), sample=None)
@@ -129,7 +137,8 @@ def _sampled(told: Sample | None, probed: Probed, partner: Partner) -> tuple[Ste
     if told.failures:
         first = told.broken[0]
         more = f" and {told.failures - 1:,} more" if told.failures > 1 else ""
-        return "failed", f"{first.path}: {first.reason}{more}"
+        channel = (first.missing or "").startswith(MISSING_CHANNEL)
+        return "failed", f"{first.path}: {first.reason}{more}{_CHANNEL if channel else ''}"
     if not told.events:
         return "attention", f"{_count(told.payloads, 'message')}, none of which says anything"
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(told.kinds.items()))

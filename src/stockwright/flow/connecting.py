@@ -7,7 +7,7 @@ Everything here is done in the caller's transaction. Questions to the partner ar
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -32,12 +32,16 @@ from stockwright.store.connecting import Kept, ShadowCounts, Standing
 from stockwright.store.connection import Connection
 from stockwright.store.history import Said
 from stockwright.store.network import read_network
+from stockwright.store.polls import PollState, poll_states, retry_mended
 from stockwright.store.processes import ProcessView, processes
 
 PART: Final = "connection "
 """A process tells of each of its connections by this name and the system's code."""
+TOO_OFTEN: Final = 3
+"""Failures in a row after which a partner that cannot be read is a problem."""
+FAR: Final = dt.timedelta(minutes=1)
 SPOKEN_FOR_S: Final = 60.0
-"""A connection that no worker looked at for so long is not open in any running process."""
+"""A worker that looked at a connection within this speaks for it."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +59,24 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     since: dt.datetime | None
 
 
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running connection cannot do now: `read` the partner, or `send` to it, and why.
+
+    failures is how often in a row it failed; it is tried again at again_at.
+    """
+
+    what: Literal["read", "send"]
+    error: str
+    failures: int
+    again_at: dt.datetime | None
+
+
 class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
     """How one connection stands: its stage, its steps in order, and what comes next.
 
     by_steps is false for a connection that was configured without these steps: it is live. missing
-    says what keeps it from going live. worker_at is when a worker last looked at it.
+    says what keeps it from going live. worker_at is when a worker last looked at it. troubles are
+    what it cannot do though it is open.
     """
 
     system: str
@@ -80,6 +97,7 @@ class ConnectionView(msgspec.Struct, frozen=True, kw_only=True):
     worker_at: dt.datetime | None
     spoken_for: bool
     running: tuple[Running, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
 
 
 def views(connection: Connection, system: str = "") -> list[ConnectionView]:
@@ -89,10 +107,11 @@ def views(connection: Connection, system: str = "") -> list[ConnectionView]:
     items, shadows = store.item_counts(connection, system), store.shadow_counts(connection, system)
     workers, now = store.workers_at(connection, system), levels.clock(connection)
     alive = [one for one in processes(connection) if not one.lost]
+    troubles = _troubles(connection, system)
     return [
         _view(one, network, standings.get(one.code), steps.get(one.code, {}),
               items.get(one.code), shadows.get(one.code, ShadowCounts()),
-              workers.get(one.code), now, alive)
+              workers.get(one.code), now, alive, troubles.get(one.code, ()))
         for one in sorted(network.systems, key=lambda each: each.code)
         if one.connector and system in ("", one.code)
     ]  # fmt: skip
@@ -116,12 +135,15 @@ def _view(
     worker_at: dt.datetime | None,
     now: dt.datetime,
     alive: Sequence[ProcessView],
+    troubles: Sequence[Trouble],
 ) -> ConnectionView:
     channels = channels_of(network, system.code)
     steps = checklist(_current(kept, digest(system)), role=system.role, sells=bool(channels))
     lacks = missing(steps)
     stage: Stage = standing.stage if standing else "live"
-    spoken = worker_at is not None and (now - worker_at).total_seconds() < SPOKEN_FOR_S
+    running = tuple(_running(alive, system))
+    looked = worker_at is not None and (now - worker_at).total_seconds() < SPOKEN_FOR_S
+    spoken = looked or any(one.open and "workers" in one.roles for one in running)
     return ConnectionView(
         system=system.code,
         role=system.role,
@@ -140,8 +162,39 @@ def _view(
         shadow=shadow,
         worker_at=worker_at,
         spoken_for=spoken,
-        running=tuple(_running(alive, system)),
+        running=running,
+        troubles=() if stage == "added" else tuple(troubles),
     )
+
+
+def unread(connection: Connection) -> list[PollState]:
+    """Polls that keep failing, by code; one that failed a moment ago may succeed the next time."""
+    return [
+        poll
+        for poll in poll_states(connection)
+        if poll.failures >= TOO_OFTEN or (poll.failures > 0 and _is_far(poll))
+    ]
+
+
+def _is_far(poll: PollState) -> bool:
+    """Whether the next try is far off, as after a setting that is wrong."""
+    return poll.last_error_at is not None and poll.due_at - poll.last_error_at > FAR
+
+
+def _troubles(connection: Connection, system: str) -> dict[str, list[Trouble]]:
+    """What connections cannot do now, by code: what is read before what is sent."""
+    found: dict[str, list[Trouble]] = {}
+    for poll in unread(connection):
+        one = Trouble(
+            what="read", error=poll.last_error, failures=poll.failures, again_at=poll.due_at
+        )
+        found.setdefault(poll.connection, []).append(one)
+    for call in attempts.failing(connection, system):
+        one = Trouble(
+            what="send", error=call.last_error, failures=call.failures, again_at=call.retry_at
+        )
+        found.setdefault(call.system, []).append(one)
+    return found
 
 
 def _running(alive: Sequence[ProcessView], system: System) -> Iterator[Running]:
@@ -269,8 +322,12 @@ def not_opened(
 
 
 def opened(connection: Connection, systems: Sequence[str]) -> None:
-    """Settles what asked a person to look at these connections. Safe to repeat."""
+    """Settles what asked a person to look at these connections, and reads at once what could not
+    be read for a setting. Safe to repeat.
+    """
     store.close_not_opened(connection, systems)
+    for system in systems:
+        retry_mended(connection, system)
 
 
 def configured(connection: Connection, systems: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from stockwright.domain.connecting import State, entitled
+from stockwright.domain.connecting import State, as_partner, entitled
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, Outcome
 from stockwright.domain.network import System
@@ -64,7 +64,7 @@ def plan(connection: Connection, system: str, location: str = "") -> tuple[Openi
     location is where the figures lie that name no place themselves.
     """
     found, _network = system_of(connection, system)
-    _total, as_of = store.shown_total(connection, system)
+    shown, as_of = store.shown_total(connection, system)
     facts: list[Fact] = []
     left: list[LeftOut] = []
     told = store.stock_lines(connection, system) if entitled(found.role) else []
@@ -86,7 +86,7 @@ def plan(connection: Connection, system: str, location: str = "") -> tuple[Openi
         places=tuple(sorted({fact.location for fact in facts})),
         left_out=len(left),
         first_left_out=tuple(left[:LISTED]),
-        refused=_refused(found, facts, left),
+        refused=_refused(found, facts, left, shown),
     )
     return opening, facts
 
@@ -121,14 +121,20 @@ def _fact(system: str, line: StockLine, place: str, as_of: dt.datetime) -> Fact:
     )
 
 
-def _refused(system: System, facts: Sequence[Fact], left: Sequence[LeftOut]) -> str:
+def _refused(system: System, facts: Sequence[Fact], left: Sequence[LeftOut], shown: int) -> str:
     if not entitled(system.role):
-        return f"A {system.role} shows what it is told; its figures are no stock."
+        who = as_partner(system.role)
+        return f"{who[0].upper()}{who[1:]} shows what it is told; its figures are no stock."
     if facts:
         return ""
     if left:
         return f"No figure can be taken: {left[0].why}."
-    return "It told no stock of any matched item; test it first, or hand in a file with --sample."
+    if shown:
+        return (
+            f"None of the {shown:,} figures it told is of a matched item: bind its items first"
+            f" (stockwright connection items {system.code}), then test it again."
+        )
+    return "It told no stock yet: hand in a file of it with --sample."
 
 
 def check(opening: Opening, as_of: dt.datetime | None) -> None:

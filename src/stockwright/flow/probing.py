@@ -71,6 +71,11 @@ def tells_what_it_shows(connection: Connection) -> bool:
     return isinstance(connection, Snapshots | ReadsBack)
 
 
+def names_items(connection: Connection) -> bool:
+    """Whether this partner names items that could be matched, in messages or in what it shows."""
+    return tells(connection) or tells_what_it_shows(connection)
+
+
 async def probe(
     connection: Connection, listings: Sequence[str], clock: Callable[[], dt.datetime]
 ) -> Probed:

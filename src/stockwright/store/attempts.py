@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -104,6 +104,21 @@ def finish_attempts(
 def ensure_connection(connection: Connection, system: str, tokens: float) -> None:
     """Makes the row of a connection with that many calls to start with. Safe to repeat."""
     connection.execute(_SQL["ensure_connection"], {"system": system, "tokens": tokens})
+
+
+class Failing(NamedTuple):
+    """A connection whose last call failed: how often in a row, why, when it is tried again."""
+
+    system: str
+    failures: int
+    last_error: str
+    retry_at: dt.datetime | None
+
+
+def failing(connection: Connection, system: str = "") -> list[Failing]:
+    """The connections to which nothing can be sent now, or this one, by code."""
+    rows = connection.execute(_SQL["failing"], {"system": system})
+    return [Failing(*row) for row in rows]
 
 
 def note_limits(connection: Connection, system: str, limits: Mapping[str, float]) -> None:

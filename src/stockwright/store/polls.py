@@ -118,6 +118,12 @@ def hurry_poll(connection: Connection, system: str) -> None:
     connection.execute(_SQL["hurry"], {"connection": system})
 
 
+def retry_mended(connection: Connection, system: str) -> None:
+    """Reads a connection at once that failed for a setting: it was opened anew since."""
+    arguments = {"connection": system, "item": item_of_reading(system)}
+    connection.execute(_SQL["mended"], arguments)
+
+
 def poll_states(connection: Connection) -> list[PollState]:
     """Every polled connection, by code."""
     fields = PollState.__struct_fields__

@@ -42,6 +42,11 @@ where attempt.call = %(call)s and attempt.n = done.n;
 insert into connection_state (system, tokens, refilled_at) values (%(system)s, %(tokens)s, 'epoch')
 on conflict do nothing;
 
+-- name: failing
+-- Connections whose last call failed, by code: how often in a row, why, and when it is tried again.
+select system, failures, last_error, retry_at from connection_state
+where failures > 0 and %(system)s in ('', system) order by system;
+
 -- name: note_limits
 -- Keeps the limits that a worker keeps to, where they are other than before.
 update connection_state set limits = %(limits)s

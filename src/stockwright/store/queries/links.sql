@@ -17,10 +17,13 @@ with waiting as (
 ), refused as (
     select channel, count(*) as levels from level where state = 'refused' group by channel
 ), newest as (
-    select channel, version, outcome, started_at, finished_at, resent
+    select channel, version, outcome, started_at, finished_at, resent, detail
     from attempt order by call desc, n desc limit %(samples)s
 ), active as (
     select channel, max(started_at) as last_at from newest group by channel
+), tried as (
+    select distinct on (channel) channel, outcome, detail
+    from newest where finished_at is not null order by channel, finished_at desc
 ), lag as (
     select channel, count(*) as samples,
            percentile_cont(array[0.5, 0.99]) within group (
@@ -43,7 +46,8 @@ select 'out', c.system, c.code, s.connector, s.criticality, s.latency_budget_s::
        null::timestamptz, lag.s[1], lag.s[2], coalesce(lag.samples, 0), n.heartbeat,
        coalesce(stop.why, case step.stage when 'shadow' then 'its connection is in shadow'
                                           when 'added' then 'its connection is not live yet' end, ''),
-       coalesce(w.resending, 0)
+       coalesce(w.resending, 0),
+       case when t.outcome in ('retry', 'doubtful') then left(t.detail, 200) else '' end
 from channel c
 join system s on s.code = c.system
 left join connection_state n on n.system = c.system
@@ -53,6 +57,7 @@ left join waiting w on w.channel = c.code
 left join refused r on r.channel = c.code
 left join active a on a.channel = c.code
 left join lag on lag.channel = c.code
+left join tried t on t.channel = c.code
 left join lateral (
     select actor, changed_at from change_log
     where n.paused and subject = c.system and action = 'connection.pause' order by id desc limit 1
@@ -81,7 +86,7 @@ select 'in', s.code, '', s.connector, s.criticality, s.latency_budget_s::float8,
        greatest(c.last_success_at, a.last_at), c.last_error_at, coalesce(c.last_error, ''),
        coalesce(w.payloads, 0), coalesce(w.payloads, 0), w.oldest_at, coalesce(w.leased, false),
        false, 0::bigint, coalesce(p.payloads, 0), a.last_at,
-       c.due_at, null::float8, null::float8, 0, null::timestamptz, '', 0::bigint
+       c.due_at, null::float8, null::float8, 0, null::timestamptz, '', 0::bigint, ''
 from system s
 left join poll_cursor c on c.connection = s.code
 left join connection_state n on n.system = s.code

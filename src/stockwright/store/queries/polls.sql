@@ -69,6 +69,14 @@ where connection = %(connection)s and leased_by = %(worker)s;
 update poll_cursor set due_at = clock_timestamp()
 where connection = %(connection)s and due_at > clock_timestamp();
 
+-- name: mended
+-- Makes the next poll due now where the last one failed for a setting, and a person was asked to look at
+-- it. Other failures keep their time: a partner may have named it.
+update poll_cursor set due_at = clock_timestamp()
+where connection = %(connection)s and failures > 0 and due_at > clock_timestamp()
+  and exists (select from work_item
+              where kind = 'connection_misconfigured' and subject = %(item)s and closed_at is null);
+
 -- name: states
 -- Every polled connection: how far, since when, and why not.
 select connection, cursor, watermark, last_success_at, last_error, last_error_at, failures, due_at
