@@ -271,3 +271,32 @@ def test_a_connection_of_the_file_is_live_and_others_are_unknown(sw, tmp_path):
     for command in ("test", "items", "shadow", "status"):
         ran = sw("connection", command, "NONE")
         assert (ran.code, "No system 'NONE' has a connector" in ran.err) == (2, True)
+
+
+def test_a_connection_that_waits_is_tried_again_at_once(sw, tmp_path, database_url):
+    (tmp_path / "stockwright.toml").write_text(
+        PLACES + '[systems.OLD]\nrole = "shop"\nconnector = "csv_drop"\n'
+    )
+    ran = sw("connection", "retry", "OLD", "--reason", "mended")
+    assert (ran.code, ran.out) == (
+        0,
+        "OLD: nothing waits.\n    reading: nobody tries it\n    sending: nobody tries it\n",
+    )
+    with psycopg.connect(database_url) as db:
+        db.execute(
+            "insert into poll_cursor (connection, failures, last_error, due_at)"
+            " values ('OLD', 9, 'no route', now() + interval '5 minutes')"
+        )
+    ran = sw("connection", "retry", "OLD", "--reason", "mended", "--author", "ann")
+    assert ran.out == (
+        "OLD: is tried again at once.\n"
+        "    reading: due at once; last error: no route\n"
+        "    sending: nobody tries it\n"
+    )
+    with psycopg.connect(database_url) as db:
+        found = db.execute("select due_at <= now() from poll_cursor").fetchall()
+        logged = db.execute(
+            "select actor, detail ->> 'why' from change_log where action = 'connection.retry'"
+        ).fetchall()
+    assert (found, logged) == ([(True,)], [("cli ann", "mended")])
+    assert sw("connection", "retry", "NONE", "--reason", "mended").code == 2
