@@ -15,6 +15,7 @@ from stockwright import telemetry
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
 from stockwright.sdk.messages import LevelKey, Payload, ShownLevel
 from stockwright.sdk.verbs import (
+    Checks,
     Connection,
     Peeks,
     Publishes,
@@ -30,7 +31,7 @@ PATIENCE_S: Final = 120.0
 ASKED_BACK: Final = 50
 T = TypeVar("T")
 
-Question = Literal["snapshot", "read", "read_back"]
+Question = Literal["snapshot", "read", "read_back", "check"]
 
 
 class Probed(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +90,8 @@ async def probe(
         elif isinstance(connection, ReadsBack) and listings:
             await _patiently(connection.read_back(_keys([(code, "") for code in listings])))
             asked.append("read_back")
+        if isinstance(connection, Checks) and await _patiently(connection.check()):
+            asked.append("check")
         if isinstance(connection, Peeks):
             payloads = (await _patiently(connection.peek())).payloads
             asked.append("read")
