@@ -300,3 +300,20 @@ def test_a_connection_that_waits_is_tried_again_at_once(sw, tmp_path, database_u
         ).fetchall()
     assert (found, logged) == ([(True,)], [("cli ann", "mended")])
     assert sw("connection", "retry", "NONE", "--reason", "mended").code == 2
+
+
+def test_what_a_test_and_a_shadow_ask_is_taken_from_the_budget_that_all_share(
+    sw, shown, tmp_path, database_url
+):
+    def left():
+        with psycopg.connect(database_url) as db:
+            return db.execute("select round(tokens) from connection_state").fetchone()[0]
+
+    ready(sw, shown, tmp_path)
+    plan = ("--set", "calls_per_s=0.001", "--set", "burst=50")
+    assert add(sw, shown, "--channel", "WEB", *plan).code == 0
+    sw("connection", "test", "SHOP")
+    tested = left()
+    assert tested == 48, "it told what it shows, and was read"
+    assert sw("connection", "shadow", "SHOP", "--json").code in (0, 1)
+    assert left() == 47
