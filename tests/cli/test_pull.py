@@ -43,6 +43,7 @@ def erp(stockwright, monkeypatch):
     url = asyncio.run_coroutine_threadsafe(sandbox.start(), loop).result(10)
     monkeypatch.setenv("ERP_PASSWORD", "sandbox-password")
     Path("stockwright.toml").write_text(CONFIG.format(url=url))
+    sandbox.url = url
     yield sandbox
     asyncio.run_coroutine_threadsafe(sandbox.stop(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
@@ -83,6 +84,21 @@ def test_every_call_of_a_pull_is_taken_from_the_budget_that_all_share(
     assert left() == 50 - asked, "all but those that signed in"
     assert on_database("pull", "supply", "ERP").code == 0
     assert left() == 50 - (len(erp.calls) - len(erp.sessions))
+
+
+def test_a_partner_that_the_file_does_not_name_is_asked_with_the_settings_in_force(
+    on_database, erp
+):
+    """It was connected by steps, and its settings are in the database alone."""
+    settings = (("base_url", erp.url), ("database", "erp"), ("user", "hub"),
+                ("password", "env:ERP_PASSWORD"))  # fmt: skip
+    given = [part for name, text in settings for part in ("--set", f"{name}={text}")]
+    added = on_database(
+        "connection", "add", "ERP2", "--connector", "tryton", "--role", "erp", *given
+    )
+    assert added.code == 0, added.err
+    ran = on_database("pull", "items", "ERP2", "--json")
+    assert ran.json["reports"][0]["new"] == 2, ran.err
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """`stockwright pull`: what a partner knows of items and of expected supply."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -13,7 +13,7 @@ from stockwright.app.connections import open_connection
 from stockwright.cli import output
 from stockwright.cli.import_ import shown
 from stockwright.cli.master_files import pooled
-from stockwright.config import Config, load_config
+from stockwright.config import load_config
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
 from stockwright.domain.network import System
@@ -27,6 +27,7 @@ from stockwright.sdk.verbs import Connection as Partner
 from stockwright.sdk.verbs import Expects, ListsItems
 from stockwright.store.connection import Connection, Pool
 from stockwright.store.history import Said
+from stockwright.store.network import read_network
 from stockwright.store.session import session
 
 POOL: Final = 3
@@ -61,12 +62,12 @@ def command(
     the partner expects no more is closed. Ends with 1 where something was refused. Safe to repeat.
     """
     settings = load_config(config)
-    found = _system(settings, system)
     with pooled(settings, "pull", size=POOL) as pool, session(pool) as connection:
-        partner = _opened(pool, found, what)
         said = Said(actor=output.person(), source="import", reason=f"pull {what} of {system}")
         start_with(connection, settings, said)
+        found = _system(read_network(connection).systems, system)
         connection.commit()
+        partner = _opened(pool, found, what)
         asker = Asker(pool, partner)
         if what == "items":
             return _items(connection, partner, asker, refused, as_json)
@@ -85,14 +86,14 @@ def _tells(partner: Partner, what: What) -> bool:
     return isinstance(partner, ListsItems) if what == "items" else isinstance(partner, Expects)
 
 
-def _system(settings: Config, code: str) -> System:
-    for one in settings.systems:
+def _system(systems: Sequence[System], code: str) -> System:
+    for one in systems:
         if one.code == code and one.connector:
             return one
         if one.code == code:
             message = f"{code} has no connector; name one in systems.{code}.connector"
             raise Rejected("no_connector", "system", message)
-    known = [one.code for one in settings.systems]
+    known = [one.code for one in systems]
     hint = did_you_mean(code, known) or f"there are {', '.join(known)}"
     raise Rejected("unknown", "system", f"there is no system {code!r}; {hint}")
 
