@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from stockwright.domain.errors import Rejected
+from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.flow import checking, connecting, opening_stock, shadowing, steering
 from stockwright.flow.probing import Probed, look, probe
 from stockwright.flow.projection import Projection
@@ -189,6 +189,37 @@ async def test_a_partner_that_can_only_be_written_to_is_not_asked(world, pool):
     found = do(pool, checking.judge, "WEB", partner, probed, (), actor="cli").connection
     states = {step.name: step.state for step in found.steps}
     assert (states["credentials"], states["sample"]) == ("attention", "skipped")
+
+
+class Sink(Silent):
+    """A partner that can only be written to, and says whether what we send to is there."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    async def check(self):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "note"),
+    [
+        (True, "done", "WEB has what we send to"),
+        (False, "attention", "it can only be written to"),
+        (Misconfigured("exchange", "there is no exchange"), "failed", "exchange: there is no exch"),
+    ],
+)
+async def test_a_partner_that_is_only_written_to_is_asked_for_what_is_sent_to(
+    world, pool, answer, state, note
+):
+    partner = Sink(answer)
+    probed = await probe(partner, [], lambda: NOW)
+    found = do(pool, checking.judge, "WEB", partner, probed, (), actor="cli").connection
+    (step,) = [step for step in found.steps if step.name == "credentials"]
+    assert step.state == state
+    assert step.note.startswith(note)
 
 
 def figures(world, pool, *rows):

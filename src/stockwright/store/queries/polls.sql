@@ -69,6 +69,21 @@ where connection = %(connection)s and leased_by = %(worker)s;
 update poll_cursor set due_at = clock_timestamp()
 where connection = %(connection)s and due_at > clock_timestamp();
 
+-- name: retry
+-- Makes the next poll of a connection due now because a person wants it; not while one is under way or waits
+-- for its turn in the partner's plan.
+update poll_cursor set due_at = clock_timestamp()
+where connection = %(connection)s and due_at > clock_timestamp()
+  and (lease_until is null or lease_until <= clock_timestamp())
+  and (held_until is null or held_until <= clock_timestamp());
+
+-- name: turn
+-- When a connection is polled next, whether that waits or is under way by now, and why the last one failed.
+select due_at, due_at > now.at, coalesce(lease_until > now.at, false),
+       coalesce(held_until > now.at, false), last_error
+from poll_cursor, (select clock_timestamp() as at) now
+where connection = %(connection)s;
+
 -- name: states
 -- Every polled connection: how far, since when, and why not.
 select connection, cursor, watermark, last_success_at, last_error, last_error_at, failures, due_at
