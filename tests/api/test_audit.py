@@ -121,6 +121,7 @@ ELSEWHERE = {
     "tests/flow/test_connecting.py": (
         *("add_connection", "post_opening_stock", "shadow_connection", "live_connection"),
     ),
+    "tests/flow/test_retrying.py": ("retry_connection",),
 }
 """Noted as well; shown there, where channels have a connector."""
 

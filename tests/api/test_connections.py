@@ -151,3 +151,32 @@ def test_an_admin_of_the_application_names_no_file_of_the_machine(
         assert f"systems.{code}.settings.{field}" in refused.body.decode(), path
         assert "connections." in problem["detail"], path
     assert house.admin.get(f"/v1/connections/{code}").status == 404
+
+
+def test_a_connection_that_waits_is_tried_again_by_the_key_that_asks(house, added):
+    keys, at = house.client("work:write"), f"/v1/connections/{added}/retry"
+    early = keys.post(at, {"why": "mended"})
+    assert (early.status, early.json["type"]) == (409, "urn:stockwright:problem:not_ready")
+    house.admin.post(f"/v1/connections/{added}/live", {"why": "now", "force": True})
+    house.sql(
+        "insert into poll_cursor (connection, failures, last_error, due_at)"
+        " values (%s, 9, 'no route', now() + interval '5 minutes')", added,
+    )  # fmt: skip
+    assert house.client("work:read").post(at, {"why": "mended"}).status == 403
+    assert keys.post(at, {"why": ""}).status == 422
+    assert keys.post(at, {"why": "their router was changed"}).json == {
+        "changed": True,
+        "turns": {
+            "system": added,
+            "reading": {"state": "at_once", "until": None, "error": "no route"},
+            "sending": {"state": "none", "until": None, "error": ""},
+        },
+    }
+    assert keys.post(at, {"why": "again"}).json["changed"] is False
+    assert house.sql("select due_at <= now() from poll_cursor where connection = %s", added) == [
+        (True,)
+    ]
+    assert house.sql(
+        "select detail ->> 'why' from change_log where action = 'connection.retry'"
+        " and subject = %s", added,
+    ) == [("their router was changed",)]  # fmt: skip

@@ -7,6 +7,7 @@ from stockwright.app import open_services
 from stockwright.connectors.bigcommerce import Sandbox as Store
 from stockwright.connectors.magento import Sandbox
 from stockwright.domain.events import Fact
+from stockwright.flow import retrying
 from stockwright.store.polls import hurry_poll
 from tests.app.test_services import eventually, network, receipt, reserved, stock
 
@@ -70,6 +71,44 @@ async def test_an_order_of_the_shop_is_subtracted_once(database_url, monkeypatch
             await services.recorder.record([left])
             await eventually(lambda: shop.shown("MUG") == 8)
             assert await asyncio.to_thread(desired, services) == 8
+    finally:
+        await shop.stop()
+
+
+def failing(services) -> bool:
+    """Whether the shop's poll waits for five minutes, and its circuit is open."""
+    with services.pool.connection() as connection:
+        row = connection.execute(
+            "select poll_cursor.due_at > clock_timestamp() + interval '4 minutes',"
+            " circuit = 'open' from poll_cursor, connection_state"
+        ).fetchone()
+    return bool(row == (True, True))
+
+
+def retry(services) -> retrying.Retried:
+    with services.pool.connection() as connection:
+        return retrying.retry(connection, "shop", actor="user ada", why="the token is good again")
+
+
+async def test_a_shop_whose_cause_is_mended_is_asked_and_told_at_once(database_url, monkeypatch):
+    """By itself it would be asked after five minutes."""
+    shop = Sandbox(("MUG",))
+    monkeypatch.setenv("SHOP_TOKEN", "sandbox-token")
+    settings = {"base_url": await shop.start(), "access_token": "env:SHOP_TOKEN", "channel": "web"}
+    config = network(database_url, connector="magento", settings=settings)
+    try:
+        with monkeypatch.context() as wrong:
+            wrong.setattr("stockwright.connectors.magento.sandbox.TOKEN", "another")
+            async with Running(config) as services:
+                await asyncio.to_thread(stock, services, "A", "MUG")
+                await services.recorder.record([receipt("A", 10)])
+                await eventually(lambda: failing(services))
+                wrong.undo()
+                shop.sell([("MUG", 3)])
+                found = await asyncio.to_thread(retry, services)
+                assert found.turns.reading.state == "at_once"
+                await eventually(lambda: reserved(services, "A") == 3)
+                await eventually(lambda: shop.shown("MUG") == 10)
     finally:
         await shop.stop()
 

@@ -308,3 +308,49 @@ def test_what_is_wrong_with_a_new_connection_is_told_once_with_its_field(sw, giv
     ran = sw("connection", "add", "W", *(word for pair in usual.items() for word in pair))
     assert (ran.code, words in ran.err) == (2, True), ran.err
     assert "?." not in ran.err
+
+
+def test_a_connection_that_waits_is_tried_again_at_once(sw, tmp_path, database_url):
+    (tmp_path / "stockwright.toml").write_text(
+        PLACES + '[systems.OLD]\nrole = "shop"\nconnector = "csv_drop"\n'
+    )
+    ran = sw("connection", "retry", "OLD", "--reason", "mended")
+    assert (ran.code, ran.out) == (
+        0,
+        "OLD: nothing waits.\n    reading: nobody tries it\n    sending: nobody tries it\n",
+    )
+    with psycopg.connect(database_url) as db:
+        db.execute(
+            "insert into poll_cursor (connection, failures, last_error, due_at)"
+            " values ('OLD', 9, 'no route', now() + interval '5 minutes')"
+        )
+    ran = sw("connection", "retry", "OLD", "--reason", "mended", "--author", "ann")
+    assert ran.out == (
+        "OLD: is tried again at once.\n"
+        "    reading: due at once; last error: no route\n"
+        "    sending: nobody tries it\n"
+    )
+    with psycopg.connect(database_url) as db:
+        found = db.execute("select due_at <= now() from poll_cursor").fetchall()
+        logged = db.execute(
+            "select actor, detail ->> 'why' from change_log where action = 'connection.retry'"
+        ).fetchall()
+    assert (found, logged) == ([(True,)], [("cli ann", "mended")])
+    assert sw("connection", "retry", "NONE", "--reason", "mended").code == 2
+
+
+def test_what_a_test_and_a_shadow_ask_is_taken_from_the_budget_that_all_share(
+    sw, shown, tmp_path, database_url
+):
+    def left():
+        with psycopg.connect(database_url) as db:
+            return db.execute("select round(tokens) from connection_state").fetchone()[0]
+
+    ready(sw, shown, tmp_path)
+    plan = ("--set", "calls_per_s=0.001", "--set", "burst=50")
+    assert add(sw, shown, "--channel", "WEB", *plan).code == 0
+    sw("connection", "test", "SHOP")
+    tested = left()
+    assert tested == 48, "it told what it shows, and was read"
+    assert sw("connection", "shadow", "SHOP", "--json").code in (0, 1)
+    assert left() == 47

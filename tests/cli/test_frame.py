@@ -20,7 +20,7 @@ from stockwright.store.errors import DatabaseUnavailable
 
 GROUPS = {
     "config": ("plan", "apply", "rollback", "show", "history"),
-    "connection": ("add", "test", "items", "shadow", "live", "status"),
+    "connection": ("add", "test", "items", "shadow", "live", "retry", "status"),
     "connector": ("list", "show", "schema", "docs", "new"),
     "key": ("create", "list", "revoke"),
     "map": ("test",),
@@ -28,6 +28,7 @@ GROUPS = {
     "publish": ("list", "pause", "resume", "resync"),
     "subscription": ("add", "list", "pause", "resume", "rotate", "replay", "delete"),
     "user": ("add", "list", "password", "role", "disable"),
+    "work": ("list", "show", "close", "reopen", "assign"),
 }
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 

@@ -216,6 +216,17 @@ async def test_a_poll_that_fails_says_what_to_do_next(answer, error):
         await connect(answering(answer)).read("")
 
 
+async def test_a_note_that_is_no_json_holds_up_no_order():
+    """A shop that cuts a text in the middle of an emoji writes half of a pair."""
+    body = rb'{"orders": [{"id": "1", "note": "thanks \ud83d"}, {"id": "2"}], "next": "c2"}'
+    page = await connect(answering(HttpResponse(status=200, body=body))).read("c1")
+    assert [payload.body for payload in page.payloads] == [
+        rb'{"id": "1", "note": "thanks \ufffd"}',
+        b'{"id": "2"}',
+    ]
+    assert page.next_cursor == "c2"
+
+
 async def test_each_polled_order_keeps_the_partner_s_own_bytes():
     body = b'{"orders": [{"id":  1.10}, {"id": "\xc3\xbc"}], "next": "c2", "more": false}'
     page = await connect(answering(HttpResponse(status=200, body=body))).read("c1")

@@ -146,6 +146,25 @@ def test_operators_take_steps_and_admins_add_and_force(locked_console, database_
     assert len(twin["missing"]) == 4
 
 
+def test_a_connection_that_waits_is_tried_again_with_a_button(locked_console, database_url, seed):
+    for name, role in (("vic", "viewer"), ("olga", "operator")):
+        add_user(database_url, name, role)
+    seed._run("insert into system (code, role, connector) values ('WMS', 'wms', 'json_http')")
+    seed._run("insert into poll_cursor (connection, failures, last_error, due_at) values"
+              " ('WMS', 9, 'no route to the warehouse', now() + interval '5 minutes')")  # fmt: skip
+    viewer, operator = signed_in(locked_console, "vic"), signed_in(locked_console, "olga")
+    page = words(operator.get("/connections/WMS"))
+    assert "Try it again at once Reading waits until" in page
+    assert "no route to the warehouse Sending nobody tries it" in page
+    step = {"system": "WMS", "action": "retry", "why": "mended"}
+    assert viewer.post("/connections/act", step).status == 403
+    assert operator.post("/connections/act", step | {"why": ""}).status == 400
+    assert operator.post("/connections/act", step).status == 303
+    turns = operator.get("/connections/WMS.json").json["turns"]
+    assert (turns["reading"]["state"], turns["sending"]["state"]) == ("due", "none")
+    assert "Reading as soon as there is something to do" in words(operator.get("/connections/WMS"))
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("/connections/none", 404), ("/connections/none.json", 404), ("/connection", 404),

@@ -87,6 +87,31 @@ def test_a_partner_that_asks_for_silence_has_not_failed_and_gets_no_burst_afterw
     assert one.tokens == 1.0
 
 
+@pytest.mark.parametrize(
+    ("given", "waited"),
+    [
+        ({"circuit": "open", "failures": 5, "retry_at": after(20)}, True),
+        ({"circuit": "open", "failures": 5, "retry_at": after(-1)}, False),
+        ({"circuit": "open", "failures": 5}, False),
+        # The probe is under way, or the partner answered it and asked for silence.
+        ({"circuit": "half_open", "failures": 5, "retry_at": after(20)}, False),
+        ({"circuit": "closed", "retry_at": after(20)}, False),
+    ],
+)
+def test_only_the_wait_of_an_open_circuit_is_ended_when_somebody_wants_it(given, waited):
+    one = budget(**given)
+    assert budgets.retry_at_once(one, NOON) == waited
+    at_once = budgets.wait_s(one, NOON, 2.0, 4, 0) == 0.0
+    assert at_once == (waited or given.get("retry_at") in (None, after(-1)))
+
+
+def test_a_silence_that_is_asked_for_while_the_circuit_is_open_is_not_ended():
+    one = budget(circuit="open", failures=5, retry_at=after(20))
+    budgets.throttled(one, NOON, "429", 12.0)
+    assert not budgets.retry_at_once(one, NOON)
+    assert budgets.wait_s(one, NOON, 2.0, 4, 0) == 12.0
+
+
 def test_a_wrong_setting_is_probed_rarely():
     one = budget()
     budgets.misconfigured(one, NOON, "the token was refused")

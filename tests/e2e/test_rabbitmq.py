@@ -411,7 +411,12 @@ async def test_a_server_that_is_away_claims_nothing(
     again = None
     async with asyncio.timeout(60):
         while again != Applied():
-            (again,) = await connection.publish([LEVEL])
+            try:
+                (again,) = await connection.publish([LEVEL])
+            except Misconfigured:
+                # Killed before it had written down that there is such a queue: it is made again.
+                async with await server.client() as client:
+                    await (await client.channel()).declare_queue(queue, durable=True)
 
 
 async def test_one_direction_that_is_wrong_leaves_the_other_alone(
@@ -450,3 +455,50 @@ async def test_what_is_wrong_is_told_to_an_operator(
     with pytest.raises(expected, match=text) as failure:
         await connect(**{"queue": "q", **more}).read("")
     assert "s3cret" not in str(failure.value)
+
+
+# -------------------------------------------------------------------- asked beforehand
+
+
+async def test_a_stream_is_no_queue_to_take_from(partner: Partner, connect: Connect) -> None:
+    stream = await partner.queue(**{"x-queue-type": "stream"})
+    await partner.send(stream, b"{}")
+    with pytest.raises(Misconfigured, match=f"{stream} is a stream") as told:
+        await connect(stream).read("")
+    assert told.value.setting == "queue"
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+async def test_other_kinds_of_queue_are_taken_from(
+    partner: Partner, connect: Connect, kind: str
+) -> None:
+    queue = await partner.queue(**{"x-queue-type": kind})
+    await partner.send(queue, b"{}")
+    assert len((await connect(queue).read("")).payloads) == 1
+
+
+async def test_what_is_sent_to_is_asked_for_and_sent_nothing(
+    partner: Partner, connect: Connect
+) -> None:
+    queue, exchange = await partner.queue(), f"x{uuid4().hex[:8]}"
+    with pytest.raises(Misconfigured, match="no such exchange") as told:
+        await connect(exchange=exchange, levels_subject="stock").check()
+    assert told.value.setting == "exchange"
+    await partner.channel.declare_exchange(exchange, "topic", durable=True)
+    assert await connect(exchange=exchange, levels_subject="stock").check()
+    with pytest.raises(Misconfigured, match="no such queue") as told:
+        await connect(levels_subject=queue, documents_subject=f"{queue}-papers").check()
+    assert told.value.setting == "documents_subject"
+    assert await connect(levels_subject=queue).check()
+    assert await partner.ready(queue) == 0
+
+
+async def test_a_user_who_may_only_write_can_ask(
+    server: RabbitServer, partner: Partner, connect: Connect
+) -> None:
+    queue = await partner.queue()
+    server.control("add_user", "writer", "s3cret")
+    server.control("set_permissions", "-p", "/", "writer", "^$", "^amq\\.default$", "^$")
+    may_write = connect(levels_subject=queue, user="writer", password=Secret("s3cret"))
+    assert await may_write.check()
+    assert await may_write.publish([LEVEL]) == [Applied()]

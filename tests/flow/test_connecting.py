@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from stockwright.domain.errors import Rejected
+from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.flow import checking, connecting, opening_stock, shadowing, steering
 from stockwright.flow.probing import Probed, look, probe
 from stockwright.flow.projection import Projection
@@ -225,6 +225,37 @@ def test_a_connection_opened_anew_is_read_at_once_only_where_a_setting_was_at_fa
         do(pool, connecting.opened, ["WEB"])
         leased = do(pool, polls.lease_poll, "WEB", "w", lease_s=9.0)
         assert (leased is not None) == at_once
+
+
+class Sink(Silent):
+    """A partner that can only be written to, and says whether what we send to is there."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    async def check(self):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "note"),
+    [
+        (True, "done", "WEB has what we send to"),
+        (False, "attention", "it can only be written to"),
+        (Misconfigured("exchange", "there is no exchange"), "failed", "exchange: there is no exch"),
+    ],
+)
+async def test_a_partner_that_is_only_written_to_is_asked_for_what_is_sent_to(
+    world, pool, answer, state, note
+):
+    partner = Sink(answer)
+    probed = await probe(partner, [], lambda: NOW)
+    found = do(pool, checking.judge, "WEB", partner, probed, (), actor="cli").connection
+    (step,) = [step for step in found.steps if step.name == "credentials"]
+    assert step.state == state
+    assert step.note.startswith(note)
 
 
 def figures(world, pool, *rows):

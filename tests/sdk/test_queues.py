@@ -14,6 +14,7 @@ import pytest
 from aio_pika.exceptions import (
     AMQPConnectionError,
     ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
     DeliveryError,
     PublishError,
 )
@@ -63,6 +64,8 @@ class Rabbit:
         self.published = []
         self.fault = None
         self.away = None
+        self.exchanges = {"stock"}
+        self.stream = False
         self.silent = False
         self.connects = 0
         self.consumers = 0
@@ -114,7 +117,18 @@ class RabbitChannel:
         self.declaration_result.consumer_count = self.broker.consumers
         return self
 
-    async def consume(self, callback):
+    async def get_exchange(self, name):
+        if name not in self.broker.exchanges:
+            raise ChannelNotFoundEntity("NOT_FOUND - no exchange")
+        return self
+
+    async def consume(self, callback, arguments):
+        assert arguments == {"x-priority": 0}, "the priority that all have who name none"
+        if self.broker.stream:
+            raise ChannelPreconditionFailed(
+                "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'in' in vhost '/'"
+                " of queue type rabbit_stream_queue"
+            )
         self.broker.consumers += 1
         while self.broker.ready and len(self.unsettled) < self.prefetch:
             tag, body = self.broker.ready.popleft()
@@ -202,6 +216,61 @@ async def test_rabbitmq_that_is_away_or_lacks_the_queue_is_told():
         await rabbit(broker).put(TOLD)
     with pytest.raises(Transient):
         await rabbit(broker).take(1, 0.1)
+
+
+async def test_a_stream_is_refused_and_nothing_of_it_is_taken():
+    broker = Rabbit(b"1")
+    broker.stream = True
+    with pytest.raises(Misconfigured, match="in is a stream, .* name a classic") as told:
+        await rabbit(broker).take(1, 0.1)
+    assert told.value.setting == "queue"
+    assert all(channel.is_closed for channel in broker.channels)
+    assert [body for _tag, body in broker.ready] == [b"1"]
+
+
+@pytest.mark.parametrize(
+    ("access", "subjects", "asked", "setting"),
+    [
+        ({"exchange": "stock"}, {"levels_subject": "no.queue"}, True, ""),
+        ({"exchange": "stcok"}, {"levels_subject": "in"}, None, "exchange"),
+        ({"queue": ""}, {"levels_subject": "in", "documents_subject": "in"}, True, ""),
+        ({"queue": ""}, {"levels_subject": "in", "documents_subject": "o"}, None,
+         "documents_subject"),
+        ({"queue": ""}, {}, True, ""),
+        ({}, {}, False, ""),
+    ],
+)  # fmt: skip
+async def test_rabbitmq_is_asked_for_what_is_sent_to_and_sent_nothing(
+    access, subjects, asked, setting
+):
+    broker = Rabbit(b"1")
+    queue = rabbit(broker, **access)
+    if setting:
+        with pytest.raises(Misconfigured, match="has no such (exchange|queue)") as told:
+            await queue.check(subjects)
+        assert told.value.setting == setting
+    else:
+        assert await queue.check(subjects) == asked
+    assert broker.published == []
+    assert broker.connects == (asked is not False)
+    assert all(channel.is_closed for channel in broker.channels)
+
+
+async def test_a_connection_asks_for_subjects_that_are_the_same_for_every_listing():
+    broker = Rabbit()
+    settings = rabbitmq.RabbitSettings(
+        host="h", levels_subject="level.{listing}", documents_subject="papers"
+    )
+    connection = queue_connection.QueueConnection(
+        Opening(system="s"), settings, rabbit(broker, queue="")
+    )
+    with pytest.raises(Misconfigured) as told:
+        await connection.check()
+    assert told.value.setting == "documents_subject"
+    broker.away = AMQPConnectionError(111, "refused")
+    await connection.close()
+    with pytest.raises(NotSent):
+        await connection.check()
 
 
 async def test_a_host_that_is_none_is_told_without_what_stands_in_it():

@@ -67,6 +67,7 @@ REACH: Final[Mapping[str, Reach]] = {
             *("get_binding", "put_binding"),
             *("get_connection", "test_connection", "post_opening_stock", "get_items"),
             *("match_items", "get_shadow", "shadow_connection", "live_connection"),
+            "retry_connection",
         ),
         "system",
     ),

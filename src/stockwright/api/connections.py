@@ -16,10 +16,11 @@ from stockwright.app import connecting as steps
 from stockwright.config import Connections
 from stockwright.config.asking import NewConnection, edits_of
 from stockwright.domain.item_match import ItemState, PartnerItem
-from stockwright.flow import checking, connecting, opening_stock
+from stockwright.flow import checking, connecting, opening_stock, retrying
 from stockwright.flow.checking import Tested
 from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.opening_stock import Opening, Taken
+from stockwright.flow.retrying import Retried
 from stockwright.flow.steering import MAX_WHY
 from stockwright.sdk.messages import Payload
 from stockwright.store import connecting as store
@@ -108,6 +109,12 @@ class LiveAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     force: bool = False
 
 
+class RetryAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Why it is tried again."""
+
+    why: Annotated[str, Meta(min_length=1, max_length=MAX_WHY)]
+
+
 class ItemsQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Which items: those that stand so, after the last one of the page before."""
 
@@ -143,6 +150,7 @@ _TEST: Final = msgspec.json.Decoder(TestAsk)
 _STOCK: Final = msgspec.json.Decoder(StockAsk)
 _STEP: Final = msgspec.json.Decoder(StepAsk)
 _LIVE: Final = msgspec.json.Decoder(LiveAsk)
+_RETRY: Final = msgspec.json.Decoder(RetryAsk)
 
 
 async def get_connections(call: Call) -> Reply:
@@ -290,6 +298,17 @@ async def live_connection(call: Call) -> Reply:
     return reply(found)
 
 
+async def retry_connection(call: Call) -> Reply:
+    """Tries a connection again at once, after failures made it wait. Safe to repeat.
+
+    Its next poll is due, and the next call of its open circuit; what the partner asked for is kept.
+    """
+    require_json(call.headers)
+    ask = decode(_RETRY, call.body)
+    system, actor = call.path["system"], call.caller.actor
+    return reply(await call.run(retrying.retry, system, actor=actor, why=ask.why))
+
+
 def operations() -> list[Operation]:
     """The rows of the route table for connections."""
 
@@ -378,5 +397,14 @@ def operations() -> list[Operation]:
             body=LiveAsk,
             problems=("not_ready", "forbidden"),
             **view,
+        ),
+        row(
+            "POST",
+            "/{system}/retry",
+            retry_connection,
+            "work:write",
+            body=RetryAsk,
+            answers={200: Retried},
+            problems=("not_ready",),
         ),
     ]

@@ -21,6 +21,7 @@ from stockwright.flow.handover import Records
 from stockwright.flow.opening_stock import Opening, Taken
 from stockwright.flow.probing import Probed
 from stockwright.flow.projection import Projection
+from stockwright.flow.sparing import Asker
 from stockwright.sdk.connector import utc_now
 from stockwright.sdk.messages import Payload
 from stockwright.sdk.verbs import Connection as Partner
@@ -63,13 +64,14 @@ def test(pool: Pool, system: str, samples: Sequence[Payload], *, actor: str) -> 
     except Misconfigured as failure:
         with session(pool) as connection:
             return checking.unopened(connection, system, failure, actor=actor)
-    probed = asyncio.run(_probe(partner, listings))
+    probed = asyncio.run(_probe(pool, partner, listings))
     with session(pool) as connection:
         return checking.judge(connection, system, partner, probed, samples, actor=actor)
 
 
-async def _probe(partner: Partner, listings: Sequence[str]) -> Probed:
-    return await _closing(partner, probing.probe(partner, listings, utc_now))
+async def _probe(pool: Pool, partner: Partner, listings: Sequence[str]) -> Probed:
+    within = Asker(pool, partner).patiently
+    return await _closing(partner, probing.probe(partner, listings, utc_now, within))
 
 
 def plan_stock(pool: Pool, system: str, location: str = "") -> Opening:
@@ -129,18 +131,19 @@ def shadow(pool: Pool, system: str, *, actor: str, why: str, limit: int = 20) ->
     except Misconfigured as failure:
         probed: Probed | None = Probed(as_of=utc_now(), error=str(failure), setting=failure.setting)
     else:
-        probed = asyncio.run(_look(partner, keys))
+        probed = asyncio.run(_look(pool, partner, keys))
     with session(pool) as connection:
         stands = shadowing.compared(connection, system, probed, actor=actor)
         listed = store.shadow(connection, system, differing=True, limit=limit)
     return Shadowed(connection=stands, levels=listed)
 
 
-async def _look(partner: Partner, keys: Sequence[tuple[str, str]]) -> Probed | None:
+async def _look(pool: Pool, partner: Partner, keys: Sequence[tuple[str, str]]) -> Probed | None:
     if not probing.tells_what_it_shows(partner):
         await partner.close()
         return None
-    return await _closing(partner, probing.look(partner, keys, utc_now))
+    within = Asker(pool, partner).patiently
+    return await _closing(partner, probing.look(partner, keys, utc_now, within))
 
 
 def _project(pool: Pool) -> None:

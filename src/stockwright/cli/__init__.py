@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "key": "Create, list and revoke API keys.",
     "user": "Add, list, change and disable users of the console.",
     "publish": "Show, pause, resume and resync channels.",
+    "work": "List, show, close, reopen and assign work items.",
     "subscription": "Add, list, pause, resume, replay and delete subscriptions.",
     "why": "Explain every quantity of a SKU.",
     "policy": "Try exposure policies before they are in force.",
@@ -42,7 +43,7 @@ COMMANDS: Final[dict[str, str]] = {
 _GROUPS: Final = frozenset(
     {
         *("config", "connection", "connector", "key", "map", "policy", "publish"),
-        *("subscription", "user"),
+        *("subscription", "user", "work"),
     }
 )
 

@@ -1,4 +1,4 @@
-"""`stockwright connection`: connect a partner step by step: add, test, shadow, live."""
+"""`stockwright connection`: connect a partner step by step, and try it again after failures."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +17,7 @@ from stockwright.cli.connection_given import completed, given_settings, payload_
 from stockwright.cli.connection_words import (
     added_lines,
     item_lines,
+    retry_lines,
     shadow_lines,
     status_lines,
     stock_lines,
@@ -35,7 +36,7 @@ from stockwright.domain.connecting import TESTED
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import ItemState, PartnerItem
 from stockwright.domain.spreadsheets import defused
-from stockwright.flow import checking, connecting, opening_stock
+from stockwright.flow import checking, connecting, opening_stock, retrying
 from stockwright.flow.checking import Tested
 from stockwright.flow.configuring import start_with
 from stockwright.flow.connecting import ConnectionView
@@ -49,7 +50,7 @@ from stockwright.store.session import session
 
 app = App(
     name="connection",
-    help="Connect a partner step by step: add, test, shadow, live.",
+    help="Connect a partner step by step: add, test, shadow, live; retry one that failed.",
     help_format="plaintext",
 )
 ITEMS: Final = 20
@@ -295,6 +296,27 @@ def live(
     with _opened(config, f"connection live {system}") as (pool, _), session(pool) as connection:
         found = connecting.go_live(connection, system, actor=actor, why=reason, force=force)
     output.emit(found, as_json, lambda one: Text("\n".join(status_lines(one))))
+    return output.OK
+
+
+@app.command
+def retry(
+    system: System,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Why: it is kept in the change log.")],
+    author: Author = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Try a connection again at once, after failures made it wait: its next poll, its next call.
+
+    What the partner asked for, its plan or its silence, is kept.
+    """
+    actor = output.person(author)
+    with _opened(config, f"connection retry {system}") as (pool, _), session(pool) as connection:
+        found = retrying.retry(connection, system, actor=actor, why=reason)
+    output.emit(found, as_json, lambda one: Text("\n".join(retry_lines(one))))
     return output.OK
 
 

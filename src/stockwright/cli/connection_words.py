@@ -8,6 +8,7 @@ from stockwright.domain.connecting import Step
 from stockwright.domain.item_match import PartnerItem
 from stockwright.flow.connecting import ConnectionView, Trouble
 from stockwright.flow.opening_stock import Opening, Taken
+from stockwright.flow.retrying import Retried, Turn
 from stockwright.flow.sampling import Sample
 
 _MARKS = {"open": " ", "done": "x", "attention": "!", "failed": "-", "skipped": "x"}
@@ -124,3 +125,25 @@ def shadow_lines(found: Shadowed) -> Iterator[str]:
         )
     yield ""
     yield from status_lines(found.connection)
+
+
+def retry_lines(found: Retried) -> Iterator[str]:
+    """When a connection is tried after a retry, or why nothing was changed."""
+    turns = found.turns
+    yield f"{turns.system}: {'is tried again at once.' if found.changed else 'nothing waits.'}"
+    yield f"    reading: {_turn(turns.reading)}"
+    yield f"    sending: {_turn(turns.sending)}"
+
+
+def _turn(turn: Turn) -> str:
+    until = f"{turn.until:%Y-%m-%d %H:%M:%S} UTC" if turn.until else ""
+    words = {
+        "none": "nobody tries it",
+        "due": "as soon as there is something to do",
+        "waits": f"waits until {until}",
+        "held": f"waits until {until}, as its plan or the partner wants it",
+        "under_way": "under way",
+        "paused": "paused, or not live yet",
+        "at_once": "due at once",
+    }[turn.state]
+    return f"{words}; last error: {turn.error}" if turn.error else words

@@ -30,15 +30,19 @@ def form_of(file: Path | None, given: Form | None, otherwise: Form) -> Form:
 @contextmanager
 def connected(settings: Config, name: str) -> Iterator[Connection]:
     """One connection to the migrated database of the configuration, for a command of this name."""
+    with pooled(settings, name, size=1) as pool, session(pool) as connection:
+        yield connection
+
+
+@contextmanager
+def pooled(settings: Config, name: str, *, size: int) -> Iterator[Pool]:
+    """As `connected`, for a command that needs several connections."""
     with _address(settings) as url:
         migrate(url)
         # It holds no lane of the ledger, so that a busy machine may take its time over a chunk.
-        pool = Pool(url, size=1, application_name=f"stockwright {name}", idle_in_transaction_s=60)
-        try:
-            with session(pool) as connection:
-                yield connection
-        finally:
-            pool.close()
+        program = f"stockwright {name}"
+        with Pool(url, size=size, application_name=program, idle_in_transaction_s=60) as pool:
+            yield pool
 
 
 @contextmanager

@@ -964,6 +964,13 @@ class BlockingOperations:
         """
         return self._run(self._client.live_connection(system, body))
 
+    def retry_connection(self, system: str, body: types.RetryAsk) -> types.Retried:
+        """Tries a connection again at once, after failures made it wait. Safe to repeat. Its
+        next poll is due, and the next call of its open circuit; what the partner asked for
+        is kept.
+        """
+        return self._run(self._client.retry_connection(system, body))
+
     def export_master(self) -> bytes:
         """The whole item master, each line with its kind, in an order in which it can be
         imported.

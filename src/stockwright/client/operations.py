@@ -1503,6 +1503,16 @@ class Operations(Transport):
         )
         return answer
 
+    async def retry_connection(self, system: str, body: types.RetryAsk) -> types.Retried:
+        """Tries a connection again at once, after failures made it wait. Safe to repeat. Its
+        next poll is due, and the next call of its open circuit; what the partner asked for
+        is kept.
+        """
+        answer: types.Retried = await self._call(
+            "POST", "/v1/connections/{}/retry", {200: types.Retried}, parts=[system], body=body
+        )
+        return answer
+
     async def export_master(self) -> bytes:
         """The whole item master, each line with its kind, in an order in which it can be
         imported.

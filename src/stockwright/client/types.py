@@ -1360,6 +1360,41 @@ class LiveAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
     force: bool = False
 
 
+class RetryAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Why it is tried again."""
+
+    why: str
+
+
+class Turn(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """When one direction of a connection is tried next, and the error of its last try.
+
+    state: `none`, nobody tries it; `due`, as soon as there is something to do; `waits` until a
+    time, which a retry ends; `held` until a time that nothing ends: the partner asked for silence,
+    its plan has no call before, or its first failure is a second old; `under_way`; `paused`;
+    `at_once`, because somebody wanted it.
+    """
+
+    state: Literal["none", "due", "waits", "held", "under_way", "paused", "at_once"]
+    until: dt.datetime | None = None
+    error: str = ""
+
+
+class Turns(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """When a connection is asked next what happened, and when it is sent its levels next."""
+
+    system: str
+    reading: Turn
+    sending: Turn
+
+
+class Retried(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a retry did: whether anything waited, and when each direction is tried now."""
+
+    changed: bool
+    turns: Turns
+
+
 class Refusal(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Why one row was not imported."""
 

@@ -20,9 +20,10 @@ from stockwright.console.pages import HEADERS, not_with_role, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import PartnerItem
-from stockwright.flow import assigning, checking, connecting, opening_stock
+from stockwright.flow import assigning, checking, connecting, opening_stock, retrying
 from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.opening_stock import Opening
+from stockwright.flow.retrying import Turns
 from stockwright.flow.steering import checked_reason
 from stockwright.sdk.messages import Payload
 from stockwright.store import connecting as store
@@ -49,7 +50,8 @@ class ConnectionsPage(msgspec.Struct, frozen=True):
 
 
 class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection, the items that wait, its opening stock, and what would have been sent.
+    """One connection, the items that wait, its opening stock, what would have been sent, and when
+    it is tried next.
 
     opening is None where the partner told more figures than a page adds up; told counts them.
     """
@@ -61,6 +63,7 @@ class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
     told: int
     told_as_of: dt.datetime | None
     shadow: Sequence[ShadowLevel]
+    turns: Turns
 
 
 class ConnectionPages:
@@ -202,6 +205,7 @@ def _one(connection: Connection, system: str) -> ConnectionPage:
         told=told,
         told_as_of=as_of,
         shadow=store.shadow(connection, system, differing=True, limit=LISTED),
+        turns=retrying.turns(connection, system),
     )
 
 
@@ -258,6 +262,12 @@ def _live(reader: Reader, system: str, form: Form, actor: str) -> None:
         connecting.go_live(connection, system, actor=actor, why=why, force=force)
 
 
+def _retry(reader: Reader, system: str, form: Form, actor: str) -> None:
+    why = checked_reason(form.one("why"))
+    with reader.services.pool.connection() as connection:
+        retrying.retry(connection, system, actor=actor, why=why)
+
+
 _ACTS: Final[dict[str, Callable[[Reader, str, Form, str], Any]]] = {
     "test": _test,
     "match": _match,
@@ -266,6 +276,7 @@ _ACTS: Final[dict[str, Callable[[Reader, str, Form, str], Any]]] = {
     "without_stock": _without_stock,
     "shadow": _shadow,
     "live": _live,
+    "retry": _retry,
 }
 
 

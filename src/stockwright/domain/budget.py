@@ -179,10 +179,25 @@ def failed(budget: Budget, now: dt.datetime, error: str, chance: float) -> None:
 
 
 def throttled(budget: Budget, now: dt.datetime, error: str, retry_after_s: float) -> None:
-    """The partner asked for silence. That is no failure of its own."""
+    """The partner asked for silence. That is no failure of its own: an open circuit waits for the
+    end of the silence, which nobody cuts short, and not for its own next try.
+    """
     budget.last_error = error
+    if budget.circuit == "open":
+        budget.circuit = "half_open"
     budget.tokens = min(budget.tokens, 1.0)  # no burst right after the silence
     budget.retry_at = now + dt.timedelta(seconds=silence_s(retry_after_s))
+
+
+def retry_at_once(budget: Budget, now: dt.datetime) -> bool:
+    """Somebody wants the next try now: whether an open circuit waited for it.
+
+    A silence that the partner asked for is kept.
+    """
+    if budget.circuit != "open" or budget.retry_at is None or budget.retry_at <= now:
+        return False
+    budget.retry_at = now
+    return True
 
 
 def misconfigured(budget: Budget, now: dt.datetime, error: str) -> None:

@@ -63,7 +63,8 @@ PERMISSIONS: Final[Mapping[Action, Permission]] = {
     "channel.pause": Permission("operator", "pause a channel and let it go on"),
     "channel.resync": Permission("operator", "send a channel all its levels again"),
     "connection.step": Permission(
-        "operator", "test a connection, take opening stock, put it into shadow, let it go live"
+        "operator",
+        "test a connection, take opening stock, put it into shadow, let it go live, try it again",
     ),
     "connection.add": Permission("admin", "add a connection to the configuration"),
     "connection.force": Permission("admin", "let a connection go live with steps missing"),

@@ -122,7 +122,12 @@ def _credentials(partner: Partner, probed: Probed) -> tuple[StepState, str]:
         return "failed", f"{at}{probed.error}"
     if not probed.asked:
         return "attention", "it can only be written to, so that only the first call will prove them"
-    words = {"snapshot": "told what it shows", "read": "was read", "read_back": "was asked back"}
+    words = {
+        "snapshot": "told what it shows",
+        "read_back": "was asked back",
+        "check": "has what we send to",
+        "read": "was read",
+    }
     told = " and ".join(words[one] for one in probed.asked)
     return "done", f"{partner.system} {told}"
 

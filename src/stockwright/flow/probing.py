@@ -7,6 +7,8 @@ outcome, not a failure.
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -15,6 +17,7 @@ from stockwright import telemetry
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
 from stockwright.sdk.messages import LevelKey, Payload, ShownLevel
 from stockwright.sdk.verbs import (
+    Checks,
     Connection,
     Peeks,
     Publishes,
@@ -26,11 +29,15 @@ from stockwright.sdk.verbs import (
 )
 
 PATIENCE_S: Final = 120.0
-"""Seconds one question may take: a snapshot of a large catalogue comes in many pages."""
+"""Seconds one question may take beside its turns: a snapshot of a large catalogue comes in many
+pages.
+"""
 ASKED_BACK: Final = 50
 T = TypeVar("T")
 
-Question = Literal["snapshot", "read", "read_back"]
+Within = Callable[[float], AbstractAsyncContextManager[object]]
+"""How a question is asked that may take so many seconds: see sparing.Asker.patiently."""
+Question = Literal["snapshot", "read", "read_back", "check"]
 
 
 class Probed(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +84,15 @@ def names_items(connection: Connection) -> bool:
 
 
 async def probe(
-    connection: Connection, listings: Sequence[str], clock: Callable[[], dt.datetime]
+    connection: Connection,
+    listings: Sequence[str],
+    clock: Callable[[], dt.datetime],
+    within: Within = asyncio.timeout,
 ) -> Probed:
     """Asks everything that may be asked without changing anything; stops at the first failure.
 
-    listings are a few of ours, for partners that can only be asked about listings by name.
+    listings are a few of ours, for partners that can only be asked about listings by name. Each
+    question is asked inside `within`.
     """
     as_of = clock()
     asked: list[Question] = []
@@ -89,17 +100,20 @@ async def probe(
     payloads: tuple[Payload, ...] | None = None
     try:
         if isinstance(connection, Snapshots):
-            shown = tuple(await _patiently(connection.snapshot()))
+            shown = tuple(await _patiently(within, connection.snapshot))
             asked.append("snapshot")
         elif isinstance(connection, ReadsBack) and listings:
-            await _patiently(connection.read_back(_keys([(code, "") for code in listings])))
+            keys = _keys([(code, "") for code in listings])
+            await _patiently(within, lambda: connection.read_back(keys))
             asked.append("read_back")
+        if isinstance(connection, Checks) and await _patiently(within, connection.check):
+            asked.append("check")
         if isinstance(connection, Peeks):
-            payloads = (await _patiently(connection.peek())).payloads
+            payloads = (await _patiently(within, connection.peek)).payloads
             asked.append("read")
         elif isinstance(connection, Reads):
             # Not acknowledged: the partner tells the same again to whoever reads it in earnest.
-            payloads = (await _patiently(connection.read(""))).payloads
+            payloads = (await _patiently(within, lambda: connection.read(""))).payloads
             asked.append("read")
     except _Failed as failure:
         return Probed(
@@ -112,6 +126,7 @@ async def look(
     connection: Connection,
     keys: Sequence[tuple[str, str]],
     clock: Callable[[], dt.datetime],
+    within: Within = asyncio.timeout,
 ) -> Probed:
     """What a partner shows now: all of it, or of (listing, location) keys where it cannot tell all.
 
@@ -120,13 +135,13 @@ async def look(
     as_of = clock()
     try:
         if isinstance(connection, Snapshots):
-            shown = tuple(await _patiently(connection.snapshot()))
+            shown = tuple(await _patiently(within, connection.snapshot))
             return Probed(as_of=as_of, asked=("snapshot",), shown=shown)
         if isinstance(connection, ReadsBack):
             found: list[ShownLevel] = []
             for start in range(0, len(keys), ASKED_BACK):
                 some = _keys(keys[start : start + ASKED_BACK])
-                answer = await _patiently(connection.read_back(some))
+                answer = await _patiently(within, partial(connection.read_back, some))
                 found += [one for one in answer if one is not None]
             return Probed(as_of=as_of, asked=("read_back",), shown=tuple(found))
     except _Failed as failure:
@@ -138,11 +153,11 @@ def _keys(pairs: Sequence[tuple[str, str]]) -> list[LevelKey]:
     return [LevelKey(listing=listing, location=location) for listing, location in pairs]
 
 
-async def _patiently(work: Awaitable[T]) -> T:
+async def _patiently(within: Within, work: Callable[[], Awaitable[T]]) -> T:
     """The answer. Raises _Failed in words, whatever goes wrong."""
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            return await work
+        async with within(PATIENCE_S):
+            return await work()
     except Misconfigured as failure:
         raise _Failed(_words(failure), failure.setting) from None
     except Throttled as failure:

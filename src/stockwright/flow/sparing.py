@@ -1,13 +1,17 @@
-"""Calls beyond the first of a poll, or of a look: each waits until levels can spare it."""
+"""Calls beyond the first of a poll, of a look, or of a person's question: each waits until levels
+can spare it.
+"""
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Final
 
 from stockwright.flow.calls import promise_call, spare_call
 from stockwright.sdk.declaration import Limits
-from stockwright.sdk.transports import Meter
-from stockwright.sdk.verbs import paces_itself
+from stockwright.sdk.transports import Meter, metered
+from stockwright.sdk.verbs import Connection, paces_itself
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
 
@@ -21,10 +25,16 @@ def promised_s(pool: Pool, system: str, limits: Limits) -> float:
         return promise_call(database, system, limits)
 
 
-def meter_of(pool: Pool, system: str, connection: object, limits: Limits) -> Meter:
+def meter_of(
+    pool: Pool,
+    system: str,
+    connection: object,
+    limits: Limits,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Meter:
     """A meter that keeps what a verb of the connection does to the budget that all workers share.
 
-    A connection that paces itself is left alone.
+    A connection that paces itself is left alone. Each wait for a turn is made inside `waiting`.
     """
 
     def spare() -> float:
@@ -36,7 +46,8 @@ def meter_of(pool: Pool, system: str, connection: object, limits: Limits) -> Met
 
     async def before() -> None:
         async with queue:
-            await turn()
+            with waiting():
+                await turn()
 
     async def turn() -> None:
         patient_until = time.monotonic() + PATIENCE_S
@@ -48,3 +59,41 @@ def meter_of(pool: Pool, system: str, connection: object, limits: Limits) -> Met
         await asyncio.sleep(await asyncio.to_thread(promised_s, pool, system, limits))
 
     return Meter(None if paces_itself(connection) else before)
+
+
+class Asker:
+    """Asks a partner what a person wants to know, within the budget that all workers share."""
+
+    def __init__(self, pool: Pool, partner: Connection) -> None:
+        self._pool = pool
+        self._partner = partner
+
+    @asynccontextmanager
+    async def patiently(self, patience_s: float | None = None) -> AsyncIterator[None]:
+        """For one question, which begins when its first call has its turn, and each further call
+        when levels can spare it. Raises TimeoutError after patience_s in which it did not wait for
+        a turn, and Transient where the database is away.
+        """
+        system, limits = self._partner.system, self._partner.limits
+        await asyncio.sleep(await asyncio.to_thread(promised_s, self._pool, system, limits))
+        async with asyncio.timeout(patience_s) as patience:
+            meter = meter_of(
+                self._pool, system, self._partner, limits, lambda: _standing_still(patience)
+            )
+            with metered(meter):
+                yield
+
+
+@contextmanager
+def _standing_still(patience: asyncio.Timeout) -> Iterator[None]:
+    """No time of a patience passes inside."""
+    until, clock = patience.when(), asyncio.get_running_loop().time
+    if until is None:
+        yield
+        return
+    left_s = until - clock()
+    patience.reschedule(None)
+    try:
+        yield
+    finally:
+        patience.reschedule(clock() + left_s)

@@ -24,6 +24,7 @@ sources          where a field comes from: the words of the mapping
 guarded          calls to addresses that strangers gave us
 jobs             jobs that a partner works off later, and when to look at one
 json_messages    JSON messages into facts, by rules that hold unless others are given
+json_text        JSON as partners write it: wrong characters in a text are replaced
 queues           message brokers behind one seam: take, settle, rest, put, close
 queue_connection a connection to a broker, whichever
 queue_kafka      Kafka behind that seam
@@ -50,6 +51,7 @@ __all__ = [
     "inverting",
     "jobs",
     "json_messages",
+    "json_text",
     "local_time",
     "mapping",
     "messages",

@@ -14,6 +14,7 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Throttled, Transient
 from stockwright.sdk.auth import Auth
+from stockwright.sdk.json_text import read_json
 from stockwright.sdk.messages import InDoubt, Refused, Retry, SubmitResult, WebhookOff
 from stockwright.sdk.transports import (
     HttpRequest,
@@ -183,7 +184,7 @@ class Caller:
     def decode(self, body: bytes, form: type[T], what: str) -> T:
         """A body as a type. Raises Transient where it is none."""
         try:
-            return msgspec.json.decode(body, type=form)
+            return read_json(body, form)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise Transient(f"{self.system} answered {what} unreadably: {error}") from None
 
@@ -233,6 +234,6 @@ def excerpt_of(body: bytes) -> str:
 def whole_text(body: bytes) -> Any:
     """A JSON body as plain values, or None where it is none."""
     try:
-        return msgspec.json.decode(body)
+        return read_json(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None

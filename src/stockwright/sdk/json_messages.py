@@ -1,12 +1,13 @@
 """JSON messages into facts: the rules that apply unless a connection brings others."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from stockwright.domain.events import Fact
+from stockwright.sdk.json_text import read_json
 from stockwright.sdk.local_time import WallClock
 from stockwright.sdk.mapping import Rule, map_document, text_at
 from stockwright.sdk.messages import Failure, Mapped, Payload
@@ -117,7 +118,7 @@ def map_message(
     The channel is set where the rules leave it empty and the kind of fact belongs to one.
     """
     try:
-        root: Any = msgspec.json.decode(payload.body)
+        root = read_json(payload.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         reason = "is nested too deep" if isinstance(error, RecursionError) else f"no JSON: {error}"
         return [Mapped(place="$", item=Failure(path="$", reason=reason))]
@@ -139,6 +140,6 @@ def key_of(body: bytes, path: str) -> str:
     if not path:
         return ""
     try:
-        return text_at(msgspec.json.decode(body), path)[:128]
+        return text_at(read_json(body), path)[:128]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return ""

@@ -39,7 +39,7 @@ from stockwright.sdk.messages import (
     SubmitResult,
 )
 from stockwright.sdk.outbound import Out, body_for, by_element, check_kinds
-from stockwright.sdk.queues import Queue, Taken
+from stockwright.sdk.queues import ChecksSubjects, Queue, Taken
 from stockwright.sdk.sources import Style
 from stockwright.sdk.transports import NotSent, Unanswered, json_body
 
@@ -149,6 +149,21 @@ class QueueConnection:
     async def close(self) -> None:
         """Closes the connection to the broker."""
         await self._queue.close()
+
+    async def check(self) -> bool:
+        """Whether what the settings send to is there, where the broker can be asked; False where
+        not. Subjects that differ by listing or order are left out.
+        """
+        if not isinstance(self._queue, ChecksSubjects):
+            return False
+        settings = self._settings
+        named = {
+            "levels_subject": settings.levels_subject,
+            "documents_subject": settings.documents_subject,
+        }
+        fixed = {name: subject for name, subject in named.items() if subject and "{" not in subject}
+        async with self._sending:
+            return await self._queue.check(fixed)
 
     def map(self, payload: Payload) -> list[Mapped]:
         """The facts of one message."""

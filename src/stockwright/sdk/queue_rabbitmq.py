@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -20,6 +20,8 @@ _REFUSED_S: Final = 5.0
 """How long a queue that takes no more is left alone."""
 _CLOSING_S: Final = 2.0
 """How long a broker may take to say goodbye; one that blocks us says nothing."""
+_STREAM: Final = "rabbit_stream_queue"
+"""What RabbitMQ calls a stream where it tells of a queue's type."""
 _Way = Literal["in", "out"]
 
 
@@ -128,6 +130,37 @@ class RabbitQueue:
             raise Unanswered(f"RabbitMQ did not confirm: {type(error).__name__}") from None
         return message.id
 
+    async def check(self, subjects: Mapping[str, str]) -> bool:
+        """Asks for the exchange, or of the default one for the queues that the subjects name.
+
+        What is bound to an exchange cannot be asked. Needs no permission, and declares nothing.
+        """
+        access = self._access
+        if access.queue and not access.exchange and not subjects:
+            return False
+        if access.exchange or not subjects:
+            await self._ask("exchange", "exchange", access.exchange)
+        else:
+            for setting, name in subjects.items():
+                await self._ask(setting, "queue", name)
+        return True
+
+    async def _ask(self, setting: str, what: Literal["exchange", "queue"], name: str) -> None:
+        """Asks for one exchange or queue over a channel of its own; of '' for the channel alone."""
+        errors = library("aio_pika.exceptions", "rabbitmq")
+        try:
+            async with self._opening["out"], asyncio.timeout(self._access.timeout_s):
+                channel = await (await self._open("out")).channel()
+                try:
+                    if name:
+                        await (channel.get_queue if what == "queue" else channel.get_exchange)(name)
+                finally:
+                    await _closed(channel)
+        except (errors.AMQPError, OSError, RuntimeError) as error:
+            if not isinstance(error, errors.AMQPChannelError):
+                await self._hang_up("out")
+            raise self._explained(error, setting, what) from None
+
     async def close(self) -> None:
         """Closes the connections; what was taken and not settled goes back to its queue."""
         await self._hang_up("in")
@@ -190,7 +223,8 @@ class RabbitQueue:
             self._consuming = await connection.channel()
             await self._consuming.set_qos(prefetch_count=self._access.in_flight)
             queue = await self._consuming.get_queue(self._access.queue)
-            await queue.consume(self._arrived.put)
+            # The priority every consumer has: of a stream RabbitMQ refuses it, and says so.
+            await queue.consume(self._arrived.put, arguments={"x-priority": 0})
 
     async def _publish(self) -> Any:
         """The exchange, over a channel that tells of every message what became of it."""
@@ -208,16 +242,19 @@ class RabbitQueue:
             self._publishing = made
         return self._exchange
 
-    def _explained(self, error: Exception, setting: str) -> Exception:
+    def _explained(self, error: Exception, setting: str, what: str = "") -> Exception:
         """What a refusal while opening or looking means: a setting, or a broker that is away.
 
-        setting is the one that names what was opened.
+        setting is the one that names what was opened, what says what that is where it differs.
         """
         name = type(error).__name__
         if name in ("ProbableAuthenticationError", "AuthenticationError"):
             return Misconfigured("password", "RabbitMQ refused our credentials")
         if name == "ChannelNotFoundEntity":
-            return Misconfigured(setting, f"RabbitMQ has no such {setting}: {error}")
+            return Misconfigured(setting, f"RabbitMQ has no such {what or setting}: {error}")
+        if name == "ChannelPreconditionFailed" and _STREAM in str(error):
+            text = f"RabbitMQ's {self._access.queue} is a stream, which no consumer empties"
+            return Misconfigured("queue", f"{text}: name a classic or a quorum queue")
         if name == "ChannelLockedResource" or "in exclusive use" in str(error):
             return NotSent(f"RabbitMQ keeps the queue for another consumer: {error}")
         if name == "ChannelAccessRefused":

@@ -4,9 +4,9 @@ What is taken stays with us until it is settled, which is done once it is kept f
 settled, for a crash or a broken connection, comes again; the ledger absorbs what it has by then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -60,6 +60,19 @@ class Queue(Protocol):
 
     async def close(self) -> None:
         """Gives back the connection; a later call opens it again. Safe to repeat."""
+        ...
+
+
+@runtime_checkable
+class ChecksSubjects(Protocol):
+    """A queue that can be asked whether what is sent would find its way."""
+
+    async def check(self, subjects: Mapping[str, str]) -> bool:
+        """Asks whether these subjects, each under the setting that names it, lead anywhere, as far
+        as the broker tells; False where there is nothing to ask for. Sends nothing.
+
+        Raises Misconfigured with the setting at fault, and what `put` raises of a broker away.
+        """
         ...
 
 

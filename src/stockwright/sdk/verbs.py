@@ -127,6 +127,17 @@ class Peeks(Protocol):
 
 
 @runtime_checkable
+class Checks(Protocol):
+    """Tells whether what is sent would find its way, for partners who show nothing of it."""
+
+    async def check(self) -> bool:
+        """Asks whether all that the settings send to is there, and sends nothing; False where there
+        is nothing to ask for. Raises Misconfigured with the setting that names what is missing.
+        """
+        ...
+
+
+@runtime_checkable
 class Receives(Protocol):
     """Accepts what a partner sends by itself."""
 

@@ -134,6 +134,15 @@ def lock_connection(connection: Connection, system: str) -> tuple[dt.datetime, B
     return now, Budget(**dict(zip(_BUDGET, values, strict=True)))
 
 
+def read_connection(connection: Connection, system: str) -> tuple[dt.datetime, Budget] | None:
+    """As `lock_connection` without its lock; None for a connection that was never used."""
+    row = connection.execute(_SQL["read_connection"], {"system": system}).fetchone()
+    if row is None:
+        return None
+    now, *values = row
+    return now, Budget(**dict(zip(_BUDGET, values, strict=True)))
+
+
 def write_connection(connection: Connection, system: str, budget: Budget) -> None:
     """Stores a budget that this transaction has locked."""
     connection.execute(

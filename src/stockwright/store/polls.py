@@ -33,6 +33,18 @@ class PollState(msgspec.Struct, frozen=True, kw_only=True):
     due_at: dt.datetime
 
 
+class PollTurn(NamedTuple):
+    """When a connection is polled next. waits: not yet; under_way: a worker polls it now; held: the
+    partner's plan has no call for it before.
+    """
+
+    due_at: dt.datetime
+    waits: bool
+    under_way: bool
+    held: bool
+    last_error: str
+
+
 class Advance(NamedTuple):
     """One page's step of a cursor. every_s: when the next poll is due once this one is complete.
 
@@ -122,6 +134,20 @@ def retry_mended(connection: Connection, system: str) -> None:
     """Reads a connection at once that failed for a setting: it was opened anew since."""
     arguments = {"connection": system, "item": item_of_reading(system)}
     connection.execute(_SQL["mended"], arguments)
+
+
+def retry_poll(connection: Connection, system: str) -> bool:
+    """Makes the next poll due now, as a person wants it; False where it does not wait.
+
+    One that waits for its turn in the partner's plan goes on waiting.
+    """
+    return connection.execute(_SQL["retry"], {"connection": system}).rowcount == 1
+
+
+def poll_turn(connection: Connection, system: str) -> PollTurn | None:
+    """When a connection is polled next; None where nobody polled it yet."""
+    row = connection.execute(_SQL["turn"], {"connection": system}).fetchone()
+    return PollTurn(*row) if row else None
 
 
 def poll_states(connection: Connection) -> list[PollState]:

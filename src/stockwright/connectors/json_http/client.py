@@ -28,6 +28,7 @@ from stockwright.connectors.json_http.wire import (
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.declaration import Limits
+from stockwright.sdk.json_text import read_json
 from stockwright.sdk.local_time import zone_of
 from stockwright.sdk.messages import (
     Delivered,
@@ -270,7 +271,7 @@ class JsonHttpConnection:
         if response.status != 200:
             raise Transient(f"{self.system} answered {response.status} to GET {path}")
         try:
-            return msgspec.json.decode(response.body, type=form)
+            return read_json(response.body, form)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise Transient(f"{self.system} answered GET {path} unreadably: {error}") from None
 

@@ -16,6 +16,7 @@ from stockwright.connectors.tryton.access import day_of
 from stockwright.connectors.tryton.declaration import Measure
 from stockwright.connectors.tryton.places import Side
 from stockwright.domain.events import Fact, FactKind
+from stockwright.sdk.json_text import read_json
 from stockwright.sdk.messages import Failure, Mapped
 
 CUSTOMER_RETURN: Final = "stock.shipment.out.return"
@@ -103,7 +104,7 @@ class _Unfit(Exception):
 def map_move(body: bytes, reading: Reading) -> list[Mapped]:
     """The facts of a message; none where nothing of ours moved, or only within one place."""
     try:
-        message = msgspec.json.decode(body, type=Message)
+        message = read_json(body, Message)
         facts = _told(message, reading)
         if message.move.state == "cancelled":
             facts += _taken_back(message.move, facts)

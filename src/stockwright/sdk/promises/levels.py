@@ -26,7 +26,8 @@ def published(trial: Trial) -> dict[str, Test]:
 
     async def test_sending_twice_changes_nothing(self: object) -> None:
         async with trial.meet() as meeting:
-            assert await meeting.publish(5, version=1) == await meeting.publish(5, version=1)
+            first = await meeting.publish_in_turn(5, version=1)
+            assert await meeting.publish_in_turn(5, version=1) == first
             assert meeting.shown() == [5, 5, 5]
 
     async def test_a_late_older_version_does_not_win(self: object) -> None:
@@ -137,7 +138,8 @@ def _under(trial: Trial, kind: FaultKind) -> Test:
                 assert shown == 2 or not isinstance(result, Applied)
                 assert shown == 9 or not isinstance(result, Refused | Retry)
             faults.clear()
-            assert all(isinstance(one, Applied) for one in await meeting.publish(2, version=2))
+            again = await meeting.publish_in_turn(2, version=2)
+            assert all(isinstance(one, Applied) for one in again)
             assert meeting.shown() == [2, 2, 2]
 
     return test

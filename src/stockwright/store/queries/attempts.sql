@@ -61,6 +61,14 @@ from connection_state
 where system = %(system)s
 for update;
 
+-- name: read_connection
+-- How a connection does, and the database's clock, without a lock.
+select clock_timestamp(), paused, circuit, failures, retry_at, last_success, last_failure,
+       last_error, heartbeat, tokens, refilled_at, increase_credit,
+       holder, held_until
+from connection_state
+where system = %(system)s;
+
 -- name: write_connection
 -- Stores how a connection does; `paused` belongs to people and is left alone.
 update connection_state

@@ -74,8 +74,25 @@ where connection = %(connection)s and due_at > clock_timestamp();
 -- it. Other failures keep their time: a partner may have named it.
 update poll_cursor set due_at = clock_timestamp()
 where connection = %(connection)s and failures > 0 and due_at > clock_timestamp()
+  and (lease_until is null or lease_until <= clock_timestamp())
+  and (held_until is null or held_until <= clock_timestamp())
   and exists (select from work_item
               where kind = 'connection_misconfigured' and subject = %(item)s and closed_at is null);
+
+-- name: retry
+-- Makes the next poll of a connection due now because a person wants it; not while one is under way or waits
+-- for its turn in the partner's plan.
+update poll_cursor set due_at = clock_timestamp()
+where connection = %(connection)s and due_at > clock_timestamp()
+  and (lease_until is null or lease_until <= clock_timestamp())
+  and (held_until is null or held_until <= clock_timestamp());
+
+-- name: turn
+-- When a connection is polled next, whether that waits or is under way by now, and why the last one failed.
+select due_at, due_at > now.at, coalesce(lease_until > now.at, false),
+       coalesce(held_until > now.at, false), last_error
+from poll_cursor, (select clock_timestamp() as at) now
+where connection = %(connection)s;
 
 -- name: states
 -- Every polled connection: how far, since when, and why not.
