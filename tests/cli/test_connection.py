@@ -354,3 +354,21 @@ def test_what_a_test_and_a_shadow_ask_is_taken_from_the_budget_that_all_share(
     assert tested == 48, "it told what it shows, and was read"
     assert sw("connection", "shadow", "SHOP", "--json").code in (0, 1)
     assert left() == 47
+
+
+def test_what_keeps_a_live_connection_from_working_is_in_its_status_with_the_next_step(
+    sw, shown, tmp_path, database_url
+):
+    sells(sw, shown)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("update connecting set stage = 'live'")
+        connection.execute(
+            "insert into poll_cursor (connection, failures, last_error, last_error_at, due_at)"
+            " values ('SHOP', 7, 'SHOP answered 503', now(), now() + interval '1 minute')"
+        )
+    lines = sw("connection", "status", "SHOP").out.splitlines()
+    assert any(
+        one.startswith("It cannot be read (7 times): SHOP answered 503; tried") for one in lines
+    )
+    assert "Once that is mended: stockwright connection retry SHOP --reason WHY" in lines
+    assert "; cannot be read: SHOP answered 503" in sw("connection", "status").out

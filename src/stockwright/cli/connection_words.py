@@ -48,6 +48,8 @@ def status_lines(found: ConnectionView) -> Iterator[str]:
         else:
             yield f"{run.worker} cannot open it: {run.error}"
     yield from (_trouble(one) for one in found.troubles)
+    if found.troubles:
+        yield f"Once that is mended: stockwright connection retry {found.system} --reason WHY"
     if found.next:
         yield f"Next: {found.next}"
 
