@@ -59,6 +59,8 @@ def failing(monkeypatch, stockwright):
     [
         (Misconfigured("server.port", "is taken"), 2, "error: server.port: is taken\n"),
         (Rejected("malformed", "sku", "is empty"), 2, "error: sku: is empty\n"),
+        (Rejected("malformed", "sku", "sku: is empty"), 2, "error: sku: is empty\n"),
+        (Rejected("malformed", "to", "too long"), 2, "error: to: too long\n"),
         (Transient("try later"), 3, "error: try later\n"),
         (DatabaseUnavailable("it is away"), 3, "error: it is away\n"),
         (Throttled("too much", 2.0), 4, "error: too much\n"),
@@ -68,6 +70,13 @@ def failing(monkeypatch, stockwright):
 def test_a_failure_is_one_line_and_its_kind_is_the_exit_code(failing, failure, code, line):
     ran = failing(failure)
     assert (ran.code, ran.out, ran.err) == (code, "", line)
+
+
+def test_the_package_runs_as_the_command():
+    command = [sys.executable, "-m", "stockwright", "no-such"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == output.USAGE
+    assert "no command 'no-such'" in done.stderr
 
 
 def test_a_failure_is_one_json_line_where_json_was_asked_for(failing):

@@ -158,5 +158,6 @@ def explain(failure: StockwrightError, as_json: bool) -> None:
             error["retry_after_s"] = failure.retry_after_s
         sys.stderr.write(msgspec.json.encode(error).decode() + "\n")
         return
-    line = f"{name}: {message}" if name and not message.startswith(name) else message
+    named = not name or message.startswith((f"{name}:", f"{name} "))
+    line = message if named else f"{name}: {message}"
     sys.stderr.write("error: " + " ".join(line.split()) + "\n")
