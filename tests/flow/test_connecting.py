@@ -1,11 +1,21 @@
 """A connection that is not live is sent nothing, whatever is due; what would be sent is kept."""
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from msgspec.structs import replace
 
 from stockwright.domain.errors import Rejected
-from stockwright.flow import checking, connecting, opening_stock, shadowing, steering
+from stockwright.domain.network import Network
+from stockwright.flow import (
+    checking,
+    configuring,
+    connecting,
+    opening_stock,
+    shadowing,
+    steering,
+)
 from stockwright.flow.probing import Probed, look, probe
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
@@ -13,8 +23,11 @@ from stockwright.sdk.messages import ShownLevel
 from stockwright.store import connecting as store
 from stockwright.store import polls
 from stockwright.store.connection import Pool
+from stockwright.store.history import Said
+from stockwright.store.network import read_network
 from stockwright.store.session import session
 from tests.flow.channels import Shop, World, link, set_stock
+from tests.proof.stage import wait_until
 
 NOW = dt.datetime(2026, 11, 26, 9, 0, tzinfo=dt.UTC)
 LEVELS = {"SKU_000": 10, "SKU_001": 4, "SKU_002": 0}
@@ -248,3 +261,151 @@ def test_what_was_shown_is_what_is_taken(world, pool):
     with pytest.raises(Rejected) as refused:
         opening_stock.check(opening, NOW - dt.timedelta(seconds=1))
     assert refused.value.field == "as_of"
+
+
+# -------------------------------------------------------------------- two operators at once
+
+SAID = Said(actor="cli bob", source="cli", reason="another address")
+OTHER = {"base_url": "http://127.0.0.1:9/other"}
+
+
+def change_settings(connection, system="WEB", settings=OTHER, connector="json_http"):
+    """What another operator does meanwhile, by whichever way."""
+    network = read_network(connection)
+    (one,) = [one for one in network.systems if one.code == system]
+    edits = Network(systems=(replace(one, connector=connector, settings=settings),))
+    configuring.apply_edits(connection, edits, SAID)
+
+
+def system_now(connection, system="WEB"):
+    return connecting.system_of(connection, system)[0]
+
+
+def state_of(view, name):
+    (step,) = [step for step in view.steps if step.name == name]
+    return step.state
+
+
+def test_what_was_asked_with_the_settings_before_speaks_for_no_others(world, pool):
+    """A snapshot takes minutes; the step then passed for an address that nobody had asked."""
+    stage(pool, "added")
+    asked = do(pool, system_now)
+    do(pool, change_settings)
+    probed = Probed(as_of=NOW, asked=("snapshot",), shown=())
+    found = do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann", asked=asked)
+    assert [state_of(found.connection, name) for name in ("credentials", "sample", "items")] == [
+        "open"
+    ] * 3
+    found = do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann")
+    assert state_of(found.connection, "credentials") == "done"
+
+
+def test_items_matched_again_are_still_those_of_the_settings_they_were_told_with(world, pool):
+    stage(pool, "added")
+    shown = (ShownLevel(listing="SKU-000", quantity=7),)
+    probed = Probed(as_of=NOW, asked=("snapshot",), shown=shown)
+    do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann")
+    do(pool, change_settings)
+    assert state_of(do(pool, checking.rematch, "WEB", actor="cli ann"), "items") == "open"
+
+
+def test_a_comparison_in_shadow_holds_for_the_settings_it_was_made_with(world, pool):
+    """After `config apply` one could go live at an address whose shop nobody had looked at."""
+    stage(pool, "shadow")
+    set_stock(world, Projection(pool), **LEVELS)
+    shadowing.note_all(pool)
+    probed = Probed(as_of=NOW, asked=("snapshot",), shown=())
+    do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann")
+    asked = do(pool, system_now)
+    found = do(pool, shadowing.compared, "WEB", probed, actor="cli ann", asked=asked)
+    assert state_of(found, "shadow") == "done"
+    do(pool, change_settings)
+    do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann")
+    found = do(pool, connecting.view, "WEB")
+    changed = "Shadow compared: its settings changed since; compare it again"
+    assert found.missing == ("Settings written: not done yet", changed)
+    found = do(pool, shadowing.compared, "WEB", probed, actor="cli ann", asked=asked)
+    assert state_of(found, "shadow") == "open", "asked at the address before"
+
+
+def test_opening_stock_is_not_taken_from_what_was_told_with_other_settings(world, pool):
+    figures(world, pool, ("A", "MAIN", 5))
+    stage(pool, "added", "WMS")
+    told_with = connecting.digest(do(pool, system_now, "WMS"))
+    do(pool, store.write_step, "WMS", "items", "done", actor="cli ann", settings=told_with)
+    assert do(pool, opening_stock.plan, "WMS")[0].refused == ""
+    do(pool, change_settings, "WMS")
+    opening, _ = do(pool, opening_stock.plan, "WMS")
+    assert opening.refused == "The settings of WMS changed since it told its stock; test it again."
+
+
+def passed(pool, system="WEB"):
+    """Every step is taken, with the settings of now."""
+    settings = connecting.digest(do(pool, system_now, system))
+    with session(pool) as connection:
+        for name in ("credentials", "sample", "items", "shadow"):
+            store.write_step(connection, system, name, "done", actor="ann", settings=settings)
+        store.write_step(connection, system, "settings", "done", actor="ann")
+
+
+@pytest.mark.parametrize("deed", [connecting.go_live, shadowing.to_shadow])
+def test_a_step_waits_for_who_changes_the_settings_and_is_judged_by_them(world, pool, deed):
+    """It was judged by the settings before, and taken with the new ones that nobody had tested."""
+    stage(pool, "added")
+    passed(pool)
+    with ThreadPoolExecutor(1) as other:
+        with session(pool) as bob:
+            change_settings(bob)
+            ann = other.submit(do, pool, deed, "WEB", actor="cli ann", why="tested")
+            wait_until(lambda: waiting(world) == 1, "it waits")
+        with pytest.raises(Rejected, match="its settings changed since; test it again"):
+            ann.result(20)
+    assert do(pool, connecting.view, "WEB").stage == "added"
+
+
+def test_who_adds_a_connection_waits_for_who_takes_it_live(world, pool):
+    """It took the live connection back to its first step, with other settings."""
+    stage(pool, "added")
+    passed(pool)
+    with ThreadPoolExecutor(1) as other:
+        with session(pool) as ann:
+            connecting.go_live(ann, "WEB", actor="cli ann", why="tested")
+            bob = other.submit(do, pool, add_again)
+            wait_until(lambda: waiting(world) == 1, "it waits")
+        with pytest.raises(Rejected) as refused:
+            bob.result(20)
+    assert refused.value.reason == "already_connected"
+    now = do(pool, connecting.view, "WEB")
+    assert (now.stage, now.missing) == ("live", ())
+
+
+def add_again(connection, settings=OTHER):
+    network = read_network(connection)
+    (one,) = [one for one in network.systems if one.code == "WEB"]
+    edits = Network(systems=(replace(one, connector="json_http", settings=settings),))
+    return connecting.add(connection, edits, "WEB", SAID, connector="json_http")
+
+
+def waiting(world):
+    ((count,),) = world.rows(
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    return count
+
+
+def test_a_connection_that_was_taken_out_begins_anew_when_it_is_added(world, pool):
+    """Its checks, its opening stock and its comparison of long ago counted as done."""
+    stage(pool, "live")
+    do(pool, change_settings)
+    passed(pool)
+    do(pool, store.write_step, "WEB", "opening_stock", "skipped", actor="ann", note="counted")
+    do(pool, store.write_shown, "WEB", [store.Shown(code="SKU-000", quantity=1, as_of=NOW)])
+    do(pool, change_settings, connector="", settings={})
+    found = do(pool, add_again)
+    assert found.stage == "added"
+    assert {step.name: step.state for step in found.steps} == {
+        "settings": "done", "credentials": "open", "sample": "open", "items": "open",
+        "opening_stock": "skipped", "shadow": "open", "live": "open",
+    }  # fmt: skip
+    assert world.rows("select count(*) from partner_shown") == [(0,)]
