@@ -1,5 +1,6 @@
 """A connection that is not live is sent nothing, whatever is due; what would be sent is kept."""
 
+import asyncio
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from stockwright.domain.errors import Rejected
-from stockwright.domain.network import Network
+from stockwright.domain.network import Network, System
 from stockwright.flow import (
     checking,
     configuring,
@@ -409,3 +410,84 @@ def test_a_connection_that_was_taken_out_begins_anew_when_it_is_added(world, poo
         "opening_stock": "skipped", "shadow": "open", "live": "open",
     }  # fmt: skip
     assert world.rows("select count(*) from partner_shown") == [(0,)]
+
+
+# -------------------------------------------------------------------- another partner behind it
+
+
+def move_channel(connection, system, connector="fake"):
+    """WEB is another system's from now on; its code and its rules stay."""
+    network = read_network(connection)
+    (one,) = [one for one in network.channels if one.code == "WEB"]
+    edits = Network(
+        systems=(System(code=system, role="shop", connector=connector),),
+        channels=(replace(one, system=system),),
+    )
+    configuring.apply_edits(connection, edits, SAID)
+
+
+def switch(connection, connector):
+    """The connector of WEB's own system."""
+    change_settings(connection, settings={}, connector=connector)
+
+
+async def test_a_channel_that_another_system_speaks_for_is_told_all_of_it(world, pool):
+    """All was settled, since the shop before had acknowledged it; the new one was told nothing."""
+    before, after = Shop(), Shop()
+    set_stock(world, Projection(pool), **LEVELS)
+    assert await Publisher(pool, before, link()).step() == 3
+    assert await Publisher(pool, before, link()).step() == 0
+    do(pool, move_channel, "NEWSHOP")
+    Projection(pool).step()
+    publisher = Publisher(pool, after, link(system="NEWSHOP"))
+    assert await publisher.step() == 3
+    assert after.shows == before.shows == {"SKU-000": 10, "SKU-001": 4, "SKU-002": 0}
+    assert world.unsettled() == []
+    do(pool, move_channel, "NEWSHOP")
+    assert await publisher.step() == 0, "the same again changes nothing"
+
+
+async def test_a_call_under_way_when_the_channel_moves_settles_nothing_of_the_new_partner(
+    world, pool
+):
+    before, after = Shop(), Shop()
+    before.gate = asyncio.Event()
+    set_stock(world, Projection(pool), **LEVELS)
+    call = asyncio.create_task(Publisher(pool, before, link()).step())
+    await asyncio.to_thread(wait_until, lambda: before.calls, "it is under way")
+    await asyncio.to_thread(do, pool, move_channel, "NEWSHOP")
+    before.gate.set()
+    await call
+    assert before.shows["SKU-000"] == 10
+    publisher = Publisher(pool, after, link(system="NEWSHOP"))
+    assert await publisher.step() == 3
+    assert after.shows == before.shows
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+async def test_a_shop_that_was_not_told_for_a_while_is_told_all_of_it_again(world, pool, noticed):
+    shop = Shop()
+    publisher = Publisher(pool, shop, link())
+    set_stock(world, Projection(pool), **LEVELS)
+    assert await publisher.step() == 3
+    do(pool, switch, "")
+    if noticed:
+        assert Projection(pool).step().marks
+        assert world.level()["state"] == "kept"
+    shop.shows["SKU-000"] = 99
+    do(pool, switch, "fake")
+    while Projection(pool).step().marks:
+        pass
+    assert await publisher.step() == 3
+    assert shop.shows["SKU-000"] == 10
+
+
+async def test_settings_and_rules_that_change_send_nothing_again(world, pool):
+    shop = Shop()
+    publisher = Publisher(pool, shop, link())
+    set_stock(world, Projection(pool), **LEVELS)
+    assert await publisher.step() == 3
+    do(pool, change_settings, connector="fake")
+    while Projection(pool).step().marks:
+        pass
+    assert await publisher.step() == 0
