@@ -15,7 +15,7 @@ import msgspec
 from stockwright.domain.errors import Misconfigured
 
 _DIRECTIVE: Final = re.compile(r"%(.)", re.DOTALL)
-MAX_TEXT: Final = 100
+_MAX_TEXT: Final = 100
 """Characters of a time; its text is quoted where it leaves a doubt."""
 _FORMATS_HINT: Final = "a time is written as 2026-03-29T14:30:00, with or without a zone"
 
@@ -93,7 +93,7 @@ class WallClock:
 def _parsed(text: str, form: str) -> dt.datetime:
     """As written: without a zone where the text has none."""
     try:
-        if len(text) > MAX_TEXT:
+        if len(text) > _MAX_TEXT:
             raise ValueError("too long")
         moment = _by_form(text, form) if form else dt.datetime.fromisoformat(text)
         # Years at the ends of the calendar have no instant in every zone.
@@ -101,7 +101,7 @@ def _parsed(text: str, form: str) -> dt.datetime:
             raise ValueError("year out of range")
     except (ValueError, OverflowError):
         how = f"is not a time in the form {form}" if form else f"is no time: {_FORMATS_HINT}"
-        raise ValueError(f"{text[:MAX_TEXT]!r} {how}") from None
+        raise ValueError(f"{text[:_MAX_TEXT]!r} {how}") from None
     return moment
 
 
