@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from msgspec.structs import replace
 
-from stockwright.domain.errors import Rejected
+from stockwright.domain.errors import Rejected, Transient
 from stockwright.domain.network import Network, System
 from stockwright.flow import (
     checking,
@@ -181,6 +181,53 @@ async def test_whatever_a_connector_raises_is_an_outcome():
         assert found.error.startswith("the connector failed")
         assert "hunter2" not in found.error
         assert (await look(Broken(failure), [], lambda: NOW)).error
+
+
+class Showing:
+    """A partner that shows what it likes."""
+
+    system = "WEB"
+
+    def __init__(self, *shown):
+        self.shown = (ShownLevel(listing="SKU-000", quantity=7), *shown)
+
+    async def snapshot(self):
+        return self.shown
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [("A\x00", "A\ufffd"), ("A\ud800", "A?"), ("A" * 10_000, "A" * 128), ("", "")],
+    ids=["nul", "surrogate", "long", "empty"],
+)
+async def test_a_code_that_no_text_can_hold_is_one_unknown_item(world, pool, code, kept):
+    """It made the database refuse the test as a whole, and half a pair broke it off."""
+    stage(pool, "added")
+    partner = Showing(ShownLevel(listing=code, quantity=1, location=code))
+    for ask in (lambda: probe(partner, [], lambda: NOW), lambda: look(partner, [], lambda: NOW)):
+        probed = await ask()
+        do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann")
+        found = {one.code: one.state for one in do(pool, store.items, "WEB")}
+        assert found == {"SKU-000": "matched", kept: "unknown"}
+
+
+@pytest.mark.parametrize("quantity", [2**70, -(2**70), 1.5, "7", None])
+async def test_a_number_that_counts_no_pieces_is_an_outcome(world, pool, quantity):
+    stage(pool, "added")
+    partner = Showing(ShownLevel(listing="A", quantity=quantity))
+    for probed in (await probe(partner, [], lambda: NOW), await look(partner, [], lambda: NOW)):
+        assert "of A, which counts no pieces" in probed.error
+        found = do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann").connection
+        assert state_of(found, "credentials") == "failed"
+
+
+@pytest.mark.parametrize("words", ["a\x00b", "a\ud800b", "x" * 1_000_000])
+async def test_what_a_partner_says_is_kept_whatever_is_in_it(world, pool, words):
+    stage(pool, "added")
+    probed = await probe(Broken(Transient(words)), [], lambda: NOW)
+    found = do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann").connection
+    (step,) = [one for one in found.steps if one.name == "credentials"]
+    assert (step.state, len(step.note) < 700) == ("failed", True)
 
 
 class Silent:

@@ -6,13 +6,15 @@ outcome, not a failure.
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
 from stockwright import telemetry
+from stockwright.domain.codes import storable
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
+from stockwright.domain.events import MAX_CODE, MAX_QUANTITY
 from stockwright.sdk.messages import LevelKey, Payload, ShownLevel
 from stockwright.sdk.verbs import (
     Connection,
@@ -28,6 +30,7 @@ from stockwright.sdk.verbs import (
 PATIENCE_S: Final = 120.0
 """Seconds one question may take: a snapshot of a large catalogue comes in many pages."""
 ASKED_BACK: Final = 50
+_LONGEST: Final = 10_000
 T = TypeVar("T")
 
 Question = Literal["snapshot", "read", "read_back"]
@@ -84,7 +87,7 @@ async def probe(
     payloads: tuple[Payload, ...] | None = None
     try:
         if isinstance(connection, Snapshots):
-            shown = tuple(await _patiently(connection.snapshot()))
+            shown = _kept(await _patiently(connection.snapshot()))
             asked.append("snapshot")
         elif isinstance(connection, ReadsBack) and listings:
             await _patiently(connection.read_back(_keys([(code, "") for code in listings])))
@@ -115,7 +118,7 @@ async def look(
     as_of = clock()
     try:
         if isinstance(connection, Snapshots):
-            shown = tuple(await _patiently(connection.snapshot()))
+            shown = _kept(await _patiently(connection.snapshot()))
             return Probed(as_of=as_of, asked=("snapshot",), shown=shown)
         if isinstance(connection, ReadsBack):
             found: list[ShownLevel] = []
@@ -123,7 +126,7 @@ async def look(
                 some = _keys(keys[start : start + ASKED_BACK])
                 answer = await _patiently(connection.read_back(some))
                 found += [one for one in answer if one is not None]
-            return Probed(as_of=as_of, asked=("read_back",), shown=tuple(found))
+            return Probed(as_of=as_of, asked=("read_back",), shown=_kept(found))
     except _Failed as failure:
         return Probed(as_of=as_of, error=failure.message, setting=failure.setting)
     return Probed(as_of=as_of)
@@ -131,6 +134,21 @@ async def look(
 
 def _keys(pairs: Sequence[tuple[str, str]]) -> list[LevelKey]:
     return [LevelKey(listing=listing, location=location) for listing, location in pairs]
+
+
+def _kept(shown: Iterable[ShownLevel]) -> tuple[ShownLevel, ...]:
+    """What a partner shows as it can be kept: its codes without what no text of ours may hold.
+
+    Raises _Failed for a number that cannot be one of pieces.
+    """
+    kept = []
+    for one in shown:
+        listing = storable(one.listing, MAX_CODE)
+        if not isinstance(one.quantity, int) or abs(one.quantity) > MAX_QUANTITY:
+            raise _Failed(f"it shows {str(one.quantity)[:40]} of {listing}, which counts no pieces")
+        location = storable(one.location, MAX_CODE)
+        kept.append(msgspec.structs.replace(one, listing=listing, location=location))
+    return tuple(kept)
 
 
 async def _patiently(work: Awaitable[T]) -> T:
@@ -153,4 +171,5 @@ async def _patiently(work: Awaitable[T]) -> T:
 
 
 def _words(failure: Exception) -> str:
-    return telemetry.hide_secrets(str(failure) or type(failure).__name__)[:500]
+    told = storable(str(failure), _LONGEST) or type(failure).__name__
+    return telemetry.hide_secrets(told)[:500]
