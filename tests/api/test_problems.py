@@ -1,5 +1,6 @@
 """Problems: the same shape everywhere, and nothing that went wrong elsewhere is a 500."""
 
+import gzip
 import os
 import signal
 import socket
@@ -138,10 +139,93 @@ def test_a_body_that_never_ends_is_408(house, monkeypatch):
     assert b"too_slow" in answer
 
 
-def test_a_body_that_is_announced_and_never_begins_is_408(house, monkeypatch):
+class Receiving:
+    """A connection that takes webhooks as far as they are let in."""
+
+    system = "shop"
+
+    def receive(self, headers, body):
+        raise Rejected("signature", "headers", "nobody signed it")
+
+
+@pytest.fixture
+def receiving(house):
+    """The house while its shop takes webhooks."""
+    house.services.connections.put("shop", Receiving())
+    yield house
+    house.services.connections.drop("shop")
+
+
+@pytest.mark.parametrize("system", ["nobody", "shop", "..", "%00", "SHOP "])
+@pytest.mark.parametrize(
+    "announced",
+    [
+        b"Content-Length: 100",
+        b"Content-Length: 999999999999",
+        b"Transfer-Encoding: chunked",
+        b"Content-Encoding: gzip\r\nContent-Length: 100",
+    ],
+)
+def test_a_webhook_that_nobody_takes_is_refused_before_it_is_read(house, system, announced):
+    """Its body was received whole and unpacked, up to 16 MiB, before its address was looked at."""
+    with socket.create_connection(("127.0.0.1", house.web.port), timeout=10) as stranger:
+        path = f"/v1/hooks/{system}".replace(" ", "%20").encode()
+        stranger.sendall(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + announced + b"\r\n\r\n")
+        told = stranger.makefile("rb").readline()
+    assert told.split()[1] in (b"400", b"404")
+
+
+def test_nothing_of_a_webhook_that_nobody_takes_is_unpacked(house, monkeypatch):
+    monkeypatch.setattr("stockwright.api.bodies._unzip", lambda _: pytest.fail("unpacked"))
+    bomb = gzip.compress(bytes(16 * 1024 * 1024))
+    stranger = Client(house.web.port)
+    answer = stranger.call("POST", "/v1/hooks/nobody", bomb, {"content-encoding": "gzip"})
+    assert answer.status == 404
+
+
+def test_a_webhooks_connection_that_goes_while_the_body_comes_is_not_found(receiving):
+    head = b"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=10) as line:
+        line.sendall(head)
+        wait_until(lambda: receiving.web.door._strangers == 1, "it is let in")
+        receiving.services.connections.drop("shop")
+        line.sendall(b"{}")
+        assert line.makefile("rb").readline().split()[1] == b"404"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        ("Content-Length: 2", b"{}", 401),
+        ("Transfer-Encoding: chunked", b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", 401),
+        ("Transfer-Encoding: chunked", b"2;x=y\r\n{}\r\n0\r\nX-Late: 1\r\n\r\n", 401),
+        ("Transfer-Encoding: chunked", b"zz\r\n{}\r\n", 400),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 2", b"2\r\n{}\r\n0\r\n\r\n", 400),
+        ("Content-Length: 2\r\nContent-Length: 3", b"{}", 400),
+        ("Content-Length: -2", b"{}", 400),
+        ("Content-Length: 2\r\nContent-Encoding: gzip", b"{}", 400),
+        ("Content-Length: 2\r\nContent-Encoding: br", b"{}", 415),
+        ("Content-Length: 2\r\nContent-Encoding: gzip, gzip", b"{}", 415),
+        ("Content-Length: 2\r\nwebhook-signature: v1,\xe9\r\nwebhook-signature: ,,", b"{}", 401),
+        ("Content-Length: 99999999999999999999999", b"{}", 400),
+    ],
+)
+def test_what_no_sane_partner_sends_is_answered_and_the_next_is_served(
+    receiving, head, body, status
+):
+    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=10) as line:
+        request = f"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n\r\n"
+        line.sendall(request.encode("latin-1") + body)
+        line.shutdown(socket.SHUT_WR)
+        told = line.makefile("rb").readline()
+    assert int(told.split()[1]) == status, told
+    assert receiving.admin.get("/healthz").status == 200
+
+
+def test_a_body_that_is_announced_and_never_begins_is_408(receiving, monkeypatch):
     """It held a place for as long as its sender liked, and webhooks' senders need no key."""
     monkeypatch.setattr("stockwright.api.bodies.RECEIVE_S", 0.05)
-    with socket.create_connection(("127.0.0.1", house.web.port), timeout=5) as silent:
+    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=5) as silent:
         silent.sendall(b"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
         answer = silent.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 408")
@@ -181,23 +265,25 @@ def test_a_connection_that_asked_may_rest_and_ask_again(house, monkeypatch):
         assert client.get("/healthz").status == 200
 
 
-def test_who_announces_webhooks_and_sends_none_keeps_only_webhooks_out(house, monkeypatch):
+def test_who_announces_webhooks_and_sends_none_keeps_only_webhooks_out(receiving, monkeypatch):
     """Two thousand of them, without any key, had every other call answered busy."""
     monkeypatch.setattr("stockwright.api.door.MAX_CALLS", 1)
     monkeypatch.setattr("stockwright.api.door.MAX_STRANGERS", 2)
     announced = b"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
     with ExitStack() as lines:
         silent = [
-            lines.enter_context(socket.create_connection(("127.0.0.1", house.web.port), timeout=5))
+            lines.enter_context(
+                socket.create_connection(("127.0.0.1", receiving.web.port), timeout=5)
+            )
             for _ in range(3)
         ]
         for line in silent[:2]:
             line.sendall(announced)
-        wait_until(lambda: house.web.door._strangers == 2, "both are heard")
+        wait_until(lambda: receiving.web.door._strangers == 2, "both are heard")
         silent[2].sendall(announced)
         assert silent[2].makefile("rb").readline().startswith(b"HTTP/1.1 429")
-        assert house.admin.get("/v1/items").status == 200
-    wait_until(lambda: house.web.door._strangers == 0, "their places are free")
+        assert receiving.admin.get("/v1/items").status == 200
+    wait_until(lambda: receiving.web.door._strangers == 0, "their places are free")
 
 
 def test_a_busy_process_still_says_that_it_lives(house, monkeypatch):

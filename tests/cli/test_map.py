@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 CONFIG = """\
@@ -72,6 +73,72 @@ def test_a_file_is_mapped_by_its_name_or_by_the_one_that_is_given(stockwright, t
     assert (unnamed.code, "no kind of file matches" in unnamed.out) == (1, True)
     given = stockwright(*command, "sample", "--header", "file: receipts-2.csv", "--no-bindings")
     assert "kind = receipt" in given.out
+
+
+def test_a_sample_of_many_lines_is_taken_apart_once(tried, monkeypatch):
+    """It was decoded anew for each line: a minute for ten thousand, hours for ten times as many."""
+    decode, decoded = msgspec.json.decode, []
+
+    def counted(body, **more):
+        decoded.append(len(body))
+        return decode(body, **more)
+
+    monkeypatch.setattr(msgspec.json, "decode", counted)
+    lines = [{**LINE, "line": str(number)} for number in range(200)]
+    ran = tried({"type": "order.placed", "data": {"order": "SO-1", "lines": lines}})
+    assert "200 of 200 mapped" in ran.out
+    assert len([size for size in decoded if size > 200 * 20]) <= 3
+
+
+@pytest.mark.parametrize(
+    ("sample", "told"),
+    [
+        ("[" * 1_000_000, "is nested too deep"),
+        ('{"a":' * 100_000, "is nested too deep"),
+        ("{}", "no rule is for this value"),
+        ("null", "no rule is for this value"),
+        ('{"type": NaN}', "no JSON"),
+        ("\x00" * 100, "no JSON"),
+        ("", "no JSON"),
+        ('{"type": "order.placed", "data": {"order": "\\ud83d", "lines": []}}', "no JSON"),
+        ('{"type": "order.placed", "data": {"order": ' + "9" * 5_000 + "}}", "out of range"),
+        ('{"type": "order.placed", "data": {"order": "S", "lines": []}}', "is an empty list"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_hostile_sample_has_a_reason(tried, sample, told):
+    ran = tried(sample)
+    assert ran.code == 1
+    assert told in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize(
+    ("quantity", "told"),
+    [
+        ("-0", "needs a quantity above zero"),
+        ("1e400", "out of range"),
+        ("1e15", "is beyond"),
+        ("9" * 400, "is beyond"),
+        ('"1,000"', "not a whole number"),
+        ('"1_000"', "not a whole number"),
+        ('"0x10"', "not a whole number"),
+        ('"NaN"', "not a whole number"),
+        ('"5\\u0000"', "not a whole number"),
+        ("true", "not a whole number"),
+        ("1.5", "not a whole number"),
+        ('" "', "is missing"),
+        ('"' + "A" * 10_000_000 + '"', "not a whole number"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_hostile_quantity_is_refused_in_few_words(tried, quantity, told):
+    line = '{"line": "1", "sku": "A", "quantity": ' + quantity + "}"
+    sample = '{"type": "order.placed", "data": {"order": "S", "lines": [' + line + "]}}"
+    ran = tried(sample, "--no-bindings", "--json")
+    assert ran.code == 1
+    (part,) = ran.json["parts"]
+    assert told in part["failure"]["reason"]
+    assert len(part["failure"]["reason"]) < 300
 
 
 def test_what_cannot_be_mapped_is_shown_with_its_path_and_its_neighbour_goes_on(tried):

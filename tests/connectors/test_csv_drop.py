@@ -755,6 +755,7 @@ async def test_a_document_is_written_by_a_form(partner, connect):
             "documents does not name refund",
         ),
         ({"out": [LEVELS_FORM], "form": "fixed", "inbox": ""}, "", "columns and widths do"),
+        ({"time_format": "%d.%m.%Y %H:%M %Z"}, "time_format", "reads the name of a zone and drops"),
     ],
 )
 def test_a_form_that_no_file_can_have_is_told(settings, field, words):

@@ -333,6 +333,36 @@ async def test_a_subscription_is_told_through_the_queue_and_a_replay_is_not_drop
     await bus.close()
 
 
+async def test_a_subscription_made_again_under_its_name_is_not_taken_for_the_one_before(
+    server, stream, hub
+):
+    """To change its filters or its subject one deletes it and adds it again; the broker knew the
+    ids and dropped what the new one told, which counted as taken.
+    """
+    await server.send((f"{stream}.in", receipt("GR-1")))
+    source = connect(server, stream, subject=f"{stream}.in")
+    await hub.poll(source)
+    hub.work()
+    await source.close()
+    bus = connect(server)
+    deliveries = Deliveries(
+        hub.pool, {"bus": bus}, GuardedHttp(()), worker="w", source="urn:test", timeout_s=3.0
+    )
+    for subject in ("before", "after"):
+        new = NewSubscription(
+            name="plan", via="queue", system="bus", subject=f"{stream}.told.{subject}"
+        )
+        start, queues = Start("start"), {"bus": True}
+        subscribing.add(hub.pool, new, start, actor="test", allowed=(), queues=queues)
+        assert await deliveries.step() == 1
+        with hub.pool.connection() as connection:
+            subscribing.delete(connection, "plan", actor="test")
+    told = [one[0] for one in await server.stored(stream) if ".told." in one[0]]
+    assert told == [f"{stream}.told.before", f"{stream}.told.after"]
+    await deliveries.close()
+    await bus.close()
+
+
 async def test_announcements_fail_as_a_whole_where_the_broker_is_away(server):
     away = NatsServer(server.folder)
     connection = connect(away, timeout_s=1.0)

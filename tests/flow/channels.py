@@ -243,9 +243,10 @@ def link(
     clock: Callable[[], dt.datetime] | None = None,
     seed: int = 7,
     lease_margin_s: float = 5.0,
+    system: str = "",
 ) -> Link:
     return Link(
-        system=channels[0] if channels else "WEB",
+        system=system or (channels[0] if channels else "WEB"),
         channels=channels or ("WEB",),
         limits=limits,
         chance=random.Random(seed).random,

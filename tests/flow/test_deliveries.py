@@ -377,6 +377,18 @@ async def test_filters_let_pass_what_was_asked_for(hub, filters, passed):
         assert hub.one().behind == 0, "what did not pass is left behind too"
 
 
+async def test_a_consumer_told_one_by_one_is_led_past_what_its_filter_holds_back(hub):
+    """Where nothing passed on the way to the end, each turn broke off, and the position stood."""
+    async with Consumer() as consumer, hub.worker() as worker:
+        hub.subscribe(consumer, batch=1, filters=Filters(skus=("B",)))
+        hub.receive(*"BAA")
+        assert await worker.step() == 1
+        assert (consumer.ids, hub.one().behind) == (["event-1"], 0)
+        hub.receive("A", "B")
+        assert await worker.step() == 1
+        assert (consumer.ids[1:], hub.one().behind) == (["event-5"], 0)
+
+
 async def test_a_replay_tells_all_again_under_the_same_ids(hub):
     async with Consumer() as consumer, hub.worker() as worker:
         hub.subscribe(consumer, start=Start(begin="now"))

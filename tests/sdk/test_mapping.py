@@ -16,6 +16,8 @@ from stockwright.sdk.sources import Style
 ROOT = {
     "id": 7,
     "code": "  x ",
+    "blank": " \t\u00a0 ",
+    "long": "2026-03-01T10:00:00." + "1" * 1_000_000,
     "lines": [
         {"sku": "A", "n": 2, "deep": {"list": [10, 20]}, "empty": "", "none": None, "yes": True},
     ],
@@ -46,6 +48,8 @@ def mapped(root=ROOT, each="$.lines", when=None, sign="any", **fields):
         ("item", "@.ean?", ""),
         ("item", "@.ean | @.gtin?", ""),
         ("item", "$.code", "  x "),
+        ("item", "$.blank | @.sku", "A"),
+        ("unit", "$.blank?", ""),
         ("line", "#", "1"),
         ("quantity", "@.deep.list[1]", 20),
         ("final", "@.yes", True),
@@ -66,6 +70,9 @@ def test_a_source_fills_a_field_in_its_own_type(field, source, value):
     [
         ("item", "@.ean", "$.lines[0].ean", "is missing"),
         ("item", "@.ean | @.gtin", "$.lines[0].ean", "is missing"),
+        ("document", "$.blank", "$.blank", "is missing"),
+        ("document", "{$.blank}-1", "$.blank", "is missing"),
+        ("occurred_at", "$.long", "$.long", "is no time"),
         ("item", "@.deep", "$.lines[0].deep", "is neither text nor a whole number"),
         ("item", "{@.deep}", "$.lines[0].deep", "is neither text nor a whole number"),
         ("item", "{@.ean}-x", "$.lines[0].ean", "is missing"),
@@ -86,6 +93,7 @@ def test_what_cannot_fill_a_field_is_told_with_the_path_of_the_value(field, sour
     assert isinstance(failure, Failure)
     assert failure.path == path
     assert reason in failure.reason
+    assert len(failure.reason) < 300, "people read it"
 
 
 @pytest.mark.parametrize(

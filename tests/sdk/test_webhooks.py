@@ -6,7 +6,7 @@ import pytest
 
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.sdk.secrets import Secret
-from stockwright.sdk.webhooks import new_secret, signed, verify
+from stockwright.sdk.webhooks import new_secret, signed, signed_by, verify
 
 BODY = '{"note": "grüße", "quantity": 1}'.encode()
 
@@ -25,6 +25,25 @@ def test_either_secret_is_believed_during_a_change_over():
     old, new = new_secret(), new_secret()
     for secret in (old, new):
         assert verify(signed(secret, "m-1", BODY, now()), BODY, [old, new]) == "m-1"
+
+
+@pytest.mark.parametrize(
+    "other", ["v1a,c2ln", "v2,a,b", "v1,%%%", "v1,A", "nonsense", "v1,\xe9", ""]
+)
+def test_a_signature_of_another_form_beside_the_right_one_changes_nothing(other):
+    """A sender that goes over to another version sends both; the unknown one refused them all."""
+    secret = new_secret()
+    headers = signed(secret, "m-1", BODY, now())
+    right = headers["webhook-signature"]
+    for told in (f"{other} {right}", f"{right} {other}", f"  {right}  "):
+        assert verify({**headers, "webhook-signature": told}, BODY, [secret]) == "m-1"
+
+
+def test_a_message_signed_by_both_secrets_of_a_change_over_is_believed_by_either():
+    old, new = new_secret(), new_secret()
+    headers = signed_by([new, old], "m-1", BODY, now())
+    for known in ([old], [new], [new_secret(), old]):
+        assert verify(headers, BODY, known) == "m-1"
 
 
 SECRET = new_secret()

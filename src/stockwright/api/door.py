@@ -178,6 +178,8 @@ class Door:
             heard.caller = caller
             if not caller.may(row.scope):
                 raise problem("forbidden", f"This needs the scope {row.scope}.")
+        if row.admits is not None:
+            row.admits(self._services, parts)
         body = b""
         if method != "GET":
             body = await (read_body if row.scope else self._from_stranger)(receive, headers)

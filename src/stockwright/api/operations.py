@@ -1,11 +1,12 @@
 """What the route table is made of: one row for each thing that can be asked of the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from stockwright.api.call import Handler
+from stockwright.app import Services
 
 Method = Literal["GET", "PUT", "POST", "DELETE"]
 DOORS: Final = ("key", "signature", "open")
@@ -30,7 +31,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     by keeping the answer, reasoned that the header Change-Reason is. produces maps further media
     types of the 200 answer to the type of one of their lines or events, None where it has no
     schema; callers name one in Accept. patient marks what may take long because the caller asked
-    it to wait. links follow from a good answer. The summary is the handler's docstring.
+    it to wait. links follow from a good answer. admits is asked with the parts of the address
+    before any of the body is read, and raises where nothing would take it. The summary is the
+    handler's docstring.
     """
 
     method: Method
@@ -49,6 +52,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     produces: Mapping[str, Any] = {}
     patient: bool = False
     links: Sequence[Link] = ()
+    admits: Callable[[Services, Mapping[str, str]], object] | None = None
 
     @property
     def name(self) -> str:

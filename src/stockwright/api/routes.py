@@ -297,6 +297,7 @@ TABLE: Final[tuple[Operation, ...]] = (
         media=("application/json", "application/octet-stream"),
         answers={202: hooks.Kept},
         problems=("not_found", "bad_signature", "too_large"),
+        admits=hooks.receiver,
     ),
     Operation(
         method="POST",

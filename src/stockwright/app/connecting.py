@@ -63,10 +63,12 @@ def test(pool: Pool, system: str, samples: Sequence[Payload], *, actor: str) -> 
         partner = open_connection(found, pool=pool)
     except Misconfigured as failure:
         with session(pool) as connection:
-            return checking.unopened(connection, system, failure, actor=actor)
+            return checking.unopened(connection, found, failure, actor=actor)
     probed = asyncio.run(_probe(pool, partner, listings))
     with session(pool) as connection:
-        return checking.judge(connection, system, partner, probed, samples, actor=actor)
+        return checking.judge(
+            connection, system, partner, probed, samples, actor=actor, asked=found
+        )
 
 
 async def _probe(pool: Pool, partner: Partner, listings: Sequence[str]) -> Probed:
@@ -133,7 +135,7 @@ def shadow(pool: Pool, system: str, *, actor: str, why: str, limit: int = 20) ->
     else:
         probed = asyncio.run(_look(pool, partner, keys))
     with session(pool) as connection:
-        stands = shadowing.compared(connection, system, probed, actor=actor)
+        stands = shadowing.compared(connection, system, probed, actor=actor, asked=found)
         listed = store.shadow(connection, system, differing=True, limit=limit)
     return Shadowed(connection=stands, levels=listed)
 

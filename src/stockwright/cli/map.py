@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -212,10 +213,11 @@ def _codes(
 def _beside(parts: Sequence[Mapped], body: bytes, system: str, codes: Codes) -> list[Part]:
     """The parts in the sample's order, each with the piece of it that it stands at."""
     now = dt.datetime.now(dt.UTC)
+    sample = _Sample(body)
     beside = []
     for part in parts:
         alone = unpack([part], system, now, codes)
-        piece = _piece(body, part.place)
+        piece = sample.piece(part.place)
         if alone.waiting:
             failure = alone.waiting[0].failure
             beside.append(Part(place=part.place, sample=piece or failure.found, failure=failure))
@@ -225,19 +227,32 @@ def _beside(parts: Sequence[Mapped], body: bytes, system: str, codes: Codes) -> 
     return beside
 
 
-def _piece(body: bytes, place: str) -> Any:
-    """What stands at a place of JSON, or on a line of a file; None where that cannot be told."""
-    if place.startswith("line ") and place[5:].isdigit():
-        lines = body.decode("utf-8-sig", "replace").splitlines()
-        number = int(place[5:])
-        return lines[number - 1] if 0 < number <= len(lines) else None
-    if not place.startswith("$"):
-        return None
-    try:
-        found = walk(msgspec.json.decode(body), place)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
-    return None if found is MISSING else found
+class _Sample:
+    """A sample, taken apart once for all of its parts."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self._body.decode("utf-8-sig", "replace").splitlines()
+
+    @cached_property
+    def _root(self) -> Any:
+        try:
+            return msgspec.json.decode(self._body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return None
+
+    def piece(self, place: str) -> Any:
+        """What stands at a place of JSON, or on a line of a file; None where nobody can tell."""
+        if place.startswith("line ") and place[5:].isdigit():
+            number = int(place[5:])
+            return self._lines[number - 1] if 0 < number <= len(self._lines) else None
+        if not place.startswith("$"):
+            return None
+        found = walk(self._root, place)
+        return None if found is MISSING else found
 
 
 def _render(tried: Tried, away: bool = False) -> RenderableType:

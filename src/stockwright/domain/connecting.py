@@ -19,6 +19,12 @@ State = Literal["open", "done", "attention", "failed", "skipped"]
 STEPS: Final[tuple[StepName, ...]] = get_args(StepName)
 TESTED: Final[tuple[StepName, ...]] = ("credentials", "sample", "items")
 """The steps that a test takes; they speak of the settings that it was made with."""
+AGAIN: Final[Mapping[StepName, str]] = {
+    **dict.fromkeys(TESTED, "test it again"),
+    "opening_stock": "take it again",
+    "shadow": "compare it again",
+}
+"""What to do about a step that was taken with other settings than those of now."""
 TELLS_STOCK: Final[frozenset[Role]] = frozenset({"erp", "wms", "3pl", "store", "pos"})
 """Roles whose figures are about goods that lie there; a shop's are what we told it."""
 TITLES: Final[Mapping[StepName, str]] = {

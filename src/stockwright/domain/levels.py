@@ -339,6 +339,25 @@ def send_again(level: Level, now: dt.datetime) -> bool:
     return True
 
 
+def forget(level: Level, now: dt.datetime) -> None:
+    """Another partner speaks for the channel from now on: what it shows, nobody ever told us.
+
+    What a call to the one before carries is in doubt: by another name it may be the same partner.
+    """
+    if level.call is not None:
+        assert level.sent is not None
+        assert level.lease_until is not None
+        _doubt(level, level.sent, level.lease_until)
+        _release(level)
+    level.acknowledged = level.acknowledged_version = level.acknowledged_at = None
+    level.resend, level.short_at, level.rest_until = False, None, None
+    level.attempts = level.stale = level.slipped = level.held = 0
+    level.last_error = ""
+    if level.state != "kept":
+        level.waiting_since = now
+        _schedule(level, now)
+
+
 def _doubt(level: Level, value: int, until: dt.datetime, *, doubted: bool = True) -> None:
     level.doubted = level.doubted or doubted
     low, high, before = level.doubt_low, level.doubt_high, level.doubt_until

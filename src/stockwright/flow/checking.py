@@ -14,6 +14,7 @@ from stockwright.domain.connecting import MISSING_CHANNEL, StepName
 from stockwright.domain.connecting import State as StepState
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.item_match import Needs, PartnerItem
+from stockwright.domain.network import System
 from stockwright.flow import probing
 from stockwright.flow.connecting import ConnectionView, channels_of, digest, system_of, view
 from stockwright.flow.probing import Probed
@@ -50,14 +51,17 @@ def judge(
     given: Sequence[Payload],
     *,
     actor: str,
+    asked: System | None = None,
 ) -> Tested:
     """Keeps what a test found: credentials, sample, items, and what the partner shows.
 
     given is a sample that a person handed in; without it what the partner told is the sample.
+    asked is the system as it was when the partner was asked, by default as it is now: what was
+    found speaks of those settings, whatever they are by now.
     """
-    found, network = system_of(connection, system)
     store.lock_system(connection, system)
-    settings = digest(found)
+    found, network = system_of(connection, system)
+    settings = digest(asked or found)
     state, note = _credentials(partner, probed)
     detail: dict[str, Any] = {"asked": probed.asked, "setting": probed.setting}
     _keep(connection, system, "credentials", state, note, settings, detail, actor)
@@ -82,14 +86,18 @@ def judge(
     return Tested(connection=view(connection, system), sample=told)
 
 
-def unopened(connection: Connection, system: str, failure: Misconfigured, *, actor: str) -> Tested:
+def unopened(
+    connection: Connection, asked: System, failure: Misconfigured, *, actor: str
+) -> Tested:
     """Keeps that a connection cannot even be opened: a setting or a secret is at fault."""
-    found, _network = system_of(connection, system)
+    system = asked.code
+    store.lock_system(connection, system)
+    system_of(connection, system)
     detail, error = {"setting": failure.setting}, hide_secrets(str(failure))
     name = failure.setting.rpartition(".settings.")[2]
     if name and name not in error:
         error = f"{name}: {error}"
-    _keep(connection, system, "credentials", "failed", error, digest(found), detail, actor)
+    _keep(connection, system, "credentials", "failed", error, digest(asked), detail, actor)
     log_change(connection, actor, "connection.test", system, {"error": error})
     return Tested(connection=view(connection, system), sample=None)
 
@@ -193,8 +201,8 @@ def rematch(connection: Connection, system: str, *, actor: str) -> ConnectionVie
 
     Raises Rejected where none was seen yet.
     """
-    found, network = system_of(connection, system)
     store.lock_system(connection, system)
+    _found, network = system_of(connection, system)
     before = store.items(connection, system, limit=2**31)
     kept = store.steps(connection, system).get(system, {}).get("items")
     if not before or kept is None:
@@ -203,7 +211,7 @@ def rematch(connection: Connection, system: str, *, actor: str) -> ConnectionVie
     needs = Needs(bound=bool(kept.step.detail.get("bound")), channels=channels)
     known = store.known_items(connection, system, [item.code for item in before])
     items = [item_match.match(one.code, one.seen, known[one.code], needs) for one in before]
-    _keep_items(connection, system, items, needs, digest(found), actor)
+    _keep_items(connection, system, items, needs, kept.settings, actor)
     return view(connection, system)
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from stockwright.domain import levels as rules
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.network import Network
 from stockwright.domain.network_changes import (
@@ -23,12 +24,12 @@ from stockwright.domain.network_changes import (
     part_name,
     parts,
 )
-from stockwright.store import connecting, history, past
+from stockwright.store import connecting, history, levels, past
 from stockwright.store.access import log_change
 from stockwright.store.connection import Connection
 from stockwright.store.history import Revision, Said
 from stockwright.store.master import lock_master
-from stockwright.store.network import apply_config, edited_last, read_network
+from stockwright.store.network import apply_config, edited_last, partners, read_network
 from stockwright.telemetry import hide_in
 
 SUBJECTS: Final = (
@@ -36,6 +37,8 @@ SUBJECTS: Final = (
     *("channel", "exposure_policy"),
 )
 """The tables that a configuration is kept in."""
+AT_ONCE: Final = 2_000
+"""Levels that are held in memory at one time."""
 AT_START: Final = Said(actor="startup", source="file", reason="startup")
 
 
@@ -212,8 +215,23 @@ def _bring(
         return ()
     _check_names(database, overlaid(database, wanted))
     changes = differences(database, wanted, complete=complete)
+    before = partners(connection)
     apply_config(connection, wanted)
+    for channel, partner in sorted(partners(connection).items()):
+        if partner[1] and before.get(channel, partner) != partner:
+            _forget_shown(connection, channel)
     return changes
+
+
+def _forget_shown(connection: Connection, channel: str) -> None:
+    """Another partner speaks for a channel, or one again that did not: all of it is to be sent."""
+    now, place = levels.clock(connection), ("", "")
+    while some := levels.next_of_channel(connection, channel, place, AT_ONCE):
+        for level in some:
+            rules.forget(level, now)
+        levels.write_levels(connection, some)
+        place = some[-1].listing, some[-1].location
+    levels.notify_channels(connection, [channel])
 
 
 def _with_unnamed(connection: Connection, database: Network, file: Network) -> Network:

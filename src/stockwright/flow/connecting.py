@@ -13,6 +13,7 @@ import msgspec
 
 from stockwright.domain import item_match
 from stockwright.domain.connecting import (
+    AGAIN,
     TESTED,
     Stage,
     Step,
@@ -31,6 +32,7 @@ from stockwright.store.access import log_change
 from stockwright.store.connecting import Kept, ShadowCounts, Standing
 from stockwright.store.connection import Connection
 from stockwright.store.history import Said
+from stockwright.store.master import lock_master
 from stockwright.store.network import read_network
 from stockwright.store.polls import PollState, poll_states, retry_mended
 from stockwright.store.processes import ProcessView, processes
@@ -138,9 +140,10 @@ def _view(
     troubles: Sequence[Trouble],
 ) -> ConnectionView:
     channels = channels_of(network, system.code)
-    steps = checklist(_current(kept, digest(system)), role=system.role, sells=bool(channels))
-    lacks = missing(steps)
     stage: Stage = standing.stage if standing else "live"
+    found = _current(kept, digest(system), stage)
+    steps = checklist(found, role=system.role, sells=bool(channels))
+    lacks = missing(steps)
     running = tuple(_running(alive, system))
     looked = worker_at is not None and (now - worker_at).total_seconds() < SPOKEN_FOR_S
     spoken = looked or any(one.open and "workers" in one.roles for one in running)
@@ -212,13 +215,17 @@ def _running(alive: Sequence[ProcessView], system: System) -> Iterator[Running]:
                 )
 
 
-def _current(kept: dict[StepName, Kept], settings: str) -> dict[StepName, Step]:
-    """The steps as they hold today: what was tested with other settings is open again."""
+def _current(kept: dict[StepName, Kept], settings: str, stage: Stage) -> dict[StepName, Step]:
+    """The steps as they hold today: what was done with other settings is open again.
+
+    Of a connection that is live only what a test tells: its stock is taken, its numbers are sent.
+    """
+    judged = TESTED if stage == "live" else tuple(AGAIN)
     found = {}
     for name, one in kept.items():
         found[name] = one.step
-        if name in TESTED and one.settings != settings:
-            note = "its settings changed since; test it again"
+        if name in judged and one.settings not in ("", settings):
+            note = f"its settings changed since; {AGAIN[name]}"
             found[name] = Step(name=name, at=one.step.at, by=one.step.by, note=note)
     return found
 
@@ -249,9 +256,11 @@ def add(
     """Writes a new connection into the configuration as a revision; nothing is sent to it yet.
 
     edits are the checked parts, its system among them. For a connection that is `added` it changes
-    the settings. Raises Rejected (already_connected) where the code is
-    that of a connection that is in use.
+    the settings; one that was taken out begins anew. Raises Rejected (already_connected) where the
+    code is that of a connection that is in use.
     """
+    lock_master(connection)
+    store.lock_system(connection, system)
     network = read_network(connection)
     before = next((one for one in network.systems if one.code == system), None)
     standing = store.standings(connection, system).get(system)
@@ -263,6 +272,8 @@ def add(
         raise Rejected("already_connected", "system", message)
     configuring.apply_edits(connection, edits, said)
     stop_publishers(connection, system)
+    if before is None or not before.connector:
+        store.forget(connection, system)
     store.set_stage(connection, system, "added", actor=said.actor, why=said.reason)
     store.write_step(
         connection, system, "settings", "done",
@@ -278,6 +289,18 @@ def stop_publishers(connection: Connection, system: str) -> None:
     attempts.lock_connection(connection, system)
 
 
+def held(connection: Connection, system: str) -> ConnectionView:
+    """How a connection stands, kept so until the end of the transaction: whoever would take a step,
+    change its settings or begin a call waits. Raises Rejected (not_found).
+
+    The locks are taken in the order of `add`: configuration, system, publishers.
+    """
+    store.lock_system(connection, system)
+    system_of(connection, system)
+    stop_publishers(connection, system)
+    return view(connection, system)
+
+
 def go_live(
     connection: Connection, system: str, *, actor: str, why: str, force: bool = False
 ) -> ConnectionView:
@@ -286,8 +309,7 @@ def go_live(
     Raises Rejected (not_ready) with every reason while a step is missing; force goes live all the
     same, and the reasons are kept beside why.
     """
-    system_of(connection, system)
-    now = view(connection, system)
+    now = held(connection, system)
     if now.stage == "live":
         return now
     if now.missing and not force:
@@ -295,7 +317,6 @@ def go_live(
         raise Rejected("not_ready", "system", f"{system} is not ready to go live: {reasons}.")
     if force and not why.strip():
         raise Rejected("malformed", "why", "Say why it goes live with steps missing.")
-    stop_publishers(connection, system)
     forced = bool(now.missing)
     store.set_stage(connection, system, "live", actor=actor, why=why, forced=forced)
     note = f"forced: {why}" if forced else why

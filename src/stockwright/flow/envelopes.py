@@ -68,7 +68,7 @@ def message_of(
         envelopes.append(made)
         size += len(made.body)
     single = turn.batch == 1
-    if single:
+    if single and envelopes:
         return Message(envelopes[0].id, envelopes, end, single)
     first, last = turn.position, end
     stretch = f"{first.sequence}.{first.place}-{last.sequence}.{last.place}"
@@ -78,11 +78,12 @@ def message_of(
 def announcements(turn: Turn, message: Message) -> list[Announcement]:
     """The changes of a message, each for its own subject.
 
-    A broker drops an id that it has seen, so each replay has ids of its own.
+    A broker drops an id that it has seen, so each replay has ids of its own, and so has a
+    subscription that takes the name of one that was deleted.
     """
     return [
         Announcement(
-            id=f"{turn.name}.{turn.turn}.{one.id}",
+            id=f"{turn.name}.{turn.id}.{turn.turn}.{one.id}",
             subject=filled(turn.subject, one.words),
             body=one.body,
             content_type=ONE,

@@ -86,7 +86,7 @@ def plan(connection: Connection, system: str, location: str = "") -> tuple[Openi
         places=tuple(sorted({fact.location for fact in facts})),
         left_out=len(left),
         first_left_out=tuple(left[:LISTED]),
-        refused=_refused(found, facts, left, shown),
+        refused=_refused(found, facts, left, shown) or _outdated(connection, found),
     )
     return opening, facts
 
@@ -137,6 +137,22 @@ def _refused(system: System, facts: Sequence[Fact], left: Sequence[LeftOut], sho
     return "It told no stock yet: hand in a file of it with --sample."
 
 
+def _outdated(connection: Connection, system: System) -> str:
+    """Why figures that were told under other settings may not be taken; '' where they are current.
+
+    A partner's figures are kept with its items, by the same test.
+    """
+    told_with = _told_with(connection, system.code)
+    if told_with in ("", digest(system)):
+        return ""
+    return f"The settings of {system.code} changed since it told its stock; test it again."
+
+
+def _told_with(connection: Connection, system: str) -> str:
+    kept = store.steps(connection, system).get(system, {}).get("items")
+    return kept.settings if kept is not None else ""
+
+
 def check(opening: Opening, as_of: dt.datetime | None) -> None:
     """Raises Rejected where it may not be taken, or is not what was shown as of a time."""
     if opening.refused:
@@ -163,10 +179,10 @@ def taken(
     if opening.left_out:
         words = ", ".join(filter(None, [words, f"{opening.left_out:,} left out"]))
     state: State = "failed" if not recorded else "attention" if words else "done"
-    found, _network = system_of(connection, system)
     store.write_step(
         connection, system, "opening_stock", state,
-        actor=actor, note=f"{note} ({words})" if words else note, settings=digest(found),
+        actor=actor, note=f"{note} ({words})" if words else note,
+        settings=_told_with(connection, system),
         detail={"outcomes": counted, "as_of": opening.as_of, "places": opening.places},
     )  # fmt: skip
     detail = {"lines": opening.lines, "units": opening.units, "outcomes": counted}

@@ -6,7 +6,7 @@ outcome, not a failure.
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final, Literal, TypeVar
@@ -14,7 +14,9 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from stockwright import telemetry
+from stockwright.domain.codes import storable
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled
+from stockwright.domain.events import MAX_CODE, MAX_QUANTITY
 from stockwright.sdk.messages import LevelKey, Payload, ShownLevel
 from stockwright.sdk.verbs import (
     Checks,
@@ -33,6 +35,7 @@ PATIENCE_S: Final = 120.0
 pages.
 """
 ASKED_BACK: Final = 50
+_LONGEST: Final = 10_000
 T = TypeVar("T")
 
 Within = Callable[[float], AbstractAsyncContextManager[object]]
@@ -100,7 +103,7 @@ async def probe(
     payloads: tuple[Payload, ...] | None = None
     try:
         if isinstance(connection, Snapshots):
-            shown = tuple(await _patiently(within, connection.snapshot))
+            shown = _kept(await _patiently(within, connection.snapshot))
             asked.append("snapshot")
         elif isinstance(connection, ReadsBack) and listings:
             keys = _keys([(code, "") for code in listings])
@@ -135,7 +138,7 @@ async def look(
     as_of = clock()
     try:
         if isinstance(connection, Snapshots):
-            shown = tuple(await _patiently(within, connection.snapshot))
+            shown = _kept(await _patiently(within, connection.snapshot))
             return Probed(as_of=as_of, asked=("snapshot",), shown=shown)
         if isinstance(connection, ReadsBack):
             found: list[ShownLevel] = []
@@ -143,7 +146,7 @@ async def look(
                 some = _keys(keys[start : start + ASKED_BACK])
                 answer = await _patiently(within, partial(connection.read_back, some))
                 found += [one for one in answer if one is not None]
-            return Probed(as_of=as_of, asked=("read_back",), shown=tuple(found))
+            return Probed(as_of=as_of, asked=("read_back",), shown=_kept(found))
     except _Failed as failure:
         return Probed(as_of=as_of, error=failure.message, setting=failure.setting)
     return Probed(as_of=as_of)
@@ -151,6 +154,22 @@ async def look(
 
 def _keys(pairs: Sequence[tuple[str, str]]) -> list[LevelKey]:
     return [LevelKey(listing=listing, location=location) for listing, location in pairs]
+
+
+def _kept(shown: Iterable[ShownLevel]) -> tuple[ShownLevel, ...]:
+    """What a partner shows as it can be kept: its codes without what no text of ours may hold.
+
+    Raises _Failed for a number that cannot be one of pieces.
+    """
+    kept = []
+    for one in shown:
+        listing = storable(one.listing, MAX_CODE)
+        quantity: object = one.quantity  # of anybody's connector
+        if not isinstance(quantity, int) or abs(quantity) > MAX_QUANTITY:
+            raise _Failed(f"it shows {str(one.quantity)[:40]} of {listing}, which counts no pieces")
+        location = storable(one.location, MAX_CODE)
+        kept.append(msgspec.structs.replace(one, listing=listing, location=location))
+    return tuple(kept)
 
 
 async def _patiently(within: Within, work: Callable[[], Awaitable[T]]) -> T:
@@ -173,4 +192,5 @@ async def _patiently(within: Within, work: Callable[[], Awaitable[T]]) -> T:
 
 
 def _words(failure: Exception) -> str:
-    return telemetry.hide_secrets(str(failure) or type(failure).__name__)[:500]
+    told = storable(str(failure), _LONGEST) or type(failure).__name__
+    return telemetry.hide_secrets(told)[:500]

@@ -11,10 +11,12 @@ import msgspec
 
 from stockwright.domain.connecting import State, Step, StepName
 from stockwright.domain.errors import Rejected
+from stockwright.domain.network import System
 from stockwright.flow.connecting import (
     ConnectionView,
     channels_of,
-    stop_publishers,
+    digest,
+    held,
     system_of,
     view,
 )
@@ -37,14 +39,12 @@ def to_shadow(connection: Connection, system: str, *, actor: str, why: str) -> C
     Once it is committed no call begins any more, in whichever process. Safe to repeat. Raises
     Rejected where the credentials were not checked: nothing could be compared.
     """
-    system_of(connection, system)
-    now = view(connection, system)
+    now = held(connection, system)
     if now.stage == "added" and not _step(now, "credentials").passed:
         note = _step(now, "credentials").note or "not checked yet"
         raise Rejected("not_ready", "system", f"Credentials: {note}. Test {system} first.")
     if now.stage == "shadow":
         return now
-    stop_publishers(connection, system)
     store.clear_shadow(connection, system)
     store.set_stage(connection, system, "shadow", actor=actor, why=why)
     log_change(connection, actor, "connection.shadow", system, {"why": why, "from": now.stage})
@@ -52,20 +52,30 @@ def to_shadow(connection: Connection, system: str, *, actor: str, why: str) -> C
 
 
 def compared(
-    connection: Connection, system: str, probed: Probed | None, *, actor: str
+    connection: Connection,
+    system: str,
+    probed: Probed | None,
+    *,
+    actor: str,
+    asked: System | None = None,
 ) -> ConnectionView:
     """Keeps what the partner shows beside what would have been sent to it.
 
-    probed is None where the partner cannot be asked. Raises Rejected where it is not in shadow.
+    probed is None where the partner cannot be asked; asked is the system as it was then, by default
+    as it is now. Raises Rejected where it is not in shadow.
     """
-    _found, network = system_of(connection, system)
     store.lock_system(connection, system)
+    found, network = system_of(connection, system)
+    settings = digest(asked or found)
     if view(connection, system).stage != "shadow":
         raise Rejected("not_ready", "system", f"{system} is not in shadow.")
     if not channels_of(network, system):
         return view(connection, system)
     if probed is not None and probed.error:
-        store.write_step(connection, system, "shadow", "failed", actor=actor, note=probed.error)
+        store.write_step(
+            connection, system, "shadow", "failed",
+            actor=actor, note=probed.error, settings=settings,
+        )  # fmt: skip
         return view(connection, system)
     told = probed is not None and probed.shown is not None
     if told and probed is not None:
@@ -76,7 +86,7 @@ def compared(
     state, note = _shadowed(counts, listings, told)
     store.write_step(
         connection, system, "shadow", state,
-        actor=actor, note=note, detail=msgspec.structs.asdict(counts),
+        actor=actor, note=note, settings=settings, detail=msgspec.structs.asdict(counts),
     )  # fmt: skip
     return view(connection, system)
 

@@ -13,6 +13,7 @@ from stockwright.sdk.messages import Failure, Mapped, Payload
 
 WHOLE: Final = "$"
 """The place of a failure that leaves nothing of the payload to go on with."""
+_MAX_REASON: Final = 1_000
 _PROMISES: Final = frozenset({"channel_order", "channel_cancel"})
 
 
@@ -53,7 +54,7 @@ def mapped(mapping: Callable[[Payload], list[Mapped]], payload: Payload) -> list
             return parts
         reason = "the mapping failed: it made something that is no part of a payload"
     except Exception as fault:  # noqa: BLE001 - anybody's code; its fault parks the payload
-        reason = f"the mapping failed: {type(fault).__name__}: {fault}"
+        reason = f"the mapping failed: {type(fault).__name__}: {fault}"[:_MAX_REASON]
     return [Mapped(place=WHOLE, item=Failure(path=WHOLE, reason=reason))]
 
 

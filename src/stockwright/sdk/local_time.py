@@ -6,6 +6,7 @@ missing: such a time is moved forward by the length of the gap and marked, its t
 """
 
 import datetime as dt
+import re
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +14,9 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured
 
+_DIRECTIVE: Final = re.compile(r"%(.)", re.DOTALL)
+_MAX_TEXT: Final = 100
+"""Characters of a time; its text is quoted where it leaves a doubt."""
 _FORMATS_HINT: Final = "a time is written as 2026-03-29T14:30:00, with or without a zone"
 
 
@@ -31,6 +35,15 @@ def zone_of(name: str, setting: str = "time_zone") -> ZoneInfo:
         raise Misconfigured(
             setting, f"{setting} {name!r} is not an IANA zone such as Europe/Berlin"
         ) from None
+
+
+def check_form(form: str) -> None:
+    """Raises ValueError for a strptime format that would take a zone for read and drop it."""
+    if "Z" in _DIRECTIVE.findall(form):
+        raise ValueError(
+            "%Z reads the name of a zone and drops it: write %z where times have their offset, or "
+            "the name itself where it is always the partner's own"
+        )
 
 
 class WallClock:
@@ -80,13 +93,15 @@ class WallClock:
 def _parsed(text: str, form: str) -> dt.datetime:
     """As written: without a zone where the text has none."""
     try:
+        if len(text) > _MAX_TEXT:
+            raise ValueError("too long")
         moment = _by_form(text, form) if form else dt.datetime.fromisoformat(text)
         # Years at the ends of the calendar have no instant in every zone.
         if not 1970 <= moment.year <= 2200:
             raise ValueError("year out of range")
     except (ValueError, OverflowError):
         how = f"is not a time in the form {form}" if form else f"is no time: {_FORMATS_HINT}"
-        raise ValueError(f"{text!r} {how}") from None
+        raise ValueError(f"{text[:_MAX_TEXT]!r} {how}") from None
     return moment
 
 

@@ -126,12 +126,15 @@ def value_of(name: str, source: str, spot: Spot, style: Style) -> Any:
 def resolve(source: str, spot: Spot, style: Style) -> tuple[Any, Option]:
     """A source's value and where it came from; MISSING where it may be missing and is.
 
-    Null and empty text count as missing. Raises Wrong where it must be there and is not.
+    Null, empty text and nothing but blanks count as missing. Raises Wrong where it must be there
+    and is not.
     """
     options, optional = source_of(source)
     for option in options:
         value = _value_at(option, spot, style)
-        if value is not MISSING and value is not None and value != "":
+        if value is MISSING or value is None or value == "":
+            continue
+        if not (isinstance(value, str) and value.isspace()):
             return value, option
     if optional:
         return MISSING, options[0]

@@ -3,8 +3,10 @@
 import base64
 import binascii
 import datetime as dt
+import re
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -12,6 +14,9 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.sdk.secrets import Secret
+
+_V1: Final = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
+"""A signature by HMAC-SHA256, as the standard writes it."""
 
 
 def new_secret() -> Secret:
@@ -43,10 +48,13 @@ def verify(
 ) -> str:
     """The webhook-id of a body that one of the secrets signed within the last five minutes.
 
-    Several secrets stand for the time of a change-over. Raises Rejected (`signature`), without
+    Several secrets stand for the time of a change-over, and of several signatures those of other
+    versions, or of none, are passed over. Raises Rejected (`signature`), without
     saying which part failed to a stranger, and Misconfigured where a secret is unusable.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
+    given = lowered.get("webhook-signature", "")
+    lowered["webhook-signature"] = " ".join(filter(_V1.fullmatch, given.split()))
     for hook in [_hook(secret, setting) for secret in signing_secrets]:
         try:
             hook.verify(body, dict(lowered), json_parse=False)

@@ -159,6 +159,13 @@ def write_step(
     )
 
 
+def forget(connection: Connection, system: str) -> None:
+    """Forgets how far a connection came before, and what its partner said then."""
+    connection.execute(_SQL["forget_steps"], {"system": system})
+    for table in ("items", "shown", "shadow"):
+        connection.execute(_SQL[f"clear_{table}"], {"system": system})
+
+
 def workers_at(connection: Connection, system: str = "") -> dict[str, dt.datetime | None]:
     """When a worker last looked at each connection, or asked it; None where none ever did."""
     return dict(connection.execute(_SQL["workers_at"], {"system": system}).fetchall())

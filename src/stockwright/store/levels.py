@@ -68,6 +68,14 @@ def lock_levels(
     return relock(connection, [(channel, listing, "") for channel, listing in sorted(listings)])
 
 
+def next_of_channel(
+    connection: Connection, channel: str, after: tuple[str, str], limit: int
+) -> list[Level]:
+    """The next levels of a channel after (listing, location), locked, in order of key."""
+    arguments = {"channel": channel, "listing": after[0], "location": after[1], "limit": limit}
+    return _levels(connection, "next_of_channel", **arguments)
+
+
 def relock(connection: Connection, keys: Sequence[Key]) -> list[Level]:
     """Existing levels, locked in order of key."""
     return _levels(connection, "lock_levels", **_key_arrays(keys))

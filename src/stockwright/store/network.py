@@ -117,6 +117,12 @@ def _apply_channels(connection: Connection, channels: Sequence[Channel]) -> tupl
     return tuple(sorted(changed))
 
 
+def partners(connection: Connection) -> dict[str, tuple[str, str]]:
+    """The partner behind each channel: its system and connector, '' where none tells it."""
+    rows = connection.execute(_SQL["partners"]).fetchall()
+    return {channel: (system, connector) for channel, system, connector in rows}
+
+
 def read_network(connection: Connection) -> Network:
     """The network as the database has it; as it was, within a visit of the past."""
     row = connection.execute(_SQL["network"]).fetchone()

@@ -16,6 +16,7 @@ from stockwright.sdk.files.places import Place
 from stockwright.sdk.files.shapes import Cell, Encoding, Form, Shape
 from stockwright.sdk.files.totals import SIDECAR, Totals
 from stockwright.sdk.inverting import inverse_of, target_of
+from stockwright.sdk.local_time import check_form
 from stockwright.sdk.mapping import located
 from stockwright.sdk.outbound import Out, body_for, check_kinds
 from stockwright.sdk.secrets import Secret
@@ -171,6 +172,10 @@ class FileSettings(ConnectorSettings, frozen=True, kw_only=True):
                 raise ValueError(f"columns must name one for the {needed}")
         self._check_server()
         self._check_out()
+        try:
+            check_form(self.time_format)
+        except ValueError as error:
+            raise located(str(error), "time_format") from None
         if self.form == "fixed" and self.outbox:
             for name in self.columns:
                 if name not in self.widths:

@@ -26,6 +26,10 @@ on conflict (system, step) do update
 set state = excluded.state, at = clock_timestamp(), actor = excluded.actor, note = excluded.note,
     settings = excluded.settings, detail = excluded.detail;
 
+-- name: forget_steps
+-- Forgets the steps of a system.
+delete from connecting_step where system = %(system)s;
+
 -- name: lock_system
 -- Holds a system against others who connect it, until the end of the transaction.
 select 1 from system where code = %(system)s for no key update;

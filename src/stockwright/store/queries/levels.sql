@@ -42,6 +42,15 @@ where (channel, listing, location) in (
 order by channel, listing, location
 for update;
 
+-- name: next_of_channel
+-- The next levels of a channel after a place, locked in order of key.
+select *
+from level
+where channel = %(channel)s and (listing, location) > (%(listing)s collate "C", %(location)s collate "C")
+order by channel, listing, location
+limit %(limit)s
+for update;
+
 -- name: write_levels
 -- Stores all that may change of levels that this transaction has locked.
 update level

@@ -29,6 +29,11 @@ returning code
 -- The channels whose systems have a connector: they are told of their levels.
 select channel.code from channel join system on system.code = channel.system where system.connector <> ''
 
+-- name: partners
+-- Who speaks for each channel: (channel, system, connector).
+select channel.code, system.code, system.connector
+from channel join system on system.code = channel.system
+
 -- name: declare_gross
 -- Notes which systems' connectors take gross numbers; the channels where that changed.
 with changed as (
