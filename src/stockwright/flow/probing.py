@@ -144,7 +144,8 @@ def _kept(shown: Iterable[ShownLevel]) -> tuple[ShownLevel, ...]:
     kept = []
     for one in shown:
         listing = storable(one.listing, MAX_CODE)
-        if not isinstance(one.quantity, int) or abs(one.quantity) > MAX_QUANTITY:
+        quantity: object = one.quantity  # of anybody's connector
+        if not isinstance(quantity, int) or abs(quantity) > MAX_QUANTITY:
             raise _Failed(f"it shows {str(one.quantity)[:40]} of {listing}, which counts no pieces")
         location = storable(one.location, MAX_CODE)
         kept.append(msgspec.structs.replace(one, listing=listing, location=location))
