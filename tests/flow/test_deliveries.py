@@ -484,7 +484,7 @@ async def test_a_name_that_leads_into_our_own_network_is_not_called(hub):
             hub.receive("A")
             hub.hurry()
             await worker.step()
-            assert "`subscriptions.allowed_networks` does not name" in hub.one().last_error
+            assert "`subscriptions.allowed_networks` names no network" in hub.one().last_error
         assert consumer.heard == []
 
 

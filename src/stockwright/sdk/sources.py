@@ -245,6 +245,8 @@ def _words(name: str, text: str) -> str:
         raise ValueError(f"is longer than {MAX_CODE} characters")
     if not text.isprintable():
         raise ValueError("has a character that cannot be printed")
+    if "\ufffd" in text:
+        raise ValueError("has a character that was lost on its way")  # two codes would be one
     # Interned, so that a default written out is encoded like one left out.
     return sys.intern(text) if name == "line" else text
 
