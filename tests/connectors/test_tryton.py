@@ -57,7 +57,7 @@ async def connect(erp, clock):
     opened = []
 
     def make(**settings):
-        given = {**erp.settings(), "timeout_s": 2.0, **settings}
+        given = {**erp.settings(), "timeout_s": 15.0, **settings}
         parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
         opening = Opening(system="erp", clock=clock, time_zone="Europe/Berlin")
         opened.append(CONNECTOR.open(opening, parsed))

@@ -33,7 +33,7 @@ async def connecting(connector, sandbox, clock, system="shop", **usual):
     opened = []
 
     def connect(**settings):
-        given = {**sandbox.settings(), "timeout_s": 2.0, **usual, **settings}
+        given = {**sandbox.settings(), "timeout_s": 15.0, **usual, **settings}
         parsed = connector.declaration.parse_settings(
             {name: value for name, value in given.items() if value is not None}, resolve_secret
         )

@@ -26,8 +26,7 @@ def published(trial: Trial) -> dict[str, Test]:
 
     async def test_sending_twice_changes_nothing(self: object) -> None:
         async with trial.meet() as meeting:
-            first = await meeting.publish_in_turn(5, version=1)
-            assert await meeting.publish_in_turn(5, version=1) == first
+            assert await meeting.publish(5, version=1) == await meeting.publish(5, version=1)
             assert meeting.shown() == [5, 5, 5]
 
     async def test_a_late_older_version_does_not_win(self: object) -> None:
@@ -96,7 +95,7 @@ def _lied_to(trial: Trial) -> dict[str, Test]:
             faults: Faults = meeting.partner.faults
             await meeting.publish(9, version=1)
             faults.plan(Fault(kind="not_applied"))
-            await meeting.publish(2, version=2)
+            await meeting.publish_once(2, version=2)
             assert [fault.kind for fault in faults.spoilt] == ["not_applied"]
             assert 9 in meeting.shown()
             assert await meeting.read_back() == meeting.shown()
@@ -129,7 +128,7 @@ def _under(trial: Trial, kind: FaultKind) -> Test:
             faults: Faults = meeting.partner.faults
             faults.plan(Fault(kind=kind, seconds=0.5))
             try:
-                results = await meeting.publish(2, version=2)
+                results = await meeting.publish_once(2, version=2)
             except (Misconfigured, Transient):
                 # Raised means: nothing was done.
                 assert meeting.shown() == [9, 9, 9]
@@ -138,8 +137,7 @@ def _under(trial: Trial, kind: FaultKind) -> Test:
                 assert shown == 2 or not isinstance(result, Applied)
                 assert shown == 9 or not isinstance(result, Refused | Retry)
             faults.clear()
-            again = await meeting.publish_in_turn(2, version=2)
-            assert all(isinstance(one, Applied) for one in again)
+            assert all(isinstance(one, Applied) for one in await meeting.publish(2, version=2))
             assert meeting.shown() == [2, 2, 2]
 
     return test

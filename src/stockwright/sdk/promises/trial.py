@@ -56,7 +56,7 @@ class Meeting:
         await self.connection.close()
         await self.partner.stop()
 
-    async def publish(self, quantity: int, version: int) -> list[PublishResult]:
+    async def publish_once(self, quantity: int, version: int) -> list[PublishResult]:
         """Sends three levels of that quantity; the results."""
         levels = [
             LevelToSend(channel="partner", listing=name, quantity=quantity, version=version)
@@ -66,12 +66,12 @@ class Meeting:
         assert len(results) == len(levels), "one result for each level, aligned"
         return results
 
-    async def publish_in_turn(self, quantity: int, version: int) -> list[PublishResult]:
+    async def publish(self, quantity: int, version: int) -> list[PublishResult]:
         """The same, and again for as long as the partner's plan has no call left: on its way a call
         may lose its distance to the one before.
         """
         for _ in range(MOST_TURNS):
-            results = await self.publish(quantity, version)
+            results = await self.publish_once(quantity, version)
             waits = [one.retry_after_s for one in results if isinstance(one, Retry)]
             if not waits:
                 break
