@@ -12,18 +12,18 @@ from stockwright.sdk.secrets import Secret
 NOWHERE = "http://127.0.0.1:9"
 FOLDERS = sorted(path.parent.name for path in Path(connectors.__path__[0]).glob("*/__init__.py"))
 SETTINGS: dict[str, dict[str, Any]] = {
-    "json_http": {"base_url": NOWHERE, "timeout_s": 0.6},
+    "json_http": {"base_url": NOWHERE, "timeout_s": 2.0},
     "woocommerce": {
         "base_url": NOWHERE,
         "consumer_key": Secret("ck"),
         "consumer_secret": Secret("cs"),
-        "timeout_s": 0.6,
+        "timeout_s": 2.0,
     },
     "shopify": {
         "base_url": NOWHERE,
         "access_token": Secret("shpat"),
         "location": "501",
-        "timeout_s": 0.6,
+        "timeout_s": 2.0,
     },
     "csv_drop": {"stable_s": 0, "documents": ["shipment", "cancellation", "refund"]},
     "pos_file": {"stable_s": 0, "documents": ["shipment", "cancellation", "refund"]},
@@ -41,9 +41,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "base_url": NOWHERE,
         "store_hash": "sandbox",
         "access_token": Secret("token"),
-        "timeout_s": 0.6,
+        "timeout_s": 2.0,
     },
-    "magento": {"base_url": NOWHERE, "access_token": Secret("token"), "timeout_s": 0.6},
+    "magento": {"base_url": NOWHERE, "access_token": Secret("token"), "timeout_s": 2.0},
     "nats": {"servers": ["nats://127.0.0.1:9"]},
     "rabbitmq": {"host": "127.0.0.1"},
     "kafka": {"bootstrap_servers": ["127.0.0.1:9"]},
@@ -51,7 +51,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "base_url": NOWHERE,
         "api_key": Secret("sk"),
         "location": "sloc_SANDBOX",
-        "timeout_s": 0.6,
+        "timeout_s": 2.0,
         "settle_s": 0,
     },
     "tryton": {
@@ -59,7 +59,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "database": "erp",
         "user": "hub",
         "password": Secret("password"),
-        "timeout_s": 0.6,
+        "timeout_s": 2.0,
     },
 }
 """What a connector must be given; a folder that is not named here is given nothing."""

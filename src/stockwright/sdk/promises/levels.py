@@ -126,7 +126,7 @@ def _under(trial: Trial, kind: FaultKind) -> Test:
         async with trial.meet() as meeting:
             await meeting.publish(9, version=1)
             faults: Faults = meeting.partner.faults
-            faults.plan(Fault(kind=kind, seconds=0.5))
+            faults.plan(meeting.fault(kind))
             try:
                 results = await meeting.publish_once(2, version=2)
             except (Misconfigured, Transient):

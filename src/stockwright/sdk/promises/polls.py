@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from stockwright.domain.errors import Misconfigured, Transient
-from stockwright.sdk.hostile import Fault, FaultKind
+from stockwright.sdk.hostile import FaultKind
 from stockwright.sdk.messages import Failure, Payload
 from stockwright.sdk.promises.trial import Test, Trial
 from stockwright.sdk.verbs import Reads
@@ -51,7 +51,7 @@ def read_under(trial: Trial, kind: FaultKind) -> Test:
     async def test(self: object) -> None:
         async with trial.meet() as meeting:
             await meeting.happen()
-            meeting.partner.faults.plan(Fault(kind=kind, seconds=0.5))
+            meeting.partner.faults.plan(meeting.fault(kind))
             told: list[Payload] = []
             cursor = ""
             # Raised means: nothing was read, and the cursor stays where it was.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from stockwright.sdk.connector import Connector, Opening
+from stockwright.sdk.hostile import Fault, FaultKind
 from stockwright.sdk.messages import LevelKey, LevelToSend, PublishResult, Retry
 from stockwright.sdk.secrets import resolve_secret
 from stockwright.sdk.verbs import Connection
@@ -13,6 +14,8 @@ from stockwright.sdk.verbs import Connection
 Test = Callable[[object], Any]
 MOST_TURNS: Final = 8
 LONGEST_TURN_S: Final = 5.0
+SILENCE_S: Final = 0.5
+LONGEST_SLOW_S: Final = 3.0
 
 
 class Trial(NamedTuple):
@@ -55,6 +58,11 @@ class Meeting:
     async def __aexit__(self, *_error: object) -> None:
         await self.connection.close()
         await self.partner.stop()
+
+    def fault(self, kind: FaultKind) -> Fault:
+        """One spoilt answer. `slow` is too late, where the connection's patience is short."""
+        too_late_s = min(self.connection.limits.timeout_s + SILENCE_S, LONGEST_SLOW_S)
+        return Fault(kind=kind, seconds=too_late_s if kind == "slow" else SILENCE_S)
 
     async def publish_once(self, quantity: int, version: int) -> list[PublishResult]:
         """Sends three levels of that quantity; the results."""
