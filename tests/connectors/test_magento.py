@@ -396,9 +396,9 @@ async def test_a_document_whose_answer_was_lost_is_told_once(shop, connect, kind
 
 
 async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
-    connection = connect(timeout_s=0.5)
+    connection = connect(timeout_s=2.0)
     order, line = sold(shop, 1, held=5)
-    shop.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 2)
+    shop.faults.plan(*[Fault(kind="slow", seconds=1.2)] * 2)
     assert isinstance(await connection.submit(shipment(order, [(line, 1)])), InDoubt)
     assert isinstance(await connection.submit(shipment(order, [(line, 1)])), Delivered)
     assert len(shop.shipments) == 1

@@ -80,9 +80,9 @@ async def test_a_fault_spoils_one_call_and_leaves_what_it_says(call, kind, statu
 )
 async def test_what_breaks_a_call_off_leaves_what_it_says(call, kind, error, shown):
     shop, send = call
-    shop.faults.plan(Fault(kind=kind, seconds=1))
+    shop.faults.plan(Fault(kind=kind, seconds=3))
     with pytest.raises(error):
-        await send("POST", "/set?n=2", timeout_s=0.3 if kind == "slow" else 5)
+        await send("POST", "/set?n=2", timeout_s=1.5 if kind == "slow" else 5)
     assert shop.shown == shown
 
 

@@ -80,7 +80,7 @@ async def test_a_partner_that_does_not_answer_in_time_leaves_a_doubt(http, serve
 
     url = await server(handler)
     with pytest.raises(Unanswered, match="did not answer within"):
-        await http.send(HttpRequest(method="POST", url=url, timeout_s=0.05))
+        await http.send(HttpRequest(method="POST", url=url, timeout_s=0.5))
 
 
 async def test_a_partner_that_hangs_up_leaves_a_doubt(http, server):
@@ -139,11 +139,11 @@ async def test_each_hop_of_a_redirect_is_a_call_and_its_turn_is_not_the_partner_
         return web.Response(status=302, headers={"location": "/round"})
 
     async def turn():
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.8)
 
     url = await server(handler)
     with metered(Meter(turn)) as meter:
-        told = await http.send(HttpRequest(method="GET", url=url + "/round", timeout_s=0.2))
+        told = await http.send(HttpRequest(method="GET", url=url + "/round", timeout_s=1.0))
     assert (told.status, meter.calls) == (302, 3)
 
 
