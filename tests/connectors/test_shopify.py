@@ -1,5 +1,6 @@
 """Shopify against its sandbox: compare-and-set, budgets, polling, webhooks, documents."""
 
+import asyncio
 import random
 from decimal import Decimal
 
@@ -281,6 +282,27 @@ async def test_calls_keep_to_the_points_that_the_shop_says_are_left(version):
     try:
         for quantity in range(12):
             assert await connection.publish([level("MUG", quantity)]) == [Applied(shown=quantity)]
+        assert shop.throttled == 0
+    finally:
+        await connection.close()
+        await shop.stop()
+
+
+async def test_calls_side_by_side_share_the_points_that_are_left(version):
+    """The shop tells what is left, not what others are about to take: they were all turned away."""
+    shop = Sandbox(("MUG",), version=version, points=60.0, restores_per_s=100.0)
+    await shop.start()
+    parsed = CONNECTOR.declaration.parse_settings(shop.settings(), resolve_secret)
+    connection = CONNECTOR.open(Opening(system="shop"), parsed)
+    try:
+        assert await connection.publish([level("MUG", 1)]) == [Applied(shown=1)]
+
+        async def some(quantity):
+            for _ in range(5):
+                (told,) = await connection.publish([level("MUG", quantity)])
+                assert isinstance(told, Applied), told
+
+        await asyncio.gather(*(some(quantity) for quantity in range(4)))
         assert shop.throttled == 0
     finally:
         await connection.close()

@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from stockwright.domain.errors import Throttled
@@ -18,6 +19,10 @@ FIRST_COST: Final = 10.0
 """Believed of a document that was not sent yet: what the shop says a change costs."""
 
 
+class TooFewPoints(Throttled):
+    """The points of a call come back later than it may wait: nothing was sent."""
+
+
 class Paced:
     """GraphQL whose calls wait for points, as the last answer told them. Belongs to one shop."""
 
@@ -26,6 +31,7 @@ class Paced:
         self._costs: dict[str, float] = {}
         self._known: Budget | None = None
         self._left = 0.0
+        self._held = 0.0
         self._at = 0.0
 
     async def ask(
@@ -36,38 +42,46 @@ class Paced:
         """
         if spare and self._left_now() < self._costs.get(document, FIRST_COST) + RESERVED:
             raise NothingToSpare("the points that are left are kept for changes")
-        await self._take(document)
-        try:
+        async with self._turn(document):
             return await self._graphql.ask(document, variables)
-        finally:
-            self._learn(document)
 
     async def change(
         self, document: str, variables: Mapping[str, Any], timeout_s: float | None = None
     ) -> Told | Refused | Retry | InDoubt:
         """What a mutation answered, or what became of all of it. Raises Misconfigured."""
         try:
-            await self._take(document)
-        except Throttled as error:
+            async with self._turn(document):
+                return await self._graphql.change(document, variables, timeout_s=timeout_s)
+        except TooFewPoints as error:
             return Retry(retry_after_s=error.retry_after_s, reason=str(error))
+
+    @asynccontextmanager
+    async def _turn(self, document: str) -> AsyncIterator[None]:
+        """Waits until the points of this document are there, and holds them until it is answered.
+
+        Raises TooFewPoints where that takes too long.
+        """
+        cost = self._costs.get(document, FIRST_COST)
+        wait_s = self._wait_s(cost)
+        self._left -= cost
+        self._held += cost
         try:
-            return await self._graphql.change(document, variables, timeout_s=timeout_s)
+            await asyncio.sleep(wait_s)
+            yield
         finally:
+            self._held -= cost
             self._learn(document)
 
-    async def _take(self, document: str) -> None:
-        """Waits until the points of this document are there, and takes them."""
-        cost, budget = self._costs.get(document, FIRST_COST), self._known
-        if budget is None:
-            return
-        self._left = self._left_now()
-        self._at = asyncio.get_running_loop().time()
-        wait_s = Budget(available=self._left, restores_per_s=budget.restores_per_s).wait_s(cost)
+    def _wait_s(self, cost: float) -> float:
+        """Seconds until so many points are there; none while the shop told nothing yet."""
+        if self._known is None:
+            return 0.0
+        self._left, self._at = self._left_now(), asyncio.get_running_loop().time()
+        left = Budget(available=self._left, restores_per_s=self._known.restores_per_s)
+        wait_s = left.wait_s(cost)
         if wait_s > LONGEST_WAIT_S:
-            raise Throttled("the shop's budget of points is used up", wait_s)
-        self._left -= cost
-        if wait_s:
-            await asyncio.sleep(wait_s)
+            raise TooFewPoints("the shop's budget of points is used up", wait_s)
+        return wait_s
 
     def _left_now(self) -> float:
         """The points that are there, as far as told; without bound before the first answer."""
@@ -77,9 +91,11 @@ class Paced:
         return self._left + passed_s * self._known.restores_per_s
 
     def _learn(self, document: str) -> None:
+        """What the shop said is left, less what others hold: it may not have heard of those yet."""
         budget = self._graphql.budget
         if budget is None or budget is self._known:
             return
         self._known = budget
         self._costs[document] = budget.cost
-        self._left, self._at = budget.available, asyncio.get_running_loop().time()
+        self._left = budget.available - self._held
+        self._at = asyncio.get_running_loop().time()
