@@ -238,6 +238,10 @@ async def test_what_is_asked_of_people_ends_with_the_connection_it_is_about(data
         for kind, system in (("webhook_off", "gone"), ("webhook_off", "shop"), ("stray", "gone")):
             do(services, attempts.open_refusal, kind, f"{kind} {system}", system, {})
         change(services, criticality="high")
-        services.follower.look()
-        found = do(services, work_items, Which(state="open"))
-        assert {one.subject for one in found} == {"webhook_off shop", "stray gone"}
+        # The process looks by itself, in a thread of its own: a look of the test's would meet it.
+        await eventually(
+            lambda: (
+                {one.subject for one in do(services, work_items, Which(state="open"))}
+                == {"webhook_off shop", "stray gone"}
+            )
+        )
