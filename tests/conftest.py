@@ -29,8 +29,8 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED = 8 * 2**30
 
-# Whether a change is accepted must depend neither on how long the machine stalls nor on which examples
-# chance draws. `--hypothesis-profile=explore` looks for new ones.
+# Whether a change is accepted must depend neither on how long the machine stalls nor on which
+# examples chance draws. `--hypothesis-profile=explore` looks for new ones.
 SLOW_MACHINE: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("steady", derandomize=True, **SLOW_MACHINE)
 hypothesis.settings.register_profile("explore", max_examples=1_000, **SLOW_MACHINE)

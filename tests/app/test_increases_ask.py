@@ -15,9 +15,7 @@ from stockwright.store.connection import Pool
 from tests.flow.channels import World, link, until
 
 
-async def test_an_increase_does_not_wait_for_the_next_poll_by_the_clock(
-    database_url, monkeypatch
-):
+async def test_an_increase_does_not_wait_for_the_next_poll_by_the_clock(database_url, monkeypatch):
     monkeypatch.setattr(asking, "POLL_EVERY_S", 3_600.0)
     world = World(database_url)
     async with Sandbox() as shop:

@@ -97,10 +97,16 @@ def test_a_part_with_its_own_event_loop_hears_the_stop():
 
 
 def test_a_part_that_does_not_end_is_named():
-    release = threading.Event()
+    began, release = threading.Event(), threading.Event()
+
+    def deaf(_stop: threading.Event) -> None:
+        began.set()
+        release.wait()
+
     parts = Supervisor()
-    parts.add("deaf", lambda _stop: release.wait() and None)
+    parts.add("deaf", deaf)
     parts.start()
+    assert began.wait(30)
     assert parts.stop(timeout_s=0.05) == ["deaf"]
     release.set()
     assert parts.stop(timeout_s=30) == []

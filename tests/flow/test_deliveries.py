@@ -575,7 +575,9 @@ async def test_why_a_consumer_cannot_be_reached_names_no_key_of_its_address(hub)
         {"retry-after": "1e999"},
     ],
 )
-async def test_an_answer_with_headers_of_nonsense_is_a_failure_and_waits_like_any(hub, long_waits, headers):
+async def test_an_answer_with_headers_of_nonsense_is_a_failure_and_waits_like_any(
+    hub, long_waits, headers
+):
     """Else the consumer would be called again at once, and for ever."""
     async with Consumer() as consumer, hub.worker() as worker:
         hub.subscribe(consumer)
