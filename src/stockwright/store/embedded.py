@@ -347,7 +347,7 @@ def _collect(layout: Layout) -> None:
 
 
 def _let_go_of_keepers() -> None:
-    """At the end of the process: a keeper whose server others still use outlives us by intention."""
+    """At our end: a keeper whose server others still use outlives us by intention."""
     for own in _keepers.values():
         if own.poll() is None:
             own.returncode = 0  # else its destructor warns of a process that is still running
