@@ -209,9 +209,9 @@ async def test_what_an_operator_must_mend_names_the_setting_and_no_secret(tmp_pa
 
 async def test_a_server_that_is_away_or_silent_is_asked_again_later(tmp_path):
     async with serving(tmp_path) as server:
-        place = place_at(server, timeout_s=4.0)
-        server.faults["open"] = 8.0
-        with pytest.raises(Unanswered, match=r"did not answer within 4 s"):
+        place = place_at(server, timeout_s=6.0)
+        server.faults["open"] = 12.0
+        with pytest.raises(Unanswered, match=r"did not answer within 6 s"):
             await place.read("/in/a", 1)
         server.faults.clear()
         await place.write("/in/a", b"again")
@@ -238,9 +238,9 @@ async def test_a_broken_connection_is_opened_anew(tmp_path):
 
 async def test_an_upload_is_in_place_or_not_there_at_all(tmp_path):
     async with serving(tmp_path) as server:
-        place = place_at(server, timeout_s=4.0)
+        place = place_at(server, timeout_s=6.0)
         await place.write("/out/levels.csv", b"old")
-        server.faults["posix_rename"] = 8.0
+        server.faults["posix_rename"] = 12.0
         with pytest.raises(Unanswered):
             await place.write("/out/levels.csv", b"new")
         server.faults = {"posix_rename": asyncssh.SFTPFailure("disk full")}
