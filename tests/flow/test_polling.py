@@ -21,7 +21,7 @@ from stockwright.sdk.messages import Page, Payload
 from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
 from stockwright.store import attempts, watermarks
 from stockwright.store.connection import Pool
-from stockwright.store.polls import poll_states
+from stockwright.store.polls import hurry_poll, poll_states
 from stockwright.store.session import session
 from tests.flow.partners import events, order, rows, set_up
 
@@ -468,6 +468,7 @@ async def test_a_poll_whose_turn_has_not_come_is_put_off_and_has_not_failed(poll
     database.execute("update poll_cursor set last_success_at = last_success_at - interval '1 h'")
     with pool.connection() as connection:
         assert not watermarks.ask_for_orders(connection, "shop", 1.0), "its turn has not come"
+        hurry_poll(connection, "shop")
     assert await poller.poll("shop", partner) is None
     assert await poller.poll("shop", partner, now=True) == (3, True, "")
     database.execute("update poll_cursor set last_success_at = last_success_at - interval '1 h'")

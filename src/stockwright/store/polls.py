@@ -114,6 +114,13 @@ def hold_poll(connection: Connection, system: str, worker: str, *, wait_s: float
     connection.execute(_SQL["hold"], {"connection": system, "worker": worker, "wait_s": wait_s})
 
 
+def keep_silence(connection: Connection, system: str, wait_s: float) -> None:
+    """Puts the next poll off until the partner's silence is over, where it asked for one in answer
+    to somebody else. Safe to repeat.
+    """
+    connection.execute(_SQL["keep_silence"], {"connection": system, "wait_s": wait_s})
+
+
 def failures_of(connection: Connection, system: str) -> int:
     """How many polls of a connection have failed in a row."""
     row = connection.execute(_SQL["failures"], {"connection": system}).fetchone()
@@ -126,7 +133,10 @@ def release_poll(connection: Connection, system: str, worker: str) -> None:
 
 
 def hurry_poll(connection: Connection, system: str) -> None:
-    """Makes the next poll of a connection due now: an increase waits for its watermark."""
+    """Makes the next poll of a connection due now: the partner says that it has news.
+
+    One that waits for its turn in the partner's plan goes on waiting.
+    """
     connection.execute(_SQL["hurry"], {"connection": system})
 
 

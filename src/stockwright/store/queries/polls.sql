@@ -59,15 +59,23 @@ set held_until = due.at, due_at = due.at, lease_until = null
 from (select clock_timestamp() + %(wait_s)s * interval '1 second' as at) due
 where connection = %(connection)s and leased_by = %(worker)s;
 
+-- name: keep_silence
+-- Puts the next poll off for a silence that the partner asked for in answer to somebody else.
+update poll_cursor
+set held_until = greatest(held_until, over.at), due_at = greatest(due_at, over.at)
+from (select clock_timestamp() + %(wait_s)s * interval '1 second' as at) over
+where connection = %(connection)s and (lease_until is null or lease_until <= clock_timestamp());
+
 -- name: release
 -- Gives the connection back to whoever polls it next.
 update poll_cursor set lease_until = null
 where connection = %(connection)s and leased_by = %(worker)s;
 
 -- name: hurry
--- Makes the next poll of a connection due now.
+-- Makes the next poll of a connection due now; not one that waits for its turn in the partner's plan.
 update poll_cursor set due_at = clock_timestamp()
-where connection = %(connection)s and due_at > clock_timestamp();
+where connection = %(connection)s and due_at > clock_timestamp()
+  and (held_until is null or held_until <= clock_timestamp());
 
 -- name: mended
 -- Makes the next poll due now where the last one failed for a setting, and a person was asked to look at
