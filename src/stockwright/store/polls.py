@@ -93,16 +93,6 @@ def fail_poll(
     connection.execute(_SQL["failed"], arguments)
 
 
-def item_of_reading(system: str) -> str:
-    """The subject of the work item about a setting for which a partner cannot be read."""
-    return f"{system}: reading"
-
-
-def close_misconfigured(connection: Connection, system: str) -> None:
-    """Closes the work item about a setting, now that the partner was read. Safe to repeat."""
-    connection.execute(_SQL["close_misconfigured"], {"subject": item_of_reading(system)})
-
-
 def extend_lease(connection: Connection, system: str, worker: str, *, lease_s: float) -> bool:
     """Keeps a connection for who reads a page of it; False where the lease is over."""
     arguments = {"connection": system, "worker": worker, "lease_s": lease_s}
@@ -142,8 +132,7 @@ def hurry_poll(connection: Connection, system: str) -> None:
 
 def retry_mended(connection: Connection, system: str) -> None:
     """Reads a connection at once that failed for a setting: it was opened anew since."""
-    arguments = {"connection": system, "item": item_of_reading(system)}
-    connection.execute(_SQL["mended"], arguments)
+    connection.execute(_SQL["mended"], {"connection": system})
 
 
 def retry_poll(connection: Connection, system: str) -> bool:

@@ -85,7 +85,8 @@ where connection = %(connection)s and failures > 0 and due_at > clock_timestamp(
   and (lease_until is null or lease_until <= clock_timestamp())
   and (held_until is null or held_until <= clock_timestamp())
   and exists (select from work_item
-              where kind = 'connection_misconfigured' and subject = %(item)s and closed_at is null);
+              where kind = 'connection_misconfigured' and system = %(connection)s
+                and detail -> 'stopped' ? 'reading' and closed_at is null);
 
 -- name: retry
 -- Makes the next poll of a connection due now because a person wants it; not while one is under way or waits
@@ -110,9 +111,3 @@ from poll_cursor order by connection;
 -- name: failures
 -- How often in a row the polls of a connection have failed.
 select failures from poll_cursor where connection = %(connection)s;
-
--- name: close_misconfigured
--- Closes the item of a connection that could not be read because of a setting.
-update work_item
-set closed_at = clock_timestamp(), closed_by = 'polling', closed_why = 'the partner answers again'
-where kind = 'connection_misconfigured' and subject = %(subject)s and closed_at is null;
