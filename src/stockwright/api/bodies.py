@@ -39,8 +39,11 @@ _BLANK: Final = b" \t\r\n"
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-    """The whole body, unpacked. Raises the problems too_large, too_slow, bad_encoding and 415."""
+async def read_body(receive: Receive, headers: dict[bytes, bytes], *, packed: bool = True) -> bytes:
+    """The whole body, unpacked. Raises the problems too_large, too_slow, bad_encoding and 415.
+
+    packed False: it may not be packed, for it is proven by the bytes that came.
+    """
     declared = headers.get(b"content-length", b"0")
     too_large = declared.isdigit() and _exceeds(declared)
     try:
@@ -56,6 +59,9 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     encoding = headers.get(b"content-encoding")
     if encoding is None or encoding.lower() == b"identity":
         return body
+    if not packed:
+        detail = "Send a webhook as it was signed, without Content-Encoding."
+        raise problem("unsupported_media_type", detail, param="Content-Encoding")
     if encoding.lower() != b"gzip":
         detail = "Content-Encoding may be gzip, or left out."
         raise problem("unsupported_media_type", detail, param="Content-Encoding")
