@@ -10,7 +10,6 @@ from stockwright.flow import sparing
 from stockwright.flow.polling import Poller
 from stockwright.flow.sparing import Asker
 from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
-from stockwright.store.connection import Pool
 from tests.flow.partners import rows, set_up
 from tests.flow.test_polling import PLAN
 from tests.flow.test_polling import Partner as Polled
@@ -23,12 +22,6 @@ SLOW = msgspec.structs.replace(PLAN, calls_per_s=0.0001, burst=20)
 def database(database_url):
     with set_up(database_url) as connection:
         yield connection
-
-
-@pytest.fixture
-def pool(database_url, database):
-    with Pool(database_url, size=4) as pool:
-        yield pool
 
 
 class Partner:
