@@ -22,7 +22,8 @@ def translated() -> Iterator[None]:
     """Turns what the driver raises inside the block into branches of the house's error tree.
 
     DatabaseUnavailable: the server went away or is stopping. Throttled: it was too busy to finish
-    in time, or two transactions stood in each other's way. Rejected: a value the database cannot
+    in time, two transactions stood in each other's way, or we stood still in one for too long.
+    Rejected: a value the database cannot
     hold; callers check what they let in, so this is the net below them.
     """
     try:
@@ -35,6 +36,9 @@ def translated() -> Iterator[None]:
         psycopg.errors.UniqueViolation,
     ) as failure:
         message = "The database was too busy to answer in time. Send the same again."
+        raise Throttled(message, retry_after_s=1.0) from failure
+    except psycopg.errors.IdleInTransactionSessionTimeout as failure:
+        message = "This machine was too busy to answer in time. Send the same again."
         raise Throttled(message, retry_after_s=1.0) from failure
     except (psycopg.OperationalError, psycopg.InterfaceError) as failure:
         raise DatabaseUnavailable("The database went away. Send the same again.") from failure
