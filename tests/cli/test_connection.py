@@ -1,11 +1,13 @@
 """`stockwright connection`: a partner is connected step by step, in several sittings."""
 
 import csv
+import tomllib
 
 import msgspec
 import psycopg
 import pytest
 
+from stockwright.config.asking import ABOUT
 from stockwright.connectors.json_http import Sandbox
 from tests.cli.partners import played
 
@@ -89,6 +91,22 @@ def stock(database_url, **units):
                 [sku, quantity],
             )
             db.execute("insert into dirty (sku, sequence) values (%s, 0)", [sku])
+
+
+def test_all_that_the_file_says_of_a_system_can_be_said_when_it_is_added(sw, shown):
+    told = {
+        "owner": "web team", "latency_budget_s": 2.5, "criticality": "high", "clock_error_s": 1.5,
+        "heartbeat_s": 60.0, "time_zone": "Europe/Berlin", "snapshot_basis": "net",
+        "revisions": "cumulative",
+    }  # fmt: skip
+    assert tuple(told) == ABOUT
+    options = [(f"--{name.replace('_', '-')}", str(value)) for name, value in told.items()]
+    ran = add(sw, shown, *(text for option in options for text in option))
+    assert ran.code == 0, ran.out
+    shop = tomllib.loads(sw("config", "show").out)["systems"]["SHOP"]
+    assert {name: shop.get(name) for name in ABOUT} == told
+    refused = add(sw, shown, "--heartbeat-s", "-1")
+    assert (refused.code, "systems.SHOP.heartbeat_s is out of range" in refused.err) == (2, True)
 
 
 def test_a_shop_is_connected_from_nothing_to_live(sw, shown, tmp_path, database_url):

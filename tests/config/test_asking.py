@@ -1,5 +1,7 @@
 """What a new connection is asked for, and what is said of wrong answers."""
 
+import math
+
 import pytest
 
 from stockwright.config.asking import (
@@ -37,6 +39,13 @@ def test_a_connection_becomes_a_system_and_its_channel():
     assert (channel.code, channel.system, channel.pool) == ("WEB", "SHOP", ("MAIN",))
 
 
+def test_what_else_the_file_says_of_a_system_is_said_of_a_new_one():
+    told = {"owner": "", "latency_budget_s": 2.5, "criticality": None, "revisions": "cumulative"}
+    (system,) = edits_of(new(about=told), NETWORK, None).systems
+    assert (system.latency_budget_s, system.revisions) == (2.5, "cumulative")
+    assert (system.owner, system.criticality) == ("", "normal")
+
+
 def test_a_channel_that_is_there_keeps_its_rules():
     edits = edits_of(new(code="ERP", role="erp", channel="DESK"), NETWORK, None)
     assert edits.channels == ()
@@ -56,7 +65,10 @@ def test_a_channel_that_is_there_keeps_its_rules():
         ({"channel": "WEB", "pool": ("MIAN",)}, "channels.WEB.pool[0]", "did you mean MAIN"),
         ({"channel": "DESK"}, "channel", "DESK belongs to ERP"),
         ({"code": ""}, "systems.", "the code"),
-        ({"time_zone": "Mars"}, "systems.SHOP.time_zone", "is no IANA time zone"),
+        ({"about": {"time_zone": "Mars"}}, "systems.SHOP.time_zone", "is no IANA time zone"),
+        ({"about": {"heartbeat_s": "soon"}}, "systems.SHOP.heartbeat_s", "number"),
+        ({"about": {"latency_budget_s": -1.0}}, "systems.SHOP.latency_budget_s", "range"),
+        ({"about": {"clock_error_s": math.nan}}, "systems.SHOP.clock_error_s", "range"),
     ],
 )
 def test_what_is_wrong_is_told_by_field(more, field, words):

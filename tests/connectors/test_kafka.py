@@ -291,6 +291,33 @@ async def test_what_is_too_large_is_refused_by_itself(topic, connect):
     await connection.announce([Announcement(id="2", subject="a", body=b"{}")])
 
 
+async def test_the_cluster_is_asked_for_the_topic_that_is_sent_to_and_makes_none(
+    broker, topic, connect
+):
+    """This broker makes a topic that is asked for by its name, as a cluster may be set up to."""
+    sink = connect(out_topic=topic, levels_subject="levels.{listing}")
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match=f"has no topic {topic}") as told:
+            await sink.check()
+        assert told.value.setting == "out_topic"
+    await broker.send(topic, ("k", b"{}"))
+    assert await sink.check()
+    assert len(await broker.stored(topic)) == 1
+    assert not await connect("in").check(), "it only consumes"
+    with pytest.raises(Misconfigured, match="say to which topic"):
+        await connect(levels_subject="levels").check()
+
+
+async def test_a_cluster_that_is_away_when_it_is_asked_is_told(broker, topic, connect):
+    sink = connect(out_topic=topic, timeout_s=0.5)
+    broker.freeze()
+    try:
+        with pytest.raises(Transient):
+            await sink.check()
+    finally:
+        broker.thaw()
+
+
 async def test_an_out_topic_that_is_not_set_is_told(connect):
     with pytest.raises(Misconfigured) as told:
         await connect(levels_subject="levels").publish([LEVEL])

@@ -280,9 +280,7 @@ def test_a_connection_opened_anew_is_read_at_once_only_where_a_setting_was_at_fa
         do(pool, polls.lease_poll, "WEB", "w", lease_s=9.0, now=True)
         do(pool, polls.fail_poll, "WEB", "w", "not now", retry_s=300.0)
         if setting:
-            item = polls.item_of_reading("WEB")
-            detail = {"setting": setting}
-            do(pool, attempts.open_refusal, "connection_misconfigured", item, "WEB", detail)
+            do(pool, attempts.open_misconfigured, "WEB", setting, "401", "reading")
         do(pool, connecting.opened, ["WEB"])
         leased = do(pool, polls.lease_poll, "WEB", "w", lease_s=9.0)
         assert (leased is not None) == at_once

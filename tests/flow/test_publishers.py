@@ -80,7 +80,13 @@ async def test_a_wrong_setting_is_a_work_item_until_the_partner_answers_again(
     shop.behave(misconfigured)
     await publisher.step()
     items = "select kind, subject, detail ->> 'setting' from work_item where closed_at is null"
-    assert world.rows(items) == [("connection_misconfigured", "WEB", "systems.WEB.settings.token")]
+    assert world.rows(items) == [
+        (
+            "connection_misconfigured",
+            "WEB: systems.WEB.settings.token",
+            "systems.WEB.settings.token",
+        )
+    ]
     clock.pass_s(60)
     await publisher.step()
     assert world.rows(items) == []

@@ -10,6 +10,7 @@ import msgspec
 from starlette.types import Message, Receive
 
 from stockwright.api.problems import ProblemRaised, problem
+from stockwright.api.repeats import refuse_repeats, seen_once
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, RequestKind
@@ -39,8 +40,11 @@ _BLANK: Final = b" \t\r\n"
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-    """The whole body, unpacked. Raises the problems too_large, too_slow, bad_encoding and 415."""
+async def read_body(receive: Receive, headers: dict[bytes, bytes], *, packed: bool = True) -> bytes:
+    """The whole body, unpacked. Raises the problems too_large, too_slow, bad_encoding and 415.
+
+    packed False: it may not be packed, for it is proven by the bytes that came.
+    """
     declared = headers.get(b"content-length", b"0")
     too_large = declared.isdigit() and _exceeds(declared)
     try:
@@ -56,6 +60,9 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     encoding = headers.get(b"content-encoding")
     if encoding is None or encoding.lower() == b"identity":
         return body
+    if not packed:
+        detail = "Send a webhook as it was signed, without Content-Encoding."
+        raise problem("unsupported_media_type", detail, param="Content-Encoding")
     if encoding.lower() != b"gzip":
         detail = "Content-Encoding may be gzip, or left out."
         raise problem("unsupported_media_type", detail, param="Content-Encoding")
@@ -149,14 +156,18 @@ def explain(failure: Exception, known: tuple[str, ...] = ()) -> Rejected:
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """One JSON document of the decoder's type. Raises the problems bad_json and malformed."""
+    """One JSON document of the decoder's type. Raises the problems bad_json and malformed, this
+    also for a key that stands twice.
+    """
     try:
-        return decoder.decode(body)
+        found = decoder.decode(body)
+        refuse_repeats(body)
     except msgspec.ValidationError as failure:
         fields = getattr(decoder.type, "__struct_fields__", ())
         raise explain(failure, fields) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
         raise problem("bad_json", explain(failure).message) from None
+    return found
 
 
 async def decode_facts(
@@ -180,7 +191,10 @@ async def decode_facts(
     facts: list[Fact | Rejected]
     try:
         facts = _FACT.decode_lines(body) if in_lines else _FACTS.decode(body)  # type: ignore[assignment]
+        one_by_one = not seen_once(body, in_lines=in_lines)
     except (msgspec.MsgspecError, ValueError, RecursionError):
+        one_by_one = True
+    if one_by_one:
         # Item by item takes its time on a large body, and the event loop has others to serve.
         split = split_lines if in_lines else split_array
         facts = await asyncio.to_thread(lambda: [_checked(item) for item in split(body)])
@@ -214,7 +228,10 @@ def _check_count(count: int) -> None:
 
 def _checked(item: bytes) -> Fact | Rejected:
     try:
-        return _FACT.decode(item)
+        fact = _FACT.decode(item)
+        refuse_repeats(item)
+    except Rejected as repeated:
+        return repeated
     except (msgspec.MsgspecError, ValueError, RecursionError) as failure:
         rejected = explain(failure, Fact.__struct_fields__)
         if rejected.field == "kind" and any(
@@ -222,6 +239,7 @@ def _checked(item: bytes) -> Fact | Rejected:
         ):
             rejected.message += " This is a request, not a fact: send it to /v1/reservations."
         return rejected
+    return fact
 
 
 def split_array(body: bytes) -> list[bytes]:

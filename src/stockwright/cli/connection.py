@@ -35,6 +35,7 @@ from stockwright.config.secrets import absolute_references
 from stockwright.domain.connecting import TESTED
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import ItemState, PartnerItem
+from stockwright.domain.network import Criticality, Revisions, SnapshotBasis
 from stockwright.domain.spreadsheets import defused
 from stockwright.flow import checking, connecting, opening_stock, retrying
 from stockwright.flow.checking import Tested
@@ -88,6 +89,24 @@ def add(
     ] = None,
     time_zone: Annotated[str, Parameter(help="IANA zone of its times that carry none.")] = "",
     owner: Annotated[str, Parameter(help="Who answers for it: a person or a team.")] = "",
+    latency_budget_s: Annotated[
+        float | None, Parameter(help="Seconds a change may take to reach it before it is late.")
+    ] = None,
+    criticality: Annotated[
+        Criticality | None, Parameter(help="Who goes first when not all can be served at once.")
+    ] = None,
+    clock_error_s: Annotated[
+        float | None, Parameter(help="Seconds its clock may be wrong.")
+    ] = None,
+    heartbeat_s: Annotated[
+        float | None, Parameter(help="Seconds within which it promises a sign of life.")
+    ] = None,
+    snapshot_basis: Annotated[
+        SnapshotBasis | None, Parameter(help="Whether its stock figures contain promised units.")
+    ] = None,
+    revisions: Annotated[
+        Revisions | None, Parameter(help="What a later revision of a line states.")
+    ] = None,
     reason: Annotated[str, Parameter(help="Why: it is kept with the revision.")] = "connect it",
     author: Author = None,
     config: ConfigFile = None,
@@ -107,8 +126,16 @@ def add(
         connector=connector,
         role=role,
         settings=absolute_references(given, Path.cwd()),
-        time_zone=time_zone,
-        owner=owner,
+        about={
+            "time_zone": time_zone,
+            "owner": owner,
+            "latency_budget_s": latency_budget_s,
+            "criticality": criticality,
+            "clock_error_s": clock_error_s,
+            "heartbeat_s": heartbeat_s,
+            "snapshot_basis": snapshot_basis,
+            "revisions": revisions,
+        },
         channel=channel,
         pool=pool or (),
     )

@@ -12,7 +12,7 @@ from stockwright.config.model import Connections
 from stockwright.config.secrets import is_reference
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
-from stockwright.domain.network import Network, Role
+from stockwright.domain.network import Network, Role, System
 from stockwright.sdk.connector import Connector
 from stockwright.sdk.declaration import Declaration
 
@@ -29,18 +29,27 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     default: str = ""
 
 
+ABOUT: Final = tuple(
+    field.name
+    for field in msgspec.structs.fields(System)
+    if field.name not in ("code", "role", "connector", "settings")
+)
+"""What else may be said of the system of a new connection, as in the file."""
+
+
 class NewConnection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection to be: its system, and the channel that it sells on, if any.
 
     role '' is the connector's only one. settings are values, or texts where a person typed them.
+    about holds what else the file may say of the system, by its names there; what is '' or None is
+    not said.
     """
 
     code: str
     connector: str
     role: str = ""
     settings: Mapping[str, Any] = {}
-    time_zone: str = ""
-    owner: str = ""
+    about: Mapping[str, Any] = {}
     channel: str = ""
     pool: Sequence[str] = ()
 
@@ -148,8 +157,7 @@ def edits_of(new: NewConnection, database: Network, host: Connections | None) ->
         "connector": new.connector,
         "settings": settings,
     }
-    system |= {"time_zone": new.time_zone} if new.time_zone else {}
-    system |= {"owner": new.owner} if new.owner else {}
+    system |= {name: value for name, value in new.about.items() if value not in ("", None)}
     given: dict[str, Any] = {"systems": {new.code: system}}
     if new.channel:
         channel = _channel(new, database)

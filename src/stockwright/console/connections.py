@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -11,7 +11,14 @@ from starlette.responses import RedirectResponse, Response
 
 from stockwright.app import connecting as steps
 from stockwright.config import Connections
-from stockwright.config.asking import Asked, NewConnection, asked, connector_of, edits_of
+from stockwright.config.asking import (
+    ABOUT,
+    Asked,
+    NewConnection,
+    asked,
+    connector_of,
+    edits_of,
+)
 from stockwright.config.connectors import usable_connectors
 from stockwright.console import formatting as f
 from stockwright.console.addresses import checked_code, code_in
@@ -20,6 +27,7 @@ from stockwright.console.pages import HEADERS, not_with_role, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import PartnerItem
+from stockwright.domain.network import System
 from stockwright.flow import assigning, checking, connecting, opening_stock, retrying
 from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.opening_stock import Opening
@@ -111,7 +119,7 @@ class ConnectionPages:
         wanted: list[Asked] = asked(declaration) if declaration else []
         # What stands in the field of a secret may be the secret by mistake: it is not shown again.
         given = {one.name: "" if one.secret else form.one(_SETTING + one.name) for one in wanted}
-        names = ("system", "role", "channel", "pool", "time_zone", "reason")
+        names = ("system", "role", "channel", "pool", "reason", *ABOUT)
         return page(
             request,
             "connection_new.html",
@@ -122,6 +130,7 @@ class ConnectionPages:
             first=_first(wanted),
             given=given,
             values={name: form.one(name) for name in names},
+            about=_about(),
             note=note,
         )
 
@@ -137,7 +146,7 @@ class ConnectionPages:
             settings={
                 one.name: text for one in wanted if (text := form.one(_SETTING + one.name).strip())
             },
-            time_zone=form.one("time_zone").strip(),
+            about={name: _value(name, form.one(name).strip()) for name in ABOUT},
             channel=form.one("channel").strip(),
             pool=form.one("pool").replace(",", " ").split(),
         )
@@ -175,6 +184,35 @@ def _first(wanted: Sequence[Asked]) -> int:
     """
     needed = [number for number, one in enumerate(wanted, 1) if one.required or one.secret]
     return max(needed, default=len(wanted))
+
+
+class About(NamedTuple):
+    """A field about the system: its choices, where it has some, and what stands for nothing."""
+
+    name: str
+    what: str
+    default: str
+    choices: tuple[str, ...]
+
+
+def _about() -> list[About]:
+    fields = {field.name: field for field in msgspec.structs.fields(System)}
+    return [_about_field(fields[name]) for name in ABOUT]
+
+
+def _about_field(field: msgspec.structs.FieldInfo) -> About:
+    what = str(msgspec.json.schema(field.type)["description"])
+    plain, default = get_args(field.type)[0], field.default
+    shown = f"{default:g}" if isinstance(default, float) else str(default)
+    return About(field.name, what, shown, get_args(plain))
+
+
+def _value(name: str, text: str) -> str | float:
+    """What a person typed, as a number where one is meant; the rules say what is wrong with it."""
+    try:
+        return float(text) if name.endswith("_s") else text
+    except ValueError:
+        return text
 
 
 async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -15,19 +15,17 @@ from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
 from stockwright.sdk.transports import metered
 from stockwright.sdk.verbs import Reads
-from stockwright.store.attempts import open_refusal
+from stockwright.store.attempts import close_misconfigured, open_misconfigured
 from stockwright.store.connection import Pool
 from stockwright.store.payloads import keep
 from stockwright.store.polls import (
     Advance,
     PollLease,
     advance_poll,
-    close_misconfigured,
     extend_lease,
     fail_poll,
     failures_of,
     hold_poll,
-    item_of_reading,
     lease_poll,
     release_poll,
 )
@@ -159,7 +157,7 @@ class Poller:
             step = step._replace(took_s=time.monotonic() - asked_at)
             if not advance_poll(connection, system, self._worker, step, lease_s=lease_s):
                 raise LeaseLost(f"another worker polls {system} by now")
-            close_misconfigured(connection, system)
+            close_misconfigured(connection, system, "reading")
 
     def _fail(self, system: str, fault: Exception, error: str) -> None:
         with session(self._pool) as connection:
@@ -167,10 +165,7 @@ class Poller:
             wait_s = min(2.0**failures, _LONGEST_RETRY_S)
             if isinstance(fault, Misconfigured):
                 wait_s = _LONGEST_RETRY_S
-                detail: dict[str, object] = {"setting": fault.setting, "message": error}
-                open_refusal(
-                    connection, "connection_misconfigured", item_of_reading(system), system, detail
-                )
+                open_misconfigured(connection, system, fault.setting, error, "reading")
             fail_poll(connection, system, self._worker, error, retry_s=wait_s)
 
     def _hold(self, system: str, wait_s: float) -> None:
