@@ -654,10 +654,10 @@ async def test_a_cancellation_is_delivered_once_the_order_is_cancelled(shop, con
 
 
 async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
-    connection = connect(timeout_s=2.0)
+    connection = connect(timeout_s=4.0)
     order = await shop.sell([("MUG", 1)])
     asked = shipment(order, [(line_of(shop, order), 1)])
-    shop.faults.plan(*[Fault(kind="slow", seconds=1.2)] * 2)
+    shop.faults.plan(*[Fault(kind="slow", seconds=2.4)] * 2)
     assert isinstance(await connection.submit(asked), InDoubt)
     shop.faults.clear()
     assert isinstance(await connection.submit(asked), Delivered)

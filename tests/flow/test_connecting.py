@@ -23,7 +23,7 @@ from stockwright.flow.publication import Publisher
 from stockwright.sdk.messages import ShownLevel
 from stockwright.store import attempts, polls
 from stockwright.store import connecting as store
-from stockwright.store.connection import Pool
+from stockwright.store.connection import Pool, connect
 from stockwright.store.history import Said
 from stockwright.store.network import read_network
 from stockwright.store.session import session
@@ -467,7 +467,7 @@ def test_a_step_waits_for_who_changes_the_settings_and_is_judged_by_them(world, 
     stage(pool, "added")
     passed(pool)
     with ThreadPoolExecutor(1) as other:
-        with session(pool) as bob:
+        with connect(world.url, idle_in_transaction_s=0) as bob:
             change_settings(bob)
             ann = other.submit(do, pool, deed, "WEB", actor="cli ann", why="tested")
             wait_until(lambda: waiting(world) == 1, "it waits")
@@ -481,7 +481,7 @@ def test_who_adds_a_connection_waits_for_who_takes_it_live(world, pool):
     stage(pool, "added")
     passed(pool)
     with ThreadPoolExecutor(1) as other:
-        with session(pool) as ann:
+        with connect(world.url, idle_in_transaction_s=0) as ann:
             connecting.go_live(ann, "WEB", actor="cli ann", why="tested")
             bob = other.submit(do, pool, add_again)
             wait_until(lambda: waiting(world) == 1, "it waits")

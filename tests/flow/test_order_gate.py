@@ -325,9 +325,10 @@ def test_what_waited_for_orders_does_not_make_the_channel_blinder(house, pool):
     house.world.run("update attempt set finished_at = clock_timestamp()")
     with pool.connection() as connection:
         assert windows.latencies(connection) == {}
-        house.stock(SKU_000=3)
-        house.step()
-        house.world.run("update attempt set finished_at = clock_timestamp()")
+    house.stock(SKU_000=3)
+    house.step()
+    house.world.run("update attempt set finished_at = clock_timestamp()")
+    with pool.connection() as connection:
         assert len(windows.latencies(connection)["WEB"]) == 1
 
 

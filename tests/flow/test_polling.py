@@ -23,6 +23,7 @@ from stockwright.store import attempts, watermarks
 from stockwright.store.connection import Pool
 from stockwright.store.polls import hurry_poll, poll_states
 from stockwright.store.session import session
+from tests.flow.channels import until
 from tests.flow.partners import events, order, rows, set_up
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -371,20 +372,27 @@ async def test_calls_of_a_poll_side_by_side_have_their_turns_one_after_the_other
     assert max(owed) <= 1 / plan.calls_per_s
 
 
-async def test_a_poll_that_waits_for_its_turn_keeps_its_lease(pool, database_url):
+async def test_a_poll_that_waits_for_its_turn_keeps_its_lease(pool, database, monkeypatch):
+    turn = asyncio.Event()
+
+    async def waits_for_its_turn(*_told):
+        await turn.wait()
+
+    monkeypatch.setattr(Poller, "_keep_pace", waits_for_its_turn)
     partner = Partner(orders(2), size=2)
-    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=50.0, burst=1)
-    with session(pool) as connection:
-        attempts.ensure_connection(connection, "shop", 1)
-        now, budget = attempts.lock_connection(connection, "shop")
-        budgets.refill(budget, now, 50.0, 1)
-        budgets.charge(budget, 25, 50.0, 1)
-        attempts.write_connection(connection, "shop", budget)
-    first, second = (Poller(pool, worker=name, spare_s=-0.85) for name in "ab")
-    polling = asyncio.create_task(first.poll("shop", partner))
-    await asyncio.sleep(0.35)
-    assert await second.poll("shop", partner) is None
+    polling = asyncio.create_task(Poller(pool, worker="p1", spare_s=1.0).poll("shop", partner))
+    await until_its_lease_is_longer(database)
+    assert partner.asked == []
+    turn.set()
     assert (await polling).complete
+
+
+async def until_its_lease_is_longer(database):
+    """Waits until the lease of the poll that began ends later than it did."""
+    lease = "select lease_until from poll_cursor where lease_until is not null"
+    await until(lambda: rows(database, lease))
+    ends = rows(database, lease)
+    await until(lambda: rows(database, lease) > ends)
 
 
 async def test_a_connection_with_plans_of_its_own_waits_for_no_call(pool, poller, monkeypatch):
@@ -474,20 +482,17 @@ async def test_a_partner_that_asks_never_to_be_polled_again_is_polled_within_the
 
 
 async def test_a_page_that_takes_longer_than_the_lease_is_not_taken_over(pool, database):
-    poller, other = Poller(pool, worker="p1", spare_s=-0.8), Poller(pool, worker="p2")
-    started, end = asyncio.Event(), asyncio.Event()
+    poller, other = Poller(pool, worker="p1", spare_s=1.0), Poller(pool, worker="p2")
+    end = asyncio.Event()
 
     async def take_long():
-        started.set()
         await end.wait()
 
     partner = Partner(orders(1))
     partner.faults = [take_long]
     polling = asyncio.create_task(poller.poll("shop", partner))
-    await started.wait()
-    for _ in range(6):
-        await asyncio.sleep(0.1)
-        assert await other.poll("shop", Partner([]), now=True) is None
+    await until_its_lease_is_longer(database)
+    assert await other.poll("shop", Partner([]), now=True) is None
     end.set()
     assert await polling == (1, True, "")
 
