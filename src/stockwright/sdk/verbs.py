@@ -4,6 +4,7 @@ Errors every verb may raise: `Misconfigured` (an operator must act; nothing was 
 and `Throttled` (nothing was done; again later). Nothing else may leave a connection.
 """
 
+import datetime as dt
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -174,6 +175,17 @@ class Snapshots(Protocol):
 
     async def snapshot(self) -> Sequence[ShownLevel]:
         """All the partner shows, each (listing, location) once."""
+        ...
+
+
+@runtime_checkable
+class OpensStock(Protocol):
+    """Dates what happened by the day, so that its figures of now hold an unknown part of today."""
+
+    async def opening(self) -> tuple[dt.datetime, Sequence[ShownLevel]]:
+        """What it held at a time, as a snapshot does: all that it dates at or before that time is
+        in it, and nothing else. No two answers are of the same time.
+        """
         ...
 
 
