@@ -5,7 +5,7 @@ and `Throttled` (nothing was done; again later). Nothing else may leave a connec
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from stockwright.domain.items import Binding, Sku, Unit
@@ -229,6 +229,19 @@ class Maps(Protocol):
 
         Never raises on any bytes: what cannot be mapped is a Failure at its place; one Failure at
         the place "$" says that no part of the payload can be told.
+        """
+        ...
+
+
+@runtime_checkable
+class Restocks(Protocol):
+    """Tells where a partner put units back on sale by itself, of which no fact tells us."""
+
+    def restocked(self, payload: Payload) -> Collection[str]:
+        """The listings of which that is so: what is shown of them is read back soon. Pure, as
+        `map`, and never raises on any bytes.
+
+        A fact of a cancellation or a return says the same of its item without this.
         """
         ...
 
