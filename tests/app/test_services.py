@@ -11,6 +11,7 @@ import pytest
 
 from stockwright.api.server import WebServer
 from stockwright.app import find_connector, open_connection, open_services
+from stockwright.app.connections import gross_connectors
 from stockwright.config import Config, Database
 from stockwright.connectors.json_http import Sandbox
 from stockwright.domain.errors import Misconfigured
@@ -216,6 +217,22 @@ def test_the_configuration_is_applied_at_every_start_and_changes_nothing_twice(d
             assert found == [("erp",), ("shop",)]
             revisions.append(revision)
     assert revisions[0] == revisions[1]
+
+
+def test_a_start_takes_as_long_as_loading_connectors_takes(database_url, monkeypatch):
+    """A transaction that stands still meanwhile would be ended by the database."""
+
+    def loaded(names):
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where state = 'idle in transaction' and datname = current_database()"
+            )
+        return gross_connectors(names)
+
+    monkeypatch.setattr("stockwright.app.services.gross_connectors", loaded)
+    with open_services(network(database_url), ["api"]) as services:
+        assert {one.code for one in services.config.systems} == {"erp", "shop"}
 
 
 def test_a_process_tells_what_it_does_and_says_good_bye(database_url):

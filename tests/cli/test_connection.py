@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 import pytest
 
-from stockwright.config.asking import ABOUT
+from stockwright.config.asking import ABOUT, edits_of
 from stockwright.connectors.json_http import Sandbox
 from tests.cli.partners import played
 
@@ -147,6 +147,22 @@ def test_adding_writes_a_revision_and_never_shows_a_secret(sw, shown):
     assert "sw0rdfish" not in ran.out + ran.err
     ran = sw("connection", "add", "SHOP", "--connector", "json_http", "--set", "sw0rdfish")
     assert (ran.code, "sw0rdfish" in ran.err, "NAME=VALUE" in ran.err) == (2, False, True)
+
+
+def test_checking_what_is_added_takes_as_long_as_it_takes(sw, shown, database_url, monkeypatch):
+    """A transaction that stands still meanwhile would be ended by the database."""
+
+    def checked(new, network, host):
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where state = 'idle in transaction' and datname = current_database()"
+            )
+        return edits_of(new, network, host)
+
+    monkeypatch.setattr("stockwright.cli.connection.edits_of", checked)
+    ran = sells(sw, shown)
+    assert (ran.code, "Added SHOP" in ran.out) == (0, True), ran.err
 
 
 def test_at_a_terminal_what_is_required_is_asked_for_and_secrets_are_not_shown(

@@ -211,6 +211,23 @@ async def test_a_code_that_no_text_can_hold_is_one_unknown_item(world, pool, cod
         assert found == {"SKU-000": "matched", kept: "unknown"}
 
 
+async def test_figures_of_an_earlier_time_are_opening_stock_as_of_that_time(world, pool):
+    """An ERP that dates by the day tells what lay there when yesterday ended."""
+    earlier = NOW - dt.timedelta(hours=9)
+
+    class ByDay(Showing):
+        async def opening(self):
+            return earlier, [ShownLevel(listing="A", quantity=5, location="MAIN")]
+
+    figures(world, pool)
+    probed = await probe(ByDay(ShownLevel(listing="A", quantity=8)), [], lambda: NOW)
+    assert (probed.as_of, probed.shown_at) == (NOW, earlier)
+    do(pool, checking.judge, "WMS", Silent(), probed, (), actor="cli ann")
+    opening, facts = do(pool, opening_stock.plan, "WMS")
+    assert (opening.as_of, opening.units) == (earlier, 5)
+    assert [fact.occurred_at for fact in facts] == [earlier]
+
+
 @pytest.mark.parametrize("quantity", [2**70, -(2**70), 1.5, "7", None])
 async def test_a_number_that_counts_no_pieces_is_an_outcome(world, pool, quantity):
     stage(pool, "added")

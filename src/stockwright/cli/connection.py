@@ -140,10 +140,15 @@ def add(
         pool=pool or (),
     )
     actor = output.person(author)
-    with _opened(config, f"connection add {system}") as (pool_, _), session(pool_) as connection:
-        edits = edits_of(new, read_network(connection), None)
+    with _opened(config, f"connection add {system}") as (pool_, _):
+        with session(pool_) as connection:
+            network = read_network(connection)
+        # Checking loads the code of connectors, which on a busy machine takes longer than a
+        # transaction may stand still.
+        edits = edits_of(new, network, None)
         said = Said(actor=actor, source="cli", reason=reason)
-        found = connecting.add(connection, edits, system, said, connector=connector)
+        with session(pool_) as connection:
+            found = connecting.add(connection, edits, system, said, connector=connector)
     output.emit(found, as_json, lambda one: Text("\n".join(added_lines(one))))
     return output.OK
 
