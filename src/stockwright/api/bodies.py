@@ -62,7 +62,8 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     if encoding.lower() != b"gzip":
         detail = "Content-Encoding may be gzip, or left out."
         raise problem("unsupported_media_type", detail, param="Content-Encoding")
-    return _unzip(body)
+    # A few packed kilobytes may be sixteen mebibytes, and the event loop has others to serve.
+    return await asyncio.to_thread(_unzip, body)
 
 
 def _exceeds(declared: bytes) -> bool:

@@ -139,8 +139,8 @@ def assign(
 ) -> int:
     """Say who is to decide an open work item."""
     to = to.strip()
-    if len(to) > MAX_NAME or "\x00" in to:
-        raise Rejected("malformed", "to", f"A name has at most {MAX_NAME} characters.")
+    if len(to) > MAX_NAME or not to.isprintable():
+        raise Rejected("malformed", "to", f"A name has at most {MAX_NAME} printable characters.")
     with _database(config) as connection:
         _find(connection, number)
         actor = output.person(author)
