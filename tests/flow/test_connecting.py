@@ -509,6 +509,15 @@ def test_who_adds_a_connection_waits_for_who_takes_it_live(world, pool):
     assert (now.stage, now.missing) == ("live", ())
 
 
+def test_nobody_goes_live_without_a_reason(world, pool):
+    stage(pool, "added")
+    passed(pool)
+    with pytest.raises(Rejected) as refused:
+        do(pool, connecting.go_live, "WEB", actor="cli ann", why=" \t")
+    assert (refused.value.reason, refused.value.field) == ("malformed", "why")
+    assert do(pool, connecting.view, "WEB").stage == "added"
+
+
 def add_again(connection, settings=OTHER):
     network = read_network(connection)
     (one,) = [one for one in network.systems if one.code == "WEB"]

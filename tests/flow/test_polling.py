@@ -196,6 +196,26 @@ async def test_failures_in_a_row_are_tried_later_and_later_up_to_five_minutes(po
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
 
 
+async def test_a_partner_that_is_away_for_weeks_is_asked_every_five_minutes(poller, database):
+    partner = Partner([])
+    await poller.poll("shop", partner, now=True)
+    database.execute("update poll_cursor set failures = 5000")
+    partner.faults = [Transient("away")]
+    assert (await poller.poll("shop", partner, now=True)).error == "away"
+    query = "select failures, round(extract(epoch from due_at - last_error_at)) from poll_cursor"
+    assert rows(database, query) == [(5001, 300)]
+
+
+async def test_a_wrong_setting_told_in_a_partners_broken_words_is_a_work_item(poller, database):
+    partner = Partner([])
+    partner.faults = [Misconfigured("queue", "no \x00 such \ud83d queue " + "x" * 5000)]
+    assert "queue" in (await poller.poll("shop", partner, now=True)).error
+    items = "select kind, substr(detail ->> 'message', 1, 18) from work_item"
+    told = "no \ufffd such ? queue "
+    assert rows(database, items) == [("connection_misconfigured", told)]
+    assert rows(database, "select substr(last_error, 1, 18) from poll_cursor") == [(told,)]
+
+
 async def test_a_wrong_setting_is_a_work_item_until_the_partner_is_read(poller, database):
     items = "select kind, system, detail ->> 'setting', seen, closed_at is null from work_item"
     partner = Partner([])

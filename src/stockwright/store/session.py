@@ -51,8 +51,12 @@ def translated() -> Iterator[None]:
         ) from failure
     except (psycopg.OperationalError, psycopg.InterfaceError) as failure:
         raise DatabaseUnavailable("The database went away. Send the same again.") from failure
-    except psycopg.DataError as failure:
-        message = "A value is not one the database can hold: a NUL character, or out of range."
+    except (psycopg.DataError, UnicodeEncodeError) as failure:
+        # UnicodeEncodeError: halves of surrogate pairs, as Python reads an argument in Latin-1.
+        message = (
+            "A value is not one the database can hold: a NUL character, bytes that are not UTF-8, or"
+            " out of range."
+        )
         raise Rejected("malformed", "", message) from failure
 
 
