@@ -1,5 +1,6 @@
 """What a new connection is asked for, and what is said of wrong answers."""
 
+import msgspec
 import pytest
 
 from stockwright.config.asking import (
@@ -35,6 +36,18 @@ def test_a_connection_becomes_a_system_and_its_channel():
     assert (system.role, system.connector) == ("shop", "json_http")
     assert system.settings == URL | {"page_size": 5, "channel": "WEB"}
     assert (channel.code, channel.system, channel.pool) == ("WEB", "SHOP", ("MAIN",))
+
+
+def test_orders_stay_those_of_the_only_channel_where_the_settings_are_given_again():
+    (system,) = edits_of(new(code="ERP", role="erp"), NETWORK, None).systems
+    assert system.settings == URL | {"channel": "DESK"}
+    own = URL | {"channel": "COUNTER"}
+    (system,) = edits_of(new(code="ERP", role="erp", settings=own), NETWORK, None).systems
+    assert system.settings == own
+    two = (*NETWORK.channels, Channel(code="FAIR", system="ERP", pool=("MAIN",)))
+    several = msgspec.structs.replace(NETWORK, channels=two)
+    (system,) = edits_of(new(code="ERP", role="erp"), several, None).systems
+    assert system.settings == URL
 
 
 def test_a_channel_that_is_there_keeps_its_rules():
