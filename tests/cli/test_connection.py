@@ -230,6 +230,25 @@ def test_a_sample_file_shows_its_events_and_the_failing_path(sw, shown, tmp_path
     assert "[-] Sample mapped: $.data.lines[0].quantity: " in ran.out
 
 
+def test_places_of_a_sample_are_written_with_the_items_and_bound_with_them(sw, tmp_path):
+    (tmp_path / "in").mkdir()
+    sw("connection", "add", "WMS", "--connector", "csv_drop", "--role", "wms", "--set", "inbox=in")
+    rows = (("sku", "quantity", "location", "counted_at"),
+            ("MUG", "4", "LAGER", "2026-11-26T08:00:00Z"))  # fmt: skip
+    wrote(tmp_path / "stock-1.csv", *rows)
+    ran = sw("connection", "test", "WMS", "--sample", "stock-1.csv")
+    assert "the location 'LAGER', which is not bound yet; bind it to a place of ours" in ran.out
+    assert "Next: stockwright connection items WMS --bindings FILE, import it, then " in ran.out
+    ran = sw("connection", "items", "WMS", "--bindings", "b.csv")
+    assert (ran.code, "unknown place LAGER: it is bound to none of ours" in ran.out) == (1, True)
+    written = (tmp_path / "b.csv").read_text()
+    assert written.splitlines()[1:] == ["WMS,location,LAGER,,"]
+    (tmp_path / "b.csv").write_text(written.replace("LAGER,,", "LAGER,MAIN,"))
+    assert sw("import", "bindings", "b.csv").code == 0
+    assert "LAGER" not in sw("connection", "items", "WMS").out
+    assert "1 message, 1 event" in sw("connection", "test", "WMS", "--sample", "stock-1.csv").out
+
+
 def test_items_are_matched_again_after_their_codes_are_filled_in(sw, shown, tmp_path):
     for code in ("MUG", "CAP", "HAT"):
         shown.sandbox.show(code, 1)

@@ -143,7 +143,7 @@ def _view(
     channels = channels_of(network, system.code)
     stage: Stage = standing.stage if standing else "live"
     found = _current(kept, digest(system), stage)
-    steps = checklist(found, role=system.role, sells=bool(channels))
+    steps = checklist(found, role=system.role, sells=bool(channels), stage=stage)
     lacks = missing(steps)
     running = tuple(_running(alive, system))
     looked = worker_at is not None and (now - worker_at).total_seconds() < SPOKEN_FOR_S
@@ -161,7 +161,7 @@ def _view(
         forced=standing.forced if standing else False,
         steps=steps,
         missing=tuple(lacks),
-        next="" if stage == "live" else next_of(steps, system.code),
+        next="" if stage == "live" else next_of(steps, system.code, stage),
         items=items or dict.fromkeys(item_match.ITEM_STATES, 0),
         shadow=shadow,
         worker_at=worker_at,
