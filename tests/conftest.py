@@ -5,8 +5,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -26,6 +28,13 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 # Copying the template's hundreds of files per test takes a tenth of the time in memory.
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED = 8 * 2**30
+
+# Whether a change is accepted must depend neither on how long the machine stalls nor on which
+# examples chance draws. `--hypothesis-profile=explore` looks for new ones.
+SLOW_MACHINE: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("steady", derandomize=True, **SLOW_MACHINE)
+hypothesis.settings.register_profile("explore", max_examples=1_000, **SLOW_MACHINE)
+hypothesis.settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:

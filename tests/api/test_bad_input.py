@@ -376,6 +376,24 @@ def test_an_array_with_a_broken_item_is_split_where_its_commas_are(items):
     assert [item.strip() for item in split_array(body)] == [*written, broken]
 
 
+@pytest.mark.parametrize("item", [b"1", b"", b"{}"])
+def test_an_array_of_too_many_items_is_refused_before_all_are_looked_at(item):
+    body = b"[" + item + (b"," + item) * 10_000 + b"]"
+    with pytest.raises(ProblemRaised) as raised:
+        split_array(body)
+    assert (raised.value.problem.status, raised.value.problem.detail) == (
+        413,
+        "A call holds at most 10,000 items; this has more.",
+    )
+    assert len(split_array(body.replace(b"," + item, b"", 1))) == 10_000
+
+
+def test_an_array_of_more_brackets_than_facts_have_is_not_looked_through():
+    with pytest.raises(ProblemRaised) as raised:
+        split_array(b"[" + b"[]" * 1_000_000 + b"]")
+    assert raised.value.problem.status == 400
+
+
 @pytest.mark.parametrize("body", [b"[1", b'["a', b"[1] 2", b"[1]]", b'[{"a]'])
 def test_an_array_that_does_not_close_cannot_be_told_apart(body):
     with pytest.raises(ProblemRaised) as raised:

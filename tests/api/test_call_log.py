@@ -20,7 +20,7 @@ from tests.api.conftest import Client
 def written(house, answer):
     """The kept call that an answer belongs to, once it is written; None where it is not kept."""
     request_id = answer.headers["request-id"]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with house.services.pool.connection() as connection:
             found = stored.rows(connection, {"request": request_id}, before=2**62, limit=1)
@@ -99,11 +99,12 @@ def test_good_calls_are_counted_one_by_one_though_only_a_sample_is_kept(house):
         )
         return int(calls)
 
-    house.services.call_log.step(house.services.worker_pool)
+    # What earlier calls left is written with this one, and not before: one thread writes it all.
+    assert written(house, house.admin.get("/v1/why/none-such")) is not None
     before = counted()
     answers = [house.admin.get("/v1/why/A") for _ in range(37)]
     assert {answer.status for answer in answers} == {200}
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while counted() < before + 37 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert counted() == before + 37
@@ -169,15 +170,13 @@ def test_no_answer_waits_for_the_log(house, monkeypatch):
     try:
         with house.admin.keep_alive() as client:
             first = client.get("/v1/why/none-such")
-            assert entered.wait(10), "the writer has a batch in its hands, and stays there"
-            started = time.monotonic()
+            assert entered.wait(30), "the writer has a batch in its hands, and stays there"
             statuses = [client.get("/v1/why/none-such").status for _ in range(100)]
-            took_s = time.monotonic() - started
             good = client.get("/v1/why/A").status
+            assert not blocked.is_set(), "the writer still stands"
     finally:
         blocked.set()
     assert (first.status, set(statuses), good) == (422, {422}, 200)
-    assert took_s < 10
     assert dropped("full") - before >= 70
     assert written(house, first).route == "/v1/why/{sku}"
 

@@ -21,6 +21,7 @@ from stockwright.flow.projection import Projection
 from stockwright.store import access, feed, levels, master, sessions, users
 from stockwright.store.feed import Position
 from tests.api.conftest import Answer, House, config_for
+from tests.proof.stage import wait_until
 
 
 def project(house) -> None:
@@ -47,7 +48,10 @@ def now(house) -> str:
 def after(house, cursor: str, query: str = "") -> list[dict[str, Any]]:
     found = []
     while True:
-        page = house.admin.get(f"/v1/changes?cursor={cursor}&{query}").json
+        answer = house.admin.get(f"/v1/changes?cursor={cursor}&{query}")
+        if answer.status == 429:  # a writer takes long, and we are told to come again
+            continue
+        page = answer.json
         found += page["items"]
         cursor = page["cursor"]
         if page["caught_up"]:
@@ -186,28 +190,23 @@ def test_a_filter_that_lets_nothing_pass_still_moves_the_cursor(house, listed):
 
 
 def test_a_long_poll_answers_when_something_comes(house, listed):
-    start, took = now(house), []
-
-    def wait() -> None:
-        began = time.perf_counter()
-        answer = house.admin.get(f"/v1/changes?cursor={start}&wait_s=20&kind=receipt")
-        took.append((time.perf_counter() - began, answer.json["items"]))
-
-    waiting = threading.Thread(target=wait)
+    start, answers = now(house), []
+    url = f"/v1/changes?cursor={start}&wait_s=30&kind=receipt"
+    waiting = threading.Thread(target=lambda: answers.append(house.admin.get(url)))
     waiting.start()
-    time.sleep(0.3)
+    wait_until(lambda: house.services.bell._waiting, "it waits")
     house.receive(listed, 5)
-    waiting.join(15)
-    ((seconds, items),) = took
-    assert [one["body"]["sku"] for one in items] == [listed]
-    assert 0.3 <= seconds < 5
+    waiting.join(20)
+    assert not waiting.is_alive(), "it waited for its time to be over"
+    (answer,) = answers
+    assert [one["body"]["sku"] for one in answer.json["items"]] == [listed]
 
 
 def test_a_long_poll_ends_with_its_time(house):
     began = time.perf_counter()
     answer = house.admin.get(f"/v1/changes?cursor={now(house)}&wait_s=0.4")
     assert answer.json["items"] == []
-    assert 0.3 < time.perf_counter() - began < 5
+    assert 0.3 < time.perf_counter() - began < 20
 
 
 class Stream:
@@ -242,7 +241,6 @@ class Stream:
 def test_a_stream_tells_events_and_levels_and_resumes_where_it_broke_off(house, listed):
     stream = Stream(house, f"begin=now&sku={listed}")
     assert stream.answer.getheader("content-type") == "text/event-stream"
-    time.sleep(0.1)
     house.receive(listed, 5)
     house.receive(listed, 6)
     first, second = stream.frames(2)
@@ -345,15 +343,13 @@ def test_those_who_follow_wait_behind_each_other_and_nobody_behind_them(house, l
 
 
 def test_a_client_that_goes_is_noticed(house):
+    streams = house.web.door.streams
+    wait_until(lambda: streams.open == 0, "the clients of other tests are gone")
     stream = Stream(house, "begin=now")
-    time.sleep(0.1)
-    assert house.web.door.streams.open == 1
+    assert streams.open == 1
     stream.connection.close()
     stream.answer.close()
-    deadline = time.monotonic() + 10
-    while house.web.door.streams.open and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert house.web.door.streams.open == 0
+    wait_until(lambda: streams.open == 0, "it is noticed")
 
 
 @pytest.mark.parametrize(
@@ -391,10 +387,10 @@ def test_streams_and_long_polls_do_not_hold_up_the_end_of_the_server(database_ur
         stream = Stream(house, "begin=now")
         waiting = threading.Thread(target=lambda: house.admin.get("/v1/changes?wait_s=30"))
         waiting.start()
-        time.sleep(0.3)
+        wait_until(lambda: len(services.bell._waiting) == 2, "both wait")
         began = time.perf_counter()
         web.stop()
         waiting.join()
-        assert time.perf_counter() - began < 5
+        assert time.perf_counter() - began < 20, "neither was waited for"
         assert b"still here" in stream.answer.read()
         stream.connection.close()

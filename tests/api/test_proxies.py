@@ -17,6 +17,7 @@ from stockwright.store import users
 from stockwright.store.access import list_changes
 from stockwright.store.sessions import PER_ADDRESS
 from tests.api.conftest import Answer, House, config_for
+from tests.api.test_call_log import written
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
@@ -87,8 +88,4 @@ def test_the_api_log_names_the_client(behind):
     house, trusted = behind
     answer = house.admin.get("/v1/reservations/shop/none-such", headers=FAR)
     assert answer.status == 404
-    house.services.call_log.step(house.services.worker_pool)
-    ((peer,),) = house.sql(
-        "select peer from api_call where request_id = %s", answer.headers["request-id"]
-    ) or [("",)]
-    assert peer == ("203.0.113.5" if trusted else "127.0.0.1")
+    assert written(house, answer).peer == ("203.0.113.5" if trusted else "127.0.0.1")

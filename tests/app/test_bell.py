@@ -9,19 +9,17 @@ from stockwright.app.bell import Bell
 
 async def test_a_ring_from_another_thread_wakes_whoever_waits():
     bell = Bell()
-    threading.Timer(0.05, bell.ring).start()
-    began = time.perf_counter()
-    await bell.heard(bell.rings, 10)
-    assert time.perf_counter() - began < 5
+    ringing = threading.Timer(0.05, bell.ring)
+    ringing.start()
+    await asyncio.wait_for(bell.heard(bell.rings, 3_600), 30)
+    ringing.join()
 
 
 async def test_a_ring_while_looking_is_not_missed():
     bell = Bell()
     before = bell.rings
     bell.ring()
-    began = time.perf_counter()
-    await bell.heard(before, 10)
-    assert time.perf_counter() - began < 5
+    await asyncio.wait_for(bell.heard(before, 3_600), 30)
 
 
 async def test_without_a_ring_the_time_goes_by():
@@ -34,8 +32,8 @@ async def test_without_a_ring_the_time_goes_by():
 
 async def test_once_closed_nobody_waits():
     bell = Bell()
-    waiting = asyncio.create_task(bell.heard(bell.rings, 10))
+    waiting = asyncio.create_task(bell.heard(bell.rings, 3_600))
     await asyncio.sleep(0)
     bell.close()
-    await asyncio.wait_for(waiting, 5)
-    await asyncio.wait_for(bell.heard(bell.rings, 10), 5)
+    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(bell.heard(bell.rings, 3_600), 30)

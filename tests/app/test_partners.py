@@ -3,7 +3,7 @@
 import asyncio
 
 from stockwright.api.server import WebServer
-from stockwright.app import open_services
+from stockwright.app import asking, open_services
 from stockwright.connectors.bigcommerce import Sandbox as Store
 from stockwright.connectors.magento import Sandbox
 from stockwright.domain.events import Fact
@@ -114,6 +114,7 @@ async def test_a_shop_whose_cause_is_mended_is_asked_and_told_at_once(database_u
 
 
 async def test_a_thin_webhook_brings_the_order_at_once(database_url, monkeypatch):
+    monkeypatch.setattr(asking, "POLL_EVERY_S", 3_600.0)
     store = Store(("MUG",))
     monkeypatch.setenv("SHOP_TOKEN", "sandbox-token")
     monkeypatch.setenv("SHOP_SECRET", store.secret.reveal())
@@ -136,7 +137,7 @@ async def test_a_thin_webhook_brings_the_order_at_once(database_url, monkeypatch
                 await eventually(lambda: store.shown("MUG") == 10)
                 await store.sell([("MUG", 3)])
                 assert store.deliveries == [202]
-                await eventually(lambda: reserved(services, "A") == 3, within_s=8)
+                await eventually(lambda: reserved(services, "A") == 3)
                 await eventually(lambda: store.shown("MUG") == 7)
             finally:
                 await asyncio.to_thread(web.stop)

@@ -6,11 +6,19 @@ from stockwright import telemetry
 from stockwright.app import open_services
 from stockwright.app.signals import measure
 from stockwright.domain.events import Fact
+from stockwright.store import processes
 from tests.app.test_services import network, receipt, stock
+from tests.proof.stage import wait_until
 
 
 def value(name: str, **labels: str) -> float:
     return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def kept_house(services) -> bool:
+    """Whether the process told of itself, in the transaction that measured."""
+    with services.pool.connection() as connection:
+        return bool(processes.processes(connection))
 
 
 def test_batches_and_outcomes_are_counted(database_url):
@@ -34,8 +42,11 @@ def test_batches_and_outcomes_are_counted(database_url):
     assert value("stockwright_ledger_sequence_number") >= 2
 
 
-def test_what_waits_is_measured_and_what_no_longer_waits_is_gone(database_url):
+def test_what_waits_is_measured_and_what_no_longer_waits_is_gone(database_url, monkeypatch):
+    # Once and no more: the gauges are the process's, and its housekeeping would set them meanwhile.
+    monkeypatch.setattr(processes, "SEEN_EVERY_S", 3_600.0)
     with open_services(network(database_url), ["api"]) as services:
+        wait_until(lambda: kept_house(services), "the house is kept for the first time")
         stock(services, "A", "L-A")
         services.recorder.submit([receipt("A", 1)]).result()
         with services.pool.connection() as connection:

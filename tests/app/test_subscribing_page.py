@@ -89,7 +89,7 @@ def test_the_consumer_of_the_page_is_told_and_the_commands_answer_as_it_says(hub
 
 def settle(hub) -> None:
     """Waits until the subscription has nothing before it, as a reader of the page would."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with hub.pool.connection() as connection:
             (left,) = connection.execute(

@@ -96,11 +96,35 @@ def test_a_part_with_its_own_event_loop_hears_the_stop():
     assert heard == [True]
 
 
-def test_a_part_that_does_not_end_is_named():
-    release = threading.Event()
+def test_a_part_whose_loop_has_just_ended_is_told_to_stop_without_harm():
+    """Else the stop of the whole process broke off there, and the other parts ran on."""
+    asks: list[object] = []
+    ended = threading.Event()
+
+    async def run(_stop: asyncio.Event) -> None:
+        asks.append(part.when_asked)
+        ended.set()
+
     parts = Supervisor()
-    parts.add("deaf", lambda _stop: release.wait() and None)
+    part = parts.add_async("short", run)
     parts.start()
+    assert ended.wait(30)
+    assert parts.stop(timeout_s=30) == []
+    part.when_asked = asks[0]
+    part.ask_to_stop()
+
+
+def test_a_part_that_does_not_end_is_named():
+    began, release = threading.Event(), threading.Event()
+
+    def deaf(_stop: threading.Event) -> None:
+        began.set()
+        release.wait()
+
+    parts = Supervisor()
+    parts.add("deaf", deaf)
+    parts.start()
+    assert began.wait(30)
     assert parts.stop(timeout_s=0.05) == ["deaf"]
     release.set()
     assert parts.stop(timeout_s=30) == []

@@ -74,6 +74,6 @@ def test_the_how_to_does_what_it_says_word_by_word(words, capsys):
         assert plain("".join(said)) == plain(text)
     assert commands >= 14
     whole = time.monotonic() - began
-    assert whole < 60, "of the ten minutes that the page promises, the commands take less than one"
+    assert whole < 300, "of the ten minutes that the page promises, the commands leave half"
     with capsys.disabled():
         print(f"\n{commands} commands of the how-to in {whole:.1f} s; a partner live twice")

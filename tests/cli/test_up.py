@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,14 @@ def port_of(said: dict[str, str]) -> int:
     return int(said["url"].rpartition(":")[2])
 
 
+def until_seen(on_database, count: int) -> list[Any]:
+    """The processes, once there are so many: one tells of itself a moment after it serves."""
+    deadline = time.monotonic() + 60
+    while len(seen := on_database("status", "--json").json["processes"]) < count:
+        assert time.monotonic() < deadline
+    return seen
+
+
 def test_up_serves_the_api_and_the_console_until_sigterm(on_database):
     with up("--port", "0", "--demo-open") as (running, said):
         assert said["roles"] == ["api", "workers", "console"]
@@ -48,6 +57,7 @@ def test_up_serves_the_api_and_the_console_until_sigterm(on_database):
         page = client.get("/")
         assert page.status == 200
         assert page.headers["content-type"].startswith("text/html")
+        until_seen(on_database, 1)
         status = on_database("status", "--json")
         assert (status.code, status.json["problems"]) == (0, [])
         running.send_signal(signal.SIGTERM)
@@ -70,10 +80,7 @@ def test_the_parts_run_as_processes_of_their_own(on_database):
         assert Client(port_of(console)).get("/v1/items").status == 404
         assert Client(port_of(console)).get("/healthz").status == 200
         assert Client(port_of(console)).get("/").status in (200, 303, 401)
-        # A process tells of itself a moment after it serves.
-        deadline = time.monotonic() + 20
-        while len(seen := on_database("status", "--json").json["processes"]) < 3:
-            assert time.monotonic() < deadline
+        seen = until_seen(on_database, 3)
         assert sorted(one["roles"] for one in seen) == [["api"], ["console"], ["workers"]]
         workers.send_signal(signal.SIGTERM)
         assert workers.wait(60) == 0

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 
 from stockwright.config.asking import (
@@ -44,6 +45,18 @@ def test_what_else_the_file_says_of_a_system_is_said_of_a_new_one():
     (system,) = edits_of(new(about=told), NETWORK, None).systems
     assert (system.latency_budget_s, system.revisions) == (2.5, "cumulative")
     assert (system.owner, system.criticality) == ("", "normal")
+
+
+def test_orders_stay_those_of_the_only_channel_where_the_settings_are_given_again():
+    (system,) = edits_of(new(code="ERP", role="erp"), NETWORK, None).systems
+    assert system.settings == URL | {"channel": "DESK"}
+    own = URL | {"channel": "COUNTER"}
+    (system,) = edits_of(new(code="ERP", role="erp", settings=own), NETWORK, None).systems
+    assert system.settings == own
+    two = (*NETWORK.channels, Channel(code="FAIR", system="ERP", pool=("MAIN",)))
+    several = msgspec.structs.replace(NETWORK, channels=two)
+    (system,) = edits_of(new(code="ERP", role="erp"), several, None).systems
+    assert system.settings == URL
 
 
 def test_a_channel_that_is_there_keeps_its_rules():

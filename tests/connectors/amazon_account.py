@@ -33,7 +33,7 @@ async def connecting(amazon, clock, monkeypatch, wire=None):
     opened = []
 
     def connect(*more, **settings):
-        given = {**amazon.settings(), "timeout_s": 2.0, **settings}
+        given = {**amazon.settings(), "timeout_s": 10.0, **settings}
         parsed = CONNECTOR.declaration.parse_settings(given, resolve_secret)
         transport = wire(*more) if wire else Judged(amazon.faults)
         opening = Opening(system="amz", clock=clock, transport=transport)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -14,9 +15,12 @@ from nats.js.api import StreamConfig
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that no connection is given as its own end: it stays free while a server is away."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as found:
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 class NatsServer:
@@ -40,7 +44,7 @@ class NatsServer:
         self.process = subprocess.Popen(
             [binary, *told, *self.arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with (
                 contextlib.suppress(OSError),
@@ -96,6 +100,6 @@ class NatsServer:
 
     async def settles(self, stream: str, consumer: str) -> None:
         """Returns once a consumer has nothing left."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.pending(stream, consumer) != (0, 0):  # noqa: ASYNC110  no news of it
                 await asyncio.sleep(0.05)

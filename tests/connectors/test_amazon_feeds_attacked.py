@@ -4,7 +4,6 @@ none, answers that are lost.
 
 import asyncio
 import datetime as dt
-import time
 from decimal import Decimal
 
 import msgspec
@@ -278,9 +277,8 @@ async def test_a_look_at_a_feed_keeps_within_the_time_of_one_call(amazon, connec
     await connection.submit(refund)
     clock.step(61)
     amazon.faults.plan(*[Fault(kind="slow", seconds=0.3)] * 4)
-    began = time.monotonic()
     await connection.submit(refund)
-    assert time.monotonic() - began < 0.7
+    assert len(amazon.faults._plan) >= 2, "the second call was the last that had time left"
     amazon.faults.clear()
 
 
@@ -300,11 +298,10 @@ GOOD = "<a><ProcessingSummary><MessagesSuccessful>1</MessagesSuccessful></Proces
 @pytest.mark.parametrize(
     "more", ["<b>" * 500_000 + "</b>" * 500_000, "<b/>" * 500_000, f"<!--{'x' * 2_000_000}-->"]
 )
-def test_a_report_far_larger_than_one_message_needs_is_not_read(more):
+def test_a_report_far_larger_than_one_message_needs_is_not_read(more, monkeypatch):
     assert result_of(GOOD.format("").encode()) is None
-    began = time.monotonic()
+    monkeypatch.setattr("xml.etree.ElementTree.fromstring", lambda _: pytest.fail("it was read"))
     assert isinstance(result_of(GOOD.format(more).encode()), InDoubt)
-    assert time.monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize("number", [0, 3, -1, 99])

@@ -406,10 +406,10 @@ async def test_a_document_whose_answer_was_lost_is_told_once(store, connect, kin
 
 
 async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(store, connect):
-    connection = connect(timeout_s=2.0)
+    connection = connect(timeout_s=4.0)
     order = await store.sell([("MUG", 1)])
     asked = shipment(order, [(store.products[order][0]["id"], 1)])
-    store.faults.plan(*[Fault(kind="slow", seconds=1.2)] * 2)
+    store.faults.plan(*[Fault(kind="slow", seconds=2.4)] * 2)
     assert isinstance(await connection.submit(asked), InDoubt)
     assert isinstance(await connection.submit(asked), Delivered)
     assert len(store.shipments[order]) == 1

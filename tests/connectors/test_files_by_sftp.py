@@ -93,9 +93,9 @@ async def test_a_file_that_would_lose_its_catalogue_is_not_uploaded(server, conn
 
 
 async def test_an_upload_nobody_answered_is_in_doubt_and_heals(server, connect):
-    connection = connect(timeout_s=2.0)
+    connection = connect(timeout_s=6.0)
     await connection.publish(levels(1, 2))
-    server.faults["posix_renamed"] = 5.0
+    server.faults["posix_renamed"] = 12.0
     results = await connection.publish(levels(1, quantity=0, version=2))
     assert all(isinstance(one, InDoubt) for one in results)
     server.faults.clear()
@@ -158,8 +158,8 @@ async def test_a_slow_server_gives_what_it_can_in_time_and_the_rest_with_the_nex
 ):
     for n in range(4):
         (server.root / "in" / f"orders-{n}.csv").write_text(f"order,sku,quantity\nO{n},A,1\n")
-    connection = connect(timeout_s=3.0)
-    server.faults["open"] = 0.9
+    connection = connect(timeout_s=6.0)
+    server.faults["open"] = 1.8
     page = await connection.read("")
     assert 0 < len(page.payloads) < 4
     assert not page.complete
@@ -172,8 +172,8 @@ async def test_a_slow_server_gives_what_it_can_in_time_and_the_rest_with_the_nex
 
 async def test_a_server_that_stalls_while_a_file_is_read_loses_nothing(server, connect):
     (server.root / "in" / "orders-1.csv").write_text("order,sku,quantity\nO1,A,1\n")
-    connection = connect(timeout_s=2.0)
-    server.faults["open"] = 5.0
+    connection = connect(timeout_s=6.0)
+    server.faults["open"] = 12.0
     with pytest.raises(Transient):
         await connection.read("")
     server.faults.clear()

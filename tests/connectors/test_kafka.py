@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import json
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -59,7 +60,7 @@ async def connect(broker):
         given = {
             "bootstrap_servers": [broker.address],
             "security": "PLAINTEXT",
-            "timeout_s": 2.0,
+            "timeout_s": 10.0,
             "wait_s": 0.3,
             "topic": topic,
         }
@@ -94,6 +95,23 @@ async def polled(hub, connection, messages):
         if kept >= messages:
             break
     assert kept == messages
+
+
+async def applied(connection):
+    """Publishes until it is taken: a broker needs its time, and one call has little of it."""
+    async with asyncio.timeout(60):
+        while await connection.publish([LEVEL]) != [Applied()]:
+            pass
+
+
+async def read(connection):
+    """A page with something on it, once there is one."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(Transient):
+                page = await connection.read("")
+                if page.payloads:
+                    return page
 
 
 # -------------------------------------------------------------------- in
@@ -154,7 +172,7 @@ async def test_who_reads_no_more_leaves_its_partitions_to_who_reads(
     await broker.send(topic, ("k", receipt("GR-1")))
     await polled(hub, idle, 1)
     assert idle._queue._consumer is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while idle._queue._consumer is not None:  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.05)
     await broker.send(topic, *((f"k{n}", receipt(f"GR-{n}")) for n in range(2, 8)))
@@ -167,9 +185,7 @@ async def test_who_reads_no_more_leaves_its_partitions_to_who_reads(
 async def test_a_frozen_cluster_is_told_and_nothing_is_lost_by_it(broker, topic, connect, hub):
     await broker.send(topic, ("k", receipt("GR-1")), ("k", receipt("GR-2")))
     connection = connect(topic, page_size=1, timeout_s=1.0)
-    page = await connection.read("")
-    while not page.payloads:
-        page = await connection.read("")
+    page = await read(connection)
     broker.freeze()
     try:
         await connection.acknowledge(page)
@@ -232,16 +248,14 @@ async def test_levels_and_documents_are_stored_with_their_subjects_as_keys(broke
 
 async def test_a_frozen_cluster_leaves_a_level_in_doubt_and_takes_the_next(broker, topic, connect):
     connection = connect(out_topic=topic, levels_subject="levels", timeout_s=1.0)
-    assert await connection.publish([LEVEL]) == [Applied()]
+    await applied(connection)
     broker.freeze()
     try:
         (doubt,) = await connection.publish([LEVEL])
         assert isinstance(doubt, InDoubt | Retry)
     finally:
         broker.thaw()
-    found = None
-    while found != Applied():
-        (found,) = await connection.publish([LEVEL])
+    await applied(connection)
     stored = await broker.stored(topic)
     assert len({(record.key, record.value) for record in stored}) == 1
 
@@ -256,9 +270,7 @@ async def test_a_producer_that_could_not_start_is_made_anew(broker, topic, conne
             assert connection._queue._producer is None
     finally:
         broker.thaw()
-    async with asyncio.timeout(20):
-        while await connection.publish([LEVEL]) != [Applied()]:
-            pass
+    await applied(connection)
 
 
 async def test_a_cluster_that_is_gone_claims_nothing_and_holds_up_no_end(connect):
@@ -270,8 +282,9 @@ async def test_a_cluster_that_is_gone_claims_nothing_and_holds_up_no_end(connect
         levels_subject="levels",
         timeout_s=0.5,
     )
-    assert await connection.publish([LEVEL]) == [Applied()]
-    await connection.read("")
+    await applied(connection)
+    with suppress(Transient):  # whether it joins the group in so little time
+        await connection.read("")
     gone.kill()
     (first,) = await connection.publish([LEVEL])
     assert isinstance(first, InDoubt | Retry)
@@ -279,7 +292,7 @@ async def test_a_cluster_that_is_gone_claims_nothing_and_holds_up_no_end(connect
         await connection.read("")
     with pytest.raises(Transient):
         await connection.announce([Announcement(id="1", subject="a", body=b"{}")])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await connection.close()
     assert not [task for task in asyncio.all_tasks() if "aiokafka" in repr(task.get_coro())]
 

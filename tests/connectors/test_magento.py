@@ -201,9 +201,9 @@ async def test_a_look_up_that_takes_too_long_goes_on_where_it_was(shop, connect)
     names = [f"X-{n:03}" for n in range(150)]
     for name in names:
         shop.add(name)
-    connection = connect(timeout_s=1.5, bulk_from=0, sync_most=1000)
+    connection = connect(timeout_s=4.0, bulk_from=0, sync_most=1000)
     shop.limits = False
-    shop.faults.plan(Fault(kind="slow", seconds=0.0), Fault(kind="slow", seconds=1.9))
+    shop.faults.plan(Fault(kind="slow", seconds=0.0), Fault(kind="slow", seconds=5.0))
     results = await connection.publish([level(name, 3) for name in names])
     assert all(isinstance(one, Retry) for one in results)
     before = len(shop.calls)
@@ -396,9 +396,9 @@ async def test_a_document_whose_answer_was_lost_is_told_once(shop, connect, kind
 
 
 async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
-    connection = connect(timeout_s=2.0)
+    connection = connect(timeout_s=4.0)
     order, line = sold(shop, 1, held=5)
-    shop.faults.plan(*[Fault(kind="slow", seconds=1.2)] * 2)
+    shop.faults.plan(*[Fault(kind="slow", seconds=2.4)] * 2)
     assert isinstance(await connection.submit(shipment(order, [(line, 1)])), InDoubt)
     assert isinstance(await connection.submit(shipment(order, [(line, 1)])), Delivered)
     assert len(shop.shipments) == 1

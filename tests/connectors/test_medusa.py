@@ -509,9 +509,9 @@ async def test_a_shipment_is_told_once_with_its_tracking(shop, connect):
 
 
 async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
-    connection = connect(timeout_s=2.0)
+    connection = connect(timeout_s=4.0)
     order, line = await sold(shop)
-    shop.faults.plan(*[Fault(kind="slow", seconds=1.2)] * 2)
+    shop.faults.plan(*[Fault(kind="slow", seconds=2.4)] * 2)
     assert isinstance(await connection.submit(shipment(order, [(line, 1)])), InDoubt)
     shop.faults.clear()
     assert isinstance(await connection.submit(shipment(order, [(line, 1)])), Delivered)

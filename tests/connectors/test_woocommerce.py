@@ -455,10 +455,10 @@ async def test_a_shipment_is_told_once_and_the_last_one_completes_the_order(shop
 
 
 async def test_a_document_that_takes_too_long_is_in_doubt_and_told_once(shop, connect):
-    connection = connect(timeout_s=2.0)
+    connection = connect(timeout_s=4.0)
     order = await shop.sell([("MUG", 1)])
     asked = shipment(order, [(shop.orders[order]["line_items"][0]["id"], 1)])
-    shop.faults.plan(*[Fault(kind="slow", seconds=1.2)] * 2)
+    shop.faults.plan(*[Fault(kind="slow", seconds=2.4)] * 2)
     assert isinstance(await connection.submit(asked), InDoubt)
     shop.faults.clear()
     assert isinstance(await connection.submit(asked), Delivered)

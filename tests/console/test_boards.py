@@ -260,7 +260,7 @@ def test_taking_back_while_the_cause_comes_up_anew_is_told_to_come_again(
         " where wait_event_type = 'Lock' and datname = current_database()"
     )
     with connect(database_url, autocommit=True) as looking, ThreadPoolExecutor(1) as thread:
-        with connect(database_url) as ledger:
+        with connect(database_url, idle_in_transaction_s=0) as ledger:
             ledger.execute(
                 "insert into work_item (kind, subject) select kind, subject from work_item"
                 " where id = %s", [one],

@@ -102,6 +102,29 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     assert one["system"] == "SHOP"
 
 
+def test_a_warehouse_whose_places_have_other_names_is_connected_with_forms(console, seed, tmp_path):
+    seed._run("insert into system (code, role, connector, settings) values"
+              " ('WMS', 'wms', 'csv_drop', jsonb_build_object('inbox', %s::text))",
+              str(tmp_path))  # fmt: skip
+    browser = Browser(console)
+
+    def act(action, **fields):
+        return browser.post("/connections/act", {"system": "WMS", "action": action, **fields})
+
+    text = "sku,quantity,location,counted_at\nMUG,4,LAGER,2026-11-26T08:00:00Z\n"
+    sample = {"sample": text, "file": "stock-1.csv"}
+    assert act("test", **sample).status == 303
+    assert "Places that wait 1" in words(browser.get("/connections/WMS"))
+    wrong = act("bind_places", place="LAGER", location="MIAN")
+    assert (wrong.status, "LAGER: there is no location MIAN" in words(wrong)) == (400, True)
+    assert "Write our place beside" in words(act("bind_places", place="LAGER", location=" "))
+    assert act("bind_places", place="LAGER", location="MAIN").status == 303
+    page = browser.get("/connections/WMS")
+    assert "Places that wait" not in words(page)
+    assert act("test", **sample).status == 303
+    assert "1 message: 1 count" in words(browser.get("/connections/WMS"))
+
+
 def test_more_figures_than_a_page_adds_up_are_counted(console, seed, monkeypatch):
     monkeypatch.setattr("stockwright.console.connections.SUMMED_UP", 1)
     seed._run("insert into system (code, role, connector) values ('WMS', 'wms', 'json_http')")

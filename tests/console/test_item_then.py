@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
@@ -28,6 +27,7 @@ from stockwright.store.connection import Connection, Pool, connect
 from stockwright.store.embedded import EmbeddedServer
 from stockwright.store.network import apply_config
 from tests.flow.channels import Shop, applied_but_500, honest, in_doubt, link, refuse, unreachable
+from tests.proof.stage import pass_by
 from tests.proof.test_state_machine import settings_for
 
 SKUS = ("A", "B")
@@ -284,8 +284,7 @@ class Histories(RuleBasedStateMachine):
                 assert page is not None
                 self.seen.append((sku, now, told(page)))
                 self.met.update(what_is_met(page))
-        # The ledger's times are those of its lane, which may lag behind the clock by milliseconds.
-        time.sleep(0.02)
+        pass_by(self.recorder, now)
 
     def teardown(self) -> None:
         self.recorder.stop()

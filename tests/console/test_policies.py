@@ -24,6 +24,7 @@ from stockwright.store.network import read_network
 from tests.console.people import Browser, add_user, signed_in
 from tests.console.seeding import Seed
 from tests.console.serving import Served
+from tests.proof.stage import pass_by
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
@@ -462,7 +463,7 @@ def test_the_last_month_is_played_under_the_rules(seed: Seed, console: Served, d
         seed.sequence = 1
         seed.change("WEB", "D", 20, -1)
         seed.attempt("WEB", "D", 20, int(seed.ago(-1).timestamp() * 1000), latency_s=0.01)
-        time.sleep(1.2)
+        pass_by(recorder, seed.ago(-1.1))
         recorder.submit([_till_sale("D", 17), _order("D", 5)]).result(60)
     browser = Browser(console)
     address, _ = try_out(browser, "WEB", {"sku": "D", "buffer": "17"})

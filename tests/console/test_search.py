@@ -1,7 +1,6 @@
 """Search: what a text may mean, found by an index, and the way of the events it finds."""
 
 import datetime as dt
-import time
 from typing import Any
 from urllib.parse import quote
 
@@ -169,9 +168,6 @@ def test_no_search_and_no_page_of_a_board_reads_a_large_table_whole(database_url
             read = scans(explained[0][0]["Plan"], [])
             if read:
                 whole[f"{stem}.{name}"] = read
-        started = time.perf_counter()
         hits = finding.find(connection, "O-4711")
-        took_s = time.perf_counter() - started
     assert whole == {}
     assert hits.orders[0].order == "O-4711"
-    assert took_s < 2

@@ -68,7 +68,7 @@ class Consumer:
         """Ids of all changes it was told, in the order of arrival."""
         return [event["id"] for event in self.events]
 
-    async def wait_for(self, count: int, timeout_s: float = 10.0) -> None:
+    async def wait_for(self, count: int, timeout_s: float = 25.0) -> None:
         """Returns once it was told so many changes."""
         async with asyncio.timeout(timeout_s):
             while len(self.ids) < count:

@@ -20,6 +20,7 @@ from stockwright.store.handed_in import BatchInterrupted, RawPayload
 from stockwright.store.ledger import WARY, Flight, Ledger
 from stockwright.store.ledger_read import Scope
 from tests.flow.test_recording import balances, receipt, reserve, rows
+from tests.proof.stage import wait_until
 
 LATER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
 
@@ -204,8 +205,8 @@ def test_a_fact_a_count_may_have_seen_is_read_for(ledger: Ledger):
 
 def test_a_due_hold_is_recorded_before_anything_is_sent_ahead(ledger: Ledger, database: str):
     record(ledger, reserve("short", 1, hold_s=1))
-    with psycopg.connect(database) as connection:
-        connection.execute("select pg_sleep(1.1)")
+    ((ends,),) = rows(database, "select expires_at from demand_line where order_ref = 'short'")
+    wait_until(lambda: ledger.now() > ends, "the hold does not end")
     assert ledger.ahead(prepared(reserve("F", 1))) is None
     record(ledger, reserve("F", 1))
     assert rows(database, "select state from demand_line where order_ref = 'short'") == [

@@ -14,9 +14,10 @@ from stockwright.flow.expiry import Sweeper
 from stockwright.flow.projection import Projection
 from stockwright.flow.recording import Recorder
 from stockwright.store import clock, ledger, levels, polls, processes, sessions, users, windows
-from stockwright.store.connection import Pool
+from stockwright.store.connection import Pool, connect
 from stockwright.store.payloads import NewPayload, claim, keep
 from tests.flow.channels import World
+from tests.proof.stage import wait_until
 
 HOUR_S = 3600
 
@@ -310,16 +311,15 @@ def test_of_two_processes_that_find_it_one_puts_it_right(world, pool, set_back):
         " values ('WEB', clock_timestamp() + interval '70 minutes')"
     )
     found = []
-    with pool.connection() as first:
+    waits = (
+        "select from pg_stat_activity where wait_event_type = 'Lock'"
+        " and datname = current_database()"
+    )
+    with connect(world.url, idle_in_transaction_s=0) as first:
         found.append(clock.follow(first))
         second = threading.Thread(target=lambda: found.append(follow(pool)))
         second.start()
-        until = time.monotonic() + 10
-        while time.monotonic() < until and not world.rows(
-            "select from pg_stat_activity where wait_event_type = 'Lock'"
-            " and datname = current_database()"
-        ):
-            time.sleep(0.01)
+        wait_until(lambda: world.rows(waits), "the second waits for the first")
     second.join()
     ((wait_s,),) = world.rows(
         "select extract(epoch from retry_at - clock_timestamp()) from connection_state"

@@ -23,7 +23,7 @@ from stockwright.flow.publication import Publisher
 from stockwright.sdk.messages import ShownLevel
 from stockwright.store import attempts, polls
 from stockwright.store import connecting as store
-from stockwright.store.connection import Pool
+from stockwright.store.connection import Pool, connect
 from stockwright.store.history import Said
 from stockwright.store.network import read_network
 from stockwright.store.session import session
@@ -209,6 +209,23 @@ async def test_a_code_that_no_text_can_hold_is_one_unknown_item(world, pool, cod
         do(pool, checking.judge, "WEB", Silent(), probed, (), actor="cli ann")
         found = {one.code: one.state for one in do(pool, store.items, "WEB")}
         assert found == {"SKU-000": "matched", kept: "unknown"}
+
+
+async def test_figures_of_an_earlier_time_are_opening_stock_as_of_that_time(world, pool):
+    """An ERP that dates by the day tells what lay there when yesterday ended."""
+    earlier = NOW - dt.timedelta(hours=9)
+
+    class ByDay(Showing):
+        async def opening(self):
+            return earlier, [ShownLevel(listing="A", quantity=5, location="MAIN")]
+
+    figures(world, pool)
+    probed = await probe(ByDay(ShownLevel(listing="A", quantity=8)), [], lambda: NOW)
+    assert (probed.as_of, probed.shown_at) == (NOW, earlier)
+    do(pool, checking.judge, "WMS", Silent(), probed, (), actor="cli ann")
+    opening, facts = do(pool, opening_stock.plan, "WMS")
+    assert (opening.as_of, opening.units) == (earlier, 5)
+    assert [fact.occurred_at for fact in facts] == [earlier]
 
 
 @pytest.mark.parametrize("quantity", [2**70, -(2**70), 1.5, "7", None])
@@ -467,7 +484,7 @@ def test_a_step_waits_for_who_changes_the_settings_and_is_judged_by_them(world, 
     stage(pool, "added")
     passed(pool)
     with ThreadPoolExecutor(1) as other:
-        with session(pool) as bob:
+        with connect(world.url, idle_in_transaction_s=0) as bob:
             change_settings(bob)
             ann = other.submit(do, pool, deed, "WEB", actor="cli ann", why="tested")
             wait_until(lambda: waiting(world) == 1, "it waits")
@@ -481,7 +498,7 @@ def test_who_adds_a_connection_waits_for_who_takes_it_live(world, pool):
     stage(pool, "added")
     passed(pool)
     with ThreadPoolExecutor(1) as other:
-        with session(pool) as ann:
+        with connect(world.url, idle_in_transaction_s=0) as ann:
             connecting.go_live(ann, "WEB", actor="cli ann", why="tested")
             bob = other.submit(do, pool, add_again)
             wait_until(lambda: waiting(world) == 1, "it waits")
@@ -490,6 +507,15 @@ def test_who_adds_a_connection_waits_for_who_takes_it_live(world, pool):
     assert refused.value.reason == "already_connected"
     now = do(pool, connecting.view, "WEB")
     assert (now.stage, now.missing) == ("live", ())
+
+
+def test_nobody_goes_live_without_a_reason(world, pool):
+    stage(pool, "added")
+    passed(pool)
+    with pytest.raises(Rejected) as refused:
+        do(pool, connecting.go_live, "WEB", actor="cli ann", why=" \t")
+    assert (refused.value.reason, refused.value.field) == ("malformed", "why")
+    assert do(pool, connecting.view, "WEB").stage == "added"
 
 
 def add_again(connection, settings=OTHER):

@@ -90,10 +90,12 @@ def test_an_increase_waits_for_a_poll_that_began_after_it_and_asks_for_it(house)
     assert house.shop.sent == [("SKU-000", 15)]
 
 
-def test_polls_are_not_asked_for_again_and_again(house):
+def test_polls_are_not_asked_for_again_and_again(house, pool):
+    patience = msgspec.structs.replace(PATIENCE, orders_every_s=3_600.0)
+    publisher = Publisher(pool, house.shop, msgspec.structs.replace(house.link, patience=patience))
     house.settle(SKU_000=10)
     house.stock(SKU_000=15)
-    assert house.step() == 0
+    assert asyncio.run(publisher.step()) == 0
     assert not house.poll_is_due(), "one was made a moment ago"
 
 
@@ -325,9 +327,10 @@ def test_what_waited_for_orders_does_not_make_the_channel_blinder(house, pool):
     house.world.run("update attempt set finished_at = clock_timestamp()")
     with pool.connection() as connection:
         assert windows.latencies(connection) == {}
-        house.stock(SKU_000=3)
-        house.step()
-        house.world.run("update attempt set finished_at = clock_timestamp()")
+    house.stock(SKU_000=3)
+    house.step()
+    house.world.run("update attempt set finished_at = clock_timestamp()")
+    with pool.connection() as connection:
         assert len(windows.latencies(connection)["WEB"]) == 1
 
 

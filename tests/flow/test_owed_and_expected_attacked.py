@@ -4,7 +4,6 @@
 
 import datetime as dt
 import threading
-import time
 
 import pytest
 
@@ -31,6 +30,7 @@ from tests.flow.test_owed_and_expected import (
     tell,
     world,
 )
+from tests.proof.stage import pass_by
 
 NO_DATE = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 BEFORE_ALL = dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=14)))
@@ -218,7 +218,7 @@ def test_one_that_was_promoted_in_part_and_closed_by_hand_is_owed_anew(
 
 
 def test_an_expired_hold_that_is_confirmed_settles_what_its_line_is_owed(
-    world, record, pool, connection
+    world, recorder, record, pool, connection
 ):
     record(receipt(5, "GR-1"))
     held = Request(
@@ -226,7 +226,8 @@ def test_an_expired_hold_that_is_confirmed_settles_what_its_line_is_owed(
         lines=[RequestLine(sku="SKU-000", quantity=5)],
     )  # fmt: skip
     assert record(held)[0].code == "granted"
-    time.sleep(1.2)
+    ((ends,),) = world.rows("select expires_at from demand_line")
+    pass_by(recorder, ends)
     record(receipt(1, "GR-2"))
     owe(pool, "O-1", 5)
     confirm = Request(kind="confirm", system="WEB", document="C-1", order="O-1")

@@ -23,6 +23,7 @@ from stockwright.store import attempts, watermarks
 from stockwright.store.connection import Pool
 from stockwright.store.polls import hurry_poll, poll_states
 from stockwright.store.session import session
+from tests.flow.channels import until
 from tests.flow.partners import events, order, rows, set_up
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -193,6 +194,26 @@ async def test_failures_in_a_row_are_tried_later_and_later_up_to_five_minutes(po
         query = "select round(extract(epoch from due_at - last_error_at)) from poll_cursor"
         waits.append(int(rows(database, query)[0][0]))
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+
+
+async def test_a_partner_that_is_away_for_weeks_is_asked_every_five_minutes(poller, database):
+    partner = Partner([])
+    await poller.poll("shop", partner, now=True)
+    database.execute("update poll_cursor set failures = 5000")
+    partner.faults = [Transient("away")]
+    assert (await poller.poll("shop", partner, now=True)).error == "away"
+    query = "select failures, round(extract(epoch from due_at - last_error_at)) from poll_cursor"
+    assert rows(database, query) == [(5001, 300)]
+
+
+async def test_a_wrong_setting_told_in_a_partners_broken_words_is_a_work_item(poller, database):
+    partner = Partner([])
+    partner.faults = [Misconfigured("queue", "no \x00 such \ud83d queue " + "x" * 5000)]
+    assert "queue" in (await poller.poll("shop", partner, now=True)).error
+    items = "select kind, substr(detail ->> 'message', 1, 18) from work_item"
+    told = "no \ufffd such ? queue "
+    assert rows(database, items) == [("connection_misconfigured", told)]
+    assert rows(database, "select substr(last_error, 1, 18) from poll_cursor") == [(told,)]
 
 
 async def test_a_wrong_setting_is_a_work_item_until_the_partner_is_read(poller, database):
@@ -371,20 +392,27 @@ async def test_calls_of_a_poll_side_by_side_have_their_turns_one_after_the_other
     assert max(owed) <= 1 / plan.calls_per_s
 
 
-async def test_a_poll_that_waits_for_its_turn_keeps_its_lease(pool, database_url):
+async def test_a_poll_that_waits_for_its_turn_keeps_its_lease(pool, database, monkeypatch):
+    turn = asyncio.Event()
+
+    async def waits_for_its_turn(*_told):
+        await turn.wait()
+
+    monkeypatch.setattr(Poller, "_keep_pace", waits_for_its_turn)
     partner = Partner(orders(2), size=2)
-    partner.limits = msgspec.structs.replace(PLAN, calls_per_s=50.0, burst=1)
-    with session(pool) as connection:
-        attempts.ensure_connection(connection, "shop", 1)
-        now, budget = attempts.lock_connection(connection, "shop")
-        budgets.refill(budget, now, 50.0, 1)
-        budgets.charge(budget, 25, 50.0, 1)
-        attempts.write_connection(connection, "shop", budget)
-    first, second = (Poller(pool, worker=name, spare_s=-0.85) for name in "ab")
-    polling = asyncio.create_task(first.poll("shop", partner))
-    await asyncio.sleep(0.35)
-    assert await second.poll("shop", partner) is None
+    polling = asyncio.create_task(Poller(pool, worker="p1", spare_s=1.0).poll("shop", partner))
+    await until_its_lease_is_longer(database)
+    assert partner.asked == []
+    turn.set()
     assert (await polling).complete
+
+
+async def until_its_lease_is_longer(database):
+    """Waits until the lease of the poll that began ends later than it did."""
+    lease = "select lease_until from poll_cursor where lease_until is not null"
+    await until(lambda: rows(database, lease))
+    ends = rows(database, lease)
+    await until(lambda: rows(database, lease) > ends)
 
 
 async def test_a_connection_with_plans_of_its_own_waits_for_no_call(pool, poller, monkeypatch):
@@ -474,20 +502,17 @@ async def test_a_partner_that_asks_never_to_be_polled_again_is_polled_within_the
 
 
 async def test_a_page_that_takes_longer_than_the_lease_is_not_taken_over(pool, database):
-    poller, other = Poller(pool, worker="p1", spare_s=-0.8), Poller(pool, worker="p2")
-    started, end = asyncio.Event(), asyncio.Event()
+    poller, other = Poller(pool, worker="p1", spare_s=1.0), Poller(pool, worker="p2")
+    end = asyncio.Event()
 
     async def take_long():
-        started.set()
         await end.wait()
 
     partner = Partner(orders(1))
     partner.faults = [take_long]
     polling = asyncio.create_task(poller.poll("shop", partner))
-    await started.wait()
-    for _ in range(6):
-        await asyncio.sleep(0.1)
-        assert await other.poll("shop", Partner([]), now=True) is None
+    await until_its_lease_is_longer(database)
+    assert await other.poll("shop", Partner([]), now=True) is None
     end.set()
     assert await polling == (1, True, "")
 

@@ -440,6 +440,26 @@ async def test_a_failed_compare_and_set_tells_what_is_shown(
     assert [one.expected for call in shop.calls for one in call] == [None, 10, 15]
 
 
+async def test_no_number_is_compared_with_while_a_call_is_in_doubt(
+    world, projection, pool, shop, clock
+):
+    """Ten were shown, and six may be: who compares with either would be wrong."""
+    publisher = Publisher(pool, shop, link(limits=LONG_DOUBT, clock=clock))
+    set_stock(world, projection, SKU_000=10)
+    await publisher.step()
+    set_stock(world, projection, SKU_000=6)
+    shop.behave(in_doubt)
+    await publisher.step()
+    set_stock(world, projection, SKU_000=4)
+    for seconds in (5, 120):
+        clock.pass_s(seconds)
+        assert await publisher.step() == 1
+    assert world.unsettled() == []
+    set_stock(world, projection, SKU_000=3)
+    await publisher.step()
+    assert [one.expected for call in shop.calls for one in call] == [None, 10, None, None, 4]
+
+
 class Comparing(Shop):
     """Takes a number only from who knows what is shown; sells one unit before every call."""
 

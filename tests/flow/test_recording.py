@@ -235,19 +235,19 @@ def test_a_shortage_is_opened_and_closed_by_the_stock_itself(
 def test_holds_of_many_lines_with_long_names_expire(database: str, recorder: Recorder) -> None:
     names = [str(uuid.UUID(int=random.Random(n).getrandbits(128))) for n in range(150)]
     lines = [RequestLine(line=name, sku="A", quantity=1) for name in names]
-    asked = Request(kind="reserve", system="web", document="K1", lines=lines, hold_s=1)
+    asked = Request(kind="reserve", system="web", document="K1", lines=lines, hold_s=600)
     recorder.submit([receipt("1", 150), asked]).result()
     with psycopg.connect(database) as connection:
-        connection.execute("update demand_line set expires_at = now() - interval '1 second'")
+        connection.execute("update demand_line set expires_at = now() - interval '1 hour'")
     assert recorder.submit([reserve("K2", 150)]).result()[0].code == "granted"
 
 
 def test_a_hold_that_ends_while_its_batch_is_read_waits_for_the_next(
     database: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder.submit([receipt("1", 5), reserve("K1", 5, hold_s=1)]).result()
+    recorder.submit([receipt("1", 5), reserve("K1", 5, hold_s=600)]).result()
     with psycopg.connect(database) as connection:
-        connection.execute("update demand_line set expires_at = now() - interval '1 second'")
+        connection.execute("update demand_line set expires_at = now() - interval '20 seconds'")
         connection.execute("update ledger_head set recorded_at = now() - interval '1 day'")
     slow = dict(ledger._sql)
     slow["head"] = slow["head"].replace("clock_timestamp()", "now() - interval '1 minute'")
@@ -263,10 +263,10 @@ def test_a_hold_that_ends_while_its_batch_is_read_waits_for_the_next(
 def test_a_hold_past_its_time_gives_its_stock_to_the_next_request(
     database: str, recorder: Recorder
 ) -> None:
-    recorder.submit([receipt("1", 5), reserve("K1", 5, hold_s=1)]).result()
+    recorder.submit([receipt("1", 5), reserve("K1", 5, hold_s=600)]).result()
     assert recorder.submit([reserve("K2", 5)]).result()[0].code == "insufficient"
     with psycopg.connect(database) as connection:
-        connection.execute("update demand_line set expires_at = now() - interval '1 second'")
+        connection.execute("update demand_line set expires_at = now() - interval '1 hour'")
     assert recorder.submit([reserve("K3", 5)]).result()[0].code == "granted"
     states = rows(database, "select order_ref, state from demand_line order by order_ref")
     assert states == [("K1", "expired"), ("K3", "open")]

@@ -12,8 +12,6 @@ from stockwright.flow.recording import Recorder
 from stockwright.store.connection import Pool, connect
 from tests.flow.channels import World
 
-TODAY = dt.datetime.now(dt.UTC).date()
-
 
 @pytest.fixture
 def world(database_url):
@@ -44,7 +42,7 @@ def connection(database_url):
 
 
 def in_days(days):
-    return TODAY + dt.timedelta(days=days)
+    return dt.datetime.now(dt.UTC).date() + dt.timedelta(days=days)
 
 
 def kit(world, sku, **parts):

@@ -9,7 +9,7 @@ from stockwright.domain.errors import Rejected
 from stockwright.flow import steering
 from stockwright.flow.publication import Publisher
 from stockwright.store import links
-from stockwright.store.connection import Listener, Pool
+from stockwright.store.connection import Listener, Pool, connect
 from tests.flow.channels import FAST, Clock, Shop, World, in_doubt, link, refuse, set_stock, until
 
 
@@ -92,7 +92,7 @@ async def test_a_call_that_waited_for_a_pause_does_not_begin(
 ):
     set_stock(world, projection, SKU_000=10)
     world.run("insert into connection_state (system) values ('WEB')")
-    with pool.connection() as connection:
+    with connect(world.url, idle_in_transaction_s=0) as connection:
         steering.pause(connection, "WEB", actor="cli", why="x")
         waiting = asyncio.create_task(publisher.step())
         blocked = (

@@ -122,7 +122,7 @@ def test_the_command_line_moves_a_whole_master_to_another_database(
     assert main(["export", "all", "folder", "--format", "csv"]) == 0
     assert main(["export", "skus", "skus.ndjson", "--json"]) == 0
     assert '"skus": 4' in capsys.readouterr().out
-    with connect(database_url) as other:
+    with connect(database_url, idle_in_transaction_s=0) as other:
         apply_config(other, NETWORK)
         other.commit()
         monkeypatch.setenv("STOCKWRIGHT_DATABASE_URL", database_url)

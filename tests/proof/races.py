@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -24,6 +25,7 @@ from stockwright.domain.events import Item, Outcome
 from stockwright.domain.ledger import decide
 from stockwright.domain.wellformed import prepare
 from stockwright.flow.recording import Recorder
+from stockwright.store.connection import connect
 from stockwright.store.ledger import Ledger
 from tests.proof.stage import (
     assert_audited,
@@ -309,6 +311,8 @@ def a_late_commit_is_not_skipped(url: str) -> None:
         closing(Ledger(url)) as slow,
         closing(Ledger(url)) as quick,
         patch("stockwright.store.ledger.decide", slowly),
+        # The slow one may take all the time of a machine that stands still.
+        patch("stockwright.store.ledger.connect", partial(connect, idle_in_transaction_s=0)),
         ThreadPoolExecutor(2) as threads,
     ):
         first = threads.submit(_persist, slow, receipt("slow", 1, "A"))

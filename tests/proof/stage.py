@@ -9,6 +9,7 @@ import psycopg
 
 from stockwright.domain.events import Fact, Request, RequestLine
 from stockwright.flow.audit import run_audit
+from stockwright.flow.recording import Recorder
 from stockwright.store.connection import connect
 
 PATIENCE_S = 60.0
@@ -106,3 +107,11 @@ def wait_until(holds: Callable[[], object], what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
+
+
+def pass_by(recorder: Recorder, moment: dt.datetime) -> None:
+    """Waits until what is recorded next is dated after a moment of the database's clock.
+
+    The ledger's own clock runs behind that one by as long as the server's last answer took.
+    """
+    wait_until(lambda: recorder._ledger.now() > moment, f"the ledger's clock stays before {moment}")

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -28,7 +27,7 @@ from stockwright.store import backorders, master, past
 from stockwright.store.connection import Connection, Pool, connect
 from stockwright.store.network import apply_config
 from stockwright.store.past import LevelThen
-from tests.proof.stage import assert_audited
+from tests.proof.stage import assert_audited, pass_by
 from tests.proof.test_state_machine import settings_for
 
 SKUS = ("A", "B", "C", "L", "K")
@@ -337,8 +336,7 @@ class Histories(RuleBasedStateMachine):
             found = quantities(connection, SKUS)
             (now,) = connection.execute("select clock_timestamp()").fetchone() or ()
         self.seen.append((now, found))
-        # The ledger's times are those of its lane, which may lag behind the clock by milliseconds.
-        time.sleep(0.05)
+        pass_by(self.recorder, now)
 
     def teardown(self) -> None:
         try:

@@ -89,7 +89,7 @@ class SftpServer:
             "sftp_user": USER,
             "sftp_host_key": self.host_key.export_public_key().decode(),
             "sftp_password": Secret(PASSWORD),
-            "timeout_s": 5.0,
+            "timeout_s": 20.0,
             "outbox": "/out",
             "inbox": "/in",
         }

@@ -40,7 +40,7 @@ def place_at(server, clock=lambda: NOON, **more):
         "user": USER,
         "host_key": server.host_key.export_public_key().decode(),
         "password": Secret(PASSWORD),
-        "timeout_s": 5.0,
+        "timeout_s": 20.0,
     }
     return SftpPlace(Server(**{**given, **more}), clock)
 
@@ -209,9 +209,9 @@ async def test_what_an_operator_must_mend_names_the_setting_and_no_secret(tmp_pa
 
 async def test_a_server_that_is_away_or_silent_is_asked_again_later(tmp_path):
     async with serving(tmp_path) as server:
-        place = place_at(server, timeout_s=2.0)
-        server.faults["open"] = 5.0
-        with pytest.raises(Unanswered, match=r"did not answer within 2 s"):
+        place = place_at(server, timeout_s=6.0)
+        server.faults["open"] = 12.0
+        with pytest.raises(Unanswered, match=r"did not answer within 6 s"):
             await place.read("/in/a", 1)
         server.faults.clear()
         await place.write("/in/a", b"again")
@@ -238,9 +238,9 @@ async def test_a_broken_connection_is_opened_anew(tmp_path):
 
 async def test_an_upload_is_in_place_or_not_there_at_all(tmp_path):
     async with serving(tmp_path) as server:
-        place = place_at(server, timeout_s=1.5)
+        place = place_at(server, timeout_s=6.0)
         await place.write("/out/levels.csv", b"old")
-        server.faults["posix_rename"] = 5.0
+        server.faults["posix_rename"] = 12.0
         with pytest.raises(Unanswered):
             await place.write("/out/levels.csv", b"new")
         server.faults = {"posix_rename": asyncssh.SFTPFailure("disk full")}

@@ -306,23 +306,29 @@ async def test_rabbitmq_that_ended_our_consumer_is_told_and_asked_again():
 
 
 async def test_who_reads_no_more_lets_go_of_what_was_handed_out(monkeypatch):
-    monkeypatch.setattr(queue_connection, "IDLE_S", 0.05)
-    monkeypatch.setattr(queue_connection, "UNKEPT_S", 0.2)
+    loop, passed = asyncio.get_running_loop(), []
+    plain = loop.time
+    monkeypatch.setattr(loop, "time", lambda: plain() + sum(passed))
+
+    async def pass_s(seconds):
+        passed.append(seconds)
+        await asyncio.sleep(0.01)
+
     broker = Rabbit(b"{}", b"{}", b"{}")
     settings = rabbitmq.RabbitSettings(host="h", page_size=1, wait_s=0.05)
     connection = ConsumingQueueConnection(Opening(system="s"), settings, rabbit(broker))
     page = await connection.read("")
     await connection.acknowledge(page)
     for _ in range(3):
-        await asyncio.sleep(0.02)
+        await pass_s(queue_connection.IDLE_S * 0.6)
         await connection.acknowledge(await connection.read(""))
-    await asyncio.sleep(0.01)
     assert len(broker.channels) == 1, "it was read all the time"
     broker.ready.append((9, b"{}"))
     page = await connection.read("")
-    await asyncio.sleep(0.1)
+    await pass_s(queue_connection.UNKEPT_S / 2)
     assert len(page.payloads) == len(broker.unsettled), "taken, and not kept as yet"
-    async with asyncio.timeout(5):
+    await pass_s(queue_connection.UNKEPT_S)
+    async with asyncio.timeout(30):
         while broker.unsettled:  # noqa: ASYNC110 - the stand-in tells nobody
             await asyncio.sleep(0.01)
     assert [tag for tag, _ in broker.ready] == [9]

@@ -27,9 +27,10 @@ class User:
 
     def __init__(self, data_dir: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", USER, data_dir],
+            [sys.executable, "-W", "always", "-c", USER, data_dir],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
@@ -39,9 +40,9 @@ class User:
         return int(self.process.stdout.readline())
 
     def leave(self) -> None:
-        """Ends in order and waits for it."""
-        self.process.communicate("\n", timeout=60)
-        assert self.process.returncode == 0
+        """Ends in order, without a word, and waits for it."""
+        _, told = self.process.communicate("\n", timeout=60)
+        assert (self.process.returncode, told) == (0, "")
 
     def kill(self) -> None:
         """kill -9."""
@@ -72,7 +73,7 @@ def users(home: Path) -> Iterator[Callable[[], User]]:
             user.kill()
 
 
-def ends(pid: int, within_s: float = 20.0) -> bool:
+def ends(pid: int, within_s: float = 60.0) -> bool:
     """Whether a process is gone, or gone soon."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:

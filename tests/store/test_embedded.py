@@ -124,8 +124,10 @@ def test_two_uses_share_one_server_and_the_last_one_out_stops_it(home):
 
 
 def test_processes_share_one_server_and_the_last_one_out_stops_it(home, users):
-    together = [users() for _ in range(3)]
-    pids = {user.server_pid() for user in together}
+    together = [users()]
+    pids = {together[0].server_pid()}
+    together += [users() for _ in range(2)]
+    pids |= {user.server_pid() for user in together[1:]}
     assert len(pids) == 1
     for user in together[:2]:
         user.leave()
@@ -267,7 +269,7 @@ def test_a_setting_the_server_refuses_ends_the_start_at_once_with_its_own_words(
     began = time.monotonic()
     with pytest.raises(ServerDidNotStart, match='unrecognized configuration parameter "no_such"'):
         EmbeddedServer.start(home, settings={"no_such": "1"})
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60, "it might have waited for ten minutes"
     EmbeddedServer.start(home).stop()
 
 

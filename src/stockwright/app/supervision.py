@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -42,8 +43,9 @@ class Part:
     def ask_to_stop(self) -> None:
         """Tells the loop to end; returns at once."""
         self._stop.set()
-        if self.when_asked is not None:
-            self.when_asked()
+        ask = self.when_asked  # read once: its loop may end at this moment, and take it away
+        if ask is not None:
+            ask()
 
     def join(self, timeout_s: float) -> bool:
         """Waits for the loop's end; False where it did not come in time."""
@@ -134,7 +136,8 @@ async def _until(
     loop = asyncio.get_running_loop()
 
     def ask() -> None:
-        loop.call_soon_threadsafe(stopping.set)
+        with suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(stopping.set)
 
     part.when_asked = ask
     try:

@@ -140,10 +140,15 @@ def add(
         pool=pool or (),
     )
     actor = output.person(author)
-    with _opened(config, f"connection add {system}") as (pool_, _), session(pool_) as connection:
-        edits = edits_of(new, read_network(connection), None)
+    with _opened(config, f"connection add {system}") as (pool_, _):
+        with session(pool_) as connection:
+            network = read_network(connection)
+        # Checking loads the code of connectors, which on a busy machine takes longer than a
+        # transaction may stand still.
+        edits = edits_of(new, network, None)
         said = Said(actor=actor, source="cli", reason=reason)
-        found = connecting.add(connection, edits, system, said, connector=connector)
+        with session(pool_) as connection:
+            found = connecting.add(connection, edits, system, said, connector=connector)
     output.emit(found, as_json, lambda one: Text("\n".join(added_lines(one))))
     return output.OK
 
@@ -238,35 +243,43 @@ def items(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """List the partner's items: in conflict, unknown, matched. Ends with 1 while some wait."""
+    """List the partner's items: in conflict, unknown, matched. Ends with 1 while some wait.
+
+    Names of places in its sample that are bound to none of ours are listed and written with them.
+    """
     if limit < 1:
         raise Rejected("malformed", "limit", "Give 1 or more.")
     with _opened(config, f"connection items {system}") as (pool, _), session(pool) as connection:
         if again:
             checking.rematch(connection, system, actor=output.person(author))
         now = connecting.view(connection, system)
+        places = checking.places_that_wait(connection, now)
         files = [path for path in (bindings, listings) if path]
         most = 2**31 if files else limit
         found = store.items(connection, system, state=state or "", limit=most)
     if bindings:
-        bound = [(system, "item", one.code, one.sku, one.unit) for one in found]
+        bound = [(system, "location", place, "", "") for place in places]
+        bound += [(system, "item", one.code, one.sku, one.unit) for one in found]
         _write(bindings, BINDINGS, bound)
     if listings:
         listed = [(channel, one.code, one.sku, "1") for channel in now.channels for one in found]
         _write(listings, LISTINGS, listed)
-    output.emit(found[:limit], as_json, lambda some: Text("\n".join(_items(now, some, files))))
-    waits = now.items["unknown"] + now.items["unit_conflict"]
+    output.emit(
+        found[:limit], as_json, lambda some: Text("\n".join(_items(now, some, places, files)))
+    )
+    waits = now.items["unknown"] + now.items["unit_conflict"] + len(places)
     return output.FINDINGS if waits else output.OK
 
 
 def _items(
-    now: ConnectionView, some: Sequence[PartnerItem], files: Sequence[Path]
+    now: ConnectionView, some: Sequence[PartnerItem], places: Sequence[str], files: Sequence[Path]
 ) -> Iterator[str]:
     counted = now.items
     yield (
         f"{counted['matched']:,} matched, {counted['unknown']:,} unknown,"
         f" {counted['unit_conflict']:,} in conflict about the unit."
     )
+    yield from (f"    unknown place {place}: it is bound to none of ours" for place in places)
     yield from item_lines(some)
     yield from (f"Written to {path}." for path in files)
 

@@ -136,8 +136,8 @@ def assign(
 ) -> int:
     """Say who is to decide an open work item."""
     to = to.strip()
-    if len(to) > MAX_NAME or "\x00" in to:
-        raise Rejected("malformed", "to", f"A name has at most {MAX_NAME} characters.")
+    if len(to) > MAX_NAME or not to.isprintable():
+        raise Rejected("malformed", "to", f"A name has at most {MAX_NAME} printable characters.")
     with _item(number, config, as_json) as connection:
         actor = output.person(author)
         if not worklist.assign_work_item(connection, number, actor=actor, assigned_to=to):

@@ -143,15 +143,17 @@ def _fits(declaration: Declaration[Any], name: str, value: Any) -> bool:
 def edits_of(new: NewConnection, database: Network, host: Connections | None) -> Network:
     """The parts of the configuration that make a connection, by the rules of the file.
 
-    A channel that is there already must belong to the same system, and keeps its rules. host is
-    what it may name on this machine; None for who works on it. Raises Rejected with everything
-    that is wrong, naming the first field.
+    A channel that is there already must belong to the same system, and keeps its rules; where it
+    is the system's only one, its orders are of it whether it is named again or not. host is what
+    it may name on this machine; None for who works on it. Raises Rejected with everything that is
+    wrong, naming the first field.
     """
     declaration = connector_of(new.connector).declaration
     settings = settings_of(declaration, new.settings)
-    if new.channel not in ("", new.code) and _asks(declaration, "channel"):
+    channel = new.channel or _only_channel(new.code, database)
+    if channel not in ("", new.code) and _asks(declaration, "channel"):
         # Connectors take the system's code for the channel of its orders where nothing is said.
-        settings.setdefault("channel", new.channel)
+        settings.setdefault("channel", channel)
     system: dict[str, Any] = {
         "role": role_of(declaration, new.role),
         "connector": new.connector,
@@ -160,8 +162,8 @@ def edits_of(new: NewConnection, database: Network, host: Connections | None) ->
     system |= {name: value for name, value in new.about.items() if value not in ("", None)}
     given: dict[str, Any] = {"systems": {new.code: system}}
     if new.channel:
-        channel = _channel(new, database)
-        given |= {"channels": {new.channel: channel}} if channel else {}
+        added = _channel(new, database)
+        given |= {"channels": {new.channel: added}} if added else {}
     edits, findings = read_edits(given, database, host)
     if edits is None:
         raise _told(findings)
@@ -170,6 +172,12 @@ def edits_of(new: NewConnection, database: Network, host: Connections | None) ->
 
 def _asks(declaration: Declaration[Any], name: str) -> bool:
     return any(field.name == name for field in msgspec.structs.fields(declaration.settings))
+
+
+def _only_channel(system: str, database: Network) -> str:
+    """The channel of a system that has one; '' where it has none or several."""
+    found = [one.code for one in database.channels if one.system == system]
+    return found[0] if len(found) == 1 else ""
 
 
 def _channel(new: NewConnection, database: Network) -> dict[str, Any] | None:

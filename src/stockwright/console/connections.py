@@ -58,7 +58,7 @@ class ConnectionsPage(msgspec.Struct, frozen=True):
 
 
 class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection, the items that wait, its opening stock, what would have been sent, and when
+    """One connection, the items and places that wait, its opening stock, what would have been sent, and when
     it is tried next.
 
     opening is None where the partner told more figures than a page adds up; told counts them.
@@ -67,6 +67,7 @@ class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
     at: dt.datetime
     connection: ConnectionView
     items: Sequence[PartnerItem]
+    places: Sequence[str]
     opening: Opening | None
     told: int
     told_as_of: dt.datetime | None
@@ -239,6 +240,7 @@ def _one(connection: Connection, system: str) -> ConnectionPage:
         at=positions.moment(connection),
         connection=found,
         items=[item for item in items if item.state != "matched"],
+        places=checking.places_that_wait(connection, found),
         opening=opening,
         told=told,
         told_as_of=as_of,
@@ -270,6 +272,14 @@ def _assign(reader: Reader, system: str, form: Form, actor: str) -> None:
     said = Said(actor=actor, source="console", reason=f"connect {system}")
     with reader.services.pool.connection() as connection:
         assigning.assign(connection, system, skus, said)
+
+
+def _bind_places(reader: Reader, system: str, form: Form, actor: str) -> None:
+    given = zip(form.all("place"), form.all("location"), strict=False)
+    places = {place: code.strip() for place, code in given if code.strip()}
+    said = Said(actor=actor, source="console", reason=f"connect {system}")
+    with reader.services.pool.connection() as connection:
+        assigning.bind_places(connection, system, places, said)
 
 
 def _take_stock(reader: Reader, system: str, form: Form, actor: str) -> None:
@@ -310,6 +320,7 @@ _ACTS: Final[dict[str, Callable[[Reader, str, Form, str], Any]]] = {
     "test": _test,
     "match": _match,
     "assign": _assign,
+    "bind_places": _bind_places,
     "take_stock": _take_stock,
     "without_stock": _without_stock,
     "shadow": _shadow,

@@ -36,6 +36,8 @@ WebhookBytes = Annotated[
     int, Meta(ge=1024, le=33_554_432, description="largest webhook that is accepted")
 ]
 _AT: Final = re.compile(r" - at `(?:\$|key in \$)\.?([^`]*)`$")
+_UNLIKE: Final = re.compile(r"Expected `str` matching regex ['\"](.*)['\"]$")
+_NOT_IN_IT: Final = re.compile(r"://\[\^\\s([^\]]*)\]")
 
 
 class ConnectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -216,8 +218,30 @@ def _taken_apart(error: msgspec.ValidationError) -> tuple[str, list[str]]:
 
 
 def _words(error: msgspec.ValidationError) -> str:
-    text = _taken_apart(error)[0].replace("`", "'")
+    text = _taken_apart(error)[0]
+    unlike = _UNLIKE.search(text)
+    if unlike:
+        return f"is not {_form(unlike[1].replace(chr(92) * 2, chr(92)))}"
+    text = text.replace("`", "'")
     return f"is wrong: {text[:1].lower()}{text[1:]}"
+
+
+def _form(pattern: str) -> str:
+    """What a pattern asks for, in words where it is an address or a path; else the pattern."""
+    if "://" not in pattern:
+        path = pattern.startswith(("^/", "^(/"))
+        return "a path that begins with /" if path else f"of the form {pattern}"
+    if "https?://" in pattern:
+        begins = "http:// or https://"
+    elif "https://" in pattern:
+        begins = "https:// (on this machine alone http://)" if "http://" in pattern else "https://"
+    else:
+        return f"of the form {pattern}"
+    excluded = _NOT_IN_IT.search(pattern)
+    others = "".join(f" or {each}" for each in excluded[1]) if excluded else ""
+    return f"an address that begins with {begins}" + (
+        f" without blanks{others}" if excluded else ""
+    )
 
 
 def _schema_of_secret(kind: type) -> dict[str, Any]:

@@ -346,6 +346,17 @@ def _collect(layout: Layout) -> None:
         del _keepers[layout.data_dir]
 
 
+def _let_go_of_keepers() -> None:
+    """At our end: a keeper whose server others still use outlives us by intention."""
+    for own in _keepers.values():
+        if own.poll() is None:
+            own.returncode = 0  # else its destructor warns of a process that is still running
+
+
+# Runs after the uses that are still open: each registers itself later.
+atexit.register(_let_go_of_keepers)
+
+
 def _try_lock(fd: int, kind: int) -> bool:
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)

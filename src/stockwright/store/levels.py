@@ -1,7 +1,7 @@
 """Levels: taking marks of touched SKUs, locking and writing levels, finding what is due."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -184,6 +184,12 @@ def unverified_levels(
 ) -> list[Level]:
     """Settled levels to read back: doubted ones, those acknowledged since, those longest ago."""
     return _levels(connection, "unverified_levels", channel=channel, before=before, limit=limit)
+
+
+def doubt(connection: Connection, system: str, listings: Iterable[str]) -> int:
+    """Has these listings of a system's channels read back before all others; how many levels."""
+    names = texts(sorted(listings))
+    return connection.execute(_SQL["doubt_levels"], {"system": system, "listings": names}).rowcount
 
 
 def write_verified(

@@ -30,8 +30,9 @@ def translated() -> Iterator[None]:
     """Turns what the driver raises inside the block into branches of the house's error tree.
 
     DatabaseUnavailable: the server went away or is stopping. Throttled: it was too busy to finish
-    in time, or two transactions stood in each other's way. Rejected: a value the database cannot
-    hold, or a second row of a key; callers check what they let in, so this is the net below them.
+    in time, two transactions stood in each other's way, or we stood still in one for too long.
+    Rejected: a value the database cannot hold, or a second row of a key; callers check what they
+    let in, so this is the net below them.
     """
     try:
         yield
@@ -41,18 +42,26 @@ def translated() -> Iterator[None]:
         psycopg.errors.DeadlockDetected,
         psycopg.errors.SerializationFailure,
     ) as failure:
-        raise _too_busy() from failure
+        raise _too_busy("database") from failure
+    except psycopg.errors.IdleInTransactionSessionTimeout as failure:
+        raise _too_busy("machine") from failure
     except psycopg.errors.UniqueViolation as failure:
-        raise (_too_busy() if _was_a_race(failure) else _there_already(failure)) from failure
+        raise (
+            _too_busy("database") if _was_a_race(failure) else _there_already(failure)
+        ) from failure
     except (psycopg.OperationalError, psycopg.InterfaceError) as failure:
         raise DatabaseUnavailable("The database went away. Send the same again.") from failure
-    except psycopg.DataError as failure:
-        message = "A value is not one the database can hold: a NUL character, or out of range."
+    except (psycopg.DataError, UnicodeEncodeError) as failure:
+        # UnicodeEncodeError: halves of surrogate pairs, as Python reads an argument in Latin-1.
+        message = (
+            "A value is not one the database can hold: a NUL character, bytes that are not UTF-8, or"
+            " out of range."
+        )
         raise Rejected("malformed", "", message) from failure
 
 
-def _too_busy() -> Throttled:
-    message = "The database was too busy to answer in time. Send the same again."
+def _too_busy(what: str) -> Throttled:
+    message = f"The {what} was too busy to answer in time. Send the same again."
     return Throttled(message, retry_after_s=1.0)
 
 
