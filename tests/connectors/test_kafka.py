@@ -167,7 +167,7 @@ async def test_poison_is_parked_once_and_holds_up_nobody(broker, topic, connect,
 async def test_who_reads_no_more_leaves_its_partitions_to_who_reads(
     broker, topic, connect, hub, monkeypatch
 ):
-    monkeypatch.setattr(queue_connection, "IDLE_S", 0.3)
+    monkeypatch.setattr(queue_connection, "IDLE_S", 2.0)
     idle = connect(topic)
     await broker.send(topic, ("k", receipt("GR-1")))
     await polled(hub, idle, 1)
