@@ -157,6 +157,30 @@ async def test_webhooks_are_answered_within_a_second_whatever_the_ledger_is_busy
             await asyncio.to_thread(services_context.__exit__, None, None, None)
 
 
+async def test_no_webhook_is_answered_while_it_cannot_be_kept(database_url, monkeypatch):
+    secret = "whsec_" + "c2VjcmV0" * 4
+    monkeypatch.setenv("SHOP_SECRET", secret)
+    async with Sandbox(secret=Secret(secret)) as shop:
+        settings = {"base_url": await shop.start(), "webhook_secrets": ["env:SHOP_SECRET"]}
+        config = network(database_url, connector="json_http", settings=settings)
+        services_context = open_services(config, ["api"])
+        services = await asyncio.to_thread(services_context.__enter__)
+        web = WebServer(services, host="127.0.0.1", port=0)
+        try:
+            await asyncio.to_thread(web.start)
+            shop.webhook_url = f"{web.url}/v1/hooks/shop"
+            with psycopg.connect(services.url) as holder:
+                holder.execute("lock table payload in exclusive mode")
+                selling = asyncio.create_task(shop.sell("O-1", [("L-A", 1)]))
+                answered, _ = await asyncio.wait({selling}, timeout=1.0)
+                assert not answered
+            await selling
+            assert [status for _, status in shop.deliveries] == [202]
+        finally:
+            await asyncio.to_thread(web.stop)
+            await asyncio.to_thread(services_context.__exit__, None, None, None)
+
+
 async def timed(sell, order: str) -> float:
     began = time.monotonic()
     await sell(order, [("L-A", 1)])

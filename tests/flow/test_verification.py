@@ -222,12 +222,18 @@ async def test_a_plan_with_nothing_to_spare_is_neither_trouble_nor_silence(
 async def test_reading_back_costs_a_call_of_the_budget(world, pool, window, clock):
     one = msgspec.structs.replace(FAST, calls_per_s=1.0, burst=1)
     publisher = Publisher(pool, window, link(limits=one, clock=clock))
+    projection = Projection(pool, clock=clock)
     world.stock("SKU-000", 4)
-    Projection(pool, clock=clock).step()
+    projection.step()
     await publisher.step()
     assert (await publisher.verify()).read == 0
     clock.pass_s(1)
     assert (await publisher.verify()).read == 1
+    world.stock("SKU-000", 3)
+    projection.step()
+    assert await publisher.step() == 0, "it was the one call of this second"
+    clock.pass_s(1)
+    assert await publisher.step() == 1
 
 
 async def test_a_shop_without_a_window_is_not_asked(world, pool, clock):
