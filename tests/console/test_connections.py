@@ -100,9 +100,7 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     assert one["system"] == "SHOP"
 
 
-def test_a_warehouse_whose_places_have_other_names_is_connected_with_forms(
-    console, seed, tmp_path
-):
+def test_a_warehouse_whose_places_have_other_names_is_connected_with_forms(console, seed, tmp_path):
     seed._run("insert into system (code, role, connector, settings) values"
               " ('WMS', 'wms', 'csv_drop', jsonb_build_object('inbox', %s::text))",
               str(tmp_path))  # fmt: skip

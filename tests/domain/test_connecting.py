@@ -89,9 +89,7 @@ def test_what_the_file_alone_may_change_is_not_asked_for_by_connection_add(stage
     steps = checklist({**ALL, "sample": sample}, role="shop", sells=True)
     assert next_of(steps, "SHOP", stage).startswith("set channel in [systems.SHOP.settings]")
     (shop,) = [
-        one
-        for one in checklist({}, role="shop", sells=False, stage=stage)
-        if one.name == "shadow"
+        one for one in checklist({}, role="shop", sells=False, stage=stage) if one.name == "shadow"
     ]
     assert shop.note.endswith("[channels.CODE] in the file, then config apply")
 

@@ -51,7 +51,7 @@ from stockwright.store.session import session
 app = App(
     name="connection",
     help="Connect a partner step by step: add, test, shadow, live; retry one that failed.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 ITEMS: Final = 20
 BINDINGS: Final = ("system", "subject", "partner_code", "code", "unit")
@@ -232,7 +232,9 @@ def items(
     if listings:
         listed = [(channel, one.code, one.sku, "1") for channel in now.channels for one in found]
         _write(listings, LISTINGS, listed)
-    output.emit(found[:limit], as_json, lambda some: Text("\n".join(_items(now, some, places, files))))
+    output.emit(
+        found[:limit], as_json, lambda some: Text("\n".join(_items(now, some, places, files)))
+    )
     waits = now.items["unknown"] + now.items["unit_conflict"] + len(places)
     return output.FINDINGS if waits else output.OK
 

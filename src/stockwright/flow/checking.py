@@ -10,7 +10,12 @@ from typing import Any
 import msgspec
 
 from stockwright.domain import item_match
-from stockwright.domain.connecting import MISSING_CHANNEL, MISSING_LOCATION, StepName, places_missing
+from stockwright.domain.connecting import (
+    MISSING_CHANNEL,
+    MISSING_LOCATION,
+    StepName,
+    places_missing,
+)
 from stockwright.domain.connecting import State as StepState
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.item_match import Needs, PartnerItem

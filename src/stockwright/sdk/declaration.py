@@ -239,7 +239,9 @@ def _form(pattern: str) -> str:
         return f"of the form {pattern}"
     excluded = _NOT_IN_IT.search(pattern)
     others = "".join(f" or {each}" for each in excluded[1]) if excluded else ""
-    return f"an address that begins with {begins}" + (f" without blanks{others}" if excluded else "")
+    return f"an address that begins with {begins}" + (
+        f" without blanks{others}" if excluded else ""
+    )
 
 
 def _schema_of_secret(kind: type) -> dict[str, Any]:
