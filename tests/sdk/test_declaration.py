@@ -1,6 +1,6 @@
 """A connector is declared once; what is wrong with its settings is said by name."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -26,6 +26,7 @@ class Formed(ConnectorSettings, frozen=True, kw_only=True):
     )
     path: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = ""
     names: tuple[Annotated[str, msgspec.Meta(pattern=r"^\d{1,3}$")], ...] = ()
+    kind: Literal["shipment", "refund"] = "refund"
 
 
 class Settings(ConnectorSettings, frozen=True, kw_only=True):
@@ -72,6 +73,9 @@ def test_settings_are_typed_and_defaults_filled_in():
          "is not an address that begins with https:// (on this machine alone http://)"
          " without blanks or ? or #"),
         ({"path": "levels"}, "path", "is not a path that begins with /"),
+        ({"kind": "shipmnt"}, "kind",
+         "is 'shipmnt', which is none of its values; did you mean shipment?"),
+        ({"kind": "zzz"}, "kind", "is 'zzz', which is none of its values"),
         ({"names": ["7", "x"]}, "names[1]", r"is not of the form ^\d{1,3}$"),
     ],
 )  # fmt: skip
