@@ -57,9 +57,9 @@ class ConnectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the hub keeps to when it calls a partner.
 
-    calls_per_s and burst count every call that is made, look-ups included, unless the connection
-    paces itself (see verbs). longest_apply_delay_s: how long after its deadline a request we gave
-    up on may still be applied.
+    batch_size: levels in one call, of which at most 10,000 go. calls_per_s and burst count every
+    call that is made, look-ups included, unless the connection paces itself (see verbs).
+    longest_apply_delay_s: how long after its deadline a request we gave up on may still be applied.
     """
 
     batch_size: int
