@@ -137,6 +137,30 @@ def test_an_item_that_is_not_even_json_does_not_hurt_its_neighbours(house, broke
         assert codes == [("recorded", True), ("malformed", False), ("recorded", True)]
 
 
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_fact_that_says_a_key_twice_is_refused_by_name_and_its_neighbours_are_recorded(
+    house, lines
+):
+    first, last = fact(reason="as said : by phone"), fact()
+    twice = msgspec.json.encode(fact()).replace(b'"quantity":', b'"quantity":7,"quantity":')
+    items = [msgspec.json.encode(first), twice, msgspec.json.encode(last)]
+    body = b"\n".join(items) if lines else b"[" + b",".join(items) + b"]"
+    headers = {"content-type": "application/x-ndjson"} if lines else JSON
+    answer = house.admin.call("POST", "/v1/events", body, headers)
+    assert [r["code"] for r in answer.json["results"]] == ["recorded", "malformed", "recorded"]
+    assert answer.json["results"][1]["param"] == "quantity"
+    alone = house.admin.call("POST", "/v1/events", twice, JSON)
+    assert (alone.status, alone.json["param"]) == (422, "quantity")
+    assert "stands twice" in alone.json["detail"]
+
+
+def test_a_reservation_whose_line_says_its_quantity_twice_is_refused(house):
+    body = b"""{"system": "web", "channel": "web", "order": "O-1",
+               "lines": [{"sku": "A", "quantity": 1, "quantity": 9}]}"""
+    answer = house.admin.call("POST", "/v1/reservations", body, JSON)
+    assert (answer.status, answer.json["param"]) == (422, "quantity")
+
+
 def test_what_slips_through_the_door_is_parked_alone(house, monkeypatch):
     monkeypatch.setattr("stockwright.domain.wellformed._NUMBERS", ())
     facts = [fact(), fact(kind="count", position=2**70), fact()]
@@ -350,6 +374,24 @@ def test_an_array_with_a_broken_item_is_split_where_its_commas_are(items):
     broken = b'{"x": \\ud800}'
     body = b"[" + b",".join([*written, broken]) + b"]"
     assert [item.strip() for item in split_array(body)] == [*written, broken]
+
+
+@pytest.mark.parametrize("item", [b"1", b"", b"{}"])
+def test_an_array_of_too_many_items_is_refused_before_all_are_looked_at(item):
+    body = b"[" + item + (b"," + item) * 10_000 + b"]"
+    with pytest.raises(ProblemRaised) as raised:
+        split_array(body)
+    assert (raised.value.problem.status, raised.value.problem.detail) == (
+        413,
+        "A call holds at most 10,000 items; this has more.",
+    )
+    assert len(split_array(body.replace(b"," + item, b"", 1))) == 10_000
+
+
+def test_an_array_of_more_brackets_than_facts_have_is_not_looked_through():
+    with pytest.raises(ProblemRaised) as raised:
+        split_array(b"[" + b"[]" * 1_000_000 + b"]")
+    assert raised.value.problem.status == 400
 
 
 @pytest.mark.parametrize("body", [b"[1", b'["a', b"[1] 2", b"[1]]", b'[{"a]'])

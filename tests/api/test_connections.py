@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+from stockwright.config.asking import ABOUT
 from stockwright.connectors.json_http import Sandbox
 from tests.cli.partners import played
 
@@ -65,6 +66,26 @@ def test_a_warehouse_is_connected_over_http(house, added):
     live = keys.post(f"{at}/live", {"why": "tested"})
     assert (live.status, live.json["stage"], live.json["missing"]) == (200, "live", [])
     assert added in [one["system"] for one in keys.get("/v1/connections").json["items"]]
+
+
+def test_all_that_the_file_says_of_a_system_can_be_said_when_it_is_added(house, partner):
+    code = f"wms-{uuid4().hex[:8]}"
+    told = {
+        "owner": "yard", "latency_budget_s": 2.5, "criticality": "high", "clock_error_s": 1.5,
+        "heartbeat_s": 60.0, "time_zone": "Europe/Berlin", "snapshot_basis": "net",
+        "revisions": "cumulative",
+    }  # fmt: skip
+    assert tuple(told) == ABOUT
+    new = {
+        "system": code, "connector": "json_http", "role": "wms", "reason": "new warehouse",
+        "settings": {"base_url": partner.url},
+    }  # fmt: skip
+    refused = house.admin.post("/v1/connections", new | {"heartbeat_s": -1})
+    assert (refused.status, "heartbeat_s" in str(refused.json)) == (422, True)
+    assert house.admin.post("/v1/connections", new | told).status == 200
+    names = ", ".join(ABOUT)
+    (found,) = house.sql(f"select {names} from system where code = %s", code)
+    assert dict(zip(ABOUT, found, strict=True)) == told
 
 
 def test_live_is_refused_with_reasons_and_only_an_admin_forces_it(house, added):

@@ -175,12 +175,18 @@ def test_a_webhook_that_nobody_takes_is_refused_before_it_is_read(house, system,
     assert told.split()[1] in (b"400", b"404")
 
 
-def test_nothing_of_a_webhook_that_nobody_takes_is_unpacked(house, monkeypatch):
+@pytest.mark.parametrize(("system", "status"), [("nobody", 404), ("shop", 415)])
+def test_nothing_of_a_webhook_is_unpacked(receiving, monkeypatch, system, status):
+    """Partners sign what they send and pack nothing: a stranger's bomb would be all it is for."""
     monkeypatch.setattr("stockwright.api.bodies._unzip", lambda _: pytest.fail("unpacked"))
     bomb = gzip.compress(bytes(16 * 1024 * 1024))
-    stranger = Client(house.web.port)
-    answer = stranger.call("POST", "/v1/hooks/nobody", bomb, {"content-encoding": "gzip"})
-    assert answer.status == 404
+    stranger = Client(receiving.web.port)
+    answer = stranger.call("POST", f"/v1/hooks/{system}", bomb, {"content-encoding": "gzip"})
+    assert answer.status == status
+    if status == 415:
+        assert answer.json["detail"] == "Send a webhook as it was signed, without Content-Encoding."
+    plain = stranger.call("POST", f"/v1/hooks/{system}", b"{}", {"content-encoding": "identity"})
+    assert plain.status == (401 if system == "shop" else 404)
 
 
 def test_a_webhooks_connection_that_goes_while_the_body_comes_is_not_found(receiving):
@@ -203,7 +209,7 @@ def test_a_webhooks_connection_that_goes_while_the_body_comes_is_not_found(recei
         ("Transfer-Encoding: chunked\r\nContent-Length: 2", b"2\r\n{}\r\n0\r\n\r\n", 400),
         ("Content-Length: 2\r\nContent-Length: 3", b"{}", 400),
         ("Content-Length: -2", b"{}", 400),
-        ("Content-Length: 2\r\nContent-Encoding: gzip", b"{}", 400),
+        ("Content-Length: 2\r\nContent-Encoding: gzip", b"{}", 415),
         ("Content-Length: 2\r\nContent-Encoding: br", b"{}", 415),
         ("Content-Length: 2\r\nContent-Encoding: gzip, gzip", b"{}", 415),
         ("Content-Length: 2\r\nwebhook-signature: v1,\xe9\r\nwebhook-signature: ,,", b"{}", 401),

@@ -61,6 +61,21 @@ def test_a_closed_item_is_opened_again_with_a_reason(house, item):
     assert noted["detail"] == {"why": "counted the wrong shelf"}
 
 
+@pytest.mark.parametrize("why", [" ", "\t\n", "\0"])
+def test_a_reason_of_blanks_is_none(house, item, why):
+    one = item()
+    for verb in ("close", "reopen"):
+        answer = house.admin.post(f"/v1/work-items/{one}/{verb}", {"why": why})
+        assert (answer.status, answer.json["param"]) == (422, "why")
+        house.admin.post(f"/v1/work-items/{one}/close", {"why": " counted "})
+    assert house.admin.get(f"/v1/work-items/{one}").json["closed_why"] == "counted"
+
+
+def test_a_name_of_two_lines_is_no_name(house, item):
+    answer = house.admin.post(f"/v1/work-items/{item()}/assign", {"assigned_to": "Bo\nAda"})
+    assert (answer.status, answer.json["param"]) == (422, "assigned_to")
+
+
 def test_an_item_whose_cause_came_up_again_stays_closed(house, item):
     subject = uuid4().hex
     old = item(subject=subject)

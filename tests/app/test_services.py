@@ -11,6 +11,7 @@ import pytest
 
 from stockwright.api.server import WebServer
 from stockwright.app import find_connector, open_connection, open_services
+from stockwright.app.connections import gross_connectors
 from stockwright.config import Config, Database
 from stockwright.connectors.json_http import Sandbox
 from stockwright.domain.errors import Misconfigured
@@ -156,6 +157,30 @@ async def test_webhooks_are_answered_within_a_second_whatever_the_ledger_is_busy
             await asyncio.to_thread(services_context.__exit__, None, None, None)
 
 
+async def test_no_webhook_is_answered_while_it_cannot_be_kept(database_url, monkeypatch):
+    secret = "whsec_" + "c2VjcmV0" * 4
+    monkeypatch.setenv("SHOP_SECRET", secret)
+    async with Sandbox(secret=Secret(secret)) as shop:
+        settings = {"base_url": await shop.start(), "webhook_secrets": ["env:SHOP_SECRET"]}
+        config = network(database_url, connector="json_http", settings=settings)
+        services_context = open_services(config, ["api"])
+        services = await asyncio.to_thread(services_context.__enter__)
+        web = WebServer(services, host="127.0.0.1", port=0)
+        try:
+            await asyncio.to_thread(web.start)
+            shop.webhook_url = f"{web.url}/v1/hooks/shop"
+            with psycopg.connect(services.url) as holder:
+                holder.execute("lock table payload in exclusive mode")
+                selling = asyncio.create_task(shop.sell("O-1", [("L-A", 1)]))
+                answered, _ = await asyncio.wait({selling}, timeout=1.0)
+                assert not answered
+            await selling
+            assert [status for _, status in shop.deliveries] == [202]
+        finally:
+            await asyncio.to_thread(web.stop)
+            await asyncio.to_thread(services_context.__exit__, None, None, None)
+
+
 async def timed(sell, order: str) -> float:
     began = time.monotonic()
     await sell(order, [("L-A", 1)])
@@ -216,6 +241,22 @@ def test_the_configuration_is_applied_at_every_start_and_changes_nothing_twice(d
             assert found == [("erp",), ("shop",)]
             revisions.append(revision)
     assert revisions[0] == revisions[1]
+
+
+def test_a_start_takes_as_long_as_loading_connectors_takes(database_url, monkeypatch):
+    """A transaction that stands still meanwhile would be ended by the database."""
+
+    def loaded(names):
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where state = 'idle in transaction' and datname = current_database()"
+            )
+        return gross_connectors(names)
+
+    monkeypatch.setattr("stockwright.app.services.gross_connectors", loaded)
+    with open_services(network(database_url), ["api"]) as services:
+        assert {one.code for one in services.config.systems} == {"erp", "shop"}
 
 
 def test_a_process_tells_what_it_does_and_says_good_bye(database_url):

@@ -1,11 +1,13 @@
 """`stockwright connection`: a partner is connected step by step, in several sittings."""
 
 import csv
+import tomllib
 
 import msgspec
 import psycopg
 import pytest
 
+from stockwright.config.asking import ABOUT, edits_of
 from stockwright.connectors.json_http import Sandbox
 from tests.cli.partners import played
 
@@ -91,6 +93,22 @@ def stock(database_url, **units):
             db.execute("insert into dirty (sku, sequence) values (%s, 0)", [sku])
 
 
+def test_all_that_the_file_says_of_a_system_can_be_said_when_it_is_added(sw, shown):
+    told = {
+        "owner": "web team", "latency_budget_s": 2.5, "criticality": "high", "clock_error_s": 1.5,
+        "heartbeat_s": 60.0, "time_zone": "Europe/Berlin", "snapshot_basis": "net",
+        "revisions": "cumulative",
+    }  # fmt: skip
+    assert tuple(told) == ABOUT
+    options = [(f"--{name.replace('_', '-')}", str(value)) for name, value in told.items()]
+    ran = add(sw, shown, *(text for option in options for text in option))
+    assert ran.code == 0, ran.out
+    shop = tomllib.loads(sw("config", "show").out)["systems"]["SHOP"]
+    assert {name: shop.get(name) for name in ABOUT} == told
+    refused = add(sw, shown, "--heartbeat-s", "-1")
+    assert (refused.code, "systems.SHOP.heartbeat_s is out of range" in refused.err) == (2, True)
+
+
 def test_a_shop_is_connected_from_nothing_to_live(sw, shown, tmp_path, database_url):
     ready(sw, shown, tmp_path)
     stock(database_url, MUG=9, CAP=7)
@@ -129,6 +147,22 @@ def test_adding_writes_a_revision_and_never_shows_a_secret(sw, shown):
     assert "sw0rdfish" not in ran.out + ran.err
     ran = sw("connection", "add", "SHOP", "--connector", "json_http", "--set", "sw0rdfish")
     assert (ran.code, "sw0rdfish" in ran.err, "NAME=VALUE" in ran.err) == (2, False, True)
+
+
+def test_checking_what_is_added_takes_as_long_as_it_takes(sw, shown, database_url, monkeypatch):
+    """A transaction that stands still meanwhile would be ended by the database."""
+
+    def checked(new, network, host):
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where state = 'idle in transaction' and datname = current_database()"
+            )
+        return edits_of(new, network, host)
+
+    monkeypatch.setattr("stockwright.cli.connection.edits_of", checked)
+    ran = sells(sw, shown)
+    assert (ran.code, "Added SHOP" in ran.out) == (0, True), ran.err
 
 
 def test_at_a_terminal_what_is_required_is_asked_for_and_secrets_are_not_shown(
@@ -194,6 +228,25 @@ def test_a_sample_file_shows_its_events_and_the_failing_path(sw, shown, tmp_path
     assert '"order":"O-7"' in ran.out
     assert "not mapped: message 2, $.data.lines[0].quantity: " in ran.out
     assert "[-] Sample mapped: $.data.lines[0].quantity: " in ran.out
+
+
+def test_places_of_a_sample_are_written_with_the_items_and_bound_with_them(sw, tmp_path):
+    (tmp_path / "in").mkdir()
+    sw("connection", "add", "WMS", "--connector", "csv_drop", "--role", "wms", "--set", "inbox=in")
+    rows = (("sku", "quantity", "location", "counted_at"),
+            ("MUG", "4", "LAGER", "2026-11-26T08:00:00Z"))  # fmt: skip
+    wrote(tmp_path / "stock-1.csv", *rows)
+    ran = sw("connection", "test", "WMS", "--sample", "stock-1.csv")
+    assert "the location 'LAGER', which is not bound yet; bind it to a place of ours" in ran.out
+    assert "Next: stockwright connection items WMS --bindings FILE, import it, then " in ran.out
+    ran = sw("connection", "items", "WMS", "--bindings", "b.csv")
+    assert (ran.code, "unknown place LAGER: it is bound to none of ours" in ran.out) == (1, True)
+    written = (tmp_path / "b.csv").read_text()
+    assert written.splitlines()[1:] == ["WMS,location,LAGER,,"]
+    (tmp_path / "b.csv").write_text(written.replace("LAGER,,", "LAGER,MAIN,"))
+    assert sw("import", "bindings", "b.csv").code == 0
+    assert "LAGER" not in sw("connection", "items", "WMS").out
+    assert "1 message, 1 event" in sw("connection", "test", "WMS", "--sample", "stock-1.csv").out
 
 
 def test_items_are_matched_again_after_their_codes_are_filled_in(sw, shown, tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -159,3 +160,18 @@ def test_what_it_cannot_do_is_told_with_the_way_out(stockwright):
     ran = stockwright("sandbox", "csv_drop", "--product", "MUG")
     assert ran.code == 2
     assert "--product" in ran.err
+
+
+@pytest.mark.parametrize("name", ["json_http", "shopify", "medusa"])
+def test_a_port_that_is_taken_is_told_by_its_option(stockwright, name):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = stockwright("sandbox", name, "--port", str(taken.getsockname()[1]))
+    assert ran.code == 2
+    assert ran.err.startswith("error: --port: cannot listen on port")
+    assert "choose another" in ran.err
+
+
+def test_a_port_there_cannot_be_is_told_by_its_option(stockwright):
+    ran = stockwright("sandbox", "shopify", "--port", "70000")
+    assert ran.code == 2
+    assert "--port: ports are from 0 to 65535, not 70000" in ran.err

@@ -7,7 +7,7 @@ from rich.console import Console
 from stockwright.cli.status import Status, _render
 from stockwright.store.connection import Pool
 from stockwright.store.polls import fail_poll, lease_poll
-from stockwright.store.processes import Waiting
+from stockwright.store.processes import PartView, Waiting, seen
 from stockwright.store.session import session
 
 QUIET = Waiting(**dict.fromkeys(Waiting.__struct_fields__, 0))
@@ -19,8 +19,8 @@ QUIET = Waiting(**dict.fromkeys(Waiting.__struct_fields__, 0))
         (0, 0, "All is well."),
         (2, 0, "2 parked payloads"),
         (0, 3, "3 open work items"),
-        (0, 1, "1 open work item (GET /v1/work-items) waits for a person."),
-        (1, 1, "1 open work item (GET /v1/work-items) wait for a person."),
+        (0, 1, "1 open work item (stockwright work list) waits for a person."),
+        (1, 1, "1 open work item (stockwright work list) wait for a person."),
     ],
 )
 def test_waiting_for_a_person_is_said(parked: int, work: int, said: str) -> None:
@@ -37,6 +37,30 @@ def test_where_file_and_database_differ_is_said() -> None:
     differs = ["channels.web.hold_s", "channels.web.pool"]
     console.print(_render(Status(processes=[], waiting=QUIET, problems=[], config_differs=differs)))
     assert "differ in 2 fields" in console.export_text()
+
+
+@pytest.mark.parametrize(("stage", "told"), [("added", []), ("shadow", ["BUS"]), (None, ["BUS"])])
+def test_a_connection_that_is_only_added_and_cannot_be_opened_is_no_problem(
+    on_database, database_url, stage, told
+):
+    """Whoever is still connecting it sees it there; a monitor would call somebody at night."""
+    given = ("--connector", "nats", "--role", "wms", "--set", "servers=nats://127.0.0.1:9")
+    assert on_database("connection", "add", "BUS", *given).code == 0
+    parts = [
+        PartView(name=name, state="failed", failures=2, error="no such file")
+        for name in ("connection BUS", "BUS")
+    ]
+    with Pool(database_url, size=1) as pool, session(pool) as connection:
+        seen(connection, "host-1", ["workers"], parts)
+        if stage is None:
+            connection.execute("delete from connecting")
+        else:
+            connection.execute("update connecting set stage = %s", [stage])
+    ran = on_database("status", "--json")
+    opened = [text for text in ran.json["problems"] if "connection BUS fails" in text]
+    assert [text.split()[2] for text in opened] == told
+    assert any("host-1: BUS fails" in text for text in ran.json["problems"]), "another part"
+    assert ran.code == 1
 
 
 def test_a_partner_that_cannot_be_read_is_a_problem(on_database, database_url) -> None:

@@ -132,6 +132,39 @@ def test_an_item_is_given_to_somebody_and_to_nobody(on_database, items, database
     assert [row[3] for row in log(database_url)] == [{"assigned_to": "Bo"}, {"assigned_to": ""}]
 
 
+def test_nobodys_text_commands_the_terminal(on_database, items, database_url):
+    number = str(items["A at MAIN"])
+    why = "gone\x1b]0;owned\x07 \x9b2J\u202e"
+    ran = on_database("work", "close", number, "--why", why, "--author", "\x1b[31mann")
+    assert ran.out.endswith("by cli \ufffd[31mann: gone\ufffd]0;owned \ufffd2J\ufffd\n")
+    assert on_database("work", "list", "--kind", "\x1b[31m").code == 0
+    unknown = on_database("connection", "retry", "\x1b[31mSHOP", "--reason", "x")
+    assert (unknown.code, "\x1b" in unknown.err) == (2, False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("work", "close", "{number}", "--why", "\udcff"),
+        ("work", "close", "{number}", "--why", "x", "--author", "\udcff"),
+        ("work", "assign", "{number}", "--to", "\udcff"),
+        ("work", "list", "--text", "\udcff"),
+        ("connection", "retry", "\udcff", "--reason", "x"),
+        ("publish", "pause", "WEB", "--reason", "\udcff"),
+    ],
+    ids=str,
+)
+def test_an_argument_that_is_no_utf_8_is_no_fault_of_ours(on_database, items, arguments):
+    number = str(items["A at MAIN"])
+    ran = on_database(*(one.replace("{number}", number) for one in arguments))
+    assert (ran.code, "Traceback" in ran.err) == (2, False), ran.err
+
+
+def test_a_name_of_two_lines_is_no_name(on_database, items):
+    ran = on_database("work", "assign", str(items["A at MAIN"]), "--to", "Bo\nwith Ada")
+    assert (ran.code, "printable characters" in ran.err) == (2, True)
+
+
 @pytest.mark.parametrize("number", ["999999", "0", str(2**70)])
 @pytest.mark.parametrize(
     "command",

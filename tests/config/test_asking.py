@@ -1,5 +1,8 @@
 """What a new connection is asked for, and what is said of wrong answers."""
 
+import math
+
+import msgspec
 import pytest
 
 from stockwright.config.asking import (
@@ -37,6 +40,25 @@ def test_a_connection_becomes_a_system_and_its_channel():
     assert (channel.code, channel.system, channel.pool) == ("WEB", "SHOP", ("MAIN",))
 
 
+def test_what_else_the_file_says_of_a_system_is_said_of_a_new_one():
+    told = {"owner": "", "latency_budget_s": 2.5, "criticality": None, "revisions": "cumulative"}
+    (system,) = edits_of(new(about=told), NETWORK, None).systems
+    assert (system.latency_budget_s, system.revisions) == (2.5, "cumulative")
+    assert (system.owner, system.criticality) == ("", "normal")
+
+
+def test_orders_stay_those_of_the_only_channel_where_the_settings_are_given_again():
+    (system,) = edits_of(new(code="ERP", role="erp"), NETWORK, None).systems
+    assert system.settings == URL | {"channel": "DESK"}
+    own = URL | {"channel": "COUNTER"}
+    (system,) = edits_of(new(code="ERP", role="erp", settings=own), NETWORK, None).systems
+    assert system.settings == own
+    two = (*NETWORK.channels, Channel(code="FAIR", system="ERP", pool=("MAIN",)))
+    several = msgspec.structs.replace(NETWORK, channels=two)
+    (system,) = edits_of(new(code="ERP", role="erp"), several, None).systems
+    assert system.settings == URL
+
+
 def test_a_channel_that_is_there_keeps_its_rules():
     edits = edits_of(new(code="ERP", role="erp", channel="DESK"), NETWORK, None)
     assert edits.channels == ()
@@ -49,14 +71,17 @@ def test_a_channel_that_is_there_keeps_its_rules():
         ({"role": ""}, "role", "json_http speaks for shop, marketplace"),
         ({"role": "edi"}, "role", "'edi' is not among them"),
         ({"settings": {}}, "systems.SHOP.settings.base_url", "is required and was not given"),
-        ({"settings": {"base_url": "x"}}, "systems.SHOP.settings.base_url", "matching regex"),
+        ({"settings": {"base_url": "x"}}, "systems.SHOP.settings.base_url", "begins with http://"),
         ({"settings": URL | {"page_size": "many"}}, "systems.SHOP.settings.page_size", "int"),
         ({"settings": URL | {"tokn": "env:T"}}, "systems.SHOP.settings.tokn", "did you mean token"),
         ({"channel": "WEB"}, "pool", "Say from which places WEB sells"),
         ({"channel": "WEB", "pool": ("MIAN",)}, "channels.WEB.pool[0]", "did you mean MAIN"),
         ({"channel": "DESK"}, "channel", "DESK belongs to ERP"),
         ({"code": ""}, "systems.", "the code"),
-        ({"time_zone": "Mars"}, "systems.SHOP.time_zone", "is no IANA time zone"),
+        ({"about": {"time_zone": "Mars"}}, "systems.SHOP.time_zone", "is no IANA time zone"),
+        ({"about": {"heartbeat_s": "soon"}}, "systems.SHOP.heartbeat_s", "number"),
+        ({"about": {"latency_budget_s": -1.0}}, "systems.SHOP.latency_budget_s", "range"),
+        ({"about": {"clock_error_s": math.nan}}, "systems.SHOP.clock_error_s", "range"),
     ],
 )
 def test_what_is_wrong_is_told_by_field(more, field, words):

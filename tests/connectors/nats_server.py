@@ -85,7 +85,7 @@ class NatsServer:
         js = client.jetstream()
         state = (await js.stream_info(stream)).state
         found: list[tuple[str, bytes, dict[str, str]]] = []
-        for sequence in range(state.first_seq, state.last_seq + 1):
+        for sequence in range(max(1, state.first_seq), state.last_seq + 1):
             message = await js.get_msg(stream, sequence)
             found.append((message.subject or "", message.data or b"", dict(message.headers or {})))
         await client.close()

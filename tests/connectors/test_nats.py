@@ -305,6 +305,84 @@ async def test_wrong_credentials_are_told_to_an_operator(tmp_path):
         guarded.kill()
 
 
+@pytest.mark.parametrize(
+    ("subjects", "wrong"),
+    [
+        ({"levels_subject": "{S}.levels.{{channel}}.{{listing}}"}, ""),
+        ({"levels_subject": "{S}x.levels.{{channel}}"}, "levels_subject"),
+        ({"levels_subject": "{S}.l", "documents_subject": "papers.{{kind}}"}, "documents_subject"),
+        ({"levels_subject": "{S}.l", "documents_subject": "{S}.papers"}, ""),
+        ({}, ""),
+    ],
+)
+async def test_the_server_is_asked_whether_a_stream_takes_what_is_sent_and_sent_nothing(
+    server, stream, subjects, wrong
+):
+    sink = connect(server, **{name: text.format(S=stream) for name, text in subjects.items()})
+    if wrong:
+        with pytest.raises(Misconfigured, match="no stream takes the subject .*: create") as told:
+            await sink.check()
+        assert told.value.setting == wrong
+    else:
+        assert await sink.check()
+    assert await server.stored(stream) == []
+    await sink.close()
+
+
+async def test_who_only_consumes_has_nothing_to_ask_for(server, stream):
+    source = connect(server, stream)
+    assert not await source.check()
+    assert source._queue._client is None
+
+
+GUARDED = """
+authorization {
+  users = [{user: u, password: p, permissions: {publish: ["stock.>", "$JS.API.STREAM.INFO.*"]}}]
+}
+"""
+WITHOUT = "accounts { HUB: {users: [{user: u, password: p}]} }\n"
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """Starts a server of the test's own with a configuration."""
+    servers = []
+
+    def start(text):
+        (tmp_path / "nats.conf").write_text(text)
+        servers.append(NatsServer(tmp_path / "stored", "-c", str(tmp_path / "nats.conf")))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+async def test_a_user_who_may_not_ask_for_streams_is_not_held_up_by_that(configured):
+    sink = connect(
+        configured(GUARDED), levels_subject="stock.levels", user="u", password=Secret("p"),
+        timeout_s=1.0,
+    )  # fmt: skip
+    assert not await sink.check()
+    await sink.close()
+
+
+async def test_a_server_without_jetstream_for_us_is_told(configured):
+    sink = connect(configured(WITHOUT), levels_subject="stock", user="u", password=Secret("p"))
+    with pytest.raises(Misconfigured, match="no JetStream for us") as told:
+        await sink.check()
+    assert told.value.setting == "servers"
+    await sink.close()
+
+
+async def test_a_server_that_does_not_answer_is_no_answer(configured):
+    away = NatsServer(configured("").folder)
+    sink = connect(away, levels_subject="stock", timeout_s=1.0)
+    with pytest.raises(Transient):
+        await sink.check()
+
+
 async def test_a_subscription_is_told_through_the_queue_and_a_replay_is_not_dropped(
     server, stream, hub
 ):

@@ -450,6 +450,58 @@ async def test_webhooks_and_polls_tell_the_same_facts_under_the_same_names(shop,
     assert payload.raw_key == str(order)
 
 
+@pytest.mark.parametrize("returns_at", ["", "MAIN"])
+async def test_units_that_came_back_are_received_where_the_settings_say_so(
+    shop, connect, clock, returns_at
+):
+    """The shop puts them on sale at once, whatever we make of them: that is to be read back."""
+    connection = connect(returns_at=returns_at)
+    order = await shop.sell([("MUG", 3), ("PLATE", 2)])
+    mug, plate = [row["id"] for row in shop.shop.orders[order]["lines"]]
+    assert shop.shown("MUG") == -3
+    await shop.pay_back(order, [(mug, 2)], restock="RETURN")
+    await shop.pay_back(order, [(plate, 1)])
+    assert (shop.shown("MUG"), shop.shown("PLATE")) == (-1, -2)
+    body = msgspec.json.encode(order_webhook(shop.shop.orders[order]))
+    webhook = connection.receive(shop.signed(body, "orders/updated"), body)
+    (polled_one,), _ = await polled(connection)
+    told = facts(connection, [webhook])
+    assert told == facts(connection, [polled_one])
+    back = [fact for fact in told if fact.kind == "return_receipt"]
+    assert [(one.item, one.quantity, one.location, one.order_line) for one in back] == (
+        [("MUG", 2, "MAIN", str(mug))] if returns_at else []
+    )
+    refund = msgspec.json.encode(refund_webhook(shop.shop.orders[order]["refunds"][0]))
+    alone = connection.receive(shop.signed(refund, "refunds/create"), refund)
+    for payload in (webhook, polled_one, alone):
+        assert connection.restocked(payload) == {"MUG"}
+    for body in (b"", b"[]", b'"return"', b'{"order": {"refunds": ["RETURN"]}, "x": "RETURN"}'):
+        assert connection.restocked(msgspec.structs.replace(alone, body=body)) == set()
+    by_variant = connect(listings="variant")
+    variant = str(shop.shop.item_of("MUG")["variant"])
+    assert by_variant.restocked(polled_one) == {variant}
+
+
+async def test_a_webhook_without_refunds_leaves_what_is_cancelled_to_the_poll(shop, connect, clock):
+    """Its fields may be chosen in the shop: a cancellation of all would be told twice, unlike."""
+    connection = connect()
+    order = await shop.sell([("MUG", 3)])
+    (line,) = [row["id"] for row in shop.shop.orders[order]["lines"]]
+    await shop.pay_back(order, [(line, 1)])
+    clock.step()
+    await shop.cancel(order)
+    whole = order_webhook(shop.shop.orders[order])
+    body = msgspec.json.encode({name: told for name, told in whole.items() if name != "refunds"})
+    webhook = connection.receive(shop.signed(body, "orders/cancelled"), body)
+    assert [fact.kind for fact in facts(connection, [webhook])] == ["channel_order"]
+    payloads, _ = await polled(connection)
+    assert [(fact.kind, fact.quantity) for fact in facts(connection, payloads)] == [
+        ("channel_order", 3),
+        ("channel_cancel", 1),
+        ("channel_cancel", 2),
+    ]
+
+
 async def test_only_what_one_of_the_secrets_signed_is_taken(shop, connect):
     connection = connect(webhook_secrets=[Secret("new"), shop.secret])
     body = b'{"id": 12}'

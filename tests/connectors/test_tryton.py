@@ -16,7 +16,7 @@ from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import Failure
 from stockwright.sdk.secrets import Secret, resolve_secret
 from stockwright.sdk.transports import HttpResponse, InMemory
-from stockwright.sdk.verbs import Expects, ListsItems, Publishes, Reads, Snapshots
+from stockwright.sdk.verbs import Expects, ListsItems, OpensStock, Publishes, Reads, Snapshots
 
 NOW = dt.datetime(2026, 3, 2, 9, 30, 0, tzinfo=dt.UTC)
 TODAY = NOW.date()
@@ -403,6 +403,30 @@ async def test_a_snapshot_equals_the_sum_of_what_is_told(erp, connect, clock):
     assert {key: units for key, units in told.items() if units} == shown
 
 
+async def test_what_is_told_of_today_is_in_no_opening_stock(erp, connect, clock):
+    """A move of today happened when it was received: after any count of today."""
+    erp.move("MUG", 9.0, "SUP", "STO", day=TODAY - dt.timedelta(days=1))
+    erp.move("MUG", 4.0, "SUP", "STO", day=TODAY)
+    erp.move("MUG", 2.0, "STO", "CUS", day=TODAY)
+    connection = connect()
+    taken_at, held = await connection.opening()
+    clock.step()
+    again_at, again = await connection.opening()
+    assert again == held, "however often it is asked on one day"
+    midnight = END_OF_TODAY - dt.timedelta(days=1)
+    second = dt.timedelta(seconds=1)
+    assert midnight <= taken_at < again_at < midnight + second
+    units = {one.listing: one.quantity for one in held}
+    told, _ = await polled(connection)
+    # As the ledger does: what a count says takes in all that is dated before it.
+    received = clock()
+    for fact in told:
+        if min(fact.occurred_at, received) > taken_at:
+            units[fact.item] += fact.quantity if fact.kind == "receipt" else -fact.quantity
+    assert units == {one.listing: one.quantity for one in await connection.snapshot()}
+    assert units == {"MUG": 11, "PLATE": 0}
+
+
 async def test_a_snapshot_with_half_a_piece_names_the_item_and_the_setting(erp, connect):
     erp.add("TEA", unit="kg")
     erp.move("TEA", 0.5, "SUP", "STO")
@@ -480,7 +504,7 @@ async def test_expected_receipts_are_told_until_they_are_done(erp, connect):
 
 async def test_it_offers_what_an_erp_is_asked_for(connect):
     connection = connect()
-    for verb in (Reads, Snapshots, ListsItems, Expects):
+    for verb in (Reads, Snapshots, OpensStock, ListsItems, Expects):
         assert isinstance(connection, verb)
     assert not isinstance(connection, Publishes)
 

@@ -3,9 +3,11 @@
 import re
 from importlib.metadata import EntryPoint
 
+import psycopg
 import pytest
 
 from stockwright.config import connectors
+from stockwright.config.asking import ABOUT
 from stockwright.connectors.json_http import Sandbox
 from tests.cli.partners import played
 from tests.console.people import Browser, add_user, signed_in
@@ -100,6 +102,29 @@ def test_a_shop_is_connected_with_forms(console, seed, shop):
     assert one["system"] == "SHOP"
 
 
+def test_a_warehouse_whose_places_have_other_names_is_connected_with_forms(console, seed, tmp_path):
+    seed._run("insert into system (code, role, connector, settings) values"
+              " ('WMS', 'wms', 'csv_drop', jsonb_build_object('inbox', %s::text))",
+              str(tmp_path))  # fmt: skip
+    browser = Browser(console)
+
+    def act(action, **fields):
+        return browser.post("/connections/act", {"system": "WMS", "action": action, **fields})
+
+    text = "sku,quantity,location,counted_at\nMUG,4,LAGER,2026-11-26T08:00:00Z\n"
+    sample = {"sample": text, "file": "stock-1.csv"}
+    assert act("test", **sample).status == 303
+    assert "Places that wait 1" in words(browser.get("/connections/WMS"))
+    wrong = act("bind_places", place="LAGER", location="MIAN")
+    assert (wrong.status, "LAGER: there is no location MIAN" in words(wrong)) == (400, True)
+    assert "Write our place beside" in words(act("bind_places", place="LAGER", location=" "))
+    assert act("bind_places", place="LAGER", location="MAIN").status == 303
+    page = browser.get("/connections/WMS")
+    assert "Places that wait" not in words(page)
+    assert act("test", **sample).status == 303
+    assert "1 message: 1 count" in words(browser.get("/connections/WMS"))
+
+
 def test_more_figures_than_a_page_adds_up_are_counted(console, seed, monkeypatch):
     monkeypatch.setattr("stockwright.console.connections.SUMMED_UP", 1)
     seed._run("insert into system (code, role, connector) values ('WMS', 'wms', 'json_http')")
@@ -114,6 +139,29 @@ def test_more_figures_than_a_page_adds_up_are_counted(console, seed, monkeypatch
     assert console.get("/connections/WMS.json").json["opening"] is None
     monkeypatch.setattr("stockwright.console.connections.SUMMED_UP", 2)
     assert "2 counts, 10 units at MAIN" in words(console.get("/connections/WMS"))
+
+
+def test_all_that_the_file_says_of_a_system_can_be_said_in_the_form(
+    console, seed, shop, database_url
+):
+    told = {
+        "owner": "web team", "latency_budget_s": "2.5", "criticality": "high",
+        "clock_error_s": "1.5", "heartbeat_s": "60.0", "time_zone": "Europe/Berlin",
+        "snapshot_basis": "net", "revisions": "cumulative",
+    }  # fmt: skip
+    assert tuple(told) == ABOUT
+    browser = Browser(console)
+    empty = browser.get("/connection-new?connector=json_http").text
+    assert all(f'name="{name}"' in empty for name in ABOUT)
+    refused = browser.post("/connection-new", form(shop, **told | {"heartbeat_s": "soon"}))
+    assert "systems.SHOP.heartbeat_s" in words(refused)
+    assert 'value="soon"' in refused.text
+    assert '<option value="high" selected>' in refused.text
+    assert browser.post("/connection-new", form(shop, **told)).status == 303
+    with psycopg.connect(database_url) as database:
+        asked = f"select {', '.join(ABOUT)} from system where code = 'SHOP'"
+        found = database.execute(asked).fetchone()
+    assert [str(one) for one in found] == list(told.values())
 
 
 @pytest.mark.usefixtures("seed")

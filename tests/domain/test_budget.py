@@ -112,6 +112,56 @@ def test_a_silence_that_is_asked_for_while_the_circuit_is_open_is_not_ended():
     assert budgets.wait_s(one, NOON, 2.0, 4, 0) == 12.0
 
 
+def answered(one):
+    budgets.succeeded(one, after(1))
+
+
+def broke_off(one):
+    budgets.failed(one, after(1), "503", 0.5)
+
+
+def refused_the_token(one):
+    budgets.misconfigured(one, after(1), "the token was refused")
+
+
+def asked_for_less(one):
+    budgets.throttled(one, after(1), "429", 5.0)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [answered],
+        [broke_off],
+        [refused_the_token],
+        [asked_for_less],
+        [broke_off] * 4,
+        [broke_off, answered],
+    ],
+)
+@pytest.mark.parametrize("circuit", ["closed", "open"])
+def test_a_silence_outlasts_the_answers_to_calls_that_left_before_it(circuit, answers):
+    one = budget(circuit=circuit, failures=5 if circuit == "open" else 0, retry_at=None)
+    budgets.throttled(one, NOON, "429", 60.0)
+    for answer in answers:
+        answer(one)
+    assert budgets.wait_s(one, after(2), 2.0, 4, 0) == 58.0
+    assert not budgets.retry_at_once(one, after(2))
+    assert budgets.wait_s(one, after(60), 2.0, 4, 0) == 0.0
+    budgets.take_call(one)
+    budgets.succeeded(one, after(61))
+    assert (one.circuit, one.failures, one.retry_at) == ("closed", 0, None)
+
+
+def test_a_failure_after_a_silence_holds_off_for_its_own_time():
+    one = budget()
+    budgets.throttled(one, NOON, "429", 1.0)
+    budgets.misconfigured(one, after(2), "the token was refused")
+    assert one.circuit == "open"
+    assert budgets.wait_s(one, after(2), 2.0, 4, 0) == budgets.LONGEST_WAIT_S
+    assert budgets.retry_at_once(one, after(2)), "that is no silence"
+
+
 def test_a_wrong_setting_is_probed_rarely():
     one = budget()
     budgets.misconfigured(one, NOON, "the token was refused")

@@ -2,7 +2,15 @@
 
 import pytest
 
-from stockwright.domain.connecting import STEPS, Step, checklist, entitled, missing, next_of
+from stockwright.domain.connecting import (
+    STEPS,
+    Step,
+    checklist,
+    entitled,
+    missing,
+    next_of,
+    places_missing,
+)
 from stockwright.domain.network import Role
 
 ALL = {name: Step(name=name, state="done") for name in STEPS}
@@ -72,6 +80,30 @@ def test_a_setting_at_fault_is_mended_before_the_step_is_taken_again():
 def test_a_role_is_called_by_a_name_that_can_begin_a_sentence(role: Role, said: str):
     (step,) = [one for one in checklist({}, role=role, sells=True) if one.name == "opening_stock"]
     assert step.note.startswith(f"{said} shows what it is told")
+
+
+@pytest.mark.parametrize("stage", ["shadow", "live"])
+def test_what_the_file_alone_may_change_is_not_asked_for_by_connection_add(stage):
+    detail = {"broken": [{"missing": "channel:SHOP"}]}
+    sample = Step(name="sample", state="failed", detail=detail)
+    steps = checklist({**ALL, "sample": sample}, role="shop", sells=True)
+    assert next_of(steps, "SHOP", stage).startswith("set channel in [systems.SHOP.settings]")
+    (shop,) = [
+        one for one in checklist({}, role="shop", sells=False, stage=stage) if one.name == "shadow"
+    ]
+    assert shop.note.endswith("[channels.CODE] in the file, then config apply")
+
+
+def test_a_place_that_is_not_bound_is_bound_before_the_sample_is_tested_again():
+    broken = [{"missing": "location:LAGER"}, {"missing": None}, {"missing": "location:LAGER"}]
+    sample = Step(name="sample", state="failed", detail={"broken": broken})
+    steps = checklist({**ALL, "sample": sample}, role="wms", sells=False)
+    assert places_missing(steps) == ("LAGER",)
+    assert next_of(steps, "WMS") == (
+        "stockwright connection items WMS --bindings FILE, import it,"
+        " then stockwright connection test WMS --sample FILE"
+    )
+    assert places_missing(checklist(ALL, role="wms", sells=False)) == ()
 
 
 def test_orders_of_no_known_channel_ask_for_the_channel_and_not_for_another_sample():

@@ -14,6 +14,7 @@ from typing import Any
 import aio_pika
 import pytest
 
+from tests.connectors.certificates import Certificates
 from tests.e2e.loopback_postgres import free_port
 
 PROGRAMS_VARIABLE = "STOCKWRIGHT_E2E_RABBITMQ"
@@ -34,8 +35,20 @@ def _programs() -> Path:
     return folder
 
 
+_TLS = """
+listeners.ssl.1 = 127.0.0.1:{port}
+ssl_options.cacertfile = {told.authority}
+ssl_options.certfile = {told.chain}
+ssl_options.keyfile = {told.key}
+ssl_options.verify = verify_none
+ssl_options.fail_if_no_peer_cert = false
+"""
+
+
 class RabbitServer:
-    """One server over one folder, with a port mapper of its own: it knows no other RabbitMQ."""
+    """One server over one folder, with a port mapper of its own: it knows no other RabbitMQ. It
+    speaks TLS on a port beside.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._programs = _programs()
@@ -43,7 +56,10 @@ class RabbitServer:
         self._mapped = free_port()
         self._mapper: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
+        self.port, self.tls_port = free_port(), free_port()
+        self.certificates = Certificates(folder / "tls")
+        told = _TLS.format(port=self.tls_port, told=self.certificates)
+        (folder / "rabbitmq.conf").write_text(told)
         self._environment = {
             **os.environ,
             "HOME": str(folder),

@@ -457,6 +457,52 @@ async def test_what_is_wrong_is_told_to_an_operator(
     assert "s3cret" not in str(failure.value)
 
 
+# -------------------------------------------------------------------- by TLS
+
+
+async def test_messages_and_levels_go_by_tls(
+    server: RabbitServer,
+    partner: Partner,
+    connect: Connect,
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An authority of one's own is trusted as the machine trusts any."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.certificates.authority))
+    queue, told = await partner.queue(), await partner.queue()
+    await partner.send(queue, receipt("GR-1"), receipt("GR-2"))
+    connection = connect(queue, port=server.tls_port, tls=True, levels_subject=told)
+    kept = 0
+    while kept < 2:
+        kept += (await hub.poll(connection)).payloads
+    hub.work()
+    assert hub.documents == ["GR-1", "GR-2"]
+    assert await connection.check()
+    assert await connection.publish([LEVEL]) == [Applied()]
+    (message,) = await partner.taken(told)
+    assert json.loads(message.body)["quantity"] == 7
+
+
+async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(
+    server: RabbitServer, partner: Partner, connect: Connect
+) -> None:
+    queue = await partner.queue()
+    stranger = connect(queue, port=server.tls_port, tls=True, levels_subject=queue)
+    with pytest.raises(Transient, match="by TLS: .*CERTIFICATE_VERIFY_FAILED"):
+        await stranger.read("")
+    (told,) = await stranger.publish([LEVEL])
+    assert isinstance(told, Retry)
+    assert await partner.ready(queue) == 0
+
+
+async def test_a_certificate_of_another_host_is_not_believed(
+    server: RabbitServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.certificates.authority))
+    with pytest.raises(Transient, match="CERTIFICATE_VERIFY_FAILED"):
+        await connect("in", host="localhost", port=server.tls_port, tls=True).read("")
+
+
 # -------------------------------------------------------------------- asked beforehand
 
 

@@ -5,12 +5,14 @@ import asyncio
 import msgspec
 import pytest
 
+from stockwright.domain.errors import Throttled, Transient
 from stockwright.flow import sparing
+from stockwright.flow.polling import Poller
 from stockwright.flow.sparing import Asker
 from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
-from stockwright.store.connection import Pool
 from tests.flow.partners import rows, set_up
 from tests.flow.test_polling import PLAN
+from tests.flow.test_polling import Partner as Polled
 
 SLOW = msgspec.structs.replace(PLAN, calls_per_s=0.0001, burst=20)
 """A plan that earns nothing for as long as a test takes."""
@@ -20,12 +22,6 @@ SLOW = msgspec.structs.replace(PLAN, calls_per_s=0.0001, burst=20)
 def database(database_url):
     with set_up(database_url) as connection:
         yield connection
-
-
-@pytest.fixture
-def pool(database_url, database):
-    with Pool(database_url, size=4) as pool:
-        yield pool
 
 
 class Partner:
@@ -111,3 +107,69 @@ async def test_a_partner_that_does_not_answer_is_given_up_though_turns_were_wait
             await partner.ask(2)
             await asyncio.Event().wait()
     assert partner.calls <= 2
+
+
+async def ask_too_much(pool, partner, silence_s=120.0):
+    """A question to which the partner answers that it wants silence."""
+    with pytest.raises(Throttled, match="slow down"):
+        async with Asker(pool, partner).patiently(60):
+            await partner.ask(1)
+            raise Throttled("shop asked us to slow down", silence_s)
+
+
+def silence(database):
+    """Seconds for which levels wait, the reason, and the calls that are left for then."""
+    told = "select extract(epoch from retry_at - clock_timestamp()), last_error, tokens"
+    (found,) = rows(database, f"{told} from connection_state")
+    return float(found[0] or 0), found[1], float(found[2])
+
+
+async def test_a_silence_that_a_question_is_answered_with_is_kept_by_who_sends_levels(
+    pool, database
+):
+    await ask_too_much(pool, Partner())
+    waits_s, why, tokens = silence(database)
+    assert 60 < waits_s <= 120
+    assert why == "shop asked us to slow down"
+    assert tokens <= 1, "no burst right after the silence"
+
+
+async def test_a_silence_that_a_question_is_answered_with_is_kept_by_who_polls(pool, database):
+    polled, poller = Polled([]), Poller(pool, worker="p1")
+    assert (await poller.poll("shop", polled, every_s=0)).complete
+    await ask_too_much(pool, Partner())
+    assert await poller.poll("shop", polled) is None
+    database.execute("update poll_cursor set due_at = now(), held_until = now()")
+    assert (await poller.poll("shop", polled)).complete
+
+
+async def test_a_poll_under_way_is_left_to_hear_of_a_silence_itself(pool, database):
+    await Poller(pool, worker="p1").poll("shop", Polled([]), every_s=0)
+    database.execute("update poll_cursor set lease_until = now() + interval '1 hour'")
+    await ask_too_much(pool, Partner())
+    assert rows(database, "select held_until from poll_cursor") == [(None,)]
+
+
+async def test_a_shorter_silence_does_not_end_what_a_poll_waits_for(pool, database):
+    poller = Poller(pool, worker="p1")
+    await poller.poll("shop", Polled([]), every_s=0)
+    database.execute("update poll_cursor set held_until = now() + interval '1 hour'")
+    database.execute("update poll_cursor set due_at = held_until")
+    ((later,),) = rows(database, "select held_until from poll_cursor")
+    await ask_too_much(pool, Partner(), silence_s=1.0)
+    assert rows(database, "select held_until, due_at from poll_cursor") == [(later, later)]
+
+
+async def test_one_plan_of_a_partner_that_is_used_up_silences_no_other_of_them(pool, database):
+    """A partner that gives each operation a plan of its own keeps their silences itself."""
+    partner = Partner()
+    partner.paces_itself = True
+    await ask_too_much(pool, partner)
+    assert silence(database)[0] == 0
+
+
+async def test_a_question_that_fails_otherwise_silences_nobody(pool, database):
+    with pytest.raises(Transient):
+        async with Asker(pool, Partner()).patiently(60):
+            raise Transient("503")
+    assert silence(database)[0] == 0

@@ -174,6 +174,23 @@ def test_how_late_a_system_tells_is_measured_from_its_own_sales(world, pool, rec
     assert found["WEB", "WMS"].seconds == 0.0
 
 
+def test_what_sold_before_we_watched_is_no_demand_of_the_time_we_watch(world, pool, recorder):
+    """A shop is connected and tells of its last month: no sale a minute follows from it."""
+    now = dt.datetime.now(dt.UTC)
+    record(recorder, receipt(), order(0, 1))
+    long_ago = [order(n, 1, occurred_at=now - dt.timedelta(days=n)) for n in range(2, 30)]
+    record(recorder, order(99, 1, occurred_at=now - dt.timedelta(hours=20)), *long_ago)
+    count_all(pool)
+    assert seen(pool) == {("EBAY", "EBAY"): {bucket_of(1): 2.0}}
+    # Who tells once a week is counted, from the week on in which its SKU was first seen.
+    world.run("update demand_sku set since = %s", now - dt.timedelta(days=10))
+    record(
+        recorder, *(order(n, 1, occurred_at=now - dt.timedelta(days=n - 30)) for n in range(33, 36))
+    )
+    count_all(pool)
+    assert seen(pool) == {("EBAY", "EBAY"): {bucket_of(1): 5.0}}
+
+
 def give_demand(pool, sku, per_day, *, days=30, channels=("EBAY", "WEB"), units=1):
     """So many lines a day of each channel, as if watched for so long."""
     now = dt.datetime.now(dt.UTC)

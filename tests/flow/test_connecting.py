@@ -211,6 +211,23 @@ async def test_a_code_that_no_text_can_hold_is_one_unknown_item(world, pool, cod
         assert found == {"SKU-000": "matched", kept: "unknown"}
 
 
+async def test_figures_of_an_earlier_time_are_opening_stock_as_of_that_time(world, pool):
+    """An ERP that dates by the day tells what lay there when yesterday ended."""
+    earlier = NOW - dt.timedelta(hours=9)
+
+    class ByDay(Showing):
+        async def opening(self):
+            return earlier, [ShownLevel(listing="A", quantity=5, location="MAIN")]
+
+    figures(world, pool)
+    probed = await probe(ByDay(ShownLevel(listing="A", quantity=8)), [], lambda: NOW)
+    assert (probed.as_of, probed.shown_at) == (NOW, earlier)
+    do(pool, checking.judge, "WMS", Silent(), probed, (), actor="cli ann")
+    opening, facts = do(pool, opening_stock.plan, "WMS")
+    assert (opening.as_of, opening.units) == (earlier, 5)
+    assert [fact.occurred_at for fact in facts] == [earlier]
+
+
 @pytest.mark.parametrize("quantity", [2**70, -(2**70), 1.5, "7", None])
 async def test_a_number_that_counts_no_pieces_is_an_outcome(world, pool, quantity):
     stage(pool, "added")
@@ -280,9 +297,7 @@ def test_a_connection_opened_anew_is_read_at_once_only_where_a_setting_was_at_fa
         do(pool, polls.lease_poll, "WEB", "w", lease_s=9.0, now=True)
         do(pool, polls.fail_poll, "WEB", "w", "not now", retry_s=300.0)
         if setting:
-            item = polls.item_of_reading("WEB")
-            detail = {"setting": setting}
-            do(pool, attempts.open_refusal, "connection_misconfigured", item, "WEB", detail)
+            do(pool, attempts.open_misconfigured, "WEB", setting, "401", "reading")
         do(pool, connecting.opened, ["WEB"])
         leased = do(pool, polls.lease_poll, "WEB", "w", lease_s=9.0)
         assert (leased is not None) == at_once
@@ -492,6 +507,15 @@ def test_who_adds_a_connection_waits_for_who_takes_it_live(world, pool):
     assert refused.value.reason == "already_connected"
     now = do(pool, connecting.view, "WEB")
     assert (now.stage, now.missing) == ("live", ())
+
+
+def test_nobody_goes_live_without_a_reason(world, pool):
+    stage(pool, "added")
+    passed(pool)
+    with pytest.raises(Rejected) as refused:
+        do(pool, connecting.go_live, "WEB", actor="cli ann", why=" \t")
+    assert (refused.value.reason, refused.value.field) == ("malformed", "why")
+    assert do(pool, connecting.view, "WEB").stage == "added"
 
 
 def add_again(connection, settings=OTHER):

@@ -90,10 +90,12 @@ def test_an_increase_waits_for_a_poll_that_began_after_it_and_asks_for_it(house)
     assert house.shop.sent == [("SKU-000", 15)]
 
 
-def test_polls_are_not_asked_for_again_and_again(house):
+def test_polls_are_not_asked_for_again_and_again(house, pool):
+    patience = msgspec.structs.replace(PATIENCE, orders_every_s=3_600.0)
+    publisher = Publisher(pool, house.shop, msgspec.structs.replace(house.link, patience=patience))
     house.settle(SKU_000=10)
     house.stock(SKU_000=15)
-    assert house.step() == 0
+    assert asyncio.run(publisher.step()) == 0
     assert not house.poll_is_due(), "one was made a moment ago"
 
 

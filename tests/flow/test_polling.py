@@ -21,7 +21,7 @@ from stockwright.sdk.messages import Page, Payload
 from stockwright.sdk.transports import HttpRequest, HttpResponse, InMemory
 from stockwright.store import attempts, watermarks
 from stockwright.store.connection import Pool
-from stockwright.store.polls import poll_states
+from stockwright.store.polls import hurry_poll, poll_states
 from stockwright.store.session import session
 from tests.flow.channels import until
 from tests.flow.partners import events, order, rows, set_up
@@ -196,6 +196,26 @@ async def test_failures_in_a_row_are_tried_later_and_later_up_to_five_minutes(po
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
 
 
+async def test_a_partner_that_is_away_for_weeks_is_asked_every_five_minutes(poller, database):
+    partner = Partner([])
+    await poller.poll("shop", partner, now=True)
+    database.execute("update poll_cursor set failures = 5000")
+    partner.faults = [Transient("away")]
+    assert (await poller.poll("shop", partner, now=True)).error == "away"
+    query = "select failures, round(extract(epoch from due_at - last_error_at)) from poll_cursor"
+    assert rows(database, query) == [(5001, 300)]
+
+
+async def test_a_wrong_setting_told_in_a_partners_broken_words_is_a_work_item(poller, database):
+    partner = Partner([])
+    partner.faults = [Misconfigured("queue", "no \x00 such \ud83d queue " + "x" * 5000)]
+    assert "queue" in (await poller.poll("shop", partner, now=True)).error
+    items = "select kind, substr(detail ->> 'message', 1, 18) from work_item"
+    told = "no \ufffd such ? queue "
+    assert rows(database, items) == [("connection_misconfigured", told)]
+    assert rows(database, "select substr(last_error, 1, 18) from poll_cursor") == [(told,)]
+
+
 async def test_a_wrong_setting_is_a_work_item_until_the_partner_is_read(poller, database):
     items = "select kind, system, detail ->> 'setting', seen, closed_at is null from work_item"
     partner = Partner([])
@@ -205,6 +225,44 @@ async def test_a_wrong_setting_is_a_work_item_until_the_partner_is_read(poller, 
     assert rows(database, items) == [("connection_misconfigured", "shop", "queue", 2, True)]
     await poller.poll("shop", partner, now=True)
     assert rows(database, items) == [("connection_misconfigured", "shop", "queue", 2, False)]
+
+
+@pytest.fixture
+def stops(pool, database):
+    """Tells of failures by setting, and answers what is open then: what it stops, by setting."""
+
+    def tell(work, *arguments):
+        with session(pool) as connection:
+            work(connection, "shop", *arguments)
+        asked = "select detail ->> 'setting', detail -> 'stopped', closed_at is null"
+        found = rows(database, f"{asked} from work_item order by id")
+        return {setting: stopped for setting, stopped, is_open in found if is_open}
+
+    return tell
+
+
+def test_a_wrong_token_is_one_item_whatever_it_stops_and_ends_with_the_last_of_it(stops):
+    wrong, right = attempts.open_misconfigured, attempts.close_misconfigured
+    stops(wrong, "token", "401", "reading")
+    stops(wrong, "token", "401", "sending")
+    assert stops(wrong, "token", "401", "reading") == {"token": ["sending", "reading"]}
+    assert stops(right, "reading") == {"token": ["sending"]}
+    assert stops(right, "webhooks") == {"token": ["sending"]}
+    assert stops(right, "sending") == {}
+    assert stops(right, "sending") == {}
+
+
+def test_what_fails_for_another_setting_by_now_is_an_item_of_that_one(stops, database):
+    wrong, right = attempts.open_misconfigured, attempts.close_misconfigured
+    stops(wrong, "token", "401", "reading")
+    stops(wrong, "token", "401", "sending")
+    both = {"token": ["sending"], "base_url": ["reading"]}
+    assert stops(wrong, "base_url", "404", "reading") == both
+    assert stops(wrong, "base_url", "404", "sending") == {"base_url": ["reading", "sending"]}
+    told = rows(database, "select closed_by, closed_why from work_item where closed_at is not null")
+    assert told == [("connections", "it fails for another setting")]
+    database.execute("update work_item set detail = detail - 'stopped' where closed_at is null")
+    assert stops(right, "reading") == {}, "of a version before"
 
 
 async def test_a_connection_is_asked_by_one_worker_at_a_time(poller, pool):
@@ -473,6 +531,7 @@ async def test_a_poll_whose_turn_has_not_come_is_put_off_and_has_not_failed(poll
     database.execute("update poll_cursor set last_success_at = last_success_at - interval '1 h'")
     with pool.connection() as connection:
         assert not watermarks.ask_for_orders(connection, "shop", 1.0), "its turn has not come"
+        hurry_poll(connection, "shop")
     assert await poller.poll("shop", partner) is None
     assert await poller.poll("shop", partner, now=True) == (3, True, "")
     database.execute("update poll_cursor set last_success_at = last_success_at - interval '1 h'")

@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 import pytest
 
-from stockwright.flow.calls import claim
+from stockwright.flow.calls import Failed, claim
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publication, Publisher, database_threads
 from stockwright.flow.settling import settle
@@ -73,6 +73,30 @@ async def test_a_partner_that_asks_for_silence_gets_it(world, projection, publis
     assert world.unsettled() == []
 
 
+def test_a_silence_is_kept_though_a_call_beside_it_is_answered(
+    world, projection, clock, database_url
+):
+    """Of two calls under way the first is told to wait a minute; the second was there before."""
+    limits = msgspec.structs.replace(FAST, batch_size=1, concurrency=2)
+    own = link(limits=limits, clock=clock)
+    set_stock(world, projection, SKU_000=10, SKU_001=10, SKU_002=10)
+    with connect(database_url) as connection:
+        attempts.ensure_connection(connection, "WEB", 10)
+    calls = []
+    for _ in range(2):
+        with connect(database_url) as connection:
+            calls.append(claim(connection, own).call)
+    for call, answer in zip(calls, (Failed("429", retry_after_s=60.0), [Applied()]), strict=True):
+        with connect(database_url) as connection:
+            settle(connection, own, call, answer)
+    with connect(database_url) as connection:
+        waits = claim(connection, own)
+    assert (waits.call, waits.wait_s) == (None, 60.0)
+    clock.pass_s(60)
+    with connect(database_url) as connection:
+        assert claim(connection, own).call is not None
+
+
 async def test_a_wrong_setting_is_a_work_item_until_the_partner_answers_again(
     world, projection, publisher, shop, clock
 ):
@@ -80,7 +104,13 @@ async def test_a_wrong_setting_is_a_work_item_until_the_partner_answers_again(
     shop.behave(misconfigured)
     await publisher.step()
     items = "select kind, subject, detail ->> 'setting' from work_item where closed_at is null"
-    assert world.rows(items) == [("connection_misconfigured", "WEB", "systems.WEB.settings.token")]
+    assert world.rows(items) == [
+        (
+            "connection_misconfigured",
+            "WEB: systems.WEB.settings.token",
+            "systems.WEB.settings.token",
+        )
+    ]
     clock.pass_s(60)
     await publisher.step()
     assert world.rows(items) == []

@@ -8,21 +8,10 @@ from stockwright.flow.polling import Poller
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.store import connecting as store
-from stockwright.store.connection import Listener, Pool
+from stockwright.store.connection import Listener
 from stockwright.store.session import session
-from tests.flow.channels import Shop, World, link, misconfigured, set_stock, throttle
+from tests.flow.channels import Shop, link, misconfigured, set_stock, throttle
 from tests.flow.test_polling import Partner
-
-
-@pytest.fixture
-def world(database_url):
-    return World(database_url)
-
-
-@pytest.fixture
-def pool(world):
-    with Pool(world.url, size=4) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -90,11 +90,15 @@ def test_a_webhook_that_is_given_up_again_and_again_is_one_item_at_a_time(look, 
     assert [row[3:] for row in items(world)] == [(False, 1), (False, 2)]
 
 
-def test_a_refusal_is_an_item_and_a_failure_says_nothing_either_way(look, world):
-    look(Misconfigured("consumer_key", "shop answered 403: check its setting consumer_key"))
-    ((_, _, message, is_open, _),) = items(world)
-    assert (message, is_open) == ("shop answered 403: check its setting consumer_key", True)
+def test_a_refusal_is_an_item_of_its_setting_and_a_failure_says_nothing_either_way(look, world):
+    look(Misconfigured("consumer_key", "shop answered 403 to https://hub.example/?key=s3cr3t"))
+    asked = "select kind, subject, detail ->> 'message', closed_at is null from work_item"
+    ((kind, subject, message, is_open),) = world.rows(asked)
+    assert (kind, subject) == ("connection_misconfigured", "shop: consumer_key")
+    assert is_open
+    assert "shop answered 403" in message
+    assert "s3cr3t" not in message
     look(Transient("no answer"), ValueError("of somebody's connector"))
-    assert [row[3:] for row in items(world)] == [(True, 1)]
+    assert [row[3] for row in world.rows(asked)] == [True]
     look([])
-    assert [row[3:] for row in items(world)] == [(False, 1)]
+    assert [row[3] for row in world.rows(asked)] == [False]

@@ -186,6 +186,40 @@ async def test_the_bytes_of_a_killed_worker_arrive_behind_those_of_its_successor
         house.check_books()
 
 
+@pytest.mark.parametrize("kind", ["shopify", "woocommerce"])
+async def test_units_that_a_shop_puts_back_on_sale_by_itself_are_off_again_before_long(
+    database_url: str, kind: str
+) -> None:
+    """They lie somewhere, looked at by nobody. No number of ours changes, so that nothing is due:
+    the shop would sell them until it is read back by the clock, an hour later.
+    """
+    async with trading(database_url, skus=1, kind=kind) as house:
+        web, (sku,) = house.partners["WEB"], house.world.skus
+        house.receive(sku, 2)
+        await until_shown(house, 2)
+        await web.sell(sku, 2)
+        await until_shown(house, 0)
+        house.lose(sku, 1)
+        house.project()
+        while (await web.workers[1].verify()).read:
+            pass
+        ((order, _, _),) = web.orders
+        if kind == "shopify":
+            (line,) = web.shop.shop.orders[order]["lines"]
+            await web.shop.pay_back(order, [(line["id"], 1)], restock="RETURN")
+        else:
+            (line,) = web.shop.orders[order]["line_items"]
+            await web.shop.pay_back(order, [(line["id"], 1)])
+            web.shop.show(sku, 1)
+        assert web.shows == {sku: 1}
+        house.pass_s(5)
+        await house.round()
+        done = await web.workers[1].verify()
+        assert (done.read, done.wrong) == (1, 1)
+        await web.publish()
+        assert web.shows == {sku: 0}
+
+
 async def until_shown(house: House, units: int) -> None:
     """Workers go on for a few seconds, until customers may buy so many."""
     (shop,) = house.partners.values()

@@ -237,6 +237,8 @@ async def test_a_stream_is_refused_and_nothing_of_it_is_taken():
         ({"queue": ""}, {"levels_subject": "in", "documents_subject": "o"}, None,
          "documents_subject"),
         ({"queue": ""}, {}, True, ""),
+        ({"queue": ""}, {"levels_subject": "no.{listing}", "documents_subject": "in"}, True, ""),
+        ({}, {"levels_subject": "no.{listing}"}, False, ""),
         ({}, {}, False, ""),
     ],
 )  # fmt: skip
@@ -364,7 +366,8 @@ class Kafka:
 async def test_what_kafka_refuses_is_told_with_the_setting(refusal, setting, text):
     access = KafkaAccess(bootstrap_servers=("k:1",), topic="in", out_topic="in", timeout_s=1.0)
     queue = KafkaQueue(access, Kafka(refusal), Kafka(refusal))
-    for ask, named in ((queue.take(1, 0.01), setting), (queue.put(TOLD), setting)):
+    asked = (queue.take(1, 0.01), queue.put(TOLD), queue.check({}))
+    for ask, named in zip(asked, [setting] * 3, strict=True):
         with pytest.raises(Misconfigured, match=text) as told:
             await ask
         assert told.value.setting in (named, f"out_{named}")

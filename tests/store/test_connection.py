@@ -1,5 +1,6 @@
 """Connections that are bounded, survive a restart of the database and keep secrets."""
 
+import select
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from stockwright.domain.errors import Misconfigured
+from stockwright.domain.errors import Misconfigured, Throttled
+from stockwright.store import positions
 from stockwright.store.connection import Listener, Pool, connect, listen, redact_url
 from stockwright.store.errors import DatabaseUnavailable, PoolExhausted
+from stockwright.store.session import session
 
 SECRET = "s3cr3t"
 
@@ -93,6 +96,27 @@ def test_a_frozen_transaction_is_ended_by_the_server(empty_database_url):
     with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
         connection.execute("SELECT 1")
     connection.close()
+
+
+def test_who_stood_still_within_a_transaction_is_to_ask_again(empty_database_url):
+    pool = Pool(empty_database_url, size=1, idle_in_transaction_s=0.05)
+    with pool, pytest.raises(Throttled, match="too busy"), session(pool) as connection:
+        assert one(connection, "SELECT 1") == 1
+        ended_by_the_server(connection)
+        connection.execute("SELECT 1")
+
+
+def ended_by_the_server(connection):
+    """Returns once the server has said that it ended the session."""
+    assert select.select([connection.fileno()], [], [], 30)[0]
+
+
+def test_who_only_reads_may_stand_still(empty_database_url):
+    with Pool(empty_database_url, size=1) as pool, session(pool) as connection:
+        positions.read_one_moment(connection)
+        assert one(connection, "SHOW idle_in_transaction_session_timeout") == "30s"
+        assert one(connection, "SHOW transaction_isolation") == "repeatable read"
+        assert one(connection, "SHOW transaction_read_only") == "on"
 
 
 def test_a_pool_commits_at_the_end_of_the_block_and_rolls_back_on_an_exception(empty_database_url):

@@ -1,15 +1,18 @@
 """Reading bodies: bounded, unpacked, decoded; each item of a batch stands for itself."""
 
 import asyncio
+import io
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, TypeVar, get_args
 
 import msgspec
 from starlette.types import Message, Receive
 
 from stockwright.api.problems import ProblemRaised, problem
+from stockwright.api.repeats import refuse_repeats, seen_once
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
 from stockwright.domain.events import Fact, RequestKind
@@ -19,6 +22,8 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_ITEMS: Final = 10_000
+_MAX_TOKENS: Final = 100 * MAX_ITEMS
+"""Far more than a call of facts holds; what has more is not looked through by this process."""
 RECEIVE_S: Final = 60.0
 _CLOSE: Final = ((b"connection", b"close"),)
 # A client that is still sending does not see our answer, so we let it finish, within reason.
@@ -29,7 +34,6 @@ _LINE_TYPES: Final = frozenset({b"application/x-ndjson", b"application/jsonl"})
 _FACT: Final = msgspec.json.Decoder(Fact)
 _FACTS: Final = msgspec.json.Decoder(list[Fact])
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
-_RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _LOCATED: Final = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<path>[^`]*)`$", re.DOTALL)
 _NO_SUCH: Final = re.compile(r"Invalid enum value '(?P<value>[^']*)'")
 _KIND: Final = re.compile(r"(^|\.)kinds?(\[\d+\])?$")
@@ -39,8 +43,11 @@ _BLANK: Final = b" \t\r\n"
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-    """The whole body, unpacked. Raises the problems too_large, too_slow, bad_encoding and 415."""
+async def read_body(receive: Receive, headers: dict[bytes, bytes], *, packed: bool = True) -> bytes:
+    """The whole body, unpacked. Raises the problems too_large, too_slow, bad_encoding and 415.
+
+    packed False: it may not be packed, for it is proven by the bytes that came.
+    """
     declared = headers.get(b"content-length", b"0")
     too_large = declared.isdigit() and _exceeds(declared)
     try:
@@ -56,10 +63,14 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     encoding = headers.get(b"content-encoding")
     if encoding is None or encoding.lower() == b"identity":
         return body
+    if not packed:
+        detail = "Send a webhook as it was signed, without Content-Encoding."
+        raise problem("unsupported_media_type", detail, param="Content-Encoding")
     if encoding.lower() != b"gzip":
         detail = "Content-Encoding may be gzip, or left out."
         raise problem("unsupported_media_type", detail, param="Content-Encoding")
-    return _unzip(body)
+    # A few packed kilobytes may be sixteen mebibytes, and the event loop has others to serve.
+    return await asyncio.to_thread(_unzip, body)
 
 
 def _exceeds(declared: bytes) -> bool:
@@ -149,14 +160,18 @@ def explain(failure: Exception, known: tuple[str, ...] = ()) -> Rejected:
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """One JSON document of the decoder's type. Raises the problems bad_json and malformed."""
+    """One JSON document of the decoder's type. Raises the problems bad_json and malformed, this
+    also for a key that stands twice.
+    """
     try:
-        return decoder.decode(body)
+        found = decoder.decode(body)
+        refuse_repeats(body)
     except msgspec.ValidationError as failure:
         fields = getattr(decoder.type, "__struct_fields__", ())
         raise explain(failure, fields) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
         raise problem("bad_json", explain(failure).message) from None
+    return found
 
 
 async def decode_facts(
@@ -181,6 +196,10 @@ async def decode_facts(
     try:
         facts = _FACT.decode_lines(body) if in_lines else _FACTS.decode(body)  # type: ignore[assignment]
     except (msgspec.MsgspecError, ValueError, RecursionError):
+        facts = []
+    else:
+        _check_count(len(facts))
+    if not facts or not seen_once(body, in_lines=in_lines):
         # Item by item takes its time on a large body, and the event loop has others to serve.
         split = split_lines if in_lines else split_array
         facts = await asyncio.to_thread(lambda: [_checked(item) for item in split(body)])
@@ -199,8 +218,9 @@ def _check_form(body: bytes) -> None:
 
 
 def split_lines(body: bytes) -> list[bytes]:
-    """The lines of a body that are not blank."""
-    lines = [line for line in body.split(b"\n") if line.strip(_BLANK)]
+    """The lines of a body that are not blank. Raises too_many before it has read them all."""
+    filled = (line for line in io.BytesIO(body) if line.strip(_BLANK))
+    lines = [line.removesuffix(b"\n") for line in islice(filled, MAX_ITEMS + 1)]
     _check_count(len(lines))
     return lines
 
@@ -209,12 +229,15 @@ def _check_count(count: int) -> None:
     if count == 0:
         raise problem("malformed", "The call holds no item.")
     if count > MAX_ITEMS:
-        raise problem("too_many", f"A call holds at most {MAX_ITEMS:,} items; this has {count:,}.")
+        raise problem("too_many", f"A call holds at most {MAX_ITEMS:,} items; this has more.")
 
 
 def _checked(item: bytes) -> Fact | Rejected:
     try:
-        return _FACT.decode(item)
+        fact = _FACT.decode(item)
+        refuse_repeats(item)
+    except Rejected as repeated:
+        return repeated
     except (msgspec.MsgspecError, ValueError, RecursionError) as failure:
         rejected = explain(failure, Fact.__struct_fields__)
         if rejected.field == "kind" and any(
@@ -222,26 +245,28 @@ def _checked(item: bytes) -> Fact | Rejected:
         ):
             rejected.message += " This is a request, not a fact: send it to /v1/reservations."
         return rejected
+    return fact
 
 
 def split_array(body: bytes) -> list[bytes]:
     """The items of a JSON array as they are written, each possibly broken in itself.
 
-    Raises bad_json where brackets or quotes do not close, so that items cannot be told apart.
+    Raises bad_json where brackets or quotes do not close, so that items cannot be told apart, and
+    too_many before it has read them all.
     """
-    try:
-        return [bytes(item) for item in _RAWS.decode(body)]
-    except (msgspec.MsgspecError, ValueError, RecursionError) as failure:
-        items = list(_split_leniently(body))
-        if items[-1] is not None:
-            return [item for item in items if item is not None]
-        raise problem("bad_json", explain(failure).message) from None
+    # Of sixteen mebibytes of commas nobody needs all the items to know that they are too many.
+    items = list(islice(_split_leniently(body), MAX_ITEMS + 1))
+    if items[-1] is None:
+        _check_form(body)
+        raise problem("bad_json", "The JSON is nested too deeply, or has too many parts.")
+    _check_count(len(items))
+    return [item for item in items if item is not None]
 
 
 def _split_leniently(body: bytes) -> Iterator[bytes | None]:
     """Items between the commas of the outermost brackets; None last where they do not close."""
     depth, start = 0, 0
-    for token in _TOKEN.finditer(body):
+    for token in islice(_TOKEN.finditer(body), _MAX_TOKENS):
         mark = token.group()
         if mark == b'"':
             break

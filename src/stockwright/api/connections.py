@@ -14,8 +14,9 @@ from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
 from stockwright.app import connecting as steps
 from stockwright.config import Connections
-from stockwright.config.asking import NewConnection, edits_of
+from stockwright.config.asking import ABOUT, NewConnection, edits_of
 from stockwright.domain.item_match import ItemState, PartnerItem
+from stockwright.domain.network import Criticality, Revisions, Seconds, SnapshotBasis
 from stockwright.flow import checking, connecting, opening_stock, retrying
 from stockwright.flow.checking import Tested
 from stockwright.flow.connecting import ConnectionView
@@ -42,6 +43,7 @@ class ConnectionsAnswer(msgspec.Struct, kw_only=True):
 
 class AddAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A new connection. role may be left out where the connector has one; a new channel needs pool.
+    What is not said of the system is as in the configuration file.
 
     Secrets in settings are references: env:NAME or file:PATH on the server.
     """
@@ -53,6 +55,12 @@ class AddAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     settings: dict[str, Any] = {}
     time_zone: str = ""
     owner: str = ""
+    latency_budget_s: Seconds | None = None
+    criticality: Criticality | None = None
+    clock_error_s: Seconds | None = None
+    heartbeat_s: Seconds | None = None
+    snapshot_basis: SnapshotBasis | None = None
+    revisions: Revisions | None = None
     channel: str = ""
     pool: list[str] = []
 
@@ -179,8 +187,7 @@ def _add(connection: Connection, ask: AddAsk, host: Connections, said: Said) -> 
         connector=ask.connector,
         role=ask.role,
         settings=ask.settings,
-        time_zone=ask.time_zone,
-        owner=ask.owner,
+        about={name: getattr(ask, name) for name in ABOUT},
         channel=ask.channel,
         pool=ask.pool,
     )

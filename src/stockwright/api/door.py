@@ -196,13 +196,15 @@ class Door:
         return await row.handler(call)
 
     async def _from_stranger(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-        """As `read_body`; meanwhile the call takes none of the places of those who are known."""
+        """As `read_body`; meanwhile the call takes none of the places of those who are known, and
+        nothing is unpacked for whoever has proven nothing yet.
+        """
         if self._strangers >= MAX_STRANGERS:
             raise problem("busy", headers=(*retry_after(5), (b"connection", b"close")))
         self._strangers += 1
         self._under_way -= 1
         try:
-            return await read_body(receive, headers)
+            return await read_body(receive, headers, packed=False)
         finally:
             self._strangers -= 1
             self._under_way += 1

@@ -11,6 +11,7 @@ from stockwright.api.operations import Link, Operation
 from stockwright.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, position_of
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
+from stockwright.flow.steering import checked_reason
 from stockwright.store import worklist
 from stockwright.store.facets import Facets
 from stockwright.store.worklist import State, Which, WorkItemView
@@ -90,7 +91,8 @@ async def close_work_item(call: Call) -> Reply:
     ask = decode(_CLOSE, call.body)
     item_id = number_in(call, "id")
     await _find(call, item_id)
-    if not await call.run(worklist.close_work_item, item_id, actor=call.caller.actor, why=ask.why):
+    why = checked_reason(ask.why)
+    if not await call.run(worklist.close_work_item, item_id, actor=call.caller.actor, why=why):
         raise problem("already_closed", f"The work item {item_id} is closed.", param="id")
     return reply(await _find(call, item_id))
 
@@ -101,7 +103,8 @@ async def reopen_work_item(call: Call) -> Reply:
     ask = decode(_REOPEN, call.body)
     item_id = number_in(call, "id")
     await _find(call, item_id)
-    done = await call.run(worklist.reopen_work_item, item_id, actor=call.caller.actor, why=ask.why)
+    why = checked_reason(ask.why)
+    done = await call.run(worklist.reopen_work_item, item_id, actor=call.caller.actor, why=why)
     if done == "was_open":
         raise problem("already_open", f"The work item {item_id} is open.", param="id")
     if done == "came_up_again":
@@ -117,6 +120,8 @@ async def assign_work_item(call: Call) -> Reply:
     item_id = number_in(call, "id")
     await _find(call, item_id)
     assigned_to = ask.assigned_to.strip()
+    if not assigned_to.isprintable():
+        raise problem("malformed", "A name has printable characters only.", param="assigned_to")
     if not await call.run(
         worklist.assign_work_item, item_id, actor=call.caller.actor, assigned_to=assigned_to
     ):

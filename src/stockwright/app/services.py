@@ -158,13 +158,15 @@ def in_force(config: Config, url: str) -> Config:
     """The configuration that a process runs by: what changed in the file is applied, and the
     network is what the database says then. Tells in the log where the two still differ.
     """
-    with (
-        Pool(url, size=1, application_name="stockwright start") as pool,
-        session(pool) as connection,
-    ):
-        started = start_with(connection, config)
-        network = read_network(connection)
-        declare_gross(connection, gross_connectors(one.connector for one in network.systems))
+    with Pool(url, size=1, application_name="stockwright start") as pool:
+        with session(pool) as connection:
+            started = start_with(connection, config)
+            network = read_network(connection)
+        # Asking connectors loads their code, which on a busy machine takes longer than a
+        # transaction may stand still.
+        gross = gross_connectors(one.connector for one in network.systems)
+        with session(pool) as connection:
+            declare_gross(connection, gross)
     if started.applied.revision is not None:
         changed = [change.field for change in started.applied.changes]
         _log.info("configuration applied", revision=started.applied.revision, changed=changed)

@@ -35,6 +35,7 @@ from stockwright.config.secrets import absolute_references
 from stockwright.domain.connecting import TESTED
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import ItemState, PartnerItem
+from stockwright.domain.network import Criticality, Revisions, SnapshotBasis
 from stockwright.domain.spreadsheets import defused
 from stockwright.flow import checking, connecting, opening_stock, retrying
 from stockwright.flow.checking import Tested
@@ -51,7 +52,7 @@ from stockwright.store.session import session
 app = App(
     name="connection",
     help="Connect a partner step by step: add, test, shadow, live; retry one that failed.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 ITEMS: Final = 20
 BINDINGS: Final = ("system", "subject", "partner_code", "code", "unit")
@@ -88,6 +89,24 @@ def add(
     ] = None,
     time_zone: Annotated[str, Parameter(help="IANA zone of its times that carry none.")] = "",
     owner: Annotated[str, Parameter(help="Who answers for it: a person or a team.")] = "",
+    latency_budget_s: Annotated[
+        float | None, Parameter(help="Seconds a change may take to reach it before it is late.")
+    ] = None,
+    criticality: Annotated[
+        Criticality | None, Parameter(help="Who goes first when not all can be served at once.")
+    ] = None,
+    clock_error_s: Annotated[
+        float | None, Parameter(help="Seconds its clock may be wrong.")
+    ] = None,
+    heartbeat_s: Annotated[
+        float | None, Parameter(help="Seconds within which it promises a sign of life.")
+    ] = None,
+    snapshot_basis: Annotated[
+        SnapshotBasis | None, Parameter(help="Whether its stock figures contain promised units.")
+    ] = None,
+    revisions: Annotated[
+        Revisions | None, Parameter(help="What a later revision of a line states.")
+    ] = None,
     reason: Annotated[str, Parameter(help="Why: it is kept with the revision.")] = "connect it",
     author: Author = None,
     config: ConfigFile = None,
@@ -107,16 +126,29 @@ def add(
         connector=connector,
         role=role,
         settings=absolute_references(given, Path.cwd()),
-        time_zone=time_zone,
-        owner=owner,
+        about={
+            "time_zone": time_zone,
+            "owner": owner,
+            "latency_budget_s": latency_budget_s,
+            "criticality": criticality,
+            "clock_error_s": clock_error_s,
+            "heartbeat_s": heartbeat_s,
+            "snapshot_basis": snapshot_basis,
+            "revisions": revisions,
+        },
         channel=channel,
         pool=pool or (),
     )
     actor = output.person(author)
-    with _opened(config, f"connection add {system}") as (pool_, _), session(pool_) as connection:
-        edits = edits_of(new, read_network(connection), None)
+    with _opened(config, f"connection add {system}") as (pool_, _):
+        with session(pool_) as connection:
+            network = read_network(connection)
+        # Checking loads the code of connectors, which on a busy machine takes longer than a
+        # transaction may stand still.
+        edits = edits_of(new, network, None)
         said = Said(actor=actor, source="cli", reason=reason)
-        found = connecting.add(connection, edits, system, said, connector=connector)
+        with session(pool_) as connection:
+            found = connecting.add(connection, edits, system, said, connector=connector)
     output.emit(found, as_json, lambda one: Text("\n".join(added_lines(one))))
     return output.OK
 
@@ -211,35 +243,43 @@ def items(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """List the partner's items: in conflict, unknown, matched. Ends with 1 while some wait."""
+    """List the partner's items: in conflict, unknown, matched. Ends with 1 while some wait.
+
+    Names of places in its sample that are bound to none of ours are listed and written with them.
+    """
     if limit < 1:
         raise Rejected("malformed", "limit", "Give 1 or more.")
     with _opened(config, f"connection items {system}") as (pool, _), session(pool) as connection:
         if again:
             checking.rematch(connection, system, actor=output.person(author))
         now = connecting.view(connection, system)
+        places = checking.places_that_wait(connection, now)
         files = [path for path in (bindings, listings) if path]
         most = 2**31 if files else limit
         found = store.items(connection, system, state=state or "", limit=most)
     if bindings:
-        bound = [(system, "item", one.code, one.sku, one.unit) for one in found]
+        bound = [(system, "location", place, "", "") for place in places]
+        bound += [(system, "item", one.code, one.sku, one.unit) for one in found]
         _write(bindings, BINDINGS, bound)
     if listings:
         listed = [(channel, one.code, one.sku, "1") for channel in now.channels for one in found]
         _write(listings, LISTINGS, listed)
-    output.emit(found[:limit], as_json, lambda some: Text("\n".join(_items(now, some, files))))
-    waits = now.items["unknown"] + now.items["unit_conflict"]
+    output.emit(
+        found[:limit], as_json, lambda some: Text("\n".join(_items(now, some, places, files)))
+    )
+    waits = now.items["unknown"] + now.items["unit_conflict"] + len(places)
     return output.FINDINGS if waits else output.OK
 
 
 def _items(
-    now: ConnectionView, some: Sequence[PartnerItem], files: Sequence[Path]
+    now: ConnectionView, some: Sequence[PartnerItem], places: Sequence[str], files: Sequence[Path]
 ) -> Iterator[str]:
     counted = now.items
     yield (
         f"{counted['matched']:,} matched, {counted['unknown']:,} unknown,"
         f" {counted['unit_conflict']:,} in conflict about the unit."
     )
+    yield from (f"    unknown place {place}: it is bound to none of ours" for place in places)
     yield from item_lines(some)
     yield from (f"Written to {path}." for path in files)
 

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from stockwright.domain.errors import (
     Misconfigured,
@@ -56,14 +57,33 @@ ConfigFile = Annotated[
 T = TypeVar("T")
 
 
+_UNSEEN: Final = {
+    code: 0xFFFD
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) not in "\t\n"
+}
+"""What moves a terminal's cursor, colours it or turns its text round, as partners may write it."""
+
+
+class _Printed(Console):
+    """A console on which nobody's text commands the terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else segment.text.translate(_UNSEEN)
+            yield Segment(text, segment.style, segment.control)
+
+
 def out() -> Console:
     """A console on standard output as it is now; long lines are never broken in a pipe."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    return _Printed(soft_wrap=not sys.stdout.isatty(), highlight=False)
 
 
 def err() -> Console:
     """A console on standard error as it is now."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return _Printed(stderr=True, soft_wrap=True, highlight=False)
 
 
 def emit(data: T, as_json: bool, render: Callable[[T], RenderableType | None]) -> None:
@@ -160,4 +180,4 @@ def explain(failure: StockwrightError, as_json: bool) -> None:
         return
     named = not name or message.startswith((f"{name}:", f"{name} "))
     line = message if named else f"{name}: {message}"
-    sys.stderr.write("error: " + " ".join(line.split()) + "\n")
+    sys.stderr.write("error: " + " ".join(line.split()).translate(_UNSEEN) + "\n")

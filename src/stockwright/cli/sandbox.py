@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,8 +108,7 @@ async def _play(
     as_json: bool,
 ) -> None:
     with _until_stopped() as stopped:
-        takes_port = "port" in inspect.signature(partner.start).parameters
-        address = await (partner.start(port) if takes_port else partner.start())
+        address = await _start(partner, port)
         try:
             for number, line in enumerate(sold, 1):
                 await _sell(partner, number, line)
@@ -117,6 +117,22 @@ async def _play(
             await stopped.wait()
         finally:
             await partner.stop()
+
+
+async def _start(partner: Any, port: int) -> str:
+    """Begins to answer; where. Raises Rejected where nothing can listen on the port."""
+    if "port" not in inspect.signature(partner.start).parameters:
+        started: str = await partner.start()
+        return started
+    try:
+        started = await partner.start(port)
+    except OverflowError:
+        raise Rejected("invalid", "--port", f"ports are from 0 to 65535, not {port}") from None
+    except OSError as failure:
+        why = os.strerror(failure.errno) if failure.errno else str(failure)
+        message = f"cannot listen on port {port}: {why}; stop what uses it, or choose another port"
+        raise Rejected("invalid", "--port", message) from None
+    return started
 
 
 def _ready(name: str, address: str, settings: Mapping[str, Any]) -> Ready:

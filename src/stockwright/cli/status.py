@@ -13,7 +13,8 @@ from stockwright.cli.output import AsJson, ConfigFile
 from stockwright.config import Config, database_url, load_config
 from stockwright.domain.errors import Transient
 from stockwright.flow.configuring import plan
-from stockwright.flow.connecting import unread
+from stockwright.flow.connecting import PART, unread
+from stockwright.store.connecting import standings
 from stockwright.store.connection import Connection, Pool
 from stockwright.store.embedded import EmbeddedServer, default_data_dir, is_kept
 from stockwright.store.migrate import pending
@@ -38,7 +39,8 @@ def command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
     """Show whether everything runs, and what waits.
 
     Exits with 1 where a process is lost, a part of one keeps failing or a partner cannot be read,
-    and with 3 where the database does not run. Starts nothing.
+    and with 3 where the database does not run. A connection that is only added counts for nothing.
+    Starts nothing.
     """
     loaded = load_config(config)
     with (
@@ -47,10 +49,11 @@ def command(*, config: ConfigFile = None, as_json: AsJson = False) -> int:
         session(pool) as connection,
     ):
         found = processes(connection)
+        added = _added(connection)
         status = Status(
             processes=found,
             waiting=waiting(connection),
-            problems=[*_problems(found), *_unread(connection)],
+            problems=[*_problems(found, added), *_unread(connection, added)],
             config_differs=[one.field for one in plan(connection, loaded).differences],
         )
     output.emit(status, as_json, _render)
@@ -73,7 +76,14 @@ def running_database(config: Config) -> Iterator[str]:
         yield server.url
 
 
-def _problems(found: list[ProcessView]) -> Iterator[str]:
+def _added(connection: Connection) -> set[str]:
+    """Systems that are being connected: nobody is spoken with yet, so none of them can be down."""
+    found = standings(connection)
+    return {system for system, standing in found.items() if standing.stage == "added"}
+
+
+def _problems(found: list[ProcessView], added: set[str]) -> Iterator[str]:
+    idle = {PART + system for system in added}
     if not any("workers" in one.roles and not one.lost for one in found):
         yield "no process works: levels are not published; start one with `stockwright up`"
     for process in found:
@@ -81,16 +91,16 @@ def _problems(found: list[ProcessView]) -> Iterator[str]:
             yield f"{process.worker} was not seen for {process.silent_s:.0f} s"
             continue
         for part in process.parts:
-            if part.state == "failed":
+            if part.state == "failed" and part.name not in idle:
                 times = _times(part.failures)
                 yield f"{process.worker}: {part.name} fails ({times}): {part.error}"
 
 
-def _unread(connection: Connection) -> Iterator[str]:
+def _unread(connection: Connection, added: set[str]) -> Iterator[str]:
     """Partners that cannot be read, and why; one that failed a moment ago may answer the next."""
     connected = {one.code for one in read_network(connection).systems if one.connector}
     for poll in unread(connection):
-        if poll.connection in connected:
+        if poll.connection in connected - added:
             times = _times(poll.failures)
             again = f"tried again at {poll.due_at:%H:%M:%S %Z}"
             yield f"{poll.connection} cannot be read ({times}): {poll.last_error}; {again}"
@@ -127,8 +137,8 @@ def _calm(waiting: Waiting) -> str:
     asked = [
         f"{units:,} {what}{'' if units == 1 else 's'} ({where})"
         for units, what, where in (
-            (waiting.payloads_parked, "parked payload", "GET /v1/parked says why"),
-            (waiting.work_items_open, "open work item", "GET /v1/work-items"),
+            (waiting.payloads_parked, "parked payload", "the console's page Parked"),
+            (waiting.work_items_open, "open work item", "stockwright work list"),
         )
         if units
     ]

@@ -23,7 +23,7 @@ from stockwright.store.worklist import State, Which, WorkItemView
 app = App(
     name="work",
     help="List, show, close, reopen and assign work items.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 MOST: Final = 1_000
 MAX_NAME: Final = 128
@@ -96,12 +96,10 @@ def close(
 ) -> int:
     """Close an open work item: say what was done about it."""
     why = checked_reason(why)
-    with _database(config) as connection:
-        _find(connection, number)
-        actor = output.person(author)
-        if not worklist.close_work_item(connection, number, actor=actor, why=why):
-            raise Rejected("already_closed", "number", f"The work item {number} is closed.")
-        return _told(connection, number, as_json)
+    with _item(number, config, as_json) as connection:
+        if not worklist.close_work_item(connection, number, actor=output.person(author), why=why):
+            raise _already("closed", number)
+    return output.OK
 
 
 @app.command
@@ -116,15 +114,14 @@ def reopen(
 ) -> int:
     """Open a closed work item again: say why it is not done after all."""
     why = checked_reason(why)
-    with _database(config) as connection:
-        _find(connection, number)
+    with _item(number, config, as_json) as connection:
         done = worklist.reopen_work_item(connection, number, actor=output.person(author), why=why)
         if done == "was_open":
-            raise Rejected("already_open", "number", f"The work item {number} is open.")
+            raise _already("open", number)
         if done == "came_up_again":
             message = f"The cause of {number} came up again and has an open work item by now."
             raise Rejected("already_open", "number", message)
-        return _told(connection, number, as_json)
+    return output.OK
 
 
 @app.command
@@ -139,14 +136,13 @@ def assign(
 ) -> int:
     """Say who is to decide an open work item."""
     to = to.strip()
-    if len(to) > MAX_NAME or "\x00" in to:
-        raise Rejected("malformed", "to", f"A name has at most {MAX_NAME} characters.")
-    with _database(config) as connection:
-        _find(connection, number)
+    if len(to) > MAX_NAME or not to.isprintable():
+        raise Rejected("malformed", "to", f"A name has at most {MAX_NAME} printable characters.")
+    with _item(number, config, as_json) as connection:
         actor = output.person(author)
         if not worklist.assign_work_item(connection, number, actor=actor, assigned_to=to):
-            raise Rejected("already_closed", "number", f"The work item {number} is closed.")
-        return _told(connection, number, as_json)
+            raise _already("closed", number)
+    return output.OK
 
 
 @contextmanager
@@ -159,16 +155,25 @@ def _database(config: ConfigFile) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def _item(number: int, config: ConfigFile, as_json: bool) -> Iterator[Connection]:
+    """For a change of a work item that there is; shows it as it stands after."""
+    with _database(config) as connection:
+        _find(connection, number)
+        yield connection
+        changed = _find(connection, number)
+        output.emit(changed, as_json, lambda one: Text("\n".join(_lines([one]))))
+
+
+def _already(state: State, number: int) -> Rejected:
+    return Rejected(f"already_{state}", "number", f"The work item {number} is {state}.")
+
+
 def _find(connection: Connection, number: int) -> WorkItemView:
     found = worklist.find_work_item(connection, number) if 0 < number <= _TOP else None
     if found is None:
         raise Rejected("not_found", "number", f"There is no work item {number}; see: work list.")
     return found
-
-
-def _told(connection: Connection, number: int, as_json: bool) -> int:
-    output.emit(_find(connection, number), as_json, lambda one: Text("\n".join(_lines([one]))))
-    return output.OK
 
 
 def _listed(found: Listed, state: State) -> Iterator[str]:

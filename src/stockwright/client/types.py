@@ -1196,6 +1196,7 @@ class ConnectionsAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class AddAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A new connection. role may be left out where the connector has one; a new channel needs pool.
+    What is not said of the system is as in the configuration file.
 
     Secrets in settings are references: env:NAME or file:PATH on the server.
     """
@@ -1207,6 +1208,12 @@ class AddAsk(msgspec.Struct, kw_only=True, omit_defaults=True):
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     time_zone: str = ""
     owner: str = ""
+    latency_budget_s: float | None = None
+    criticality: Literal["low", "normal", "high", "critical"] | None = None
+    clock_error_s: float | None = None
+    heartbeat_s: float | None = None
+    snapshot_basis: Literal["gross", "net"] | None = None
+    revisions: Literal["increment", "cumulative", "replacement"] | None = None
     channel: str = ""
     pool: list[str] = msgspec.field(default_factory=list)
 

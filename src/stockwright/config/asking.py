@@ -12,7 +12,7 @@ from stockwright.config.model import Connections
 from stockwright.config.secrets import is_reference
 from stockwright.domain.codes import did_you_mean
 from stockwright.domain.errors import Rejected
-from stockwright.domain.network import Network, Role
+from stockwright.domain.network import Network, Role, System
 from stockwright.sdk.connector import Connector
 from stockwright.sdk.declaration import Declaration
 
@@ -29,18 +29,27 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     default: str = ""
 
 
+ABOUT: Final = tuple(
+    field.name
+    for field in msgspec.structs.fields(System)
+    if field.name not in ("code", "role", "connector", "settings")
+)
+"""What else may be said of the system of a new connection, as in the file."""
+
+
 class NewConnection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection to be: its system, and the channel that it sells on, if any.
 
     role '' is the connector's only one. settings are values, or texts where a person typed them.
+    about holds what else the file may say of the system, by its names there; what is '' or None is
+    not said.
     """
 
     code: str
     connector: str
     role: str = ""
     settings: Mapping[str, Any] = {}
-    time_zone: str = ""
-    owner: str = ""
+    about: Mapping[str, Any] = {}
     channel: str = ""
     pool: Sequence[str] = ()
 
@@ -134,26 +143,27 @@ def _fits(declaration: Declaration[Any], name: str, value: Any) -> bool:
 def edits_of(new: NewConnection, database: Network, host: Connections | None) -> Network:
     """The parts of the configuration that make a connection, by the rules of the file.
 
-    A channel that is there already must belong to the same system, and keeps its rules. host is
-    what it may name on this machine; None for who works on it. Raises Rejected with everything
-    that is wrong, naming the first field.
+    A channel that is there already must belong to the same system, and keeps its rules; where it
+    is the system's only one, its orders are of it whether it is named again or not. host is what
+    it may name on this machine; None for who works on it. Raises Rejected with everything that is
+    wrong, naming the first field.
     """
     declaration = connector_of(new.connector).declaration
     settings = settings_of(declaration, new.settings)
-    if new.channel not in ("", new.code) and _asks(declaration, "channel"):
+    channel = new.channel or _only_channel(new.code, database)
+    if channel not in ("", new.code) and _asks(declaration, "channel"):
         # Connectors take the system's code for the channel of its orders where nothing is said.
-        settings.setdefault("channel", new.channel)
+        settings.setdefault("channel", channel)
     system: dict[str, Any] = {
         "role": role_of(declaration, new.role),
         "connector": new.connector,
         "settings": settings,
     }
-    system |= {"time_zone": new.time_zone} if new.time_zone else {}
-    system |= {"owner": new.owner} if new.owner else {}
+    system |= {name: value for name, value in new.about.items() if value not in ("", None)}
     given: dict[str, Any] = {"systems": {new.code: system}}
     if new.channel:
-        channel = _channel(new, database)
-        given |= {"channels": {new.channel: channel}} if channel else {}
+        added = _channel(new, database)
+        given |= {"channels": {new.channel: added}} if added else {}
     edits, findings = read_edits(given, database, host)
     if edits is None:
         raise _told(findings)
@@ -162,6 +172,12 @@ def edits_of(new: NewConnection, database: Network, host: Connections | None) ->
 
 def _asks(declaration: Declaration[Any], name: str) -> bool:
     return any(field.name == name for field in msgspec.structs.fields(declaration.settings))
+
+
+def _only_channel(system: str, database: Network) -> str:
+    """The channel of a system that has one; '' where it has none or several."""
+    found = [one.code for one in database.channels if one.system == system]
+    return found[0] if len(found) == 1 else ""
 
 
 def _channel(new: NewConnection, database: Network) -> dict[str, Any] | None:

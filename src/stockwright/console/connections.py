@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -11,7 +11,14 @@ from starlette.responses import RedirectResponse, Response
 
 from stockwright.app import connecting as steps
 from stockwright.config import Connections
-from stockwright.config.asking import Asked, NewConnection, asked, connector_of, edits_of
+from stockwright.config.asking import (
+    ABOUT,
+    Asked,
+    NewConnection,
+    asked,
+    connector_of,
+    edits_of,
+)
 from stockwright.config.connectors import usable_connectors
 from stockwright.console import formatting as f
 from stockwright.console.addresses import checked_code, code_in
@@ -20,6 +27,7 @@ from stockwright.console.pages import HEADERS, not_with_role, page, twin
 from stockwright.console.reading import Reader
 from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import PartnerItem
+from stockwright.domain.network import System
 from stockwright.flow import assigning, checking, connecting, opening_stock, retrying
 from stockwright.flow.connecting import ConnectionView
 from stockwright.flow.opening_stock import Opening
@@ -50,8 +58,8 @@ class ConnectionsPage(msgspec.Struct, frozen=True):
 
 
 class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection, the items that wait, its opening stock, what would have been sent, and when
-    it is tried next.
+    """One connection, the items and places that wait, its opening stock, what would have been sent,
+    and when it is tried next.
 
     opening is None where the partner told more figures than a page adds up; told counts them.
     """
@@ -59,6 +67,7 @@ class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
     at: dt.datetime
     connection: ConnectionView
     items: Sequence[PartnerItem]
+    places: Sequence[str]
     opening: Opening | None
     told: int
     told_as_of: dt.datetime | None
@@ -111,7 +120,7 @@ class ConnectionPages:
         wanted: list[Asked] = asked(declaration) if declaration else []
         # What stands in the field of a secret may be the secret by mistake: it is not shown again.
         given = {one.name: "" if one.secret else form.one(_SETTING + one.name) for one in wanted}
-        names = ("system", "role", "channel", "pool", "time_zone", "reason")
+        names = ("system", "role", "channel", "pool", "reason", *ABOUT)
         return page(
             request,
             "connection_new.html",
@@ -122,6 +131,7 @@ class ConnectionPages:
             first=_first(wanted),
             given=given,
             values={name: form.one(name) for name in names},
+            about=_about(),
             note=note,
         )
 
@@ -137,7 +147,7 @@ class ConnectionPages:
             settings={
                 one.name: text for one in wanted if (text := form.one(_SETTING + one.name).strip())
             },
-            time_zone=form.one("time_zone").strip(),
+            about={name: _value(name, form.one(name).strip()) for name in ABOUT},
             channel=form.one("channel").strip(),
             pool=form.one("pool").replace(",", " ").split(),
         )
@@ -177,6 +187,35 @@ def _first(wanted: Sequence[Asked]) -> int:
     return max(needed, default=len(wanted))
 
 
+class About(NamedTuple):
+    """A field about the system: its choices, where it has some, and what stands for nothing."""
+
+    name: str
+    what: str
+    default: str
+    choices: tuple[str, ...]
+
+
+def _about() -> list[About]:
+    fields = {field.name: field for field in msgspec.structs.fields(System)}
+    return [_about_field(fields[name]) for name in ABOUT]
+
+
+def _about_field(field: msgspec.structs.FieldInfo) -> About:
+    what = str(msgspec.json.schema(field.type)["description"])
+    plain, default = get_args(field.type)[0], field.default
+    shown = f"{default:g}" if isinstance(default, float) else str(default)
+    return About(field.name, what, shown, get_args(plain))
+
+
+def _value(name: str, text: str) -> str | float:
+    """What a person typed, as a number where one is meant; the rules say what is wrong with it."""
+    try:
+        return float(text) if name.endswith("_s") else text
+    except ValueError:
+        return text
+
+
 async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs what may wait for a partner, beside the threads that answer reads."""
 
@@ -201,6 +240,7 @@ def _one(connection: Connection, system: str) -> ConnectionPage:
         at=positions.moment(connection),
         connection=found,
         items=[item for item in items if item.state != "matched"],
+        places=checking.places_that_wait(connection, found),
         opening=opening,
         told=told,
         told_as_of=as_of,
@@ -232,6 +272,14 @@ def _assign(reader: Reader, system: str, form: Form, actor: str) -> None:
     said = Said(actor=actor, source="console", reason=f"connect {system}")
     with reader.services.pool.connection() as connection:
         assigning.assign(connection, system, skus, said)
+
+
+def _bind_places(reader: Reader, system: str, form: Form, actor: str) -> None:
+    given = zip(form.all("place"), form.all("location"), strict=False)
+    places = {place: code.strip() for place, code in given if code.strip()}
+    said = Said(actor=actor, source="console", reason=f"connect {system}")
+    with reader.services.pool.connection() as connection:
+        assigning.bind_places(connection, system, places, said)
 
 
 def _take_stock(reader: Reader, system: str, form: Form, actor: str) -> None:
@@ -272,6 +320,7 @@ _ACTS: Final[dict[str, Callable[[Reader, str, Form, str], Any]]] = {
     "test": _test,
     "match": _match,
     "assign": _assign,
+    "bind_places": _bind_places,
     "take_stock": _take_stock,
     "without_stock": _without_stock,
     "shadow": _shadow,

@@ -163,8 +163,9 @@ def owed_to_increases(budget: Budget, batch_size: int, *, beside_jobs: bool) -> 
 
 
 def succeeded(budget: Budget, now: dt.datetime) -> None:
-    """The partner answered a call."""
-    budget.circuit, budget.failures, budget.retry_at = "closed", 0, None
+    """The partner answered a call. One that left before the partner asked for silence ends none."""
+    budget.retry_at = _silent_until(budget, now)
+    budget.circuit, budget.failures = "closed", 0
     budget.last_success = now
     budget.last_error = ""
 
@@ -173,9 +174,8 @@ def failed(budget: Budget, now: dt.datetime, error: str, chance: float) -> None:
     """A call failed as a whole: hold off, longer each time; after a few the circuit opens."""
     budget.failures += 1
     budget.last_failure, budget.last_error = now, error
-    budget.retry_at = now + dt.timedelta(seconds=backoff_s(budget.failures, chance))
-    if budget.failures >= FAILURES_TO_OPEN or budget.circuit != "closed":
-        budget.circuit = "open"
+    opens = budget.failures >= FAILURES_TO_OPEN or budget.circuit != "closed"
+    _hold_off(budget, now, backoff_s(budget.failures, chance), opens=opens)
 
 
 def throttled(budget: Budget, now: dt.datetime, error: str, retry_after_s: float) -> None:
@@ -183,10 +183,11 @@ def throttled(budget: Budget, now: dt.datetime, error: str, retry_after_s: float
     end of the silence, which nobody cuts short, and not for its own next try.
     """
     budget.last_error = error
+    until = now + dt.timedelta(seconds=silence_s(retry_after_s))
+    budget.retry_at = max(until, _silent_until(budget, now) or until)
     if budget.circuit == "open":
         budget.circuit = "half_open"
     budget.tokens = min(budget.tokens, 1.0)  # no burst right after the silence
-    budget.retry_at = now + dt.timedelta(seconds=silence_s(retry_after_s))
 
 
 def retry_at_once(budget: Budget, now: dt.datetime) -> bool:
@@ -203,6 +204,23 @@ def retry_at_once(budget: Budget, now: dt.datetime) -> bool:
 def misconfigured(budget: Budget, now: dt.datetime, error: str) -> None:
     """Only an operator can help: one probe at a time, rarely."""
     budget.failures += 1
-    budget.circuit = "open"
     budget.last_failure, budget.last_error = now, error
-    budget.retry_at = now + dt.timedelta(seconds=LONGEST_WAIT_S)
+    _hold_off(budget, now, LONGEST_WAIT_S, opens=True)
+
+
+def _hold_off(budget: Budget, now: dt.datetime, wait_s: float, *, opens: bool) -> None:
+    """No call for so long, nor before the end of a silence; then an open circuit waits for that."""
+    until, silent = now + dt.timedelta(seconds=wait_s), _silent_until(budget, now)
+    longer = silent is not None and silent > until
+    budget.retry_at = silent if longer else until
+    if opens:
+        budget.circuit = "half_open" if longer else "open"
+
+
+def _silent_until(budget: Budget, now: dt.datetime) -> dt.datetime | None:
+    """When the silence ends that the partner asked for, None where it asked for none. Only an open
+    circuit waits by itself for longer than a moment.
+    """
+    if budget.circuit == "open" or budget.retry_at is None or budget.retry_at <= now:
+        return None
+    return budget.retry_at

@@ -45,6 +45,8 @@ _PARTNERS: Final[Mapping[Role, str]] = {
 }
 MISSING_CHANNEL: Final = "channel:"
 """How a code begins that is missing because nobody said which channel a partner's orders are of."""
+MISSING_LOCATION: Final = "location:"
+"""How a code begins that is missing because a partner's name of a place is bound to none."""
 _PASSED: Final[frozenset[State]] = frozenset({"done", "attention", "skipped"})
 _COMMANDS: Final[Mapping[StepName, str]] = {
     "settings": "stockwright connection add {system}",
@@ -88,23 +90,28 @@ def as_partner(role: Role) -> str:
     return _PARTNERS.get(role, f"a {role}")
 
 
-def checklist(found: Mapping[StepName, Step], *, role: Role, sells: bool) -> tuple[Step, ...]:
+def checklist(
+    found: Mapping[StepName, Step], *, role: Role, sells: bool, stage: Stage = "added"
+) -> tuple[Step, ...]:
     """Every step in order, those that this connection does not need as skipped."""
     given: dict[StepName, Step] = {name: Step(name=name) for name in STEPS}
     if not entitled(role):
         note = f"{as_partner(role)} shows what it is told; its figures are no stock"
         given["opening_stock"] = Step(name="opening_stock", state="skipped", note=note)
     if not sells:
-        given["shadow"] = _without_channel(role)
+        given["shadow"] = _without_channel(role, stage)
     return tuple(found.get(name, given[name]) for name in STEPS)
 
 
-def _without_channel(role: Role) -> Step:
+def _without_channel(role: Role, stage: Stage) -> Step:
     note = "no channel belongs to it, so nothing is sent to it"
     if role not in SELLS:
         return Step(name="shadow", state="skipped", note=note)
-    asked = "give it one where it sells: connection add once more, with --channel and --pool"
-    return Step(name="shadow", state="attention", note=f"{note}; {asked}")
+    # Once it is in shadow its settings are changed by the file alone.
+    way = "connection add once more, with --channel and --pool"
+    way = way if stage == "added" else "[channels.CODE] in the file, then config apply"
+    note = f"{note}; give it one where it sells: {way}"
+    return Step(name="shadow", state="attention", note=note)
 
 
 def missing(steps: Sequence[Step]) -> list[str]:
@@ -116,15 +123,32 @@ def missing(steps: Sequence[Step]) -> list[str]:
     ]
 
 
-def next_of(steps: Sequence[Step], system: str) -> str:
+def places_missing(steps: Sequence[Step]) -> tuple[str, ...]:
+    """The partner's names of places in its sample that are bound to none, each once."""
+    found = [code for step in steps if step.name == "sample" for code in _missing_in(step)]
+    places = (code for code in found if code.startswith(MISSING_LOCATION))
+    return tuple(dict.fromkeys(place.removeprefix(MISSING_LOCATION) for place in places))
+
+
+def _missing_in(sample: Step) -> list[str]:
+    return [str(part.get("missing") or "") for part in sample.detail.get("broken", ())]
+
+
+def next_of(steps: Sequence[Step], system: str, stage: Stage = "added") -> str:
     """The command of the first step that is not passed; '' where all are."""
     first = next((step for step in steps if not step.passed), None)
     if first is None:
         return ""
     command = _COMMANDS[first.name].format(system=system)
-    broken = first.detail.get("broken") if first.name == "sample" else None
-    if broken and str(broken[0].get("missing", "")).startswith(MISSING_CHANNEL):
+    lacks = next(iter(_missing_in(first)), "") if first.name == "sample" else ""
+    if lacks.startswith(MISSING_CHANNEL):
+        # Once it is in shadow its settings are changed by the file alone.
+        by_file = f"set channel in [systems.{system}.settings] of the file, then stockwright"
+        if stage != "added":
+            return f"{by_file} config apply --reason WHY"
         return f"stockwright connection add {system} ... --channel CODE --pool PLACE"
+    if lacks.startswith(MISSING_LOCATION):
+        return f"stockwright connection items {system} --bindings FILE, import it, then {command}"
     setting = first.detail.get("setting", "") if first.state == "failed" else ""
     setting = setting.rpartition(".settings.")[2]
     return f"mend {setting}, then {command}" if setting else command

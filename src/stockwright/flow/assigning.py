@@ -1,7 +1,7 @@
-"""A partner's unknown items made known: their codes bound, and listed where it sells.
+"""A partner's unknown items and places made known: codes bound, items listed where it sells.
 
 What `stockwright import bindings` and `listings` do with the files of `connection items`, for a
-few items that a person says something about.
+few codes that a person says something about.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import Known
 from stockwright.domain.items import Binding, Component, Listing
 from stockwright.flow.checking import rematch
-from stockwright.flow.connecting import ConnectionView, channels_of, system_of
+from stockwright.flow.connecting import ConnectionView, channels_of, system_of, view
 from stockwright.store import connecting as store
 from stockwright.store import master
 from stockwright.store.access import log_change
@@ -55,17 +55,38 @@ def assign(
     return rematch(connection, system, actor=said.actor)
 
 
+def bind_places(
+    connection: Connection, system: str, places: Mapping[str, str], said: Said
+) -> ConnectionView:
+    """Ties the partner's names of places to ours. Its sample is to be tested once more by then.
+
+    Raises Rejected (malformed) naming the place, and then nothing is written.
+    """
+    if not places:
+        raise Rejected("malformed", "place", "Write our place beside at least one of theirs.")
+    if len(places) > MOST:
+        raise Rejected("malformed", "place", f"Bind at most {MOST} places at one time.")
+    system_of(connection, system)
+    said_by(connection, said)
+    for name, code in places.items():
+        row = Binding(system=system, subject="location", partner_code=name, code=code)
+        _save(connection, "bindings", row, name, said, "place")
+    return view(connection, system)
+
+
 def _without(channels: tuple[str, ...], known: Known) -> list[str]:
     """The channels that have no listing of the code, on sale or not."""
     have = {listing.channel for listing in known.listings}
     return [channel for channel in channels if channel not in have]
 
 
-def _save(connection: Connection, kind: str, row: Row, code: str, said: Said) -> None:
+def _save(
+    connection: Connection, kind: str, row: Row, code: str, said: Said, field: str = "sku"
+) -> None:
     try:
         saved = master.save_one(connection, kind, row)
     except Rejected as refused:
-        raise Rejected("malformed", "sku", f"{code}: {refused.message}.") from None
+        raise Rejected("malformed", field, f"{code}: {refused.message}.") from None
     if saved != "unchanged":
         key = " ".join(KINDS[kind].key_of(row))
         log_change(connection, said.actor, f"{kind}.put", key, msgspec.to_builtins(row))

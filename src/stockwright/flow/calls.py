@@ -18,7 +18,7 @@ from stockwright.domain.levels import Level
 from stockwright.flow import order_gate
 from stockwright.flow.choosing import Chosen, choose
 from stockwright.sdk.declaration import Limits, Patience
-from stockwright.store import attempts, levels
+from stockwright.store import attempts, levels, polls
 from stockwright.store.connection import Connection
 
 LEASE_MARGIN_S: Final = 5.0
@@ -185,6 +185,27 @@ def spare_call(
         budgets.take_call(budget)
     attempts.write_connection(connection, system, budget)
     return wait_s
+
+
+def keep_silence(
+    connection: Connection,
+    system: str,
+    limits: Limits,
+    error: str,
+    retry_after_s: float,
+    *,
+    clock: Callable[[], dt.datetime] | None = None,
+) -> None:
+    """A partner that was asked by hand wants silence: workers neither send to it nor poll it
+    meanwhile. A poll under way hears it for itself.
+    """
+    attempts.ensure_connection(connection, system, limits.burst)
+    now, budget = attempts.lock_connection(connection, system)
+    now = clock() if clock else now
+    budgets.refill(budget, now, limits.calls_per_s, limits.burst)
+    budgets.throttled(budget, now, error, retry_after_s)
+    attempts.write_connection(connection, system, budget)
+    polls.keep_silence(connection, system, budgets.silence_s(retry_after_s))
 
 
 def _write_down(

@@ -10,7 +10,12 @@ from typing import Any
 import msgspec
 
 from stockwright.domain import item_match
-from stockwright.domain.connecting import MISSING_CHANNEL, StepName
+from stockwright.domain.connecting import (
+    MISSING_CHANNEL,
+    MISSING_LOCATION,
+    StepName,
+    places_missing,
+)
 from stockwright.domain.connecting import State as StepState
 from stockwright.domain.errors import Misconfigured, Rejected
 from stockwright.domain.item_match import Needs, PartnerItem
@@ -26,9 +31,14 @@ from stockwright.store import connecting as store
 from stockwright.store.access import log_change
 from stockwright.store.connecting import Shown
 from stockwright.store.connection import Connection
+from stockwright.store.payloads import places_of
 from stockwright.telemetry import hide_secrets
 
-_CHANNEL = "; say which channel its orders are of: connection add once more, with --channel"
+_HINTS = {
+    MISSING_CHANNEL: "; say which channel its orders are of",
+    MISSING_LOCATION: "; bind it to a place of ours",
+}
+"""What is to be said of a code that is missing, by how it begins."""
 
 
 class Tested(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,12 +160,20 @@ def _sampled(told: Sample | None, probed: Probed, partner: Partner) -> tuple[Ste
     if told.failures:
         first = told.broken[0]
         more = f" and {told.failures - 1:,} more" if told.failures > 1 else ""
-        channel = (first.missing or "").startswith(MISSING_CHANNEL)
-        return "failed", f"{first.path}: {first.reason}{more}{_CHANNEL if channel else ''}"
+        missing = first.missing or ""
+        hint = next((hint for begin, hint in _HINTS.items() if missing.startswith(begin)), "")
+        return "failed", f"{first.path}: {first.reason}{more}{hint}"
     if not told.events:
         return "attention", f"{_count(told.payloads, 'message')}, none of which says anything"
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(told.kinds.items()))
     return "done", f"{_count(told.payloads, 'message')}: {kinds}"
+
+
+def places_that_wait(connection: Connection, found: ConnectionView) -> list[str]:
+    """The partner's names of places in the last sample that are bound to none of ours by now."""
+    named = places_missing(found.steps)
+    bound = places_of(connection, found.system, named) if named else {}
+    return [place for place in named if place not in bound]
 
 
 def _matched(items: Sequence[PartnerItem]) -> tuple[StepState, str]:

@@ -26,6 +26,7 @@ from stockwright.domain.errors import Rejected
 from stockwright.domain.item_match import ItemState
 from stockwright.domain.network import Network, System
 from stockwright.flow import configuring
+from stockwright.flow.steering import checked_reason
 from stockwright.store import attempts, levels
 from stockwright.store import connecting as store
 from stockwright.store.access import log_change
@@ -142,7 +143,7 @@ def _view(
     channels = channels_of(network, system.code)
     stage: Stage = standing.stage if standing else "live"
     found = _current(kept, digest(system), stage)
-    steps = checklist(found, role=system.role, sells=bool(channels))
+    steps = checklist(found, role=system.role, sells=bool(channels), stage=stage)
     lacks = missing(steps)
     running = tuple(_running(alive, system))
     looked = worker_at is not None and (now - worker_at).total_seconds() < SPOKEN_FOR_S
@@ -160,7 +161,7 @@ def _view(
         forced=standing.forced if standing else False,
         steps=steps,
         missing=tuple(lacks),
-        next="" if stage == "live" else next_of(steps, system.code),
+        next="" if stage == "live" else next_of(steps, system.code, stage),
         items=items or dict.fromkeys(item_match.ITEM_STATES, 0),
         shadow=shadow,
         worker_at=worker_at,
@@ -306,17 +307,16 @@ def go_live(
 ) -> ConnectionView:
     """Lets a connection send from now on. Safe to repeat.
 
-    Raises Rejected (not_ready) with every reason while a step is missing; force goes live all the
-    same, and the reasons are kept beside why.
+    Raises Rejected (malformed) without a reason, (not_ready) with every reason while a step is
+    missing; force goes live all the same, and the reasons are kept beside why.
     """
+    why = checked_reason(why)
     now = held(connection, system)
     if now.stage == "live":
         return now
     if now.missing and not force:
         reasons = "; ".join(now.missing)
         raise Rejected("not_ready", "system", f"{system} is not ready to go live: {reasons}.")
-    if force and not why.strip():
-        raise Rejected("malformed", "why", "Say why it goes live with steps missing.")
     forced = bool(now.missing)
     store.set_stage(connection, system, "live", actor=actor, why=why, forced=forced)
     note = f"forced: {why}" if forced else why

@@ -22,6 +22,7 @@ from stockwright.flow.parts import Parts, codes_of
 from stockwright.flow.unpacking import WHOLE, Unpacked, unpack
 from stockwright.sdk.messages import Failure, Payload
 from stockwright.sdk.verbs import Maps
+from stockwright.store import levels
 from stockwright.store import payloads as store
 from stockwright.store.connection import Pool
 from stockwright.store.handed_in import RawPayload
@@ -73,6 +74,7 @@ class Intake:
         self._swept_revision = -1
         self._sweep_due = 0.0
         self._parts = Parts(pool, connections)
+        self._restocked: dict[str, set[str]] = {}
         self.wake = threading.Event()
 
     # ---------------------------------------------------------------- the door
@@ -113,6 +115,7 @@ class Intake:
         once or when its lease ends.
         """
         self.wake.clear()
+        self._restocked.clear()
         self._sweep()
         handover = Handover(self._recorder, self._park_parts, self._lease_s)
         leased: list[int] = []
@@ -130,6 +133,7 @@ class Intake:
                         handover.submit(_raw(one), unpacked, self._keeping_alive(one.id))
                         begun += 1
             handover.finish()
+            self._look_again()
         except BaseException as fault:
             # What is settled by now stays so; all else is free for the next worker at once.
             self._release(leased)
@@ -175,6 +179,10 @@ class Intake:
         was parked.
         """
         parts = [self._parts.of(one) for one in group]
+        for one, its_parts in zip(group, parts, strict=True):
+            self._restocked.setdefault(one.system, set()).update(
+                self._parts.restocked(one, its_parts)
+            )
         ready: list[tuple[Claimed, Unpacked]] = []
         done: list[int] = []
         parked = 0
@@ -195,6 +203,17 @@ class Intake:
                     done.append(one.id)
             store.settle(connection, done)
         return ready, parked
+
+    def _look_again(self) -> None:
+        """Has read back what partners may have put back on sale by themselves. Only once the facts
+        are recorded: the number that is true now is to be compared with what is shown.
+        """
+        named = {system: some for system, some in sorted(self._restocked.items()) if some}
+        if not named:
+            return
+        with session(self._pool) as connection:
+            for system, listings in named.items():
+                levels.doubt(connection, system, listings)
 
     def _why_not_at_all(self, claimed: Claimed, unpacked: Unpacked) -> Failure | None:
         if claimed.attempts > MAX_ATTEMPTS:

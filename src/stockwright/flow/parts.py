@@ -1,16 +1,19 @@
 """The parts of a kept payload: its bytes mapped by the connection of its system, any time again."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
+from stockwright.domain.events import Fact
 from stockwright.flow.unpacking import Codes, codes_in, map_item, mapped
 from stockwright.sdk.messages import Failure, Mapped, Payload
-from stockwright.sdk.verbs import Maps
+from stockwright.sdk.verbs import Maps, Restocks
 from stockwright.store import payloads as store
 from stockwright.store.connection import Connection, Pool
 from stockwright.store.payloads import Claimed
 from stockwright.store.session import session
 
+_PUT_BACK: Final = frozenset({"channel_cancel", "return_receipt"})
 GONE: Final = "the mapping finds nothing at this place any more"
 
 
@@ -41,6 +44,17 @@ class Parts:
         gone = Failure(path=claimed.place, reason=GONE)
         return self._parent[1].get(claimed.place) or [Mapped(place=claimed.place, item=gone)]
 
+    def restocked(self, claimed: Claimed, parts: Sequence[Mapped]) -> set[str]:
+        """The listings that a payload's partner may have put back on sale by itself."""
+        facts = [part.item for part in parts if isinstance(part.item, Fact)]
+        found = {fact.item for fact in facts if fact.item and fact.kind in _PUT_BACK}
+        connected: object = self._connections.get(claimed.system)
+        # Anybody's code: whatever it does, the facts go on.
+        with suppress(Exception):
+            if claimed.body is not None and isinstance(connected, Restocks):
+                found.update(map(str, connected.restocked(_payload(claimed))))
+        return found
+
     def _mapped(self, payload_id: int, source: Claimed) -> list[Mapped]:
         if source.body is None:
             with session(self._pool) as connection:
@@ -48,15 +62,19 @@ class Parts:
             assert found is not None, "a payload is never deleted while it waits"
             source = source._replace(**found._asdict())
         connected = self._connections.get(source.system)
-        payload = Payload(
-            body=bytes(source.body or b""),
-            content_type=source.content_type,
-            headers=source.headers,
-            raw_key=source.raw_key,
-        )
+        payload = _payload(source)
         if source.door == "item" or connected is None:
             return mapped(map_item, payload)
         return mapped(connected.map, payload)
+
+
+def _payload(claimed: Claimed) -> Payload:
+    return Payload(
+        body=bytes(claimed.body or b""),
+        content_type=claimed.content_type,
+        headers=claimed.headers,
+        raw_key=claimed.raw_key,
+    )
 
 
 def codes_of(

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from stockwright import telemetry
 from stockwright.domain.budget import silence_s
+from stockwright.domain.codes import storable
 from stockwright.domain.errors import Misconfigured, StockwrightError, Throttled, Transient
 from stockwright.flow.keeping import new_payload
 from stockwright.flow.sparing import meter_of, promised_s
@@ -15,19 +16,18 @@ from stockwright.sdk.declaration import Limits
 from stockwright.sdk.messages import Page
 from stockwright.sdk.transports import metered
 from stockwright.sdk.verbs import Reads
-from stockwright.store.attempts import open_refusal
+from stockwright.store.attempts import close_misconfigured, open_misconfigured
 from stockwright.store.connection import Pool
 from stockwright.store.payloads import keep
 from stockwright.store.polls import (
+    MAX_ERROR,
     Advance,
     PollLease,
     advance_poll,
-    close_misconfigured,
     extend_lease,
     fail_poll,
     failures_of,
     hold_poll,
-    item_of_reading,
     lease_poll,
     release_poll,
 )
@@ -36,6 +36,7 @@ from stockwright.store.session import session
 MAX_PAGES: Final = 50
 MAX_EXTENSIONS: Final = 20
 _LONGEST_RETRY_S: Final = 300.0
+_DOUBLINGS: Final = 9
 _SHORTEST_HOLD_S: Final = 1.0
 
 
@@ -94,7 +95,7 @@ class Poller:
             return Poll(kept, complete=False, error=str(error))
         except Exception as fault:  # noqa: BLE001 - a connector may be anybody's code
             told = str(fault) if isinstance(fault, StockwrightError) else repr(fault)
-            why = telemetry.hide_secrets(told)
+            why = storable(telemetry.hide_secrets(told), MAX_ERROR)
             await asyncio.to_thread(self._fail, system, fault, why)
             return Poll(kept, complete=False, error=why)
         finally:
@@ -159,18 +160,16 @@ class Poller:
             step = step._replace(took_s=time.monotonic() - asked_at)
             if not advance_poll(connection, system, self._worker, step, lease_s=lease_s):
                 raise LeaseLost(f"another worker polls {system} by now")
-            close_misconfigured(connection, system)
+            close_misconfigured(connection, system, "reading")
 
     def _fail(self, system: str, fault: Exception, error: str) -> None:
         with session(self._pool) as connection:
             failures = failures_of(connection, system)
-            wait_s = min(2.0**failures, _LONGEST_RETRY_S)
+            # Bounded before it is a power: a float has no 2 ** 1024, which is four days away.
+            wait_s = min(2.0 ** min(failures, _DOUBLINGS), _LONGEST_RETRY_S)
             if isinstance(fault, Misconfigured):
                 wait_s = _LONGEST_RETRY_S
-                detail: dict[str, object] = {"setting": fault.setting, "message": error}
-                open_refusal(
-                    connection, "connection_misconfigured", item_of_reading(system), system, detail
-                )
+                open_misconfigured(connection, system, fault.setting, error, "reading")
             fail_poll(connection, system, self._worker, error, retry_s=wait_s)
 
     def _hold(self, system: str, wait_s: float) -> None:

@@ -21,6 +21,7 @@ from stockwright.sdk.messages import LevelKey, Payload, ShownLevel
 from stockwright.sdk.verbs import (
     Checks,
     Connection,
+    OpensStock,
     Peeks,
     Publishes,
     Reads,
@@ -48,10 +49,11 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True):
 
     error says why the first question that failed did, and setting which setting is at fault, as far
     as that is told. shown is None where the partner cannot tell it. as_of is our clock before it
-    was asked.
+    was asked; shown_at the time that its figures are of, None where that is as_of.
     """
 
     as_of: dt.datetime
+    shown_at: dt.datetime | None = None
     asked: tuple[Question, ...] = ()
     error: str = ""
     setting: str = ""
@@ -100,9 +102,14 @@ async def probe(
     as_of = clock()
     asked: list[Question] = []
     shown: tuple[ShownLevel, ...] | None = None
+    shown_at: dt.datetime | None = None
     payloads: tuple[Payload, ...] | None = None
     try:
-        if isinstance(connection, Snapshots):
+        if isinstance(connection, OpensStock):
+            shown_at, held = await _patiently(within, connection.opening)
+            shown = _kept(held)
+            asked.append("snapshot")
+        elif isinstance(connection, Snapshots):
             shown = _kept(await _patiently(within, connection.snapshot))
             asked.append("snapshot")
         elif isinstance(connection, ReadsBack) and listings:
@@ -122,7 +129,9 @@ async def probe(
         return Probed(
             as_of=as_of, asked=tuple(asked), error=failure.message, setting=failure.setting
         )
-    return Probed(as_of=as_of, asked=tuple(asked), shown=shown, payloads=payloads)
+    return Probed(
+        as_of=as_of, shown_at=shown_at, asked=tuple(asked), shown=shown, payloads=payloads
+    )
 
 
 async def look(

@@ -172,9 +172,7 @@ def settle_budget(
         budgets.failed(budget, now, reason, link.chance())
     else:
         if budget.failures:
-            attempts.close_item(
-                connection, "connection_misconfigured", link.system, "the partner answers again"
-            )
+            attempts.close_misconfigured(connection, link.system, "sending")
         budgets.succeeded(budget, now)
     attempts.write_connection(connection, link.system, budget)
 
@@ -184,9 +182,8 @@ def _settle_failure(
 ) -> None:
     if failure.setting:
         budgets.misconfigured(budget, now, failure.error)
-        detail: dict[str, object] = {"setting": failure.setting, "message": failure.error}
-        attempts.open_refusal(
-            connection, "connection_misconfigured", link.system, link.system, detail
+        attempts.open_misconfigured(
+            connection, link.system, failure.setting, failure.error, "sending"
         )
     elif failure.retry_after_s is not None:
         budgets.throttled(budget, now, failure.error, failure.retry_after_s)

@@ -109,8 +109,9 @@ def _shadowed(counts: ShadowCounts, listings: int, told: bool) -> tuple[State, s
 
 def shown_of(probed: Probed) -> list[Shown]:
     """The numbers that a partner told when it was asked."""
+    as_of = probed.shown_at or probed.as_of
     return [
-        Shown(code=one.listing, location=one.location, quantity=one.quantity, as_of=probed.as_of)
+        Shown(code=one.listing, location=one.location, quantity=one.quantity, as_of=as_of)
         for one in probed.shown or ()
     ]
 

@@ -5,16 +5,26 @@ can spare it.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from typing import Final
 
-from stockwright.flow.calls import promise_call, spare_call
+from stockwright import telemetry
+from stockwright.domain.codes import storable
+from stockwright.domain.errors import Throttled, Transient
+from stockwright.flow.calls import keep_silence, promise_call, spare_call
 from stockwright.sdk.declaration import Limits
 from stockwright.sdk.transports import Meter, metered
 from stockwright.sdk.verbs import Connection, paces_itself
 from stockwright.store.connection import Pool
 from stockwright.store.session import session
 
+MAX_ERROR: Final = 500
 PATIENCE_S: Final = 5.0
 """So long such a call lets levels go first; then it has its turn like any other."""
 
@@ -72,7 +82,8 @@ class Asker:
     async def patiently(self, patience_s: float | None = None) -> AsyncIterator[None]:
         """For one question, which begins when its first call has its turn, and each further call
         when levels can spare it. Raises TimeoutError after patience_s in which it did not wait for
-        a turn, and Transient where the database is away.
+        a turn, and Transient where the database is away. A silence that the partner asks for is
+        kept by the workers as well.
         """
         system, limits = self._partner.system, self._partner.limits
         await asyncio.sleep(await asyncio.to_thread(promised_s, self._pool, system, limits))
@@ -80,8 +91,26 @@ class Asker:
             meter = meter_of(
                 self._pool, system, self._partner, limits, lambda: _standing_still(patience)
             )
-            with metered(meter):
-                yield
+            try:
+                with metered(meter):
+                    yield
+            except Throttled as asked:
+                await asyncio.to_thread(self._tell, asked)
+                raise
+
+    def _tell(self, asked: Throttled) -> None:
+        """Tells the workers of a silence, except of a partner whose plans all share anyway."""
+        if paces_itself(self._partner):
+            return
+        # Without a database nobody calls, and the question's own failure is what is to be told.
+        with suppress(Transient), session(self._pool) as database:
+            keep_silence(
+                database,
+                self._partner.system,
+                self._partner.limits,
+                storable(telemetry.hide_secrets(str(asked)), MAX_ERROR),
+                asked.retry_after_s,
+            )
 
 
 @contextmanager

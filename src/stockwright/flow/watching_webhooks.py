@@ -38,7 +38,8 @@ class WebhookWatch:
         """What was off. A work item tells of it, and closes once a look finds everything on.
 
         Nothing is asked of a partner that is not in shadow yet, as for polls. A look that fails
-        says nothing and is tried again next time, but for a refusal that a person must settle.
+        says nothing and is tried again next time; one refused because of a setting is a work item
+        of that setting.
         Raises Transient where the database is away.
         """
         assert isinstance(connection, WatchesWebhooks)
@@ -53,7 +54,8 @@ class WebhookWatch:
                 with metered(meter):
                     found = await connection.watch_webhooks()
         except Misconfigured as fault:
-            found = [WebhookOff(topic="", on_again=False, why=str(fault))]
+            await asyncio.to_thread(self._refused, system, fault)
+            return []
         except Exception as fault:  # noqa: BLE001 - a connector may be anybody's code
             why = telemetry.hide_secrets(str(fault) or type(fault).__name__)
             _log.warning("webhooks could not be looked at", system=system, error=why)
@@ -69,8 +71,15 @@ class WebhookWatch:
                 return None
         return promised_s(self._pool, system, limits)
 
+    def _refused(self, system: str, fault: Misconfigured) -> None:
+        why = telemetry.hide_secrets(str(fault))
+        _log.warning("webhooks could not be looked at", system=system, error=why)
+        with session(self._pool) as connection:
+            attempts.open_misconfigured(connection, system, fault.setting, why, "webhooks")
+
     def _tell(self, system: str, found: Sequence[WebhookOff]) -> None:
         with session(self._pool) as connection:
+            attempts.close_misconfigured(connection, system, "webhooks")
             if not found:
                 attempts.close_item(connection, WEBHOOK_OFF, system, "all webhooks are on")
                 return

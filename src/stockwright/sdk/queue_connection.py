@@ -152,7 +152,7 @@ class QueueConnection:
 
     async def check(self) -> bool:
         """Whether what the settings send to is there, where the broker can be asked; False where
-        not. Subjects that differ by listing or order are left out.
+        not.
         """
         if not isinstance(self._queue, ChecksSubjects):
             return False
@@ -161,9 +161,8 @@ class QueueConnection:
             "levels_subject": settings.levels_subject,
             "documents_subject": settings.documents_subject,
         }
-        fixed = {name: subject for name, subject in named.items() if subject and "{" not in subject}
         async with self._sending:
-            return await self._queue.check(fixed)
+            return await self._queue.check({name: text for name, text in named.items() if text})
 
     def map(self, payload: Payload) -> list[Mapped]:
         """The facts of one message."""

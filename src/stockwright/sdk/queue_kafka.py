@@ -5,7 +5,7 @@ The order is that of each partition; messages to one subject go to one partition
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +32,12 @@ _NO_RIGHT: Final = frozenset(
         "ClusterAuthorizationFailedError",
     }
 )
+_NOBODY: Final = "KafkaConnectionError"
+"""What the library says whatever kept it from the brokers that it knows."""
+_OF_ONE: Final = frozenset(
+    {"security_protocol", "ssl_context", "sasl_plain_username", "sasl_plain_password"}
+)
+"""The settings of a connection to one broker."""
 _NO_ENTRY: Final = frozenset(
     {"AuthenticationFailedError", "SaslAuthenticationFailed", "UnsupportedSaslMechanismError"}
 )
@@ -81,8 +87,9 @@ class KafkaQueue:
                     await _look(consumer)
         except (errors.KafkaError, OSError) as error:
             await self.rest()
-            off = Transient(f"Kafka broke off: {_named(error)}")
-            raise self._refused("topic", error) or off from None
+            cause = await self._cause(error)
+            off = Transient(f"Kafka broke off: {_named(cause)}")
+            raise self._refused("topic", cause) or off from None
         return [_taken(record, consumer) for records in found.values() for record in records]
 
     async def rest(self) -> None:
@@ -113,18 +120,9 @@ class KafkaQueue:
 
     async def put(self, message: Announcement) -> str:
         """Stores a message on all in-sync replicas; TOPIC:PARTITION:OFFSET."""
-        topic = self._access.out_topic
-        if not topic:
-            raise Misconfigured("out_topic", "say to which topic Kafka is sent")
+        topic = self._out_topic()
         errors = library("aiokafka.errors", "kafka")
-        try:
-            async with asyncio.timeout(self._access.timeout_s):
-                producer = await self._writer()
-                await producer.partitions_for(topic)
-        except (errors.KafkaError, OSError) as error:
-            self._broke()
-            away = NotSent(f"Kafka cannot be reached: {_named(error)}")
-            raise self._refused("out_topic", error) or away from None
+        producer, _ = await self._asked(lambda producer: producer.partitions_for(topic))
         headers = [("id", message.id.encode()), ("content-type", message.content_type.encode())]
         try:
             async with asyncio.timeout(_PATIENCE * self._access.timeout_s):
@@ -139,6 +137,54 @@ class KafkaQueue:
             unknown = Unanswered(f"Kafka did not say that it stored: {_named(error)}")
             raise self._refused("out_topic", error) or unknown from None
         return f"{stored.topic}:{stored.partition}:{stored.offset}"
+
+    async def check(self, subjects: Mapping[str, str]) -> bool:
+        """Asks whether the topic that all is sent to is there. Of all topics at once, for asking by
+        name makes a topic where the cluster is set up so.
+        """
+        if not self._access.out_topic and not subjects:
+            return False
+        topic = self._out_topic()
+        _, found = await self._asked(lambda producer: producer.client.fetch_all_metadata())
+        if topic not in found.topics():
+            text = f"Kafka has no topic {topic}, or does not let us see it: create it there"
+            raise Misconfigured("out_topic", text)
+        return True
+
+    def _out_topic(self) -> str:
+        if not self._access.out_topic:
+            raise Misconfigured("out_topic", "say to which topic Kafka is sent")
+        return self._access.out_topic
+
+    async def _asked(self, question: Callable[[Any], Awaitable[Any]]) -> tuple[Any, Any]:
+        """A producer, and what the cluster answers to a question that it asks."""
+        errors = library("aiokafka.errors", "kafka")
+        try:
+            async with asyncio.timeout(self._access.timeout_s):
+                producer = await self._writer()
+                return producer, await question(producer)
+        except (errors.KafkaError, OSError) as error:
+            self._broke()
+            cause = await self._cause(error)
+            away = NotSent(f"Kafka cannot be reached: {_named(cause)}")
+            raise self._refused("out_topic", cause) or away from None
+
+    async def _cause(self, error: Exception) -> Exception:
+        """Why the library reached no broker, which it does not say: what one of them answers."""
+        if type(error).__name__ != _NOBODY:
+            return error
+        told = self._reached()
+        host, _, port = told["bootstrap_servers"][0].rpartition(":")
+        known = {name: value for name, value in told.items() if name in _OF_ONE}
+        if self._access.security.startswith("SASL"):
+            known["sasl_mechanism"] = "PLAIN"
+        try:
+            async with asyncio.timeout(self._access.timeout_s):
+                made = await library("aiokafka.conn", "kafka").create_conn(host, int(port), **known)
+        except Exception as cause:  # noqa: BLE001  only asked for the reason
+            return cause
+        made.close()
+        return error
 
     async def close(self) -> None:
         """Leaves the group and closes both connections; gives up what takes too long."""

@@ -1,14 +1,14 @@
 """NATS JetStream behind the seam of queues: a durable pull consumer in, a stream out."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
 from stockwright.sdk.messages import Announcement
-from stockwright.sdk.queues import Taken, headers_from, library
+from stockwright.sdk.queues import Taken, headers_from, library, varies
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import NotSent, Unanswered
 
@@ -53,7 +53,7 @@ class NatsQueue:
             found = []
         except errors.Error as error:
             await self.close()
-            raise Transient(f"NATS broke off: {error or type(error).__name__}") from None
+            raise Transient(f"NATS broke off: {_named(error)}") from None
         if not found and not (self._client and self._client.is_connected):
             await self.close()
             raise Transient("the connection to NATS was lost")
@@ -95,8 +95,40 @@ class NatsQueue:
             raise NotSent(f"NATS refused the message: {error.description}") from None
         except (errors.Error, OSError) as error:
             await self.close()
-            raise Unanswered(f"NATS broke off: {error or type(error).__name__}") from None
+            raise Unanswered(f"NATS broke off: {_named(error)}") from None
         return f"{stored.stream}:{stored.seq}"
+
+    async def check(self, subjects: Mapping[str, str]) -> bool:
+        """Asks whether a stream takes each subject: one that differs by listing or order, whether a
+        stream takes any of its kind. False also where our user may not ask for streams.
+        """
+        if self._access.consumer and not subjects:
+            return False
+        stream = await self._publisher()
+        for setting, subject in subjects.items():
+            words = ["*" if varies(word) else word for word in subject.split(".")]
+            if not await self._is_taken(stream, setting, ".".join(words)):
+                return False
+        return True
+
+    async def _is_taken(self, stream: Any, setting: str, subject: str) -> bool:
+        errors, of_streams = library("nats.errors", "nats"), library("nats.js.errors", "nats")
+        try:
+            await stream.find_stream_name_by_subject(subject)
+        except of_streams.NotFoundError:
+            text = f"no stream takes the subject {subject}: create one on the server"
+            raise Misconfigured(setting, text) from None
+        except of_streams.ServiceUnavailableError:
+            text = "NATS has no JetStream for us: enable it on the server, and for our account"
+            raise Misconfigured("servers", text) from None
+        except (errors.Error, of_streams.APIError, OSError) as error:
+            # The server says that something is not permitted, and leaves the question unanswered.
+            said = str(self._client.last_error or "") if self._client else ""
+            await self.close()
+            if "permissions violation" in said.lower():
+                return False
+            raise NotSent(f"NATS did not say what takes {subject}: {_named(error)}") from None
+        return True
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -149,7 +181,7 @@ class NatsQueue:
                 given = "credentials_file" if access.credentials_file else "token"
                 setting = "password" if access.user else given
                 raise Misconfigured(setting, "NATS refused our credentials") from None
-            raise NotSent(f"NATS cannot be reached: {error or type(error).__name__}") from None
+            raise NotSent(f"NATS cannot be reached: {_named(error)}") from None
         return client
 
     async def _consumer(self) -> Any:
@@ -178,7 +210,7 @@ class NatsQueue:
             raise Misconfigured("consumer", f"NATS says: {error.description}") from None
         except (errors.Error, OSError) as error:
             await self.close()
-            raise Transient(f"NATS broke off: {error or type(error).__name__}") from None
+            raise Transient(f"NATS broke off: {_named(error)}") from None
         if found.ack_policy != api.AckPolicy.EXPLICIT or (found.max_deliver or -1) > 0:
             text = (
                 f"the consumer {access.consumer} would lose messages: it must have explicit"
@@ -187,6 +219,10 @@ class NatsQueue:
             raise Misconfigured("consumer", text)
         self._pull = pull
         return pull
+
+
+def _named(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _taken(message: Any) -> Taken:

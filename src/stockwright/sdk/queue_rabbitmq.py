@@ -10,7 +10,7 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.sdk.messages import Announcement
-from stockwright.sdk.queues import Taken, headers_from, library
+from stockwright.sdk.queues import Taken, headers_from, library, varies
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import NotSent, Unanswered
 
@@ -133,15 +133,17 @@ class RabbitQueue:
     async def check(self, subjects: Mapping[str, str]) -> bool:
         """Asks for the exchange, or of the default one for the queues that the subjects name.
 
-        What is bound to an exchange cannot be asked. Needs no permission, and declares nothing.
+        What is bound to an exchange cannot be asked, nor a queue for each listing or order. Needs
+        no permission, and declares nothing.
         """
         access = self._access
-        if access.queue and not access.exchange and not subjects:
+        fixed = {setting: name for setting, name in subjects.items() if not varies(name)}
+        if access.queue and not access.exchange and not fixed:
             return False
-        if access.exchange or not subjects:
+        if access.exchange or not fixed:
             await self._ask("exchange", "exchange", access.exchange)
         else:
-            for setting, name in subjects.items():
+            for setting, name in fixed.items():
                 await self._ask(setting, "queue", name)
         return True
 

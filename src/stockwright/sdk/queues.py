@@ -71,9 +71,15 @@ class ChecksSubjects(Protocol):
         """Asks whether these subjects, each under the setting that names it, lead anywhere, as far
         as the broker tells; False where there is nothing to ask for. Sends nothing.
 
+        Subjects hold what differs by listing or order as {words}; see `varies`.
         Raises Misconfigured with the setting at fault, and what `put` raises of a broker away.
         """
         ...
+
+
+def varies(subject: str) -> bool:
+    """Whether a subject, or a word of one, differs by listing or order: it has {words} in it."""
+    return "{" in subject
 
 
 def library(name: str, extra: str) -> Any:

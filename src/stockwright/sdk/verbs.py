@@ -4,7 +4,8 @@ Errors every verb may raise: `Misconfigured` (an operator must act; nothing was 
 and `Throttled` (nothing was done; again later). Nothing else may leave a connection.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import datetime as dt
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from stockwright.domain.items import Binding, Sku, Unit
@@ -178,6 +179,17 @@ class Snapshots(Protocol):
 
 
 @runtime_checkable
+class OpensStock(Protocol):
+    """Dates what happened by the day, so that its figures of now hold an unknown part of today."""
+
+    async def opening(self) -> tuple[dt.datetime, Sequence[ShownLevel]]:
+        """What it held at a time, as a snapshot does: all that it dates at or before that time is
+        in it, and nothing else. No two answers are of the same time.
+        """
+        ...
+
+
+@runtime_checkable
 class ListsItems(Protocol):
     """Knows the items: an ERP as a rule.
 
@@ -217,6 +229,19 @@ class Maps(Protocol):
 
         Never raises on any bytes: what cannot be mapped is a Failure at its place; one Failure at
         the place "$" says that no part of the payload can be told.
+        """
+        ...
+
+
+@runtime_checkable
+class Restocks(Protocol):
+    """Tells where a partner put units back on sale by itself, of which no fact tells us."""
+
+    def restocked(self, payload: Payload) -> Collection[str]:
+        """The listings of which that is so: what is shown of them is read back soon. Pure, as
+        `map`, and never raises on any bytes.
+
+        A fact of a cancellation or a return says the same of its item without this.
         """
         ...
 

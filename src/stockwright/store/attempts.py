@@ -2,18 +2,22 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from psycopg.types.json import Jsonb
 
 from stockwright.domain.budget import Budget
+from stockwright.domain.codes import storable
 from stockwright.domain.levels import Level, Outcome
 from stockwright.store.arrays import numbers, texts
 from stockwright.store.connection import Connection
 from stockwright.store.queries import load
 
 _SQL = load("attempts")
+MAX_SUBJECT: Final = 200
+Stopped = Literal["reading", "sending", "webhooks"]
+"""What a partner refuses because of a setting."""
 _BUDGET: Final = (
     "paused",
     "circuit",
@@ -183,6 +187,40 @@ def close_refusals(connection: Connection, system: str) -> None:
 def close_item(connection: Connection, kind: str, subject: str, why: str) -> None:
     """Closes one work item, if it is open."""
     connection.execute(_SQL["close_item"], {"kind": kind, "subject": subject, "why": why})
+
+
+def open_misconfigured(
+    connection: Connection, system: str, setting: str, message: str, stopped: Stopped
+) -> None:
+    """Opens one work item for a setting for which a partner refuses us, whatever it stops, or notes
+    that it was seen again.
+    """
+    subject = storable(f"{system}: {setting}", MAX_SUBJECT)
+    _close_misconfigured(connection, system, stopped, "it fails for another setting", but=subject)
+    connection.execute(
+        _SQL["open_misconfigured"],
+        {
+            "subject": subject,
+            "system": system,
+            "setting": storable(setting, MAX_SUBJECT),
+            "message": message,
+            "stopped": stopped,
+        },
+    )
+
+
+def close_misconfigured(connection: Connection, system: str, stopped: Stopped) -> None:
+    """The partner answers again: closes the work items that stopped nothing else."""
+    _close_misconfigured(connection, system, stopped, "the partner answers again")
+
+
+def _close_misconfigured(
+    connection: Connection, system: str, stopped: Stopped, why: str, *, but: str = ""
+) -> None:
+    connection.execute(
+        _SQL["close_misconfigured"],
+        {"system": system, "stopped": stopped, "why": why, "but": but},
+    )
 
 
 def resend_decided(connection: Connection, channels: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """Levels: taking marks of touched SKUs, locking and writing levels, finding what is due."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -184,6 +184,15 @@ def unverified_levels(
 ) -> list[Level]:
     """Settled levels to read back: doubted ones, those acknowledged since, those longest ago."""
     return _levels(connection, "unverified_levels", channel=channel, before=before, limit=limit)
+
+
+def doubt(connection: Connection, system: str, listings: Iterable[str]) -> None:
+    """Has these listings of a system's channels read back before all others, and tells publishers.
+
+    A listing that is told already, and not read back yet, is not told again.
+    """
+    named = {"system": system, "listings": texts(sorted(listings))}
+    connection.execute(_SQL["doubt_levels"], named)
 
 
 def write_verified(

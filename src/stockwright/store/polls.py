@@ -93,16 +93,6 @@ def fail_poll(
     connection.execute(_SQL["failed"], arguments)
 
 
-def item_of_reading(system: str) -> str:
-    """The subject of the work item about a setting for which a partner cannot be read."""
-    return f"{system}: reading"
-
-
-def close_misconfigured(connection: Connection, system: str) -> None:
-    """Closes the work item about a setting, now that the partner was read. Safe to repeat."""
-    connection.execute(_SQL["close_misconfigured"], {"subject": item_of_reading(system)})
-
-
 def extend_lease(connection: Connection, system: str, worker: str, *, lease_s: float) -> bool:
     """Keeps a connection for who reads a page of it; False where the lease is over."""
     arguments = {"connection": system, "worker": worker, "lease_s": lease_s}
@@ -112,6 +102,13 @@ def extend_lease(connection: Connection, system: str, worker: str, *, lease_s: f
 def hold_poll(connection: Connection, system: str, worker: str, *, wait_s: float) -> None:
     """Puts a poll off until its turn in the partner's plan comes, which is no failure."""
     connection.execute(_SQL["hold"], {"connection": system, "worker": worker, "wait_s": wait_s})
+
+
+def keep_silence(connection: Connection, system: str, wait_s: float) -> None:
+    """Puts the next poll off until the partner's silence is over, where it asked for one in answer
+    to somebody else. Safe to repeat.
+    """
+    connection.execute(_SQL["keep_silence"], {"connection": system, "wait_s": wait_s})
 
 
 def failures_of(connection: Connection, system: str) -> int:
@@ -126,14 +123,16 @@ def release_poll(connection: Connection, system: str, worker: str) -> None:
 
 
 def hurry_poll(connection: Connection, system: str) -> None:
-    """Makes the next poll of a connection due now: an increase waits for its watermark."""
+    """Makes the next poll of a connection due now: the partner says that it has news.
+
+    One that waits for its turn in the partner's plan goes on waiting.
+    """
     connection.execute(_SQL["hurry"], {"connection": system})
 
 
 def retry_mended(connection: Connection, system: str) -> None:
     """Reads a connection at once that failed for a setting: it was opened anew since."""
-    arguments = {"connection": system, "item": item_of_reading(system)}
-    connection.execute(_SQL["mended"], arguments)
+    connection.execute(_SQL["mended"], {"connection": system})
 
 
 def retry_poll(connection: Connection, system: str) -> bool:

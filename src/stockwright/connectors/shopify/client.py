@@ -1,7 +1,7 @@
 """Speaks to one shop: each verb is a module of its own."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -10,7 +10,14 @@ from stockwright.connectors.shopify import documents, orders
 from stockwright.connectors.shopify.catalogue import Catalogue
 from stockwright.connectors.shopify.declaration import ShopifySettings
 from stockwright.connectors.shopify.levels import Levels
-from stockwright.connectors.shopify.mapping import HINTS, TOPIC, Reading, map_message, order_key
+from stockwright.connectors.shopify.mapping import (
+    HINTS,
+    TOPIC,
+    Reading,
+    map_message,
+    order_key,
+    restocked,
+)
 from stockwright.connectors.shopify.paced import Paced
 from stockwright.connectors.shopify.webhooks import Watch
 from stockwright.domain.errors import Rejected
@@ -88,6 +95,7 @@ class ShopifyConnection:
             channel=settings.channel or opening.system,
             by_sku=settings.listings == "sku",
             test_orders=settings.test_orders,
+            returns_at=settings.returns_at,
         )
         transport = opening.transport or Http(settings.concurrency)
         credential = settings.credential
@@ -192,6 +200,10 @@ class ShopifyConnection:
     def map(self, payload: Payload) -> list[Mapped]:
         """The facts of one message."""
         return map_message(payload.body, payload.headers.get(TOPIC, ""), self._reading)
+
+    def restocked(self, payload: Payload) -> Collection[str]:
+        """What the shop put back on sale of goods that it says came back."""
+        return restocked(payload.body, payload.headers.get(TOPIC, ""), self._reading)
 
     def _payload(self, body: bytes, headers: dict[str, str]) -> Payload:
         content_type = headers.get("content-type", "application/json")

@@ -100,6 +100,14 @@ class ShopifySettings(ConnectorSettings, frozen=True, kw_only=True):
     test_orders: Annotated[
         bool, Meta(description="whether orders that the shop marks as tests claim stock")
     ] = False
+    returns_at: Annotated[
+        str,
+        Meta(
+            max_length=128,
+            description="our code of the place where goods came that the shop refunds as returned; "
+            "empty: the warehouse tells of them",
+        ),
+    ] = ""
     cancelling_pays_back: Annotated[
         bool,
         Meta(description="whether a cancelled order is paid back at once, by its own payments"),

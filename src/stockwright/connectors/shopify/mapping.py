@@ -23,6 +23,7 @@ ORDER_TOPICS: Final = frozenset(
     {"orders/create", "orders/updated", "orders/cancelled", "orders/paid", "orders/fulfilled"}
 )
 REFUND_TOPIC: Final = "refunds/create"
+_RETURNS: Final = (b'"return"', b'"RETURN"')
 HINTS: Final = frozenset({"inventory_levels/update"})
 """Topics that say nothing for sure: what a shop shows is read back when it matters."""
 
@@ -71,6 +72,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     by_sku: bool = True
     test_orders: bool = False
+    returns_at: str = ""
 
 
 def map_message(body: bytes, topic: str, reading: Reading) -> list[Mapped]:
@@ -97,6 +99,35 @@ def order_key(body: bytes, topic: str = "") -> str:
     return number_of(found) or ("" if topic == REFUND_TOPIC else number_of(value_at(root, "id")))
 
 
+def restocked(body: bytes, topic: str, reading: Reading) -> set[str]:
+    """What the shop put back on sale when it came back, and no fact tells of."""
+    if not any(word in body for word in _RETURNS):
+        return set()
+    root = whole_text(body)
+    polled = isinstance(value_at(root, "order"), dict)
+    spelling, order = (GRAPH, value_at(root, "order")) if polled else (REST, root)
+    taking = _Taking("", spelling, reading)
+    codes = {value_at(line, "id"): taking.code_of(line) for line in _any(order, spelling.lines)}
+    found = set()
+    for refund in [order] if topic == REFUND_TOPIC else _any(order, "refunds"):
+        for line in _any(refund, spelling.refund_lines):
+            if _is_return(line, spelling):
+                of = value_at(line, *spelling.line_of_refund)
+                found.add(codes.get(of) or taking.code_of(value_at(line, "line_item")))
+    return {code for code in found if code}
+
+
+def _any(root: Any, name: str) -> list[Any]:
+    """The objects of a list, as far as there are any; a connection holds them as its nodes."""
+    found = value_at(root, name)
+    rows = value_at(found, "nodes") if isinstance(found, dict) else found
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _is_return(line: Any, spelling: Spelling) -> bool:
+    return str(value_at(line, spelling.restock)).lower() == "return"
+
+
 def _order(
     found: Mapping[str, Any], at: str, spelling: Spelling, reading: Reading
 ) -> Iterator[Mapped]:
@@ -104,11 +135,12 @@ def _order(
         return
     order = _Order(found, at, spelling, reading)
     yield from _each(order.lines, order.ordered)
-    # A webhook may be told to leave fields out: what was refunded then comes with the next poll.
+    # A webhook may be told to leave fields out: what was refunded, and so what a cancelled order
+    # still wanted, then comes with the next poll.
     told = "refunds" in found or spelling is GRAPH
     for place, refund in _rows(found, "refunds", at) if told else ():
         yield from _refunded(refund, place, order.taking)
-    if found.get(spelling.cancelled) is not None:
+    if told and found.get(spelling.cancelled) is not None:
         order.cancelled = _time(found, spelling.cancelled, at)
         yield from _each(order.lines, order.rest, "cancel ")
 
@@ -126,7 +158,7 @@ def _refunded(refund: Any, at: str, taking: "_Taking") -> Iterator[Mapped]:
     except Wrong as bad:
         yield _failed(at, bad.path, bad.reason, refund)
         return
-    yield from _each(lines, lambda place, line: taking.cancelled(number, moment, place, line))
+    yield from _each(lines, lambda place, line: taking.refunded(number, moment, place, line))
 
 
 def _each(
@@ -162,17 +194,38 @@ class _Taking:
             return sku.strip()
         return number_of(value_at(line, *self.spelling.variant)) or None
 
-    def cancelled(self, refund: str, at: dt.datetime, place: str, line: Any) -> Fact | None:
-        """What one line of a refund takes away."""
+    def refunded(self, refund: str, at: dt.datetime, place: str, line: Any) -> Fact | None:
+        """What one line of a refund takes away, or says came back."""
         units = _whole(line, "quantity", place)
-        restock = value_at(line, self.spelling.restock)
-        if units <= 0 or str(restock).lower() == "return":
+        back = _is_return(line, self.spelling)
+        if units <= 0 or (back and not self.reading.returns_at):
             return None  # goods that come back are told by the warehouse that gets them
         of = _number(line, place, *self.spelling.line_of_refund)
-        self.taken[of] = self.taken.get(of, 0) + units
+        if not back:
+            self.taken[of] = self.taken.get(of, 0) + units
         code = self.codes[of] if of in self.codes else self.code_of(line.get("line_item"))
         number = _number(line, place, "id")
-        return None if code is None else self.cancel(f"R{refund}", number, of, code, units, at)
+        if code is None:
+            return None
+        if back:
+            return self.received(f"R{refund}", number, of, code, units, at)
+        return self.cancel(f"R{refund}", number, of, code, units, at)
+
+    def received(
+        self, document: str, line: str, of: str, code: str, units: int, at: dt.datetime
+    ) -> Fact:
+        """Units of the order's line `of` that came back; the inspection tells what they are."""
+        return Fact(
+            kind="return_receipt",
+            document=document,
+            line=line,
+            item=code,
+            quantity=units,
+            location=self.reading.returns_at,
+            occurred_at=at,
+            order=self.order,
+            order_line=of,
+        )
 
     def cancel(
         self, document: str, line: str, of: str, code: str, units: int, at: dt.datetime

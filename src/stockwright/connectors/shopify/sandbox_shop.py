@@ -141,6 +141,9 @@ class Shop:
             row = self.line(number, line)
             assert row is not None
             row["removed"] += units
+            if restock in ("CANCEL", "RETURN"):
+                item = self.items[self._by_variant[row["variant"]]]
+                item["levels"][self.locations[0]] += units
             rows.append({"id": self.number(), "line": row, "quantity": units, "restock": restock})
         refund = {
             "id": self.number(),

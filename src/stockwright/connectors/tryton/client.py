@@ -2,19 +2,22 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 import msgspec
 
 from stockwright.connectors.tryton import catalogue, moves, quantities
 from stockwright.connectors.tryton.access import Server
 from stockwright.connectors.tryton.declaration import LIMITS, TrytonSettings
-from stockwright.connectors.tryton.mapping import Reading, map_move
+from stockwright.connectors.tryton.mapping import Reading, end_of, map_move
 from stockwright.connectors.tryton.places import Places
 from stockwright.domain.items import Binding, Sku, Unit
 from stockwright.domain.supply import ToldSupply
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.local_time import zone_of
 from stockwright.sdk.messages import Mapped, Page, Payload, ShownLevel
+
+_MORE_THAN_A_DAY_S: Final = 90_001
 
 
 class TrytonConnection:
@@ -72,6 +75,18 @@ class TrytonConnection:
     async def snapshot(self, on: dt.date | None = None) -> Sequence[ShownLevel]:
         """What lies at each place now, or at the end of a day, in whole base units."""
         return await quantities.snapshot(self._server, self._places, self._settings, on)
+
+    async def opening(self) -> tuple[dt.datetime, Sequence[ShownLevel]]:
+        """What lay at each place when yesterday ended.
+
+        Moves are dated by the day: of today nobody can tell which are in a figure of now.
+        """
+        now = self._clock().astimezone(self._zone)
+        midnight = dt.datetime.combine(now.date(), dt.time.min, self._zone)
+        yesterday = now.date() - dt.timedelta(days=1)
+        # Two answers of one day differ below the second, by how much of it had passed.
+        part = (now - midnight) / _MORE_THAN_A_DAY_S
+        return end_of(yesterday, self._zone) + part, await self.snapshot(yesterday)
 
     def items(self) -> AsyncIterator[Sequence[Sku | Unit | Binding]]:
         """The products that lie in stock, page by page."""

@@ -110,6 +110,35 @@ update work_item
 set closed_at = clock_timestamp(), closed_by = 'publication', closed_why = %(why)s
 where kind = %(kind)s and subject = %(subject)s and closed_at is null;
 
+-- name: open_misconfigured
+-- Asks a person to look at a setting for which a partner refuses us; one open item for all that it stops.
+insert into work_item (kind, subject, system, detail)
+values ('connection_misconfigured', %(subject)s, %(system)s,
+        jsonb_build_object('setting', %(setting)s::text, 'message', %(message)s::text,
+                           'stopped', jsonb_build_array(%(stopped)s::text)))
+on conflict (kind, subject) where closed_at is null
+do update set seen = work_item.seen + 1, last_seen_at = clock_timestamp(),
+    detail = excluded.detail || jsonb_build_object('stopped',
+        coalesce(work_item.detail -> 'stopped', '[]') - %(stopped)s::text
+        || jsonb_build_array(%(stopped)s::text));
+
+-- name: close_misconfigured
+-- Takes out of the items of a system what is stopped no more, or not for that setting; those of which
+-- nothing is left are closed.
+update work_item
+set detail = case when rest.stopped = '[]' then detail
+                  else detail || jsonb_build_object('stopped', rest.stopped) end,
+    closed_at = case when rest.stopped = '[]' then clock_timestamp() end,
+    closed_by = case when rest.stopped = '[]' then 'connections' else closed_by end,
+    closed_why = case when rest.stopped = '[]' then %(why)s else closed_why end
+from (select id, coalesce(detail -> 'stopped', jsonb_build_array(%(stopped)s::text))
+                 - %(stopped)s::text as stopped
+      from work_item
+      where kind = 'connection_misconfigured' and system = %(system)s and closed_at is null
+        and subject <> %(but)s and coalesce(detail -> 'stopped' ? %(stopped)s, true)
+      order by id for update) rest
+where work_item.id = rest.id;
+
 -- name: resend_decided
 -- Makes refused levels of these channels due again where a person has closed their cause's work item.
 -- Levels that others have locked are left for the next time: the connection is locked by now, and

@@ -59,15 +59,23 @@ set held_until = due.at, due_at = due.at, lease_until = null
 from (select clock_timestamp() + %(wait_s)s * interval '1 second' as at) due
 where connection = %(connection)s and leased_by = %(worker)s;
 
+-- name: keep_silence
+-- Puts the next poll off for a silence that the partner asked for in answer to somebody else.
+update poll_cursor
+set held_until = greatest(held_until, over.at), due_at = greatest(due_at, over.at)
+from (select clock_timestamp() + %(wait_s)s * interval '1 second' as at) over
+where connection = %(connection)s and (lease_until is null or lease_until <= clock_timestamp());
+
 -- name: release
 -- Gives the connection back to whoever polls it next.
 update poll_cursor set lease_until = null
 where connection = %(connection)s and leased_by = %(worker)s;
 
 -- name: hurry
--- Makes the next poll of a connection due now.
+-- Makes the next poll of a connection due now; not one that waits for its turn in the partner's plan.
 update poll_cursor set due_at = clock_timestamp()
-where connection = %(connection)s and due_at > clock_timestamp();
+where connection = %(connection)s and due_at > clock_timestamp()
+  and (held_until is null or held_until <= clock_timestamp());
 
 -- name: mended
 -- Makes the next poll due now where the last one failed for a setting, and a person was asked to look at
@@ -77,7 +85,8 @@ where connection = %(connection)s and failures > 0 and due_at > clock_timestamp(
   and (lease_until is null or lease_until <= clock_timestamp())
   and (held_until is null or held_until <= clock_timestamp())
   and exists (select from work_item
-              where kind = 'connection_misconfigured' and subject = %(item)s and closed_at is null);
+              where kind = 'connection_misconfigured' and system = %(connection)s
+                and detail -> 'stopped' ? 'reading' and closed_at is null);
 
 -- name: retry
 -- Makes the next poll of a connection due now because a person wants it; not while one is under way or waits
@@ -102,9 +111,3 @@ from poll_cursor order by connection;
 -- name: failures
 -- How often in a row the polls of a connection have failed.
 select failures from poll_cursor where connection = %(connection)s;
-
--- name: close_misconfigured
--- Closes the item of a connection that could not be read because of a setting.
-update work_item
-set closed_at = clock_timestamp(), closed_by = 'polling', closed_why = 'the partner answers again'
-where kind = 'connection_misconfigured' and subject = %(subject)s and closed_at is null;

@@ -1,3 +1,8 @@
+-- name: read_one_moment
+-- Sees one moment and changes nothing; nobody waits for it, so that it may stand still for a while.
+set transaction isolation level repeatable read, read only;
+set local idle_in_transaction_session_timeout = '30s';
+
 -- name: plan_for_its_values
 -- From here on, in this transaction, each query is planned for its own values.
 select set_config('plan_cache_mode', 'force_custom_plan', true);
