@@ -90,8 +90,11 @@ async def polled(hub, connection, messages):
     kept = 0
     for _ in range(60):
         found = await hub.poll(connection)
-        assert not found.error
+        # To join a group in time is the broker's matter, and whoever polls asks again.
+        assert not found.error or "broke off" in found.error, found.error
         kept += found.payloads
+        if found.error:
+            hub.again()
         if kept >= messages:
             break
     assert kept == messages

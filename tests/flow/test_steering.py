@@ -400,7 +400,7 @@ async def test_the_estimate_uses_the_limits_that_the_workers_keep_to(
     world, projection, pool, shop, clock, steer
 ):
     set_stock(world, projection, SKU_000=10, SKU_001=3, SKU_002=1)
-    slow = msgspec.structs.replace(FAST, batch_size=2, calls_per_s=0.25, burst=1)
+    slow = msgspec.structs.replace(FAST, batch_size=2, calls_per_s=0.0025, burst=1)
     before = steer("plan_resync", "WEB").estimate
     assert (before.calls, before.seconds) == (None, None)
     await drain(Publisher(pool, shop, link(limits=slow, clock=clock)))
@@ -411,7 +411,8 @@ async def test_the_estimate_uses_the_limits_that_the_workers_keep_to(
     )
     found = steer("plan_resync", "WEB").estimate
     assert (found.levels, found.calls) == (3, 2)
-    assert found.seconds == pytest.approx(8.0, abs=0.5)
+    # What is earned while the machine stands still is no call as yet.
+    assert found.seconds == pytest.approx(800.0, abs=60)
 
 
 async def test_the_budget_used_is_told_by_connection(world, projection, pool, shop, clock, steer):
