@@ -168,7 +168,7 @@ def receiving(house):
 )
 def test_a_webhook_that_nobody_takes_is_refused_before_it_is_read(house, system, announced):
     """Its body was received whole and unpacked, up to 16 MiB, before its address was looked at."""
-    with socket.create_connection(("127.0.0.1", house.web.port), timeout=10) as stranger:
+    with socket.create_connection(("127.0.0.1", house.web.port), timeout=20) as stranger:
         path = f"/v1/hooks/{system}".replace(" ", "%20").encode()
         stranger.sendall(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + announced + b"\r\n\r\n")
         told = stranger.makefile("rb").readline()
@@ -191,7 +191,7 @@ def test_nothing_of_a_webhook_is_unpacked(receiving, monkeypatch, system, status
 
 def test_a_webhooks_connection_that_goes_while_the_body_comes_is_not_found(receiving):
     head = b"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=20) as line:
         line.sendall(head)
         wait_until(lambda: receiving.web.door._strangers == 1, "it is let in")
         receiving.services.connections.drop("shop")
@@ -219,7 +219,7 @@ def test_a_webhooks_connection_that_goes_while_the_body_comes_is_not_found(recei
 def test_what_no_sane_partner_sends_is_answered_and_the_next_is_served(
     receiving, head, body, status
 ):
-    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=20) as line:
         request = f"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n\r\n"
         line.sendall(request.encode("latin-1") + body)
         line.shutdown(socket.SHUT_WR)
@@ -231,7 +231,7 @@ def test_what_no_sane_partner_sends_is_answered_and_the_next_is_served(
 def test_a_body_that_is_announced_and_never_begins_is_408(receiving, monkeypatch):
     """It held a place for as long as its sender liked, and webhooks' senders need no key."""
     monkeypatch.setattr("stockwright.api.bodies.RECEIVE_S", 0.05)
-    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=5) as silent:
+    with socket.create_connection(("127.0.0.1", receiving.web.port), timeout=20) as silent:
         silent.sendall(b"POST /v1/hooks/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
         answer = silent.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 408")
@@ -241,7 +241,7 @@ def test_a_body_that_is_announced_and_never_begins_is_408(receiving, monkeypatch
 def test_who_connects_and_asks_for_nothing_is_let_go(house, monkeypatch, begun):
     """A thousand such sockets were all that a process may have, for as long as somebody liked."""
     monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
-    with socket.create_connection(("127.0.0.1", house.web.port), timeout=5) as silent:
+    with socket.create_connection(("127.0.0.1", house.web.port), timeout=20) as silent:
         silent.sendall(begun)
         assert silent.recv(100) == b""
 
@@ -255,17 +255,18 @@ def test_who_connects_and_asks_for_nothing_is_let_go(house, monkeypatch, begun):
 )
 def test_who_was_answered_and_sends_no_more_than_a_byte_is_let_go(house, monkeypatch, asked, then):
     """That byte ended the rest between two requests, and nothing waited for the next head."""
-    monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
-    with socket.create_connection(("127.0.0.1", house.web.port), timeout=3) as silent:
+    with socket.create_connection(("127.0.0.1", house.web.port), timeout=20) as silent:
         silent.sendall(asked)
         assert silent.recv(10_000).startswith(b"HTTP/1.1 ")
+        monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
         silent.sendall(then)
         assert silent.recv(100) == b""
 
 
 def test_a_connection_that_asked_may_rest_and_ask_again(house, monkeypatch):
-    monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
     with house.admin.keep_alive() as client:
+        assert client.get("/healthz").status == 200
+        monkeypatch.setattr("stockwright.api.http.HEAD_S", 0.05)
         assert client.get("/healthz").status == 200
         time.sleep(0.1)
         assert client.get("/healthz").status == 200
@@ -279,7 +280,7 @@ def test_who_announces_webhooks_and_sends_none_keeps_only_webhooks_out(receiving
     with ExitStack() as lines:
         silent = [
             lines.enter_context(
-                socket.create_connection(("127.0.0.1", receiving.web.port), timeout=5)
+                socket.create_connection(("127.0.0.1", receiving.web.port), timeout=20)
             )
             for _ in range(3)
         ]

@@ -57,7 +57,8 @@ def unopened(services) -> list[dict[str, Any]]:
 
 def part(services, name: str) -> PartView:
     """How one part of a process is doing."""
-    (found,) = [one for one in services.workers.views() if one.name == name]
+    found: PartView
+    (found,) = (one for one in services.workers.views() if one.name == name)
     return found
 
 

@@ -122,6 +122,20 @@ def test_wrong_arguments_are_told_with_exit_code_2(stockwright, arguments, words
     assert "Traceback" not in ran.err
 
 
+def test_a_wrong_argument_leads_to_the_help_of_its_own_command(stockwright):
+    ran = stockwright("connection", "live", "SHOP")
+    assert ran.err.endswith("See: stockwright connection live --help\n")
+    assert stockwright("key", "explode").err.endswith("See: stockwright key --help\n")
+
+
+def test_help_fills_the_lines_of_the_terminal(stockwright, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = stockwright("pull", "--help").out.split("╭")[0]
+    paragraph = [line.rstrip() for line in text.split("\n\n")[-2].splitlines()]
+    assert len(paragraph) > 2
+    assert all(60 < len(line) <= 80 for line in paragraph[:-1])
+
+
 def test_no_arguments_show_every_command(stockwright):
     ran = stockwright()
     assert ran.code == output.OK

@@ -19,8 +19,8 @@ QUIET = Waiting(**dict.fromkeys(Waiting.__struct_fields__, 0))
         (0, 0, "All is well."),
         (2, 0, "2 parked payloads"),
         (0, 3, "3 open work items"),
-        (0, 1, "1 open work item (GET /v1/work-items) waits for a person."),
-        (1, 1, "1 open work item (GET /v1/work-items) wait for a person."),
+        (0, 1, "1 open work item (stockwright work list) waits for a person."),
+        (1, 1, "1 open work item (stockwright work list) wait for a person."),
     ],
 )
 def test_waiting_for_a_person_is_said(parked: int, work: int, said: str) -> None:

@@ -42,9 +42,10 @@ def port_of(said: dict[str, str]) -> int:
 
 def until_seen(on_database, count: int) -> list[Any]:
     """The processes, once there are so many: one tells of itself a moment after it serves."""
-    deadline = time.monotonic() + 60
-    while len(seen := on_database("status", "--json").json["processes"]) < count:
+    deadline, seen = time.monotonic() + 60, list[Any]()
+    while len(seen) < count:
         assert time.monotonic() < deadline
+        seen = on_database("status", "--json").json["processes"]
     return seen
 
 

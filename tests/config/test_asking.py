@@ -71,7 +71,7 @@ def test_a_channel_that_is_there_keeps_its_rules():
         ({"role": ""}, "role", "json_http speaks for shop, marketplace"),
         ({"role": "edi"}, "role", "'edi' is not among them"),
         ({"settings": {}}, "systems.SHOP.settings.base_url", "is required and was not given"),
-        ({"settings": {"base_url": "x"}}, "systems.SHOP.settings.base_url", "matching regex"),
+        ({"settings": {"base_url": "x"}}, "systems.SHOP.settings.base_url", "begins with http://"),
         ({"settings": URL | {"page_size": "many"}}, "systems.SHOP.settings.page_size", "int"),
         ({"settings": URL | {"tokn": "env:T"}}, "systems.SHOP.settings.tokn", "did you mean token"),
         ({"channel": "WEB"}, "pool", "Say from which places WEB sells"),

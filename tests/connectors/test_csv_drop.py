@@ -380,6 +380,8 @@ async def test_the_same_name_a_second_time_is_kept_beside_the_first(partner, con
         ("orders-1.csv", b"", "has no header"),
         ("orders-1.csv", b"\x00\x01\x02", "lacks the columns order"),
         ("orders-1.csv", b"order,sku\nO1,A\n", "lacks the columns quantity"),
+        ("orders-1.csv", b"order;sku;quantity\n", "is one column: set delimiter to ;"),
+        ("orders-1.csv", b"order\tsku\tquantity\n", "is one column: set form to tsv"),
         ("orders-1.csv", b"order,sku,quantity,sku\n", "names a column twice: sku"),
         ("orders-1.csv", b'"order,sku', "cannot be read"),
         ("prices.csv", b"a,b\n", "no kind of file matches this name"),

@@ -22,8 +22,10 @@ from stockwright.sdk.messages import (
     Retry,
     Shipment,
 )
-from stockwright.sdk.secrets import resolve_secret
+from stockwright.sdk.secrets import Secret, resolve_secret
+from tests.connectors.certificates import Certificates
 from tests.connectors.kafka_broker import KafkaBroker
+from tests.connectors.kafka_guard import KafkaGuard
 from tests.connectors.queue_hub import CUT, MOST_BYTES, POISON, hub_over, receipt
 
 LEVEL = LevelToSend(channel="web", listing="L-1", quantity=7, version=3)
@@ -165,7 +167,7 @@ async def test_poison_is_parked_once_and_holds_up_nobody(broker, topic, connect,
 async def test_who_reads_no_more_leaves_its_partitions_to_who_reads(
     broker, topic, connect, hub, monkeypatch
 ):
-    monkeypatch.setattr(queue_connection, "IDLE_S", 0.3)
+    monkeypatch.setattr(queue_connection, "IDLE_S", 2.0)
     idle = connect(topic)
     await broker.send(topic, ("k", receipt("GR-1")))
     await polled(hub, idle, 1)
@@ -329,6 +331,76 @@ async def test_a_cluster_that_is_away_when_it_is_asked_is_told(broker, topic, co
             await sink.check()
     finally:
         broker.thaw()
+
+
+# -------------------------------------------------------------------- TLS, user and password
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return Certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def guard(broker, certificates, request):
+    """The broker behind a door of the security that a test asks for."""
+    security = request.param
+    known = ("ann", "s3cret") if security.startswith("SASL") else ("", "")
+    guard = KafkaGuard(broker.address, *known)
+    guard.security = security
+    async with guard.open(certificates if security.endswith("SSL") else None):
+        yield guard
+
+
+def behind(guard, **more):
+    return {
+        "bootstrap_servers": [guard.address], "security": guard.security, "user": "ann",
+        "password": Secret("s3cret"), "timeout_s": 5.0, **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("guard", ["SSL", "SASL_SSL", "SASL_PLAINTEXT"], indirect=True)
+async def test_records_and_levels_go_by_tls_and_with_a_password(
+    broker, topic, connect, hub, guard, certificates, monkeypatch
+):
+    """An authority of one's own is trusted as the machine trusts any."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    await broker.send(topic, ("k", receipt("GR-1")), ("k", receipt("GR-2")))
+    out = f"{topic}-out"
+    await broker.send(out, ("k", b"{}"))
+    connection = connect(topic, **behind(guard, out_topic=out, levels_subject="levels"))
+    await polled(hub, connection, 2)
+    hub.work()
+    assert hub.documents == ["GR-1", "GR-2"]
+    assert await broker.committed(topic) == 2
+    assert await connection.check()
+    assert await connection.publish([LEVEL]) == [Applied()]
+    assert {record.key for record in await broker.stored(out)} == {b"k", b"levels"}
+    assert (guard.let_in > 0, guard.kept_out) == (guard.security != "SSL", 0)
+
+
+@pytest.mark.parametrize("guard", ["SASL_SSL", "SASL_PLAINTEXT"], indirect=True)
+async def test_a_wrong_password_lets_nobody_in_and_is_told(
+    topic, connect, guard, certificates, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    given = behind(guard, out_topic=topic, levels_subject="levels", password=Secret("wr0ng"))
+    stranger = connect(topic, **given)
+    for ask in (stranger.check, lambda: stranger.read(""), lambda: stranger.publish([LEVEL])):
+        with pytest.raises(Misconfigured, match="refused our credentials") as told:
+            await ask()
+        assert told.value.setting == "password"
+        assert "wr0ng" not in str(told.value)
+    assert (guard.let_in, guard.kept_out > 0) == (0, True)
+
+
+@pytest.mark.parametrize("guard", ["SSL"], indirect=True)
+async def test_a_cluster_that_nobody_vouches_for_is_not_spoken_to(topic, connect, guard):
+    stranger = connect(topic, **behind(guard, out_topic=topic, levels_subject="levels"))
+    with pytest.raises(Transient, match="CERTIFICATE_VERIFY_FAILED"):
+        await stranger.check()
+    with pytest.raises(Transient, match="CERTIFICATE_VERIFY_FAILED"):
+        await stranger.read("")
 
 
 async def test_an_out_topic_that_is_not_set_is_told(connect):

@@ -115,6 +115,6 @@ def serve(url: str, *, open_to_all: bool, port: int = 0, base: str = "") -> Iter
         yield Served(listening.getsockname()[1])
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         listening.close()
         services.close()

@@ -380,6 +380,14 @@ def test_the_bytes_leave_as_they_came_and_never_as_a_page(seed: Seed, console: S
     assert "<script>alert" not in console.get(f"/parked/{number}").text
 
 
+def test_a_payload_of_an_unknown_channel_asks_for_no_restart(seed: Seed, console: Served):
+    parked(seed, 1, missing="channel:WEB")
+    (number,) = ids_of(Browser(console), "/parked.json")
+    page = console.get(f"/parked/{number}").text
+    assert "<code>[channels.WEB]</code>" in page
+    assert "<code>stockwright config apply</code>: it goes on by itself" in page
+
+
 def test_a_part_shows_what_its_parent_said(seed: Seed, console: Served):
     parked(seed, 1, missing="")
     seed._run("insert into payload (system, door, body, state, path, reason, parent, place)"

@@ -342,7 +342,9 @@ def test_the_list_of_items_pages_by_code_and_searches_literally(seed: Seed, cons
 
 
 def test_empty_pages_say_what_would_fill_them(console: Served, seed: Seed):
-    assert "stockwright.toml" in console.get("/").text
+    overview = console.get("/").text
+    assert "<code>[channels.CODE]</code> to <code>stockwright.toml</code>" in overview
+    assert 'href="/connections">connect a partner</a>' in overview
     assert "stockwright import" in console.get("/items").text
     assert "Codes keep their case" in console.get("/items?q=none").text
     seed.sku("A")

@@ -262,7 +262,7 @@ def set_stock(world: World, projection: Projection, **units: int) -> None:
     projection.step()
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 120.0) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + limit_s
     while not condition():

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from stockwright.flow import choosing
 from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.declaration import Patience
@@ -23,6 +24,17 @@ from tests.flow.channels import (
 )
 
 LONG_DOUBT = msgspec.structs.replace(FAST, longest_apply_delay_s=60.0)
+
+
+async def test_a_call_holds_no_more_levels_than_one_transaction_bears(
+    world, projection, pool, shop, monkeypatch
+):
+    monkeypatch.setattr(choosing, "MOST_LEVELS", 2)
+    publisher = Publisher(pool, shop, link(limits=msgspec.structs.replace(FAST, batch_size=10**6)))
+    set_stock(world, projection, SKU_000=3, SKU_001=4, SKU_002=5)
+    await publisher.step()
+    await publisher.step()
+    assert sorted(len(call) for call in shop.calls) == [1, 2]
 
 
 async def test_a_level_is_sent_once_and_settled(world, projection, publisher, shop):

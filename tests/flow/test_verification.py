@@ -1,6 +1,8 @@
 """Accepted is not applied: what a channel really shows is read back."""
 
 import asyncio
+import threading
+import time
 
 import msgspec
 import pytest
@@ -11,7 +13,9 @@ from stockwright.flow.projection import Projection
 from stockwright.flow.publication import Publication, Publisher
 from stockwright.sdk.messages import ShownLevel
 from stockwright.sdk.pacing import NothingToSpare
+from stockwright.store import levels
 from stockwright.store.connection import Pool
+from stockwright.store.session import session
 from tests.flow.channels import FAST, Shop, in_doubt, link, set_stock, until
 
 
@@ -255,3 +259,40 @@ async def test_a_running_publisher_reads_back_by_itself(world, pool, monkeypatch
     await until(lambda: window.shows["SKU-000"] == 4)
     stop.set()
     await running
+
+
+async def test_what_is_doubted_is_read_back_soon_though_all_else_was_read(
+    world, pool, database_url, monkeypatch
+):
+    """A publisher that has nothing to read back rests, and longer than goods may be on sale that
+    nobody looked at.
+    """
+    monkeypatch.setattr("stockwright.flow.publication.VERIFY_EVERY_S", 0.05)
+    monkeypatch.setattr("stockwright.flow.publication.VERIFY_REST_S", 3_600.0)
+    window = Window()
+    publisher = Publisher(pool, window, link())
+    publication = Publication([publisher])
+    stop, quiet = asyncio.Event(), threading.Event()
+    listener = threading.Thread(target=publication.listen, args=(database_url, quiet))
+    running = asyncio.create_task(publication.run(stop))
+
+    def doubt():
+        # Told once only, and the first ones may come before it listens.
+        world.run("update level set doubted = false where state = 'settled'")
+        with session(pool) as connection:
+            levels.doubt(connection, "WEB", ["SKU-000", "UNKNOWN"])
+        return window.shows["SKU-000"] == 4
+
+    listener.start()
+    try:
+        world.stock("SKU-000", 4)
+        Projection(pool).step()
+        await until(lambda: publisher._verify_at > time.monotonic() + 1_000)
+        await until(lambda: window.shows.get("SKU-000") == 4)
+        window.shows["SKU-000"] = 50
+        await until(doubt)
+    finally:
+        stop.set()
+        quiet.set()
+        await running
+        await asyncio.to_thread(listener.join, 30)

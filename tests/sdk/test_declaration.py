@@ -1,6 +1,6 @@
 """A connector is declared once; what is wrong with its settings is said by name."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -16,6 +16,17 @@ LIMITS = Limits(
 
 class Nested(msgspec.Struct, forbid_unknown_fields=True):
     path: str
+
+
+class Formed(ConnectorSettings, frozen=True, kw_only=True):
+    any: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s?#]+$")] = "https://a"
+    safe: Annotated[str, msgspec.Meta(pattern=r"^(https://[^\s?#/]+)?$")] = ""
+    near: Annotated[str, msgspec.Meta(pattern=r"^(https://[^\s?#]+|http://localhost)$")] = (
+        "https://a"
+    )
+    path: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = ""
+    names: tuple[Annotated[str, msgspec.Meta(pattern=r"^\d{1,3}$")], ...] = ()
+    kind: Literal["shipment", "refund"] = "refund"
 
 
 class Settings(ConnectorSettings, frozen=True, kw_only=True):
@@ -49,6 +60,29 @@ def parse(**given):
 def test_settings_are_typed_and_defaults_filled_in():
     settings = parse(url="http://x")
     assert (settings.url, settings.size, settings.token) == ("http://x", 50, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        ({"any": "shop.example"}, "any",
+         "is not an address that begins with http:// or https:// without blanks or ? or #"),
+        ({"safe": "https://a/b"}, "safe",
+         "is not an address that begins with https:// without blanks or ? or # or /"),
+        ({"near": "http://a"}, "near",
+         "is not an address that begins with https:// (on this machine alone http://)"
+         " without blanks or ? or #"),
+        ({"path": "levels"}, "path", "is not a path that begins with /"),
+        ({"kind": "shipmnt"}, "kind",
+         "is 'shipmnt', which is none of its values; did you mean shipment?"),
+        ({"kind": "zzz"}, "kind", "is 'zzz', which is none of its values"),
+        ({"names": ["7", "x"]}, "names[1]", r"is not of the form ^\d{1,3}$"),
+    ],
+)  # fmt: skip
+def test_what_a_text_must_look_like_is_told_in_words(given, field, message):
+    declaration = msgspec.structs.replace(DECLARATION, settings=Formed)
+    (problem,) = declaration.problems(given)
+    assert (problem.field, problem.message) == (field, message)
 
 
 @pytest.mark.parametrize(

@@ -82,10 +82,10 @@ def test_a_connection_carries_its_name_limits_and_utc(empty_database_url):
 
 def test_the_limits_can_be_chosen_and_the_addresss_own_options_stay(empty_database_url):
     url = f"{empty_database_url}&options=-c%20work_mem%3D5MB"
-    with connect(url, statement_timeout_s=0, idle_in_transaction_s=0.5) as connection:
+    with connect(url, statement_timeout_s=0, idle_in_transaction_s=40) as connection:
         assert one(connection, "SHOW work_mem") == "5MB"
         assert one(connection, "SHOW statement_timeout") == "0"
-        assert one(connection, "SHOW idle_in_transaction_session_timeout") == "500ms"
+        assert one(connection, "SHOW idle_in_transaction_session_timeout") == "40s"
 
 
 def test_a_frozen_transaction_is_ended_by_the_server(empty_database_url):

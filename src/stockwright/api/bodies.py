@@ -195,10 +195,11 @@ async def decode_facts(
     facts: list[Fact | Rejected]
     try:
         facts = _FACT.decode_lines(body) if in_lines else _FACTS.decode(body)  # type: ignore[assignment]
-        one_by_one = not seen_once(body, in_lines=in_lines)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        one_by_one = True
-    if one_by_one:
+        facts = []
+    else:
+        _check_count(len(facts))
+    if not facts or not seen_once(body, in_lines=in_lines):
         # Item by item takes its time on a large body, and the event loop has others to serve.
         split = split_lines if in_lines else split_array
         facts = await asyncio.to_thread(lambda: [_checked(item) for item in split(body)])

@@ -20,7 +20,13 @@ from stockwright.flow.expiry import Sweeper
 from stockwright.flow.intake import Intake
 from stockwright.flow.polling import Poller
 from stockwright.flow.projection import LEDGER, Projection
-from stockwright.flow.publication import LEVELS, Publication, Publisher, database_threads
+from stockwright.flow.publication import (
+    DOUBTED,
+    LEVELS,
+    Publication,
+    Publisher,
+    database_threads,
+)
 from stockwright.flow.turns import Turns
 from stockwright.flow.watching_webhooks import WebhookWatch
 from stockwright.sdk.declaration import Capabilities
@@ -78,13 +84,13 @@ def add_workers(services: "Services") -> None:
         await close_all(services.connections)
 
     def wake_ups(stop: threading.Event) -> None:
-        for notes in listen(services.url, LEDGER, LEVELS, WAKE_UP, stop=stop):
+        for notes in listen(services.url, LEDGER, LEVELS, DOUBTED, WAKE_UP, stop=stop):
             channels = {channel for channel, _ in notes}
             if LEDGER in channels:
                 projection.wake()
             if WAKE_UP in channels:
                 services.intake.wake.set()
-            publication.wake(code for channel, code in notes if channel == LEVELS)
+            publication.hear(notes)
             if channels & _NEWS:
                 services.bell.ring()
             if notes:

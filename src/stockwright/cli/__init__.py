@@ -58,7 +58,8 @@ def build_app(chosen: str = "") -> App:
         name="stockwright",
         help="One true stock position across every system that holds or sells goods.",
         version=__version__,
-        help_format="plaintext",
+        # Plain text would keep the lines of the source, which are longer than those of a terminal.
+        help_format="markdown",
         suppress_keyboard_interrupt=False,
     )
     for order, (name, summary) in enumerate(COMMANDS.items()):
@@ -79,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as failure:
-        sys.stderr.write(f"error: {failure}\nSee: stockwright {' '.join(tokens[:1])} --help\n")
+        command = " ".join(failure.command_chain or tokens[:1])
+        sys.stderr.write(f"error: {failure}\nSee: stockwright {command} --help\n")
         return output.USAGE
     except StockwrightError as failure:
         output.explain(failure, "--json" in tokens)

@@ -27,7 +27,7 @@ from stockwright.store.session import session
 app = App(
     name="config",
     help="Plan, apply and roll back the configuration.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 LISTED: Final = 20
 _NO_RULE: Final = msgspec.to_builtins(ExposurePolicy())

@@ -52,7 +52,7 @@ from stockwright.store.session import session
 app = App(
     name="connection",
     help="Connect a partner step by step: add, test, shadow, live; retry one that failed.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 ITEMS: Final = 20
 BINDINGS: Final = ("system", "subject", "partner_code", "code", "unit")

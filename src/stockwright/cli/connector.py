@@ -19,7 +19,7 @@ from stockwright.sdk.connector import Connector
 from stockwright.sdk.declaration import Capabilities, Limits
 from stockwright.sdk.reference import page, verbs_of
 
-app = App(name="connector", help="List, describe and begin connectors.", help_format="plaintext")
+app = App(name="connector", help="List, describe and begin connectors.", help_format="markdown")
 
 Name = Annotated[str, Parameter(help="The connector's name; see: connector list.")]
 
@@ -121,9 +121,15 @@ def _table(found: list[Described]) -> RenderableType:
     return table
 
 
+def _path(folder: str) -> str:
+    """A folder as pip tells it from the name of a package."""
+    return folder if Path(folder).is_absolute() else f"./{folder}"
+
+
 def _made(made: Scaffold) -> Text:
     files = "\n".join(f"  {file}" for file in made.files)
     return Text(
         f"Wrote {made.folder}:\n{files}\n"
-        f"Install it (pip install -e {made.folder}), then run its tests: pytest {made.folder}"
+        f'Install it (pip install -e "{_path(made.folder)}[test]"), then run its tests:'
+        f" pytest {made.folder}"
     )

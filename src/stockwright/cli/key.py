@@ -25,7 +25,7 @@ from stockwright.store.connection import Pool
 from stockwright.store.history import Said
 from stockwright.store.session import session
 
-app = App(name="key", help="Create, list and revoke API keys.", help_format="plaintext")
+app = App(name="key", help="Create, list and revoke API keys.", help_format="markdown")
 _SCOPES = "; ".join(f"{scope}: {allows}" for scope, allows in SCOPES.items())
 
 

@@ -33,7 +33,7 @@ from stockwright.store.network import read_network
 from stockwright.store.session import session
 
 app = App(
-    name="map", help="Map a partner's sample and show what it becomes.", help_format="plaintext"
+    name="map", help="Map a partner's sample and show what it becomes.", help_format="markdown"
 )
 
 _LARGEST: Final = 32 << 20

@@ -22,7 +22,7 @@ from stockwright.store.connection import Pool
 from stockwright.store.session import session
 
 app = App(
-    name="policy", help="Try exposure policies before they are in force.", help_format="plaintext"
+    name="policy", help="Try exposure policies before they are in force.", help_format="markdown"
 )
 MAX_FILE_BYTES: Final = 10_000_000
 _FILE = (

@@ -20,7 +20,7 @@ from stockwright.store.connection import Pool
 from stockwright.store.history import Said
 from stockwright.store.session import session, translated
 
-app = App(name="publish", help="Show, pause, resume and resync channels.", help_format="plaintext")
+app = App(name="publish", help="Show, pause, resume and resync channels.", help_format="markdown")
 
 Channel = Annotated[str, Parameter(help="The channel's code; see: publish list.")]
 Reason = Annotated[str, Parameter(help="Why: it is kept in the change log.")]

@@ -137,8 +137,8 @@ def _calm(waiting: Waiting) -> str:
     asked = [
         f"{units:,} {what}{'' if units == 1 else 's'} ({where})"
         for units, what, where in (
-            (waiting.payloads_parked, "parked payload", "GET /v1/parked says why"),
-            (waiting.work_items_open, "open work item", "GET /v1/work-items"),
+            (waiting.payloads_parked, "parked payload", "the console's page Parked"),
+            (waiting.work_items_open, "open work item", "stockwright work list"),
         )
         if units
     ]

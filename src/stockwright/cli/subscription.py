@@ -36,7 +36,7 @@ from stockwright.store.subscriptions import Subscription
 app = App(
     name="subscription",
     help="Add, list, pause, resume, replay and delete subscriptions.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 
 Name = Annotated[str, Parameter(help="The subscription's name; see: subscription list.")]

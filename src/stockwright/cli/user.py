@@ -23,7 +23,7 @@ from stockwright.store.session import session
 from stockwright.store.users import UserEntry
 
 app = App(
-    name="user", help="Add, list, change and disable users of the console.", help_format="plaintext"
+    name="user", help="Add, list, change and disable users of the console.", help_format="markdown"
 )
 _ROLES: Final = "; ".join(f"{role}: {meaning}" for role, meaning in MEANINGS.items())
 

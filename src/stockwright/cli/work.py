@@ -23,7 +23,7 @@ from stockwright.store.worklist import State, Which, WorkItemView
 app = App(
     name="work",
     help="List, show, close, reopen and assign work items.",
-    help_format="plaintext",
+    help_format="markdown",
 )
 MOST: Final = 1_000
 MAX_NAME: Final = 128

@@ -82,4 +82,5 @@ def settings_problems(
     for problem in connector.declaration.problems(settings):
         path = tuple(int(n) if n else key or name for n, key, name in _STEP.findall(problem.field))
         what, _, fix = problem.message.partition("; ")
-        yield path, what, fix or f"see the settings of the connector {connector.declaration.name}"
+        name = connector.declaration.name
+        yield path, what, fix or f"`stockwright connector show {name}` lists its settings"

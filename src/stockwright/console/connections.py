@@ -58,8 +58,8 @@ class ConnectionsPage(msgspec.Struct, frozen=True):
 
 
 class ConnectionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection, the items and places that wait, its opening stock, what would have been sent, and when
-    it is tried next.
+    """One connection, the items and places that wait, its opening stock, what would have been sent,
+    and when it is tried next.
 
     opening is None where the partner told more figures than a page adds up; told counts them.
     """

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 PROBE_LEVELS: Final = 10
 """Levels in the one call that asks whether a failing partner answers again."""
+MOST_LEVELS: Final = 10_000
+"""Levels in any call, whatever the connector declares: all of them stand in one transaction, and
+each has its number in the call in two bytes.
+"""
 OUT_OF_TURN: Final = 9
 """So many calls in a row may go to channels with decreases before another has its turn."""
 
@@ -84,7 +88,7 @@ def _choose_of(
     now: dt.datetime,
 ) -> Chosen:
     """Decreases first; then increases that may go, those owed a share of the budget before all."""
-    size = link.limits.batch_size
+    size = min(link.limits.batch_size, MOST_LEVELS)
     if budget.circuit != "closed":
         size = min(size, PROBE_LEVELS)
     affordable = _affordable(link, size)

@@ -28,6 +28,8 @@ from stockwright.store.connection import Connection, Pool, listen
 
 LEVELS: Final = "stockwright_levels"
 """The projection notifies here with the code of each channel it changed."""
+DOUBTED: Final = "stockwright_doubted"
+"""The code of each channel of which something is to be read back soon."""
 POLL_S: Final = 1.0
 VERIFY_EVERY_S: Final = 5.0
 """Seconds between two calls that read back what a channel shows, while nothing is to be sent."""
@@ -59,10 +61,16 @@ class Publisher:
         self._known = False
         self._verify_at = time.monotonic() + VERIFY_EVERY_S
         self._verify_busy_at = time.monotonic() + VERIFY_BUSY_EVERY_S
+        self._doubted = False
 
     def wake(self) -> None:
         """There may be something to send; call it in the event loop's thread."""
         self._woken.set()
+
+    def look_soon(self) -> None:
+        """There is something to read back; call it in the event loop's thread."""
+        self._doubted = True
+        self._verify_at = min(self._verify_at, time.monotonic() + VERIFY_EVERY_S)
 
     async def step(self) -> int:
         """Makes at most one call; answers how many levels it carried."""
@@ -133,6 +141,7 @@ class Publisher:
         if isinstance(self._connection, ReadsBack) and time.monotonic() >= self._verify_at:
             self._verify_at = time.monotonic() + VERIFY_EVERY_S
             self._verify_busy_at = time.monotonic() + VERIFY_BUSY_EVERY_S
+            self._doubted = False
             task = asyncio.create_task(self._verify_safely())
             calls.add(task)
             task.add_done_callback(calls.discard)
@@ -143,7 +152,7 @@ class Publisher:
         except Exception as failure:  # noqa: BLE001  told; the levels are read back another time
             tell(self.link.system, failure)
             return
-        if not verified.read:
+        if not verified.read and not self._doubted:
             self._verify_at += VERIFY_REST_S
         if verified.wrong:
             self.wake()
@@ -262,13 +271,20 @@ class Publication:
 
     def wake(self, channels: Iterable[str]) -> None:
         """Levels of these channels changed; for any thread, cheap."""
+        self._tell(channels, Publisher.wake)
+
+    def look_soon(self, channels: Iterable[str]) -> None:
+        """Something of these channels is to be read back; for any thread, cheap."""
+        self._tell(channels, Publisher.look_soon)
+
+    def _tell(self, channels: Iterable[str], what: Callable[[Publisher], None]) -> None:
         loop = self._loop
         if loop is None:
             return
         for channel in channels:
             publisher = self._by_channel.get(channel)
             if publisher is not None:
-                loop.call_soon_threadsafe(publisher.wake)
+                loop.call_soon_threadsafe(what, publisher)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs those it was given until `stop`, then lets the calls under way finish."""
@@ -288,9 +304,15 @@ class Publication:
                 self._loop = None
 
     def listen(self, url: str, stop: threading.Event) -> None:
-        """Wakes publishers for what projections of other processes change, until `stop`."""
-        for notes in listen(url, LEVELS, stop=stop):
-            self.wake(channel for _, channel in notes)
+        """Wakes publishers for what other processes change and doubt, until `stop`."""
+        for notes in listen(url, LEVELS, DOUBTED, stop=stop):
+            self.hear(notes)
+
+    def hear(self, notes: Iterable[tuple[str, str]]) -> None:
+        """Wakes publishers for notifications of the database, and leaves out what is none's."""
+        told = list(notes)
+        self.wake(code for channel, code in told if channel == LEVELS)
+        self.look_soon(code for channel, code in told if channel == DOUBTED)
 
 
 def database_threads(connections: int) -> ThreadPoolExecutor:

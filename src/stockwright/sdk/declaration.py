@@ -37,6 +37,7 @@ WebhookBytes = Annotated[
 ]
 _AT: Final = re.compile(r" - at `(?:\$|key in \$)\.?([^`]*)`$")
 _UNLIKE: Final = re.compile(r"Expected `str` matching regex ['\"](.*)['\"]$")
+_NO_CHOICE: Final = re.compile(r"Invalid enum value '(.*)'$")
 _NOT_IN_IT: Final = re.compile(r"://\[\^\\s([^\]]*)\]")
 
 
@@ -56,9 +57,9 @@ class ConnectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the hub keeps to when it calls a partner.
 
-    calls_per_s and burst count every call that is made, look-ups included, unless the connection
-    paces itself (see verbs). longest_apply_delay_s: how long after its deadline a request we gave
-    up on may still be applied.
+    batch_size: levels in one call, of which at most 10,000 go. calls_per_s and burst count every
+    call that is made, look-ups included, unless the connection paces itself (see verbs).
+    longest_apply_delay_s: how long after its deadline a request we gave up on may still be applied.
     """
 
     batch_size: int
@@ -155,7 +156,7 @@ class Declaration(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
         try:
             _convert(given, self.settings, secret)
         except msgspec.ValidationError as error:
-            return [Problem(field=_field_at("", error), message=_words(error))]
+            return [Problem(field=_field_at("", error), message=_words(error, self.settings))]
         return []
 
     def parse_settings(
@@ -185,7 +186,7 @@ def _problem_with(
     try:
         _convert(value, kind, secret)
     except msgspec.ValidationError as error:
-        return [Problem(field=_field_at(name, error), message=_words(error))]
+        return [Problem(field=_field_at(name, error), message=_words(error, kind))]
     return []
 
 
@@ -217,13 +218,29 @@ def _taken_apart(error: msgspec.ValidationError) -> tuple[str, list[str]]:
     return text, tails
 
 
-def _words(error: msgspec.ValidationError) -> str:
+def _words(error: msgspec.ValidationError, kind: Any) -> str:
     text = _taken_apart(error)[0]
+    other = _NO_CHOICE.search(text)
+    if other:
+        hint = did_you_mean(
+            other[1], _choices(msgspec.json.schema(kind, schema_hook=_schema_of_secret))
+        )
+        return f"is {other[1]!r}, which is none of its values" + (f"; {hint}" if hint else "")
     unlike = _UNLIKE.search(text)
     if unlike:
         return f"is not {_form(unlike[1].replace(chr(92) * 2, chr(92)))}"
     text = text.replace("`", "'")
     return f"is wrong: {text[:1].lower()}{text[1:]}"
+
+
+def _choices(schema: Any) -> list[str]:
+    """Every value that some field of a schema is chosen from."""
+    if isinstance(schema, list):
+        return [value for part in schema for value in _choices(part)]
+    if not isinstance(schema, dict):
+        return []
+    own = [value for value in schema.get("enum", ()) if isinstance(value, str)]
+    return own + [value for part in schema.values() for value in _choices(part)]
 
 
 def _form(pattern: str) -> str:

@@ -32,6 +32,12 @@ _NO_RIGHT: Final = frozenset(
         "ClusterAuthorizationFailedError",
     }
 )
+_NOBODY: Final = "KafkaConnectionError"
+"""What the library says whatever kept it from the brokers that it knows."""
+_OF_ONE: Final = frozenset(
+    {"security_protocol", "ssl_context", "sasl_plain_username", "sasl_plain_password"}
+)
+"""The settings of a connection to one broker."""
 _NO_ENTRY: Final = frozenset(
     {"AuthenticationFailedError", "SaslAuthenticationFailed", "UnsupportedSaslMechanismError"}
 )
@@ -81,8 +87,9 @@ class KafkaQueue:
                     await _look(consumer)
         except (errors.KafkaError, OSError) as error:
             await self.rest()
-            off = Transient(f"Kafka broke off: {_named(error)}")
-            raise self._refused("topic", error) or off from None
+            cause = await self._cause(error)
+            off = Transient(f"Kafka broke off: {_named(cause)}")
+            raise self._refused("topic", cause) or off from None
         return [_taken(record, consumer) for records in found.values() for record in records]
 
     async def rest(self) -> None:
@@ -158,8 +165,26 @@ class KafkaQueue:
                 return producer, await question(producer)
         except (errors.KafkaError, OSError) as error:
             self._broke()
-            away = NotSent(f"Kafka cannot be reached: {_named(error)}")
-            raise self._refused("out_topic", error) or away from None
+            cause = await self._cause(error)
+            away = NotSent(f"Kafka cannot be reached: {_named(cause)}")
+            raise self._refused("out_topic", cause) or away from None
+
+    async def _cause(self, error: Exception) -> Exception:
+        """Why the library reached no broker, which it does not say: what one of them answers."""
+        if type(error).__name__ != _NOBODY:
+            return error
+        told = self._reached()
+        host, _, port = told["bootstrap_servers"][0].rpartition(":")
+        known = {name: value for name, value in told.items() if name in _OF_ONE}
+        if self._access.security.startswith("SASL"):
+            known["sasl_mechanism"] = "PLAIN"
+        try:
+            async with asyncio.timeout(self._access.timeout_s):
+                made = await library("aiokafka.conn", "kafka").create_conn(host, int(port), **known)
+        except Exception as cause:  # noqa: BLE001  only asked for the reason
+            return cause
+        made.close()
+        return error
 
     async def close(self) -> None:
         """Leaves the group and closes both connections; gives up what takes too long."""

@@ -186,10 +186,13 @@ def unverified_levels(
     return _levels(connection, "unverified_levels", channel=channel, before=before, limit=limit)
 
 
-def doubt(connection: Connection, system: str, listings: Iterable[str]) -> int:
-    """Has these listings of a system's channels read back before all others; how many levels."""
-    names = texts(sorted(listings))
-    return connection.execute(_SQL["doubt_levels"], {"system": system, "listings": names}).rowcount
+def doubt(connection: Connection, system: str, listings: Iterable[str]) -> None:
+    """Has these listings of a system's channels read back before all others, and tells publishers.
+
+    A listing that is told already, and not read back yet, is not told again.
+    """
+    named = {"system": system, "listings": texts(sorted(listings))}
+    connection.execute(_SQL["doubt_levels"], named)
 
 
 def write_verified(

@@ -54,8 +54,8 @@ def translated() -> Iterator[None]:
     except (psycopg.DataError, UnicodeEncodeError) as failure:
         # UnicodeEncodeError: halves of surrogate pairs, as Python reads an argument in Latin-1.
         message = (
-            "A value is not one the database can hold: a NUL character, bytes that are not UTF-8, or"
-            " out of range."
+            "A value is not one the database can hold: a NUL character, bytes that are not UTF-8,"
+            " or out of range."
         )
         raise Rejected("malformed", "", message) from failure
 

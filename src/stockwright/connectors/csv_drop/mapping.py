@@ -82,6 +82,8 @@ def _table(name: str, body: bytes, settings: CsvDropSettings) -> Table | Failure
     file = kind_of(name, settings)
     if file is None:
         patterns = ", ".join(known.pattern for known in settings.files)
+        if not name:
+            return Failure(path="$", reason=f"comes without its file's name, one of {patterns}")
         return Failure(path=name, reason=f"no kind of file matches this name: {patterns}")
     quantities = _COLUMN.findall(file.rules[0].fields["quantity"])
     totals = summing(file.totals, quantities[0] if quantities else "quantity")

@@ -75,9 +75,21 @@ def table_of(
     lacking = [column for column in needed if column not in columns]
     if lacking:
         found = ", ".join(columns)[:200]
-        reason = f"lacks the columns {', '.join(lacking)}; it has {found}"
+        reason = f"lacks the columns {', '.join(lacking)}; it has {found}{_parted(columns, shape)}"
         return Failure(path="line 1", reason=reason)
     return Table(text, columns, shape.header, shape, totals)
+
+
+def _parted(columns: Sequence[str], shape: Shape) -> str:
+    """What to do where a header that is one column is parted by another character than ours."""
+    other = next((mark for mark in "\t;|," if mark in columns[0]), "")
+    ours = "\t" if shape.form == "tsv" else shape.delimiter
+    if len(columns) > 1 or other in ("", ours):
+        return ""
+    if other == "\t":
+        return ", which is one column: set form to tsv"
+    form = "form to csv and " if shape.form == "tsv" else ""
+    return f", which is one column: set {form}delimiter to {other}"
 
 
 def problem_with_table(table: Table, body: bytes, control: str) -> Failure | None:

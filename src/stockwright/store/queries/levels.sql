@@ -228,18 +228,23 @@ order by not doubted, verified_at is not null and verified_at >= acknowledged_at
 limit %(limit)s;
 
 -- name: doubt_levels
--- Has what the channels of a system show of these listings read back before all others.
+-- Has what the channels of a system show of these listings read back before all others, and soon.
 with named as materialized (
     select channel, listing, location from level
     where channel in (select code from channel where system = %(system)s)
       and listing = any(%(listings)s::text[]) and not doubted
     order by channel, listing, location
     for update
+), doubted as (
+    update level set doubted = true
+    from named
+    where level.channel = named.channel and level.listing = named.listing
+      and level.location = named.location
+    returning level.channel
+), told as (
+    select distinct channel from doubted
 )
-update level set doubted = true
-from named
-where level.channel = named.channel and level.listing = named.listing
-  and level.location = named.location;
+select pg_notify('stockwright_doubted', channel) from told;
 
 -- name: write_verified
 -- Stores what the channel was found to show; levels that were sent since are left out.
