@@ -117,7 +117,7 @@ def test_what_was_read_back_is_shown_with_its_time_and_a_word(shop: Seed, consol
     shop.connection.execute("update level set verified = null, verified_at = now()")
     assert "shop was read back and shows nothing" in words(console, "/items/A")
     told = words(console, "/why?number=verified&sku=A&channel=shop&listing=A")
-    assert re.search(r"\+00:00 nothing .*\+00:00 10", told)
+    assert re.search(r"[+-]\d\d:\d\d nothing .*[+-]\d\d:\d\d 10", told)
 
 
 def test_where_all_agree_the_page_says_so(shop: Seed, console: Served):
