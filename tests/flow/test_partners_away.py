@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from stockwright.config.connectors import find_connector
+from stockwright.connectors import nats
 from stockwright.flow.publication import Publisher
 from stockwright.sdk.connector import Opening
 from stockwright.sdk.messages import Applied, Retry
@@ -120,3 +121,16 @@ async def test_what_concerns_levels_alone_stops_no_other(
         clock.pass_s(300)
     state = "select circuit, failures, retry_at from connection_state"
     assert world.rows(state) == [("closed", 0, None)]
+
+
+async def test_a_broker_that_is_away_opens_the_circuit(world, projection, pool, clock):
+    settings = nats.NatsSettings(servers=("nats://127.0.0.1:9",), levels_subject="stock.{listing}")
+    bus = nats.CONNECTOR.open(Opening(system="WEB"), settings)
+    publisher = Publisher(pool, bus, link(limits=PATIENT, clock=clock))
+    set_stock(world, projection, SKU_000=10, SKU_001=20)
+    for _ in range(3):
+        assert await publisher.step() == 2
+        clock.pass_s(30)
+    assert world.rows(STATE) == [("open", 3, None)]
+    assert world.rows("select attempts from level order by listing") == [(0,), (0,)]
+    await bus.close()
