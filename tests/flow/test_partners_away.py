@@ -45,18 +45,22 @@ async def hush(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=429, headers={"retry-after": "40"}, body=b"{}")
 
 
-@pytest.mark.parametrize("name", OVER_HTTP)
-async def test_a_partner_that_is_away_opens_the_circuit(name, world, projection, pool, clock):
+async def opens_the_circuit(partner, world, projection, pool, clock):
     """Not one level after the other waits, but all of them, and no call in vain is a success."""
-    shop = await opened(name, InMemory(nowhere))
-    publisher = Publisher(pool, shop, link(limits=PATIENT, clock=clock))
+    publisher = Publisher(pool, partner, link(limits=PATIENT, clock=clock))
     set_stock(world, projection, SKU_000=10, SKU_001=20)
     for _ in range(3):
         assert await publisher.step() == 2
         clock.pass_s(30)
     assert world.rows(STATE) == [("open", 3, None)]
     assert world.rows("select attempts from level order by listing") == [(0,), (0,)]
-    await shop.close()
+    await partner.close()
+
+
+@pytest.mark.parametrize("name", OVER_HTTP)
+async def test_a_partner_that_is_away_opens_the_circuit(name, world, projection, pool, clock):
+    shop = await opened(name, InMemory(nowhere))
+    await opens_the_circuit(shop, world, projection, pool, clock)
 
 
 @pytest.mark.parametrize("name", OVER_HTTP)
@@ -126,11 +130,4 @@ async def test_what_concerns_levels_alone_stops_no_other(
 async def test_a_broker_that_is_away_opens_the_circuit(world, projection, pool, clock):
     settings = nats.NatsSettings(servers=("nats://127.0.0.1:9",), levels_subject="stock.{listing}")
     bus = nats.CONNECTOR.open(Opening(system="WEB"), settings)
-    publisher = Publisher(pool, bus, link(limits=PATIENT, clock=clock))
-    set_stock(world, projection, SKU_000=10, SKU_001=20)
-    for _ in range(3):
-        assert await publisher.step() == 2
-        clock.pass_s(30)
-    assert world.rows(STATE) == [("open", 3, None)]
-    assert world.rows("select attempts from level order by listing") == [(0,), (0,)]
-    await bus.close()
+    await opens_the_circuit(bus, world, projection, pool, clock)
