@@ -1,6 +1,7 @@
 """Bad input: a clear problem that names the field, neighbours recorded, never a 500."""
 
 import gzip
+import threading
 from uuid import uuid4
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stockwright.api import bodies
 from stockwright.api.bodies import read_body, split_array, split_lines
 from stockwright.api.problems import ProblemRaised
 
@@ -227,6 +229,22 @@ async def test_a_body_whose_sender_hung_up_is_not_taken_for_whole():
     with pytest.raises(ProblemRaised) as raised:
         await read_body(receive, {})
     assert raised.value.problem.status == 408
+
+
+@pytest.mark.parametrize(("size", "beside"), [(100, False), (2_000_000, True)])
+async def test_what_may_be_large_is_unpacked_beside_the_event_loop(monkeypatch, size, beside):
+    seen = []
+
+    def unzip(packed):
+        seen.append(threading.current_thread() is not threading.main_thread())
+        return gzip.decompress(packed)
+
+    async def receive():
+        return {"type": "http.request", "body": gzip.compress(bytes(size))}
+
+    monkeypatch.setattr(bodies, "_unzip", unzip)
+    body = await read_body(receive, {b"content-encoding": b"gzip"})
+    assert (len(body), seen) == (size, [beside])
 
 
 BAD_ASKS = {

@@ -20,6 +20,7 @@ PACE = Pace(batch_size=50, calls_per_s=2.0, burst=10, concurrency=2)
         (Standings(listings=3, unfounded=3), "No stock was ever recorded"),
         (Standings(listings=3, again=3, zeroes=3), "All 3 levels to send are 0"),
         (Standings(listings=3, again=2, zeroes=2, unfounded=1), "All 2 levels to send are 0"),
+        (Standings(listings=3, again=2, zeroes=2, waiting=1), "All 2 levels to send are 0"),
         (Standings(listings=3, waiting=3), "Nothing to send again"),
         (Standings(listings=3, refused=3), "Nothing to send again"),
     ],
@@ -35,6 +36,8 @@ def test_a_channel_that_could_be_emptied_is_not_resynced(standings, words):
     [
         Standings(listings=3, again=3),
         Standings(listings=3, again=3, zeroes=2),
+        # What sells is on its way, as after a resync that was cut short.
+        Standings(listings=9, again=2, zeroes=2, waiting=3, stocked=1),
         Standings(listings=9, again=2, zeroes=1, waiting=3, refused=1, unfounded=3, unlisted=4),
     ],
 )

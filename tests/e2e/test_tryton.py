@@ -366,6 +366,29 @@ async def test_both_protocols_tell_the_same(erp: Erp, by: str) -> None:
     assert sum(fact.kind == "receipt" for fact in whole) >= 2
 
 
+@pytest.mark.parametrize("by", ["session", "key"])
+async def test_opening_stock_is_what_lay_there_when_yesterday_ended(erp: Erp, by: str) -> None:
+    credentials: dict[str, Any] = {"user": "admin", "password": Secret("template")}
+    if by == "key":
+        credentials = {"key": Secret(erp.key())}
+    connection = connection_to(erp, **credentials)
+    try:
+        _, before = await connection.opening()
+        erp.done_before([("SKU-00003", 7.0)], "SUP", "STO")
+        erp.done([("SKU-00003", 4.0)], "SUP", "STO")
+        _, after = await connection.opening()
+        now = await connection.snapshot()
+    finally:
+        await connection.close()
+
+    def at_hand(shown: Any) -> int:
+        (found,) = [x for x in shown if (x.listing, x.location) == ("SKU-00003", "WH")]
+        return int(found.quantity)
+
+    assert at_hand(after) - at_hand(before) == 7, "what moved today is not in it"
+    assert at_hand(now) - at_hand(after) >= 4
+
+
 async def _all_facts(erp: Erp, **settings: Any) -> list[Fact]:
     connection = connection_to(erp, **settings)
     facts: list[Fact] = []

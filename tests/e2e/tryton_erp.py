@@ -135,6 +135,13 @@ class Erp:
         self.rpc.call("model.stock.move.do", numbers)
         return numbers
 
+    def done_before(self, lines: Sequence[tuple[str, float]], source: str, target: str) -> None:
+        """Moves that are booked today for yesterday."""
+        numbers = self.moves(lines, source, target)
+        told = {"effective_date": self.today - dt.timedelta(days=1)}
+        self.rpc.call("model.stock.move.write", numbers, told)
+        self.rpc.call("model.stock.move.do", numbers)
+
     def shipped(self, code: str, quantity: int) -> str:
         """A customer's shipment from the storage by every step; its state in the end."""
         found = self._steps.new_shipments(self.rpc, self.env, [self.codes[code]], float(quantity))

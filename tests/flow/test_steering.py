@@ -364,6 +364,18 @@ async def test_a_channel_that_lost_its_pool_is_not_zeroed(world, projection, pub
     assert "All 3 levels to send are 0" in refusal(pool)
 
 
+async def test_sold_out_listings_are_sent_again_while_what_sells_is_on_its_way(
+    world, projection, publisher, shop, pool
+):
+    set_stock(world, projection, SKU_000=10, SKU_001=0, SKU_002=0)
+    await drain(publisher)
+    set_stock(world, projection, SKU_000=9)
+    shop.calls.clear()
+    assert resync(pool).levels == 2
+    await drain(publisher)
+    assert sorted(shop.sent) == [("SKU-000", 9), ("SKU-001", 0), ("SKU-002", 0)]
+
+
 async def test_zeroes_without_any_stock_recorded_are_left_alone_sold_out_ones_sent(
     world, projection, publisher, shop, pool, steer
 ):

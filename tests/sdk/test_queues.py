@@ -10,6 +10,7 @@ from collections import deque
 from decimal import Decimal
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from aio_pika.exceptions import (
     AMQPConnectionError,
@@ -49,6 +50,7 @@ from stockwright.sdk.transports import NotSent, Unanswered
 RETURNED = Basic.Return(312, "NO_ROUTE", "", "stock.level")
 TOLD = Announcement(id="1", subject="stock.level", body=b"{}")
 LEVEL = LevelToSend(channel="web", listing="L", quantity=1, version=1)
+REFUND = Refund(key="K", order="SO-1", lines=(), amount=Decimal("2.50"))
 
 
 # -------------------------------------------------------------------- RabbitMQ
@@ -394,14 +396,36 @@ async def test_what_was_not_kept_is_read_again_before_anything_else():
 async def test_what_a_queue_says_of_a_level_is_what_it_knows():
     broker = Rabbit()
     settings = rabbitmq.RabbitSettings(host="h", levels_subject="stock.{listing}")
+    settings = msgspec.structs.replace(settings, documents_subject="papers")
     connection = ConsumingQueueConnection(Opening(system="s"), settings, rabbit(broker))
     assert await connection.publish([LEVEL]) == [Applied()]
     broker.fault = AMQPConnectionError("gone")
     (doubt,) = await connection.publish([LEVEL])
     assert isinstance(doubt, InDoubt)
     broker.away = AMQPConnectionError("refused")
-    (later,) = await connection.publish([LEVEL])
-    assert isinstance(later, Retry)
+    with pytest.raises(queues.Away):
+        await connection.publish([LEVEL, LEVEL])
+    assert isinstance(await connection.submit(REFUND), Retry)
+
+
+async def test_a_broker_that_goes_is_asked_in_vain_once_a_call():
+    class Going:
+        def __init__(self):
+            self.asked = 0
+
+        async def put(self, message):
+            self.asked += 1
+            if self.asked > 1:
+                raise queues.Away("it cannot be reached")
+            return "1"
+
+    queue = Going()
+    settings = rabbitmq.RabbitSettings(host="h", levels_subject="stock")
+    connection = ConsumingQueueConnection(Opening(system="s"), settings, queue)
+    first, *others = await connection.publish([LEVEL] * 4)
+    assert first == Applied()
+    assert [type(one) for one in others] == [Retry] * 3
+    assert queue.asked == 2
 
 
 async def test_a_queue_is_told_in_the_form_of_out_and_refuses_what_that_cannot_say():
@@ -433,8 +457,7 @@ async def test_a_queue_is_told_in_the_form_of_out_and_refuses_what_that_cannot_s
     assert refused == Refused(
         reason="form", message="listing is 'L', which is not of the form 'P-{$.art}'"
     )
-    refund = Refund(key="K", order="SO-1", lines=(), amount=Decimal("2.50"))
-    assert await connection.submit(refund) == Delivered(reference="1")
+    assert await connection.submit(REFUND) == Delivered(reference="1")
     empty = Refund(key="K", order="SO-1", lines=())
     assert isinstance(await connection.submit(empty), Refused)
     assert queue.put_here == [

@@ -25,6 +25,8 @@ MAX_ITEMS: Final = 10_000
 _MAX_TOKENS: Final = 100 * MAX_ITEMS
 """Far more than a call of facts holds; what has more is not looked through by this process."""
 RECEIVE_S: Final = 60.0
+_SMALL_PACKED: Final = 1024
+"""Bytes of gzip that hold a mebibyte at most, by its form."""
 _CLOSE: Final = ((b"connection", b"close"),)
 # A client that is still sending does not see our answer, so we let it finish, within reason.
 _DRAIN_BYTES: Final = 4 * MAX_BODY_BYTES
@@ -69,6 +71,8 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], *, packed: bo
     if encoding.lower() != b"gzip":
         detail = "Content-Encoding may be gzip, or left out."
         raise problem("unsupported_media_type", detail, param="Content-Encoding")
+    if len(body) <= _SMALL_PACKED:
+        return _unzip(body)
     # A few packed kilobytes may be sixteen mebibytes, and the event loop has others to serve.
     return await asyncio.to_thread(_unzip, body)
 

@@ -16,7 +16,8 @@ class Standings(msgspec.Struct, frozen=True, kw_only=True):
 
     listings are the active ones, uncomputed those of them without a level. again would be sent,
     zeroes of them as 0. Left alone: waiting (on their way anyway), refused, unlisted (their listing
-    is inactive or gone), unfounded (0, and nothing was ever recorded of their goods).
+    is inactive or gone), unfounded (0, and nothing was ever recorded of their goods). stocked are
+    those waiting or refused that are above 0.
     """
 
     listings: int = 0
@@ -27,6 +28,7 @@ class Standings(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     unlisted: int = 0
     unfounded: int = 0
+    stocked: int = 0
 
     @property
     def left_alone(self) -> dict[str, int]:
@@ -80,7 +82,8 @@ def check(standings: Standings) -> None:
             f"{standings.uncomputed:,} of {standings.listings:,} active listings have no computed "
             "level yet. Wait for the projection (see the overview), then try again."
         )
-    if standings.again and standings.zeroes == standings.again:
+    # What waits may be what sells: of a resync that was cut short only the zeroes may be left.
+    if standings.again and standings.zeroes == standings.again and not standings.stocked:
         raise _incomplete(
             f"All {standings.again:,} levels to send are 0: a resync would empty the channel. "
             "Check its pool, its policies and whether the opening stock was handed over."

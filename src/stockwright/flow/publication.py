@@ -17,7 +17,7 @@ import msgspec
 from stockwright import telemetry
 from stockwright.flow.calls import Call, Claimed, Failed, Link, claim, keep_hold
 from stockwright.flow.settling import Settled, settle
-from stockwright.flow.speaking import ask_back, send, tell
+from stockwright.flow.speaking import ask_back, on_the_whole, send, tell
 from stockwright.flow.turns import Turns
 from stockwright.flow.verification import Verified, choose, take
 from stockwright.sdk.messages import Applied, PublishResult
@@ -185,6 +185,7 @@ class Publisher:
                 answer = Failed("this process stood still before it could send")
             else:
                 answer = await send(self._connection, self.link, call)
+        answer = on_the_whole(answer, meter, own_plans=paces_itself(self._connection))
         more = self._more(meter)
         self._learn(call, answer, more)
         _measure(call, await self._settle(call, answer, claimed_at, more))

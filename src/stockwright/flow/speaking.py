@@ -24,6 +24,7 @@ from stockwright.sdk.messages import (
     ShownLevel,
 )
 from stockwright.sdk.pacing import NothingToSpare
+from stockwright.sdk.transports import Meter
 from stockwright.sdk.verbs import Publishes, ReadsBack
 
 MAX_VERSION: Final = 2**53
@@ -52,6 +53,25 @@ async def send(connection: Publishes, link: Link, call: Call) -> Sequence[Publis
     if len(answer) != len(call.levels):
         return _doubt(call, f"{len(answer)} answers to {len(call.levels)} levels")
     return [_kept(result) for result in answer]
+
+
+def on_the_whole(
+    answer: Sequence[PublishResult] | Failed, meter: Meter, *, own_plans: bool
+) -> Sequence[PublishResult] | Failed:
+    """The answers, or why the whole call failed: a connector tells level by level that nothing was
+    done, though no call of it reached the partner, or it was asked for silence. That is no fault of
+    a level, and concerns those that were not in the call as well. own_plans: the connection keeps
+    a plan for each of its operations, so that a silence is of one of them alone.
+    """
+    if isinstance(answer, Failed) or not meter.calls or meter.served:
+        return answer
+    waits = [one for one in answer if isinstance(one, Retry) and one.shown is None]
+    if len(waits) < len(answer):
+        return answer
+    if not meter.hushed:
+        return Failed(waits[0].reason)
+    longest_s = max(one.retry_after_s for one in waits)
+    return answer if own_plans else Failed(waits[0].reason, retry_after_s=longest_s)
 
 
 async def ask_back(

@@ -39,7 +39,7 @@ from stockwright.sdk.messages import (
     SubmitResult,
 )
 from stockwright.sdk.outbound import Out, body_for, by_element, check_kinds
-from stockwright.sdk.queues import ChecksSubjects, Queue, Taken
+from stockwright.sdk.queues import Away, ChecksSubjects, Queue, Taken
 from stockwright.sdk.sources import Style
 from stockwright.sdk.transports import NotSent, Unanswered, json_body
 
@@ -175,11 +175,20 @@ class QueueConnection:
 
     async def publish(self, levels: Sequence[LevelToSend]) -> Sequence[PublishResult]:
         """Hands levels over in their order; each is applied as far as can be told once the broker
-        has stored it.
+        has stored it. Raises Away where the broker cannot be reached for the first of them.
         """
         if levels and not self._settings.levels_subject:
             raise Misconfigured("levels_subject", f"say where the levels of {self.system} go")
-        return [await self._publish(level) for level in levels]
+        results: list[PublishResult] = []
+        for level in levels:
+            try:
+                results.append(await self._publish(level))
+            except Away as away:
+                if not results:
+                    raise
+                left = len(levels) - len(results)
+                return [*results, *left * [Retry(retry_after_s=RETRY_S, reason=str(away))]]
+        return results
 
     async def _publish(self, level: LevelToSend) -> PublishResult:
         words = {"channel": level.channel, "listing": level.listing, "location": level.location}
@@ -207,7 +216,10 @@ class QueueConnection:
             subject=filled(self._settings.documents_subject, words),
             body=json_body(form),
         )
-        stored = await self._put(message)
+        try:
+            stored = await self._put(message)
+        except Away as away:
+            return Retry(retry_after_s=RETRY_S, reason=str(away))
         return Delivered(reference=stored) if isinstance(stored, str) else stored
 
     def map_out(self, message: Outgoing) -> list[Outbound] | Failure:
@@ -260,6 +272,8 @@ class QueueConnection:
             return InDoubt(reason=str(error))
         except Throttled as error:
             return Retry(retry_after_s=error.retry_after_s, reason=str(error))
+        except Away:
+            raise
         except NotSent as error:
             return Retry(retry_after_s=RETRY_S, reason=str(error))
         except Rejected as error:

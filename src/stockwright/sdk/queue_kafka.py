@@ -12,9 +12,9 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
 from stockwright.sdk.messages import Announcement
-from stockwright.sdk.queues import Taken, headers_from, library
+from stockwright.sdk.queues import Away, Taken, headers_from, library
 from stockwright.sdk.secrets import Secret
-from stockwright.sdk.transports import NotSent, Unanswered
+from stockwright.sdk.transports import Unanswered
 
 _JOIN_S: Final = 60.0
 """How long a group may take to share its partitions out; one that died is waited for."""
@@ -166,7 +166,7 @@ class KafkaQueue:
         except (errors.KafkaError, OSError) as error:
             self._broke()
             cause = await self._cause(error)
-            away = NotSent(f"Kafka cannot be reached: {_named(cause)}")
+            away = Away(f"Kafka cannot be reached: {_named(cause)}")
             raise self._refused("out_topic", cause) or away from None
 
     async def _cause(self, error: Exception) -> Exception:

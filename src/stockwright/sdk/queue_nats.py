@@ -8,7 +8,7 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Rejected, Transient
 from stockwright.sdk.messages import Announcement
-from stockwright.sdk.queues import Taken, headers_from, library, varies
+from stockwright.sdk.queues import Away, Taken, headers_from, library, varies
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import NotSent, Unanswered
 
@@ -181,7 +181,7 @@ class NatsQueue:
                 given = "credentials_file" if access.credentials_file else "token"
                 setting = "password" if access.user else given
                 raise Misconfigured(setting, "NATS refused our credentials") from None
-            raise NotSent(f"NATS cannot be reached: {_named(error)}") from None
+            raise Away(f"NATS cannot be reached: {_named(error)}") from None
         return client
 
     async def _consumer(self) -> Any:

@@ -10,7 +10,7 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured, Rejected, Throttled, Transient
 from stockwright.sdk.messages import Announcement
-from stockwright.sdk.queues import Taken, headers_from, library, varies
+from stockwright.sdk.queues import Away, Taken, headers_from, library, varies
 from stockwright.sdk.secrets import Secret
 from stockwright.sdk.transports import NotSent, Unanswered
 
@@ -265,12 +265,12 @@ class RabbitQueue:
             # Some servers end the talk about a wrong virtual host in the middle of a frame.
             where = self._access.virtual_host
             text = f"RabbitMQ hung up: is there a virtual host {where}, and may our user open it?"
-            return NotSent(text)
+            return Away(text)
         where = f"{self._access.host}:{self._access.port}{' by TLS' if self._access.tls else ''}"
         # The library wraps what the machine says of the address.
         cause = error.args[-1] if error.args and isinstance(error.args[-1], str) else ""
         why = f"{name}: {cause}"[:200] if cause else name
-        return NotSent(f"RabbitMQ cannot be reached at {where}: {why}")
+        return Away(f"RabbitMQ cannot be reached at {where}: {why}")
 
 
 def _read_leniently(decode: Any) -> None:

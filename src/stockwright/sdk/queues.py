@@ -12,6 +12,7 @@ import msgspec
 
 from stockwright.domain.errors import Misconfigured
 from stockwright.sdk.messages import Announcement
+from stockwright.sdk.transports import NotSent
 
 MAX_HEADERS: Final = 20
 T = TypeVar("T")
@@ -30,11 +31,15 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Any = None
 
 
+class Away(NotSent):
+    """No connection to the broker came about: what is true of one message is true of all."""
+
+
 class Queue(Protocol):
     """One broker, as it is set up for one connection. Belongs to the event loop of its first call.
 
-    Raises NotSent (surely not stored), Unanswered (nobody knows), Transient, Misconfigured, and
-    Rejected for a message that is never taken as it is.
+    Raises NotSent (surely not stored; Away where the broker cannot be reached), Unanswered (nobody
+    knows), Transient, Misconfigured, and Rejected for a message that is never taken as it is.
     """
 
     async def take(self, most: int, wait_s: float) -> Sequence[Taken]:

@@ -39,11 +39,14 @@ class TooLarge(Unanswered):
 
 class Meter:
     """How many calls a verb made. `before` is awaited before each of them but the first, which
-    whoever asks the verb has counted already.
+    whoever asks the verb has counted already. served: those that were answered by neither 5xx nor
+    429; hushed: those answered by 429.
     """
 
     def __init__(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
         self.calls = 0
+        self.served = 0
+        self.hushed = 0
         self._before = before
 
     @property
@@ -56,6 +59,11 @@ class Meter:
         self.calls += 1
         if self.calls > 1 and self._before is not None:
             await self._before()
+
+    def hear(self, status: int) -> None:
+        """One was answered."""
+        self.hushed += status == 429
+        self.served += status < 500 and status != 429
 
 
 _METER: Final[ContextVar[Meter | None]] = ContextVar("meter", default=None)
@@ -87,6 +95,13 @@ async def _count() -> None:
     meter = _METER.get()
     if meter is not None:
         await meter.count()
+
+
+def _hear(response: "HttpResponse") -> "HttpResponse":
+    meter = _METER.get()
+    if meter is not None:
+        meter.hear(response.status)
+    return response
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +174,7 @@ class Http:
         for hop in range(_REDIRECTS):
             if hop:
                 await _outside(limit, _count())
-            response = await self._call(request)
+            response = _hear(await self._call(request))
             target = _next_hop(request, response)
             if not target:
                 return response
@@ -207,7 +222,7 @@ class InMemory:
         self.requests.append(request)
         try:
             async with asyncio.timeout(request.timeout_s):
-                return await self._answer(request)
+                return _hear(await self._answer(request))
         except TimeoutError:
             raise Unanswered(f"{_shown(request.url)} did not answer in time") from None
 

@@ -23,7 +23,7 @@ select 1 from own union all select 1 from whole;
 
 -- name: standings
 -- What a resync makes of a channel's levels: (active listings, of these without a level, sent again,
--- of these zero, waiting, refused, unlisted, unfounded).
+-- of these zero, waiting, refused, unlisted, unfounded, waiting or refused above zero).
 with levels as materialized (
     select standing, desired from level_standing where channel = %(channel)s
 )
@@ -37,7 +37,8 @@ select (select count(*) from listing where channel = %(channel)s and active),
        count(*) filter (where standing = 'waiting'),
        count(*) filter (where standing = 'refused'),
        count(*) filter (where standing = 'unlisted'),
-       count(*) filter (where standing = 'unfounded')
+       count(*) filter (where standing = 'unfounded'),
+       count(*) filter (where standing in ('waiting', 'refused') and desired > 0)
 from levels;
 
 -- name: again
