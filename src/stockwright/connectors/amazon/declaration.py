@@ -159,7 +159,12 @@ class AmazonSettings(ConnectorSettings, frozen=True, kw_only=True):
         TOKEN_URL
     )
     batch_size: Annotated[
-        int, Meta(ge=1, le=MOST_IN_A_FEED, description="levels in one call or feed")
+        int,
+        Meta(
+            ge=1,
+            le=MOST_IN_A_FEED,
+            description="levels in one call or feed; 10,000 at most go in one",
+        ),
     ] = LIMITS.batch_size
     calls_per_s: Annotated[
         float, Meta(gt=0, le=100, description="batches per second; each operation has its own plan")
