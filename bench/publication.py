@@ -74,10 +74,10 @@ PLANS: dict[str, Plan] = {
         why="250 a call at 10 of 2,000 points, 100 back a second",
     ),
     "amazon": Plan(
-        batch=10_000,
+        batch=11_200,
         least_s=lambda calls: _by_rate(0.0083, 15)(calls) + FEED_TAKES_S,
-        settings={"batch_size": 10_000},
-        why="10,000 a feed (25,000 allowed), 15 feeds at once; 120 s to read one (assumed)",
+        settings={"batch_size": 11_200},
+        why="11,200 a feed (25,000 allowed), 15 feeds at once; 120 s to read one (assumed)",
     ),
     "woocommerce": Plan(
         batch=100, least_s=_by_rate(5.0, 10), faster=2.0, why="100 a call; 5 calls/s (ours)"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PROBE_LEVELS: Final = 10
 """Levels in the one call that asks whether a failing partner answers again."""
-MOST_LEVELS: Final = 10_000
+MOST_LEVELS: Final = 12_000
 """Levels in any call, whatever the connector declares: all of them stand in one transaction, and
 each has its number in the call in two bytes.
 """

@@ -163,7 +163,7 @@ class AmazonSettings(ConnectorSettings, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=MOST_IN_A_FEED,
-            description="levels in one call or feed; 10,000 at most go in one",
+            description="levels in one call or feed; 12,000 at most go in one",
         ),
     ] = LIMITS.batch_size
     calls_per_s: Annotated[
