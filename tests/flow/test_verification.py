@@ -253,7 +253,9 @@ async def test_a_running_publisher_reads_back_by_itself(world, pool, monkeypatch
     running = asyncio.create_task(publication.run(stop))
     world.stock("SKU-000", 4)
     Projection(pool).step()
-    await until(lambda: window.asked != [])
+    # Not before it is written down what was read: that would be the later of the two.
+    await until(lambda: world.rows("select 1 from level where verified_at is not null") != [])
+    assert window.asked != []
     window.shows["SKU-000"] = 50
     world.run("update level set verified_at = 'epoch'")
     await until(lambda: window.shows["SKU-000"] == 4)
