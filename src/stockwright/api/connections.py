@@ -13,7 +13,6 @@ from stockwright.api.operations import Operation
 from stockwright.api.problems import problem
 from stockwright.api.reply import Reply, reply
 from stockwright.app import connecting as steps
-from stockwright.config import Connections
 from stockwright.config.asking import ABOUT, NewConnection, edits_of
 from stockwright.domain.item_match import ItemState, PartnerItem
 from stockwright.domain.network import Criticality, Revisions, Seconds, SnapshotBasis
@@ -178,11 +177,14 @@ async def add_connection(call: Call) -> Reply:
     require_json(call.headers)
     ask = decode(_ADD, call.body)
     said = Said(actor=call.caller.actor, source="api", reason=ask.reason)
-    return reply(await call.run(_add, ask, call.services.nameable, said))
+    network = await call.run(read_network)
+    # Checking loads the code of connectors: no transaction stands still meanwhile.
+    edits = await call.block(edits_of, _new(ask), network, call.services.nameable)
+    return reply(await call.run(connecting.add, edits, ask.system, said, connector=ask.connector))
 
 
-def _add(connection: Connection, ask: AddAsk, host: Connections, said: Said) -> ConnectionView:
-    new = NewConnection(
+def _new(ask: AddAsk) -> NewConnection:
+    return NewConnection(
         code=ask.system,
         connector=ask.connector,
         role=ask.role,
@@ -191,8 +193,6 @@ def _add(connection: Connection, ask: AddAsk, host: Connections, said: Said) -> 
         channel=ask.channel,
         pool=ask.pool,
     )
-    edits = edits_of(new, read_network(connection), host)
-    return connecting.add(connection, edits, ask.system, said, connector=ask.connector)
 
 
 async def test_connection(call: Call) -> Reply:

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from stockwright.app import connecting as steps
-from stockwright.config import Connections
 from stockwright.config.asking import (
     ABOUT,
     Asked,
@@ -154,10 +153,17 @@ class ConnectionPages:
         reason = form.one("reason").strip() or "connect it"
         said = Said(actor=actor, source="console", reason=reason)
         try:
-            await self._reader.run(_add, new, self._reader.services.nameable, said)
+            await self._add(new, said)
         except Rejected as refused:
             return self._form(request, connector, form, refused.message)
         return RedirectResponse(f.connection_url(new.code), 303, HEADERS)
+
+    async def _add(self, new: NewConnection, said: Said) -> None:
+        network = await self._reader.run(read_network)
+        # Checking loads the code of connectors: no transaction stands still meanwhile.
+        nameable = self._reader.services.nameable
+        edits = await self._reader.block(edits_of, new, network, nameable)
+        await self._reader.run(connecting.add, edits, new.code, said, connector=new.connector)
 
     async def act(self, request: Request) -> Response:
         """Takes one step of a connection."""
@@ -249,11 +255,6 @@ def _one(connection: Connection, system: str) -> ConnectionPage:
     )
 
 
-def _add(connection: Connection, new: NewConnection, host: Connections, said: Said) -> None:
-    edits = edits_of(new, read_network(connection), host)
-    connecting.add(connection, edits, new.code, said, connector=new.connector)
-
-
 def _test(reader: Reader, system: str, form: Form, actor: str) -> None:
     text, name = form.one("sample"), form.one("file").strip()
     headers = {"file": name} if name else {}
@@ -266,17 +267,21 @@ def _match(reader: Reader, system: str, _form: Form, actor: str) -> None:
         checking.rematch(connection, system, actor=actor)
 
 
+def _written_beside(form: Form, theirs: str, ours: str) -> dict[str, str]:
+    """What a person wrote beside the partner's words, of those where anything was written."""
+    given = zip(form.all(theirs), form.all(ours), strict=False)
+    return {name: text.strip() for name, text in given if text.strip()}
+
+
 def _assign(reader: Reader, system: str, form: Form, actor: str) -> None:
-    given = zip(form.all("code"), form.all("sku"), strict=False)
-    skus = {code: sku.strip() for code, sku in given if sku.strip()}
+    skus = _written_beside(form, "code", "sku")
     said = Said(actor=actor, source="console", reason=f"connect {system}")
     with reader.services.pool.connection() as connection:
         assigning.assign(connection, system, skus, said)
 
 
 def _bind_places(reader: Reader, system: str, form: Form, actor: str) -> None:
-    given = zip(form.all("place"), form.all("location"), strict=False)
-    places = {place: code.strip() for place, code in given if code.strip()}
+    places = _written_beside(form, "place", "location")
     said = Said(actor=actor, source="console", reason=f"connect {system}")
     with reader.services.pool.connection() as connection:
         assigning.bind_places(connection, system, places, said)
